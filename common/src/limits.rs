@@ -1,0 +1,148 @@
+//! Every bound of the system: its unit, its reason, and what happens at it.
+//!
+//! Values here are the defaults; those in [`Limits`] can be configured (`[limits]`, `KAIWA_LIMITS__…`).
+
+use std::time::Duration;
+
+/// The bounds that an operator may change.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// One frame from a client, in bytes. A larger one closes the connection (4304). Text plus its
+    /// envelope fits four times over; doubling it doubles what 20,000 half-sent frames may hold.
+    pub frame_bytes: u32,
+    /// A message's text, in bytes of UTF-8. Longer is refused (`too_large`).
+    pub text_bytes: u32,
+    /// Rooms that one session follows. Another is refused (`limit_reached`).
+    pub subscriptions: u32,
+    /// Commands of one session that wait for replies. At the bound its connection is not read.
+    pub in_flight: u32,
+    /// Entries in one page. A request for more gets this many.
+    pub page: u32,
+    /// Commands per second that one person may send for long, over all devices. Faster ones are
+    /// refused (`rate_limited`).
+    pub commands_per_s: u32,
+    /// Commands that one person may send at once before the rate counts.
+    pub command_burst: u32,
+    /// Rate-limited commands of one connection after which it is closed (4200); it shrinks by one
+    /// for each command that is accepted.
+    pub refused_burst: u32,
+    /// Upgrades and sign-ins per second from one address. Others get 429.
+    pub requests_per_s: u32,
+    /// Upgrades and sign-ins at once from one address before the rate counts.
+    pub request_burst: u32,
+    /// Connections of one process; another is answered 503. Under the usual 20,000 open files.
+    pub connections: u32,
+    /// Connections from one address (peers on loopback and trusted proxies' clients alike).
+    /// Others get 429. A large office behind one address fits.
+    pub connections_per_address: u32,
+    /// Sessions of one person, over all devices; at the bound the oldest one ends (4305).
+    pub sessions_per_user: u32,
+    /// Reliable bytes waiting for one session, above which a room's queued events are replaced by
+    /// one `gap`.
+    pub outbox_soft_bytes: u32,
+    /// Bytes waiting for one session, above which its connection is closed (4002).
+    pub outbox_hard_bytes: u32,
+    /// Frames that are kept for a resume after they were sent, at most.
+    pub resume_frames: u32,
+    /// Bytes of frames that are kept for a resume after they were sent, at most.
+    pub resume_bytes: u32,
+    /// Members of one group or broadcast room, invitations included (`room_full`).
+    pub room_members: u32,
+    /// Rooms that one person is in, invitations included (`limit_reached`).
+    pub rooms_per_user: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 64 * 1024,
+            text_bytes: 16 * 1024,
+            subscriptions: 1_000,
+            in_flight: 64,
+            page: 100,
+            commands_per_s: 50,
+            command_burst: 300,
+            refused_burst: 200,
+            requests_per_s: 50,
+            request_burst: 500,
+            connections: 19_000,
+            connections_per_address: 2_000,
+            sessions_per_user: 32,
+            outbox_soft_bytes: 64 * 1024,
+            outbox_hard_bytes: 1024 * 1024,
+            resume_frames: 256,
+            resume_bytes: 64 * 1024,
+            room_members: 10_000,
+            rooms_per_user: 1_000,
+        }
+    }
+}
+
+/// From accepting a TCP connection to the end of its TLS handshake. Then it is dropped.
+pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// From the first byte of an HTTP request's head to its end. Then 408 and close.
+pub const HTTP_HEADER: Duration = Duration::from_secs(10);
+
+/// From the upgrade to the `Connect` command. Then close 4005.
+pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// From a frame's first byte to its message's last. Then close 4005: a peer that trickles bytes
+/// would hold a buffer for ever.
+pub const FRAME: Duration = Duration::from_secs(30);
+
+/// Between two pings of the server. 25 s is below the 30 s after which the strictest home routers
+/// and mobile carriers drop an idle TCP mapping.
+pub const PING_INTERVAL: Duration = Duration::from_secs(25);
+
+/// How much longer than [`PING_INTERVAL`] a peer may be silent. Then close 4003.
+pub const PONG_GRACE: Duration = Duration::from_secs(10);
+
+/// Without a byte written while some wait. Then close 4002.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// How long a session without a connection can be resumed. Two minutes bridge a lift or a tunnel;
+/// after that the room logs serve, at a higher price.
+pub const RESUME: Duration = Duration::from_secs(120);
+
+/// From our close frame to the end of the TCP connection. Then it is dropped.
+pub const CLOSE: Duration = Duration::from_secs(5);
+
+/// Malformed messages of one connection before it is closed (4302).
+pub const MALFORMED: u32 = 16;
+
+/// How long a `cid` gives its first result again.
+pub const CID_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How far ahead of the server a `cid`'s time may be: a day covers wrong time zones.
+pub const CID_AHEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// Clock difference between a token's issuer and this server that is tolerated for `nbf` and `iat`.
+pub const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
+
+/// A token's text, in bytes: four times what identity providers make. Longer is refused.
+pub const TOKEN_BYTES: usize = 16 * 1024;
+
+/// A room's title and a person's name, in bytes of UTF-8.
+pub const TITLE_BYTES: usize = 256;
+
+/// A person's name to show, in bytes of UTF-8 (64 characters of any script).
+pub const NAME_BYTES: usize = 256;
+
+/// People invited by one `room_create`.
+pub const CREATE_MEMBERS: usize = 100;
+
+/// Rooms in one `Connect`: as many as can be followed by default.
+pub const CONNECT_ROOMS: usize = 1_000;
+
+/// Events in all that one `Connected` brings, over all rooms; rooms beyond it get an empty page
+/// with `more`.
+pub const CONNECT_EVENTS: usize = 500;
+
+/// Events that a client is given to catch up with; further behind it is told to reset and to read
+/// history, which is cheaper than replaying.
+pub const CATCH_UP: u64 = 10_000;
+
+/// Heads named in one ping; the others come with the next.
+pub const PING_HEADS: usize = 64;
