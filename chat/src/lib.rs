@@ -1,1 +1,6 @@
-//! kaiwa-chat
+//! Rooms, their logs and memberships.
+
+pub mod model;
+pub mod error;
+pub mod bus;
+pub mod service;
