@@ -88,9 +88,11 @@ export class RoomLog {
         this.#hold(event);
       }
     }
-    // A page without progress means that the head we heard of was not this log's: believe the page.
-    if (apply.length === 0 && !page.more) this.#head = Math.max(page.head, at.seq, ...this.#held.keys());
-    return this.#step(apply);
+    const step = this.#step(apply);
+    if (apply.length > 0 || step.next.kind !== 'read') return step;
+    // A page that didn't help: asking at once again would spin. The next push or ping asks again.
+    this.#reading = false;
+    return { ...step, next: { kind: 'nothing' } };
   }
 
   /** A `read` failed for a reason that will pass. */

@@ -79,6 +79,8 @@ export class Session {
   #probeId = 0;
   #status: Status = { kind: 'idle' };
   #limits: Limits | null = null;
+  /** The server's clock minus ours. */
+  #clockOffset = 0;
   readonly #options: SessionOptions;
 
   constructor(options: SessionOptions) {
@@ -181,7 +183,7 @@ export class Session {
     const id = this.takeId();
     this.#state = { kind: 'connecting', deadline: now + CONNECT_TIMEOUT_MS, id };
     const { device, client, positions } = this.#options;
-    const command: Command = { kind: 'connect', token, device, client, resume: this.#resume, rooms: positions() };
+    const command: Command = { kind: 'connect', token, device, client, resume: this.#resume && { ...this.#resume }, rooms: positions() };
     this.#effects.push({ kind: 'send', id, command });
   }
 
@@ -198,7 +200,7 @@ export class Session {
     for (const said of messages) {
       const s = this.#state;
       if (s.kind !== 'connecting' && s.kind !== 'live') return;
-      if (s.kind === 'live' && this.#probeId === 0) s.silentAt = now + s.pingMs + SILENCE_SLACK_MS;
+      if (s.kind === 'live') s.silentAt = now + s.pingMs + SILENCE_SLACK_MS;
       if (said.kind === 'reply') this.#handleReply(said.id, said.result, now);
       else if (said.kind === 'push') this.#handlePush(said.push, now);
     }
@@ -217,7 +219,6 @@ export class Session {
       else if (result.kind === 'error') this.#connectRefused(result.error, now);
     } else if (s.kind === 'live' && id === this.#probeId) {
       this.#probeId = 0;
-      s.silentAt = now + s.pingMs + SILENCE_SLACK_MS;
     } else if (s.kind === 'live' && id === s.refreshId) {
       if (result.kind === 'refreshed') s.refreshAt = refreshTime(now, result.expiresMs, this.#clockOffset);
       else if (result.kind === 'error' && !result.error.temporary) s.refreshAt = Number.POSITIVE_INFINITY;
@@ -225,8 +226,6 @@ export class Session {
       this.#effects.push({ kind: 'reply', id, result });
     }
   }
-
-  #clockOffset = 0;
 
   #becomeLive(connected: Connected, now: number): void {
     this.#attempt = 0;

@@ -1,0 +1,10 @@
+/** Kaiwa's client library. In reading order: */
+export { Kaiwa, type Change, type KaiwaOptions, type MessagesView, type RoomView } from './client.js';
+export { signIn, refreshToken, serverInfo, type SignedIn } from './http.js';
+export { IndexedDbStore } from './store-idb.js';
+export { MemoryStore, systemClock, type Clock, type OpenSocket, type Socket, type Store } from './ports.js';
+export type { GetToken } from './connection.js';
+export type { Status, StopReason } from './session.js';
+export type { Write, WriteOp, WriteState } from './outbox.js';
+export { utf8Length, type CodecName } from './codec.js';
+export * from './types.js';

@@ -1,0 +1,113 @@
+/** One room as this client knows it: its log, the list of its messages, who is in it, what is unread. */
+import { RoomLog } from './room-log.js';
+import { Timeline } from './timeline.js';
+import type { StoredRoom } from './ports.js';
+import type { Member, Message, Position, RoomEvent, RoomInfo } from './types.js';
+
+/** Kept over a reload, and while nobody looks at the room. */
+const KEEP_MESSAGES = 200;
+const TRIM_AT = 600;
+
+export interface Unread {
+  count: number;
+  /** There may be more than `count`. */
+  more: boolean;
+}
+
+export class Room {
+  info: RoomInfo;
+  /** The `version` of the state that `info` shows; states with a smaller one are older. */
+  version = 0;
+  readonly log: RoomLog;
+  timeline: Timeline | null = null;
+  lastRead = 0;
+  /** By user id; null until they were read. */
+  members: Map<string, Member> | null = null;
+  following = false;
+  open = false;
+  loading: Promise<void> | null = null;
+  /** Quoted messages that were asked for once. */
+  readonly asked = new Set<number>();
+
+  constructor(info: RoomInfo, position: Position | null = null) {
+    this.info = info;
+    this.log = new RoomLog(position);
+  }
+
+  static restore(stored: StoredRoom): Room {
+    const { position, timeline } = stored;
+    // Without the list the position is worth nothing: the events before it would be missing.
+    const whole = position !== null && timeline !== null;
+    const room = new Room(stored.info, whole ? position : null);
+    room.version = stored.version;
+    room.lastRead = stored.lastRead;
+    if (whole) room.timeline = Timeline.restore(position.seq, timeline);
+    return room;
+  }
+
+  store(nameOf: (user: string) => string): StoredRoom {
+    const timeline = this.timeline?.snapshot(KEEP_MESSAGES) ?? null;
+    const names: Record<string, string> = {};
+    for (const m of timeline?.messages ?? []) names[m.sender] = nameOf(m.sender);
+    return {
+      info: this.info,
+      version: this.version,
+      position: this.log.position,
+      timeline,
+      lastRead: this.lastRead,
+      names,
+    };
+  }
+
+  reset(position: Position): void {
+    this.timeline = new Timeline(position.seq);
+    this.asked.clear();
+    this.loading = null;
+    this.info = { ...this.info, epoch: position.epoch, head: position.seq };
+  }
+
+  apply(event: RoomEvent): void {
+    this.timeline?.applyEvent(event);
+    const { body } = event;
+    const info = { ...this.info, head: Math.max(this.info.head, event.seq) };
+    if (body.kind === 'member' && this.members) {
+      const { user, membership, role } = body;
+      if (membership === 'left') this.members.delete(user.id);
+      else this.members.set(user.id, { user, membership, role });
+      info.members = [...this.members.values()].filter((m) => m.membership === 'joined').length;
+    }
+    this.info = info;
+    this.#refreshLast(event);
+    if (!this.open && this.timeline && this.timeline.messages.length > TRIM_AT) this.timeline.trim(KEEP_MESSAGES);
+  }
+
+  unread(me: string): Unread {
+    let count = 0;
+    const list = this.timeline?.messages ?? [];
+    for (let i = list.length - 1; i >= 0; i--) {
+      const m = list[i]!;
+      if (m.seq <= this.lastRead) return { count, more: false };
+      if (m.sender !== me && !m.deleted) count += 1;
+    }
+    const { last } = this.info;
+    const lastUnread = last !== null && last.seq > this.lastRead && last.sender !== me;
+    const more = lastUnread && (this.timeline?.more ?? true);
+    return { count: Math.max(count, more ? 1 : 0), more };
+  }
+
+  /** The newest message, for the list of rooms. */
+  get newest(): Message | null {
+    return this.timeline?.messages.at(-1) ?? this.info.last;
+  }
+
+  #refreshLast(event: RoomEvent): void {
+    const newest = this.timeline?.messages.at(-1);
+    if (newest && newest.seq >= (this.info.last?.seq ?? 0)) {
+      this.info.last = newest;
+    } else if (this.info.last && event.body.kind === 'deleted' && event.body.target === this.info.last.seq) {
+      this.info.last = { ...this.info.last, deleted: true, text: '' };
+    } else if (this.info.last && event.body.kind === 'edited' && event.body.target === this.info.last.seq) {
+      this.info.last = { ...this.info.last, text: event.body.text, editedSeq: event.seq };
+    }
+  }
+}
