@@ -8,3 +8,8 @@ pub mod codec;
 pub mod rng;
 
 pub mod client;
+
+pub mod proc;
+pub mod server;
+
+pub mod chaos;

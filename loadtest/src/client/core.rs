@@ -30,6 +30,8 @@ pub enum Notice {
         resumed: bool,
         /// Why not, if it was asked for.
         refused: String,
+        /// When its `Connected` was read.
+        at: Instant,
     },
     /// An event came as a push, before any sorting out: for those who check the server.
     Pushed {
@@ -59,6 +61,8 @@ pub enum Notice {
         bye: Option<u32>,
         /// We cut it ourselves.
         cut: bool,
+        /// When that was noticed.
+        at: Instant,
     },
     /// The server broke the protocol.
     Fault(String),
@@ -204,10 +208,10 @@ impl Core {
     }
 
     /// The connection is gone.
-    pub fn handle_lost(&mut self, cut: bool) {
+    pub fn handle_lost(&mut self, cut: bool, at: Instant) {
         let bye = self.bye.as_ref().map(|bye| bye.code);
         if self.phase == Phase::Online {
-            self.notify(Notice::Lost { bye, cut });
+            self.notify(Notice::Lost { bye, cut, at });
         }
         self.phase = Phase::Offline;
         self.rooms.handle_lost();
@@ -273,7 +277,7 @@ impl Core {
             let (id, claim) = (*id, claim.clone());
             match reply.result {
                 Some(reply::Result::Connected(connected)) if reply.id == id => {
-                    self.handle_connected(connected, claim);
+                    self.handle_connected(connected, claim, now);
                 }
                 // A `bye` follows, whose code says what to do.
                 Some(reply::Result::Error(_)) if reply.id == id => {}
@@ -321,7 +325,12 @@ impl Core {
         }
     }
 
-    fn handle_connected(&mut self, connected: Connected, claim: Option<(String, u64)>) {
+    fn handle_connected(
+        &mut self,
+        connected: Connected,
+        claim: Option<(String, u64)>,
+        at: Instant,
+    ) {
         match (connected.resumed, &claim) {
             (true, Some((session, count))) => {
                 if *session != connected.session || *count != connected.count {
@@ -347,6 +356,7 @@ impl Core {
             session: connected.session,
             resumed: connected.resumed,
             refused: connected.resume_refused,
+            at,
         });
         connected.rooms.into_iter().for_each(|room| self.handle_subscribed(room));
         let again: Vec<(u32, Command)> =

@@ -237,7 +237,7 @@ impl Task {
             End::Quit => link.close().await,
             End::Closed(_) => {}
         }
-        self.core.handle_lost(matches!(end, End::Cut(_) | End::Quit));
+        self.core.handle_lost(matches!(end, End::Cut(_) | End::Quit), Instant::now());
         self.flush().await;
         end
     }

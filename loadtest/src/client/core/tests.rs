@@ -93,7 +93,7 @@ fn writes_without_an_answer_are_sent_again_in_order() {
     }
     let sent = bench.sent();
     bench.reply(sent[1].id, reply::Result::Committed(Committed::default()));
-    bench.core.handle_lost(false);
+    bench.core.handle_lost(false, bench.now);
     bench.core.handle_open("t");
     let connect = bench.sent();
     bench.reply(connect[0].id, connected("s_1", true, 0));
@@ -105,7 +105,7 @@ fn what_is_not_to_be_sent_again_is_given_up() {
     let mut bench = Bench::online();
     bench.core.handle_request(9, write("a"), Again::Never);
     bench.drain();
-    bench.core.handle_lost(false);
+    bench.core.handle_lost(false, bench.now);
     let given_up = |e: &Effect| matches!(e, Effect::Answer(9, Outcome { result: None, .. }));
     assert!(bench.drain().iter().any(given_up));
 }
@@ -119,7 +119,7 @@ fn reliable_pushes_are_counted_and_the_count_is_claimed() {
     bench.push(push::Push::Ping(Ping { count: 3, heads: vec![] }));
     let sent = bench.sent();
     assert_eq!(sent[0].command, Some(Command::Pong(Pong { count: 3 })));
-    bench.core.handle_lost(true);
+    bench.core.handle_lost(true, bench.now);
     bench.core.handle_open("t");
     assert_eq!(resume_of(&bench.sent()), Some(("s_1".into(), 3)));
 }
@@ -136,7 +136,7 @@ fn a_lost_push_is_noticed_by_the_next_ping() {
 fn a_server_that_resumes_at_another_count_is_at_fault() {
     let mut bench = Bench::online();
     bench.push(event(1));
-    bench.core.handle_lost(true);
+    bench.core.handle_lost(true, bench.now);
     bench.core.handle_open("t");
     let connect = bench.sent();
     bench.reply(connect[0].id, connected("s_1", true, 0));
@@ -176,7 +176,7 @@ fn what_was_missed_comes_with_connected_and_is_delivered_once() {
     let mut bench = Bench::online();
     bench.core.handle_follow("r", 1, 0);
     bench.push(event(1));
-    bench.core.handle_lost(false);
+    bench.core.handle_lost(false, bench.now);
     bench.core.handle_open("t");
     let connect = bench.sent();
     let id = connect.last().unwrap().id;
