@@ -13,3 +13,6 @@ pub mod proc;
 pub mod server;
 
 pub mod chaos;
+
+pub mod transcript;
+pub mod vectors;
