@@ -58,6 +58,8 @@ export type Change =
 export interface RoomView {
   info: RoomInfo;
   unread: Unread;
+  /** Messages up to this seq were seen on this device. */
+  lastRead: number;
   newest: Message | null;
   /** Own writes that the list doesn't show yet, in order. */
   writes: readonly Write[];
@@ -823,6 +825,7 @@ export class Kaiwa {
     return {
       info: room.info,
       unread: room.unread(this.me.id),
+      lastRead: room.lastRead,
       newest: room.newest,
       writes: this.#outbox.writes(room.info.room),
     };

@@ -93,7 +93,8 @@ export class IndexedDbStore implements Store {
   async #run<T>(name: string, mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest): Promise<T> {
     const db = await this.#db;
     return new Promise<T>((resolve, reject) => {
-      const tx = db.transaction(name, mode, { durability: mode === 'readwrite' ? 'relaxed' : 'default' });
+      // A write must not be lost with the power; a room that is lost is read again.
+      const tx = db.transaction(name, mode, { durability: name === 'writes' ? 'strict' : 'relaxed' });
       const request = work(tx.objectStore(name));
       tx.oncomplete = () => resolve(request.result as T);
       tx.onabort = tx.onerror = () => reject(tx.error ?? new Error('the browser did not store it'));

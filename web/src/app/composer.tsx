@@ -1,0 +1,146 @@
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { utf8Length, type Kaiwa, type Message, type RoomView } from '../client/index.js';
+import { t } from './i18n.js';
+import { IconButton, Icon } from './parts.js';
+import { titleOf } from './room-list.js';
+import { keep, kept, showToast } from './state.js';
+
+export type Intent = { kind: 'write' } | { kind: 'reply'; message: Message } | { kind: 'edit'; message: Message };
+
+/** Before the server has said what it takes. */
+const TEXT_BYTES = 4_000;
+
+interface Props {
+  kaiwa: Kaiwa;
+  room: RoomView;
+  intent: Intent;
+  onIntent: (intent: Intent) => void;
+}
+
+export function Composer({ kaiwa, room, intent, onIntent }: Props) {
+  const id = room.info.room;
+  const draftKey = `kaiwa.draft.${kaiwa.me.id}.${id}`;
+  const [text, setText] = useState(() => kept(draftKey) ?? '');
+  const box = useRef<HTMLTextAreaElement>(null);
+  const before = useRef<Intent>(intent);
+
+  const editing = intent.kind === 'edit' ? intent.message : null;
+  const limit = kaiwa.limits?.textBytes || TEXT_BYTES;
+  const over = utf8Length(text) - limit;
+  const empty = text.trim() === '';
+
+  useEffect(() => {
+    if (matchMedia('(pointer: fine)').matches) box.current?.focus();
+  }, []);
+
+  // An edit borrows the box: the draft waits and comes back.
+  useEffect(() => {
+    const was = before.current;
+    before.current = intent;
+    if (was === intent) return;
+    if (intent.kind === 'edit') setText(intent.message.text);
+    else if (was.kind === 'edit') setText(kept(draftKey) ?? '');
+    box.current?.focus();
+  }, [intent]);
+
+  useLayoutEffect(() => {
+    const el = box.current;
+    if (!el) return;
+    el.style.height = 'auto';
+    el.style.height = `${el.scrollHeight}px`;
+  }, [text]);
+
+  const change = (value: string) => {
+    setText(value);
+    if (!editing) keep(draftKey, value === '' ? null : value);
+  };
+
+  const submit = () => {
+    if (empty || over > 0) return;
+    const value = text.replace(/^\s*\n|\s+$/g, '');
+    const sent =
+      intent.kind === 'edit'
+        ? value === intent.message.text
+          ? Promise.resolve('')
+          : kaiwa.edit(id, intent.message.seq, value)
+        : kaiwa.send(id, value, { replyTo: intent.kind === 'reply' ? intent.message.seq : 0 });
+    if (intent.kind !== 'edit') {
+      setText('');
+      keep(draftKey, null);
+    }
+    onIntent({ kind: 'write' });
+    sent.catch(() => {
+      // It isn't stored anywhere but here: put it back.
+      change(value);
+      showToast(t('errNotKept'), 'error');
+    });
+    box.current?.focus();
+  };
+
+  const onKeyDown = (event: KeyboardEvent) => {
+    // While an input method composes, Enter chooses a candidate (229 is what Safari says then).
+    if (event.isComposing || event.keyCode === 229) return;
+    const touch = matchMedia('(pointer: coarse)').matches;
+    if (event.key === 'Enter' && !event.shiftKey && !touch) {
+      event.preventDefault();
+      submit();
+    } else if (event.key === 'Escape' && intent.kind !== 'write') {
+      event.preventDefault();
+      onIntent({ kind: 'write' });
+    } else if (event.key === 'ArrowUp' && text === '' && intent.kind === 'write') {
+      const last = kaiwa.messages(id).messages.findLast((m) => m.sender === kaiwa.me.id && !m.deleted);
+      if (!last) return;
+      event.preventDefault();
+      onIntent({ kind: 'edit', message: last });
+    }
+  };
+
+  const title = titleOf(kaiwa, room);
+  return (
+    <form
+      class="composer"
+      data-testid="composer-form"
+      onSubmit={(e) => {
+        e.preventDefault();
+        submit();
+      }}
+    >
+      {intent.kind !== 'write' && (
+        <div class="intent" data-testid="intent">
+          <Icon name={intent.kind === 'edit' ? 'edit' : 'reply'} />
+          <span class="intent-text">
+            <b>{intent.kind === 'edit' ? t('editing') : t('replyingTo', { name: kaiwa.nameOf(intent.message.sender) })}</b>
+            <span dir="auto">{intent.message.text}</span>
+          </span>
+          <IconButton icon="close" label={t('cancel')} onClick={() => onIntent({ kind: 'write' })} testid="cancel-intent" />
+        </div>
+      )}
+      <div class={`composer-box ${over > 0 ? 'over' : ''}`}>
+        <textarea
+          ref={box}
+          rows={1}
+          value={text}
+          placeholder={t('write')}
+          aria-label={t('writeTo', { title })}
+          aria-describedby="send-hint"
+          dir="auto"
+          onInput={(e) => change(e.currentTarget.value)}
+          onKeyDown={onKeyDown}
+          data-testid="composer"
+        />
+        <button type="submit" class="send" aria-label={t(editing ? 'save' : 'send')} title={t(editing ? 'save' : 'send')} disabled={empty || over > 0} data-testid="send">
+          <Icon name={editing ? 'check' : 'send'} />
+        </button>
+      </div>
+      <p class="composer-hint" id="send-hint">
+        {over > 0 ? (
+          <span class="over-text" role="status">
+            {t('tooLong', { over })}
+          </span>
+        ) : (
+          t('sendHint')
+        )}
+      </p>
+    </form>
+  );
+}

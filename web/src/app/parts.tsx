@@ -1,0 +1,217 @@
+/** Small pieces that the rest is made of. */
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { t } from './i18n.js';
+
+const ICONS = {
+  plus: 'M12 5v14M5 12h14',
+  compass: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Zm3.8 5.2-2.3 5.3-5.3 2.3 2.3-5.3 5.3-2.3Z',
+  back: 'M15 5l-7 7 7 7',
+  people: 'M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7Zm-6 9c0-3.3 2.7-6 6-6s6 2.7 6 6M16 4.3a3.5 3.5 0 0 1 0 6.4M18 14.3c1.8.9 3 2.9 3 5.7',
+  close: 'M6 6l12 12M18 6 6 18',
+  reply: 'M10 6 4 12l6 6M4.5 12H14c3.6 0 6 2.4 6 6',
+  edit: 'M4 20h4L19 9l-4-4L4 16v4ZM13 7l4 4',
+  trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
+  send: 'M4 12l16-8-6 16-2.5-6.5L4 12Zm7.5 1.5L20 4',
+  down: 'M12 5v14M6 13l6 6 6-6',
+  clock: 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16Zm0 4v4.5l3 2',
+  check: 'M5 12.5l4.5 4.5L19 7.5',
+  warn: 'M12 8v5M12 16.5v.1M12 3 2.5 20h19L12 3Z',
+  gear: 'M4 7h9M17 7h3M4 17h3M11 17h9M15 4.5v5M9 14.5v5',
+  lock: 'M7 11h10v9H7zM9 11V8a3 3 0 0 1 6 0v3',
+  globe: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18',
+  horn: 'M4 10v4h3l8 5V5l-8 5H4Zm14-1c1.3 1.6 1.3 4.4 0 6',
+} as const;
+
+export type IconName = keyof typeof ICONS;
+
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      <path d={ICONS[name]} />
+    </svg>
+  );
+}
+
+export function Logo({ size = 32 }: { size?: number }) {
+  return (
+    <svg class="logo" width={size} height={size} viewBox="0 0 32 32" aria-hidden="true" focusable="false">
+      <path class="logo-ring" d="M13.5 5.5a9 9 0 1 0 3.5 17.3" />
+      <circle class="logo-dot" cx="19.6" cy="16.4" r="7.4" />
+      <path class="logo-dot" d="M24 21l2.6 5.2-7-2.4z" />
+    </svg>
+  );
+}
+
+interface IconButtonProps extends Omit<JSX.IntrinsicElements['button'], 'icon'> {
+  icon: IconName;
+  label: string;
+  testid?: string;
+}
+
+export function IconButton({ icon, label, testid, class: extra, ...rest }: IconButtonProps) {
+  return (
+    <button type="button" class={`icon-button ${extra ?? ''}`} aria-label={label} title={label} data-testid={testid} {...rest}>
+      <Icon name={icon} />
+    </button>
+  );
+}
+
+/** Colour and letter from the id, so that a person looks the same everywhere. */
+export function Avatar({ id, name, size = 36, square = false }: { id: string; name: string; size?: number; square?: boolean }) {
+  const h = hash(id);
+  const tone = h % 8;
+  const turn = ((h >>> 8) % 12) * 30;
+  const letter = [...(name || id)][0]?.toUpperCase() ?? '·';
+  return (
+    <svg class={`avatar tone-${tone}`} width={size} height={size} viewBox="0 0 40 40" aria-hidden="true" focusable="false">
+      <rect class="avatar-ground" width="40" height="40" rx={square ? 12 : 20} />
+      <g transform={`rotate(${turn} 20 20)`}>
+        <path class="avatar-arc" d="M20 4.5A15.5 15.5 0 0 1 35.5 20" />
+      </g>
+      <text class="avatar-letter" x="20" y="20.5" text-anchor="middle" dominant-baseline="central">
+        {letter}
+      </text>
+    </svg>
+  );
+}
+
+/** FNV-1a. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}
+
+interface DialogProps {
+  title: string;
+  testid: string;
+  onClose: () => void;
+  children: ComponentChildren;
+}
+
+/** A modal dialog; the browser keeps the focus in it and gives it back afterwards. */
+export function Dialog({ title, testid, onClose, children }: DialogProps) {
+  const ref = useRef<HTMLDialogElement>(null);
+  const opener = useRef(document.activeElement as HTMLElement | null);
+  useEffect(() => {
+    const dialog = ref.current;
+    dialog?.showModal();
+    return () => {
+      dialog?.close();
+      opener.current?.focus?.();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={ref}
+      class="dialog"
+      aria-labelledby={`${testid}-title`}
+      data-testid={testid}
+      onCancel={(e) => {
+        e.preventDefault();
+        onClose();
+      }}
+      onClick={(e) => e.target === ref.current && onClose()}
+    >
+      <div class="dialog-body">
+        <header class="dialog-head">
+          <h2 id={`${testid}-title`}>{title}</h2>
+          <IconButton icon="close" label={t('close')} onClick={onClose} testid={`${testid}-close`} />
+        </header>
+        {children}
+      </div>
+    </dialog>
+  );
+}
+
+interface ConfirmProps {
+  title: string;
+  text?: string;
+  action: string;
+  onConfirm: () => void;
+  onClose: () => void;
+}
+
+export function Confirm({ title, text, action, onConfirm, onClose }: ConfirmProps) {
+  return (
+    <Dialog title={title} testid="confirm" onClose={onClose}>
+      {text && <p class="dialog-text">{text}</p>}
+      <div class="dialog-actions">
+        <button type="button" class="button quiet" onClick={onClose} data-testid="confirm-no">
+          {t('cancel')}
+        </button>
+        <button
+          type="button"
+          class="button danger"
+          autofocus
+          data-testid="confirm-yes"
+          onClick={() => {
+            onClose();
+            onConfirm();
+          }}
+        >
+          {action}
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  label: string;
+  name: string;
+  value: T;
+  options: { value: T; label: string; hint?: string }[];
+  onChange: (value: T) => void;
+}
+
+export function Choice<T extends string>({ label, name, value, options, onChange }: ChoiceProps<T>) {
+  return (
+    <fieldset class="choice">
+      <legend>{label}</legend>
+      <div class="choice-options">
+        {options.map((o) => (
+          <label key={o.value} class={`choice-option ${o.value === value ? 'chosen' : ''}`} data-testid={`${name}-${o.value}`}>
+            <input type="radio" name={name} value={o.value} checked={o.value === value} onChange={() => onChange(o.value)} />
+            <span class="choice-label">{o.label}</span>
+            {o.hint && <span class="choice-hint">{o.hint}</span>}
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+export function Problem({ text, testid = 'error' }: { text: string | null; testid?: string }) {
+  return (
+    <div role="alert" class={text ? 'problem' : 'problem-none'} data-testid={text ? testid : undefined}>
+      {text && (
+        <>
+          <Icon name="warn" />
+          <span>{text}</span>
+        </>
+      )}
+    </div>
+  );
+}
+
+const LINK = /(https?:\/\/[^\s<>"'「」（）、。]+[^\s<>"'「」（）、。.,;:!?)\]])/g;
+
+/** Plain text with its addresses made into links. */
+export function Text({ text }: { text: string }) {
+  const parts = text.split(LINK);
+  return (
+    <>
+      {parts.map((part, i) =>
+        i % 2 === 1 ? (
+          <a key={i} href={part} target="_blank" rel="noopener noreferrer nofollow">
+            {part}
+          </a>
+        ) : (
+          part
+        ),
+      )}
+    </>
+  );
+}

@@ -1,0 +1,100 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Kaiwa, Message } from '../client/index.js';
+import { Composer, type Intent } from './composer.js';
+import { memberCount } from './dialogs.js';
+import { t } from './i18n.js';
+import { MembersDialog, mayWrite } from './members.js';
+import { MessageList } from './message-list.js';
+import { Confirm, Icon, IconButton } from './parts.js';
+import { RoomAvatar, titleOf } from './room-list.js';
+import { goTo, roomsTick, showToast, statusTick } from './state.js';
+import { explain } from './errors.js';
+
+export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
+  roomsTick.value;
+  const room = kaiwa.room(id);
+  const [members, setMembers] = useState(false);
+  const [intent, setIntent] = useState<Intent>({ kind: 'write' });
+  const [deleting, setDeleting] = useState<Message | null>(null);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const joined = room?.info.membership === 'joined';
+
+  useEffect(() => {
+    if (!joined) return;
+    kaiwa.openRoom(id);
+    return () => kaiwa.closeRoom(id);
+  }, [kaiwa, id, joined]);
+
+  useEffect(() => {
+    setIntent({ kind: 'write' });
+    setDeleting(null);
+    setMembers(false);
+  }, [id]);
+
+  if (!room || !joined) return <NotHere kaiwa={kaiwa} />;
+  const title = titleOf(kaiwa, room);
+  const { info } = room;
+
+  const remove = (message: Message) => {
+    kaiwa.delete(id, message.seq).catch((error: unknown) => showToast(explain(error), 'error'));
+  };
+
+  return (
+    <main class="room-view" aria-labelledby="room-title" data-testid="room-view" data-room={id}>
+      <header class="room-head">
+        <IconButton icon="back" label={t('back')} class="back" onClick={() => goTo('')} testid="back" />
+        <RoomAvatar info={info} size={40} />
+        <div class="room-main">
+          <h1 id="room-title" ref={heading} tabIndex={-1} dir="auto" data-testid="room-heading">
+            {title}
+          </h1>
+          <p class="room-sub">
+            <Icon name={info.kind === 'broadcast' ? 'horn' : info.visibility === 'public' ? 'globe' : 'lock'} />
+            {info.kind === 'direct' ? t('directRoom') : memberCount(info.members)}
+            {info.kind !== 'direct' && ` · ${t(info.kind === 'broadcast' ? 'kindBroadcast' : info.visibility)}`}
+          </p>
+        </div>
+        <IconButton icon="people" label={t('members')} onClick={() => setMembers(true)} testid="open-members" />
+      </header>
+      <MessageList key={id} kaiwa={kaiwa} room={room} onIntent={setIntent} onDelete={setDeleting} />
+      {mayWrite(room) ? (
+        <Composer key={`composer ${id}`} kaiwa={kaiwa} room={room} intent={intent} onIntent={setIntent} />
+      ) : (
+        <p class="read-only">{t(info.kind === 'broadcast' ? 'readOnly' : 'readOnlyGuest')}</p>
+      )}
+      {members && <MembersDialog kaiwa={kaiwa} room={room} onClose={() => setMembers(false)} />}
+      {deleting && (
+        <Confirm
+          title={
+            deleting.sender === kaiwa.me.id ? t('deleteSure') : t('deleteSureOther', { name: kaiwa.nameOf(deleting.sender) })
+          }
+          text={t('deleteWhat')}
+          action={t('delete')}
+          onConfirm={() => remove(deleting)}
+          onClose={() => setDeleting(null)}
+        />
+      )}
+    </main>
+  );
+}
+
+function NotHere({ kaiwa }: { kaiwa: Kaiwa }) {
+  statusTick.value;
+  return (
+    <main class="room-view nothing" data-testid="not-here">
+      <div class="nothing-card">
+        {kaiwa.listed ? (
+          <>
+            <h1>{t('roomGone')}</h1>
+            <p class="quiet-text">{t('roomGoneHint')}</p>
+            <button type="button" class="button quiet" onClick={() => goTo('')}>
+              {t('back')}
+            </button>
+          </>
+        ) : (
+          <p class="quiet-text">{t('loadingRooms')}</p>
+        )}
+      </div>
+    </main>
+  );
+}

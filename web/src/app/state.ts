@@ -1,0 +1,246 @@
+/** The app's state: who is signed in, the client, where one is. Components read its signals. */
+import { computed, signal, type Signal } from '@preact/signals';
+import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type Change, type SignedIn, type Store } from '../client/index.js';
+import { t } from './i18n.js';
+
+// --- kept in the browser ---
+
+/**
+ * The token is in localStorage: it has to survive a reload, goes into the first protocol message
+ * (which a cookie can't), and every tab signs in by itself. A script of another origin could read it
+ * only by running in this page, and the server's content policy allows no script but its own.
+ */
+const AUTH = 'kaiwa.auth';
+
+export function keep(key: string, value: string | null): void {
+  try {
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
+  } catch {
+    // Private windows may refuse; it then lasts as long as the page.
+  }
+}
+
+export function kept(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function readAuth(): SignedIn | null {
+  try {
+    const auth = JSON.parse(kept(AUTH) ?? 'null') as SignedIn | null;
+    return auth && typeof auth.token === 'string' && typeof auth.user?.id === 'string' ? auth : null;
+  } catch {
+    return null;
+  }
+}
+
+function device(): string {
+  let id = kept('kaiwa.device');
+  if (!id) {
+    const bytes = crypto.getRandomValues(new Uint8Array(12));
+    id = `web-${Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('')}`;
+    keep('kaiwa.device', id);
+  }
+  return id;
+}
+
+// --- signals ---
+
+export const auth = signal<SignedIn | null>(readAuth());
+/** Signed in before, but the server doesn't take the token any more. */
+export const expired = signal<{ name: string; unsent: number } | null>(null);
+export const client = signal<Kaiwa | null>(null);
+export const online = signal(navigator.onLine);
+/** Counts up with each change of its subject; reading one subscribes a component to it. */
+export const statusTick = signal(0);
+export const roomsTick = signal(0);
+const roomTicks = new Map<string, Signal<number>>();
+
+export function roomTick(room: string): Signal<number> {
+  let tick = roomTicks.get(room);
+  if (!tick) roomTicks.set(room, (tick = signal(0)));
+  return tick;
+}
+
+/** For people who listen: the latest message, or what was just done. */
+export const spoken = signal('');
+/** A message to show for a while. */
+export const toast = signal<{ text: string; tone: 'info' | 'error' } | null>(null);
+
+let toastTimer: ReturnType<typeof setTimeout> | undefined;
+export function showToast(text: string, tone: 'info' | 'error' = 'info'): void {
+  toast.value = { text, tone };
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => (toast.value = null), 8_000);
+}
+
+// --- where one is ---
+
+const routeOf = () => decodeURIComponent(/^#\/r\/(.+)$/.exec(location.hash)?.[1] ?? '');
+/** The open room's id; empty for the list. */
+export const openRoom = signal(routeOf());
+
+export function goTo(room: string): void {
+  location.hash = room === '' ? '#/' : `#/r/${encodeURIComponent(room)}`;
+}
+
+window.addEventListener('hashchange', () => (openRoom.value = routeOf()));
+
+// --- connection, in the words of the app ---
+
+export type ConnectionState = 'connected' | 'connecting' | 'reconnecting' | 'offline' | 'stopped';
+
+export const connection = computed<ConnectionState>(() => {
+  statusTick.value;
+  const status = client.value?.status;
+  if (!status || status.kind === 'idle') return 'connecting';
+  if (status.kind === 'live') return 'connected';
+  if (status.kind === 'stopped') return 'stopped';
+  if (!online.value) return 'offline';
+  return status.kind === 'connecting' && status.attempt === 0 ? 'connecting' : 'reconnecting';
+});
+
+// --- signing in and out ---
+
+export function useAuth(signedIn: SignedIn): void {
+  keep(AUTH, JSON.stringify(signedIn));
+  expired.value = null;
+  auth.value = signedIn;
+  begin();
+}
+
+export async function signOut(): Promise<void> {
+  const old = client.value;
+  const user = auth.value?.user.id;
+  client.value = null;
+  auth.value = null;
+  keep(AUTH, null);
+  await old?.stop();
+  if (user) {
+    for (const key of keptKeys()) if (key.startsWith(`kaiwa.draft.${user}.`)) keep(key, null);
+    await storeOf(user).clear().catch(() => {});
+  }
+  goTo('');
+}
+
+function keptKeys(): string[] {
+  try {
+    return Object.keys(localStorage);
+  } catch {
+    return [];
+  }
+}
+
+const page = Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(36)).join('');
+const stores = new Map<string, Store>();
+
+function storeOf(user: string): Store {
+  let store = stores.get(user);
+  if (!store) {
+    store = typeof indexedDB === 'undefined' ? new MemoryStore() : new IndexedDbStore({ user, owner: page });
+    stores.set(user, store);
+  }
+  return store;
+}
+
+const FRESH_ENOUGH_MS = 60_000;
+
+async function getToken({ fresh }: { fresh: boolean }): Promise<string | null> {
+  const now = auth.value;
+  if (!now) return null;
+  const left = now.expiresMs - Date.now();
+  if (!fresh && left > FRESH_ENOUGH_MS) return now.token;
+  try {
+    const next = await refreshToken(now.token);
+    keep(AUTH, JSON.stringify(next));
+    auth.value = next;
+    return next.token;
+  } catch (error) {
+    if (!(error instanceof KaiwaError) || error.temporary) throw error;
+    // No refresh here (tokens come from elsewhere): what there is may still do.
+    return !fresh && left > 0 ? now.token : null;
+  }
+}
+
+/** Makes the client for who is signed in. */
+export function begin(): void {
+  const signedIn = auth.value;
+  if (!signedIn) return;
+  const codec = new URLSearchParams(location.search).get('codec') === 'json' ? 'json' : 'proto';
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  const kaiwa = new Kaiwa({
+    url: `${scheme}//${location.host}/ws`,
+    me: signedIn.user,
+    getToken,
+    store: storeOf(signedIn.user.id),
+    device: device(),
+    codec,
+    clockOffsetMs: Number(kept('kaiwa.clock') ?? 0) || 0,
+  });
+  kaiwa.onChange((change) => handleChange(kaiwa, change));
+  client.value = kaiwa;
+  void kaiwa.start();
+}
+
+function handleChange(kaiwa: Kaiwa, change: Change): void {
+  if (client.value !== kaiwa) return;
+  switch (change.kind) {
+    case 'status': {
+      statusTick.value++;
+      const { status } = kaiwa;
+      if (status.kind === 'live') keep('kaiwa.clock', String(Math.round(kaiwa.clockOffsetMs)));
+      if (status.kind === 'stopped' && status.reason === 'unauthorized') expire(kaiwa);
+      return;
+    }
+    case 'rooms':
+      roomsTick.value++;
+      return;
+    case 'room':
+      roomTick(change.room).value++;
+      return;
+    case 'gone':
+      roomTick(change.room).value++;
+      return;
+    case 'message': {
+      const { room, message } = change;
+      if (room === openRoom.value) {
+        spoken.value = t('saysLive', { name: kaiwa.nameOf(message.sender), text: message.text });
+      }
+    }
+  }
+}
+
+function expire(kaiwa: Kaiwa): void {
+  const name = kaiwa.me.name || kaiwa.me.id;
+  expired.value = { name, unsent: kaiwa.unsent };
+  client.value = null;
+  auth.value = null;
+  keep(AUTH, null);
+  void kaiwa.stop();
+}
+
+// --- the browser's own events ---
+
+export function listen(): void {
+  window.addEventListener('online', () => {
+    online.value = true;
+    client.value?.wake();
+  });
+  window.addEventListener('offline', () => (online.value = false));
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible') client.value?.wake();
+    else void client.value?.flush();
+  });
+  window.addEventListener('pagehide', () => void client.value?.flush());
+  window.addEventListener('storage', ({ key }) => {
+    // Another tab signed out, or in as somebody else.
+    if (key !== AUTH) return;
+    const next = readAuth();
+    if (next?.user.id === auth.value?.user.id) auth.value = next;
+    else location.reload();
+  });
+}
