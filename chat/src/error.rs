@@ -89,9 +89,7 @@ impl From<ChatError> for Refusal {
             ChatError::LastOwner => of(ErrorCode::LastOwner),
             ChatError::Invalid { field, .. } => of(ErrorCode::InvalidArgument).with("field", field),
             ChatError::Overloaded => of(ErrorCode::Overloaded),
-            ChatError::Draining => {
-                of(ErrorCode::Draining).retry_after(Duration::from_secs(2))
-            }
+            ChatError::Draining => of(ErrorCode::Draining).retry_after(Duration::from_secs(2)),
             ChatError::Unavailable => of(ErrorCode::Unavailable),
         }
     }

@@ -1,0 +1,13 @@
+//! Between the domain and the client protocol's wire types ([`kaiwa_proto::client::v1`]).
+//!
+//! Towards the wire everything converts with `From`. From the wire only what a store has written
+//! comes back ([`stored`]); commands of clients are validated where they arrive.
+
+mod enums;
+mod event;
+mod room;
+pub mod stored;
+
+pub use enums::{membership, role, room_kind, visibility};
+pub use event::InvalidEvent;
+pub use room::{event_page, history_page, member_page, reset_reason, room_page, room_state};
