@@ -100,8 +100,16 @@ mod tests {
 
     #[test]
     fn numbers_ascend_and_stay_in_the_private_range() {
-        assert!(CloseCode::ALL.windows(2).all(|w| w[0].number() < w[1].number()));
-        assert!(CloseCode::ALL.iter().all(|c| (4000..4400).contains(&c.number())));
+        assert!(
+            CloseCode::ALL
+                .windows(2)
+                .all(|w| w[0].number() < w[1].number())
+        );
+        assert!(
+            CloseCode::ALL
+                .iter()
+                .all(|c| (4000..4400).contains(&c.number()))
+        );
     }
 
     #[test]

@@ -109,9 +109,17 @@ impl Refusal {
     /// A refusal in plain words.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        let retry_after =
-            if code.is_temporary() { Duration::from_millis(500) } else { Duration::ZERO };
-        Self { code, message: message.into(), retry_after, details: Vec::new() }
+        let retry_after = if code.is_temporary() {
+            Duration::from_millis(500)
+        } else {
+            Duration::ZERO
+        };
+        Self {
+            code,
+            message: message.into(),
+            retry_after,
+            details: Vec::new(),
+        }
     }
 
     /// With one more particular.
@@ -131,7 +139,13 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.code.reason(), self.code.number(), self.message)
+        write!(
+            f,
+            "{} ({}): {}",
+            self.code.reason(),
+            self.code.number(),
+            self.message
+        )
     }
 }
 
@@ -144,7 +158,11 @@ mod tests {
 
     #[test]
     fn numbers_ascend_and_names_are_unique() {
-        assert!(ErrorCode::ALL.windows(2).all(|w| w[0].number() < w[1].number()));
+        assert!(
+            ErrorCode::ALL
+                .windows(2)
+                .all(|w| w[0].number() < w[1].number())
+        );
         let names: BTreeSet<_> = ErrorCode::ALL.iter().map(|c| c.reason()).collect();
         assert_eq!(names.len(), ErrorCode::ALL.len());
     }
@@ -152,7 +170,10 @@ mod tests {
     #[test]
     fn only_temporary_refusals_name_a_time_to_wait() {
         for &code in ErrorCode::ALL {
-            assert_eq!(Refusal::new(code, "").retry_after.is_zero(), !code.is_temporary());
+            assert_eq!(
+                Refusal::new(code, "").retry_after.is_zero(),
+                !code.is_temporary()
+            );
         }
     }
 }

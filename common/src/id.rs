@@ -109,7 +109,10 @@ impl RoomId {
         // A newline cannot be part of a user id, so no two pairs give the same text.
         let text = format!("{first}\n{second}");
         let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-        let hex: String = hash.as_ref()[..16].iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String = hash.as_ref()[..16]
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         Self(Arc::from(format!("d_{hex}")))
     }
 }
@@ -137,7 +140,10 @@ impl Cid {
     /// # Errors
     /// [`InvalidId`] when it is not the hyphenated form of a UUID of version 7.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId { kind: "cid", rule: "a UUID of version 7, as 36 characters" };
+        let invalid = InvalidId {
+            kind: "cid",
+            rule: "a UUID of version 7, as 36 characters",
+        };
         if text.len() != 36 {
             return Err(invalid);
         }

@@ -146,3 +146,22 @@ pub const CATCH_UP: u64 = 10_000;
 
 /// Heads named in one ping; the others come with the next.
 pub const PING_HEADS: usize = 64;
+
+/// Text in one page of events or messages, and in all pages that one `Connected` brings, in bytes:
+/// a page ends (with `more`) before it is exceeded, but has one entry at least. Four pages being
+/// read at once by one session stay within the hard bound of its outbox.
+pub const PAGE_BYTES: usize = 256 * 1024;
+
+/// Pages being read for one session at once; at the bound its connection is not read.
+pub const READS_IN_FLIGHT: usize = 4;
+
+/// Messages in one frame from a client. More are a protocol error (4302): a frame of empty messages
+/// would otherwise unfold to two hundred times its size.
+pub const FRAME_MESSAGES: usize = 256;
+
+/// Bytes handed to a transport ahead of what the operating system took. What waits beyond it waits in
+/// the session's outbox, where lanes and gaps can still act on it.
+pub const WRITE_AHEAD: usize = 32 * 1024;
+
+/// Events framed together, in bytes: a batch is cut into frames of about this size.
+pub const EVENT_FRAME_BYTES: usize = 32 * 1024;

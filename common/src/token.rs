@@ -96,7 +96,9 @@ pub struct TokenKey {
 
 impl std::fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenKey").field("audience", &self.audience).finish_non_exhaustive()
+        f.debug_struct("TokenKey")
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
     }
 }
 
@@ -183,14 +185,24 @@ impl TokenKey {
         }
         let latest = now.plus(TOKEN_LEEWAY);
         let starts = [claims.nbf, claims.iat].into_iter().flatten();
-        if starts.map(|s| s.saturating_mul(1000)).any(|ms| ms > latest.0) {
-            return Err(Invalid("it is not valid yet (`nbf`, `iat`): compare the clocks"));
+        if starts
+            .map(|s| s.saturating_mul(1000))
+            .any(|ms| ms > latest.0)
+        {
+            return Err(Invalid(
+                "it is not valid yet (`nbf`, `iat`): compare the clocks",
+            ));
         }
         if claims.name.len() > NAME_BYTES {
             return Err(Invalid("its `name` is too long"));
         }
         let user = UserId::parse(&claims.sub).map_err(|_| Invalid("its `sub` is no user id"))?;
-        Ok(Identity { user, name: Redacted(claims.name), role: claims.role, expires })
+        Ok(Identity {
+            user,
+            name: Redacted(claims.name),
+            role: claims.role,
+            expires,
+        })
     }
 }
 
@@ -209,7 +221,12 @@ impl Identity {
     /// Somebody whose token is good for `ttl` from `now`.
     #[must_use]
     pub fn new(user: UserId, name: &str, role: ServerRole, now: UnixMs, ttl: Duration) -> Self {
-        Self { user, name: Redacted(name.to_owned()), role, expires: now.plus(ttl) }
+        Self {
+            user,
+            name: Redacted(name.to_owned()),
+            role,
+            expires: now.plus(ttl),
+        }
     }
 }
 

@@ -1,1 +1,17 @@
-//! kaiwa-signaling
+//! From bytes on a wire to commands of chat, and from committed events back to bytes.
+//!
+//! Read in this order: a [`transport`] carries frames; a [`codec`] makes messages of them; a
+//! [`session`] is an authenticated peer with an outbox that survives its connection; the [`hub`]
+//! knows which sessions follow which room; the [`edge`] accepts connections and speaks HTTP.
+
+pub mod transport;
+
+pub mod codec;
+
+pub mod session;
+
+pub mod hub;
+
+pub mod edge;
+
+pub mod metrics;

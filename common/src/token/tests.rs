@@ -20,7 +20,11 @@ fn alice(ttl: Duration) -> Identity {
 
 /// A token of these parts, signed with the right secret whatever the header claims.
 fn forge(header: &Value, claims: &Value) -> String {
-    let signed = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
+    let signed = format!(
+        "{}.{}",
+        B64.encode(header.to_string()),
+        B64.encode(claims.to_string())
+    );
     let hmac_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret(7).expose());
     let tag = ring::hmac::sign(&hmac_key, signed.as_bytes());
     format!("{signed}.{}", B64.encode(tag))
@@ -39,14 +43,20 @@ fn refused(token: &str) -> TokenError {
 #[test]
 fn an_issued_token_gives_the_identity_back() {
     let identity = alice(Duration::from_secs(60));
-    assert_eq!(key().verify(&key().issue(&identity, NOW), NOW), Ok(identity));
+    assert_eq!(
+        key().verify(&key().issue(&identity, NOW), NOW),
+        Ok(identity)
+    );
 }
 
 #[test]
 fn the_last_millisecond_is_valid_and_the_next_is_not() {
     let token = key().issue(&alice(Duration::from_secs(60)), NOW);
     assert!(key().verify(&token, UnixMs(NOW.0 + 59_999)).is_ok());
-    assert_eq!(key().verify(&token, UnixMs(NOW.0 + 60_000)), Err(TokenError::Expired));
+    assert_eq!(
+        key().verify(&token, UnixMs(NOW.0 + 60_000)),
+        Err(TokenError::Expired)
+    );
 }
 
 #[test]
@@ -60,7 +70,10 @@ fn another_secret_or_a_changed_byte_does_not_verify() {
     let claims = token.split('.').nth(1).expect("three parts");
     let decoded = String::from_utf8(B64.decode(claims).expect("base64")).expect("UTF-8");
     let tampered = token.replace(claims, &B64.encode(decoded.replace("alice", "admin")));
-    assert_eq!(refused(&tampered), TokenError::Invalid("its signature does not match"));
+    assert_eq!(
+        refused(&tampered),
+        TokenError::Invalid("its signature does not match")
+    );
 }
 
 #[test]
@@ -70,14 +83,21 @@ fn other_algorithms_are_refused_even_when_signed_with_the_secret() {
         let token = forge(&json!({"alg": alg, "typ": "JWT"}), &claims);
         assert!(matches!(refused(&token), TokenError::Invalid(_)), "{alg}");
         let (unsigned, _) = token.rsplit_once('.').expect("three parts");
-        assert!(matches!(refused(&format!("{unsigned}.")), TokenError::Invalid(_)), "{alg}");
+        assert!(
+            matches!(refused(&format!("{unsigned}.")), TokenError::Invalid(_)),
+            "{alg}"
+        );
         assert!(matches!(refused(unsigned), TokenError::Invalid(_)), "{alg}");
     }
 }
 
 #[test]
 fn each_claim_is_required_and_checked() {
-    assert!(key().verify(&with("aud", json!(["other", "kaiwa"])), NOW).is_ok());
+    assert!(
+        key()
+            .verify(&with("aud", json!(["other", "kaiwa"])), NOW)
+            .is_ok()
+    );
     for (field, value) in [
         ("aud", json!("other")),
         ("aud", json!([])),
@@ -93,7 +113,10 @@ fn each_claim_is_required_and_checked() {
         ("name", json!("x".repeat(NAME_BYTES + 1))),
     ] {
         let token = with(field, value.clone());
-        assert!(matches!(refused(&token), TokenError::Invalid(_)), "{field}: {value}");
+        assert!(
+            matches!(refused(&token), TokenError::Invalid(_)),
+            "{field}: {value}"
+        );
     }
     assert_eq!(refused(&with("exp", json!(0))), TokenError::Expired);
     assert_eq!(refused(&with("exp", json!(i64::MIN))), TokenError::Expired);
@@ -104,15 +127,25 @@ fn a_configured_issuer_has_to_match() {
     let strict = TokenKey::hs256(&secret(7), "kaiwa", Some("us")).expect("long enough");
     assert!(strict.verify(&with("iss", json!("us")), NOW).is_ok());
     assert!(strict.verify(&with("iss", json!("them")), NOW).is_err());
-    assert!(strict.verify(&with("name", json!("no issuer")), NOW).is_err());
+    assert!(
+        strict
+            .verify(&with("name", json!("no issuer")), NOW)
+            .is_err()
+    );
 }
 
 #[test]
 fn short_secrets_and_garbage_are_refused() {
     let short = Secret::new(vec![1; 31]);
-    assert_eq!(TokenKey::hs256(&short, "kaiwa", None).expect_err("weak"), WeakSecret(31));
+    assert_eq!(
+        TokenKey::hs256(&short, "kaiwa", None).expect_err("weak"),
+        WeakSecret(31)
+    );
     for text in ["", ".", "..", "a.b.c", "会話", &"x".repeat(TOKEN_BYTES + 1)] {
-        assert!(matches!(refused(text), TokenError::Invalid(_)), "{text:.20}");
+        assert!(
+            matches!(refused(text), TokenError::Invalid(_)),
+            "{text:.20}"
+        );
     }
 }
 

@@ -1,0 +1,216 @@
+//! Messages to bytes and back: one schema, two forms.
+
+use crate::transport::{Format, Frame};
+use bytes::Bytes;
+use kaiwa_common::limits::FRAME_MESSAGES;
+use kaiwa_proto::client::v1::{ClientMessage, ServerMessage};
+use prost::Message as _;
+use serde_json::Value;
+
+/// The form in which a connection carries messages, agreed on as it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// `kaiwa.v1+json`: proto3's canonical JSON, messages separated by newlines.
+    Json,
+    /// `kaiwa.v1+proto`: Protobuf, each message after its length as a varint.
+    Proto,
+}
+
+/// The known subprotocols, for telling.
+pub const SUBPROTOCOLS: &str = "kaiwa.v1+json, kaiwa.v1+proto";
+
+/// A message that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// The id of the command, where it could be made out; else 0.
+    pub id: u32,
+    /// What is wrong, for a developer.
+    pub at: String,
+    /// Nothing after it in the frame can be read either.
+    pub is_fatal: bool,
+}
+
+impl Codec {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Proto];
+
+    /// Its name in the handshake.
+    #[must_use]
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "kaiwa.v1+json",
+            Self::Proto => "kaiwa.v1+proto",
+        }
+    }
+
+    /// The codec of this name.
+    #[must_use]
+    pub fn by_subprotocol(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.subprotocol() == name)
+    }
+
+    /// What its frames are.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Json => Format::Text,
+            Self::Proto => Format::Binary,
+        }
+    }
+
+    /// The messages of a frame, in order; the first fatal error ends them.
+    #[must_use]
+    pub fn decode(self, frame: &Bytes) -> Vec<Result<ClientMessage, Malformed>> {
+        match self {
+            Self::Json => decode_json(frame),
+            Self::Proto => decode_proto(frame.clone()),
+        }
+    }
+
+    /// A frame of these messages.
+    #[must_use]
+    pub fn encode(self, messages: &[ServerMessage]) -> Frame {
+        let mut bytes = Vec::new();
+        for message in messages {
+            match self {
+                Self::Json => {
+                    if !bytes.is_empty() {
+                        bytes.push(b'\n');
+                    }
+                    serde_json::to_writer(&mut bytes, message)
+                        .expect("a schema's message is JSON, and memory takes it");
+                }
+                Self::Proto => {
+                    message.encode_length_delimited(&mut bytes).expect("a vector grows");
+                }
+            }
+        }
+        Frame::new(self.format(), bytes)
+    }
+}
+
+fn decode_json(frame: &Bytes) -> Vec<Result<ClientMessage, Malformed>> {
+    let lines = frame.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let mut messages = Vec::new();
+    for line in lines {
+        if messages.len() == FRAME_MESSAGES {
+            messages.push(Err(too_many()));
+            break;
+        }
+        messages.push(decode_line(line));
+    }
+    messages
+}
+
+fn too_many() -> Malformed {
+    let at = format!("more than {FRAME_MESSAGES} messages in one frame");
+    Malformed { id: 0, at, is_fatal: true }
+}
+
+fn decode_line(line: &[u8]) -> Result<ClientMessage, Malformed> {
+    serde_json::from_slice(line).map_err(|error| {
+        // A second, lenient look: so that the error names the command it belongs to.
+        let value: Result<Value, _> = serde_json::from_slice(line);
+        let id = value.as_ref().ok().and_then(|v| v.get("id")).and_then(Value::as_u64);
+        Malformed {
+            id: id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0),
+            // serde's words name the field and the place, and quote nothing but tokens.
+            at: error.to_string(),
+            is_fatal: value.is_err(),
+        }
+    })
+}
+
+fn decode_proto(mut rest: Bytes) -> Vec<Result<ClientMessage, Malformed>> {
+    let mut messages = Vec::new();
+    while !rest.is_empty() {
+        if messages.len() == FRAME_MESSAGES {
+            messages.push(Err(too_many()));
+            break;
+        }
+        match take_delimited(&mut rest) {
+            Ok(message) => messages.push(Ok(message)),
+            Err(error) => {
+                messages.push(Err(Malformed { id: 0, at: error.to_string(), is_fatal: true }));
+                break;
+            }
+        }
+    }
+    messages
+}
+
+fn take_delimited(rest: &mut Bytes) -> Result<ClientMessage, prost::DecodeError> {
+    ClientMessage::decode_length_delimited(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kaiwa_proto::client::v1 as wire;
+
+    fn json(text: &str) -> Vec<Result<ClientMessage, Malformed>> {
+        Codec::Json.decode(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn many_messages_share_a_frame_in_both_forms() {
+        let pong = |count| {
+            let command = wire::client_message::Command::Pong(wire::Pong { count });
+            ClientMessage { id: 0, command: Some(command) }
+        };
+        let mut bytes = Vec::new();
+        for count in [1, 200] {
+            pong(count).encode_length_delimited(&mut bytes).expect("a vector grows");
+        }
+        let expected = vec![Ok(pong(1)), Ok(pong(200))];
+        assert_eq!(Codec::Proto.decode(&bytes.into()), expected);
+        assert_eq!(json("{\"pong\":{\"count\":\"1\"}}\n{\"pong\":{\"count\":200}}\n"), expected);
+        assert_eq!(json(""), vec![]);
+    }
+
+    #[test]
+    fn a_wrong_field_type_names_its_command_and_the_next_line_is_read() {
+        let read = json("{\"id\":7,\"send\":{\"room\":5}}\n{\"id\":8}");
+        assert_eq!(read.len(), 2);
+        let malformed = read[0].as_ref().expect_err("wrong type");
+        assert_eq!((malformed.id, malformed.is_fatal), (7, false));
+        assert_eq!(read[1], Ok(ClientMessage { id: 8, command: None }));
+    }
+
+    #[test]
+    fn what_is_no_json_or_protobuf_is_fatal() {
+        for text in ["{", "hello", "{\"id\":1}}", "\u{0}"] {
+            assert!(json(text)[0].as_ref().expect_err("no JSON").is_fatal, "{text}");
+        }
+        for bytes in [&b"\x05\x08"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x01\x07"] {
+            let read = Codec::Proto.decode(&Bytes::copy_from_slice(bytes));
+            assert!(read[0].as_ref().expect_err("no Protobuf").is_fatal, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_and_commands_are_no_error() {
+        let read = json("{\"id\":3,\"fly\":{\"high\":true}}");
+        assert_eq!(read, vec![Ok(ClientMessage { id: 3, command: None })]);
+    }
+
+    #[test]
+    fn a_frame_of_countless_empty_messages_is_cut_short() {
+        for (codec, frame) in [(Codec::Proto, vec![0; 60_000]), (Codec::Json, b"{}\n".repeat(20_000))] {
+            let read = codec.decode(&frame.into());
+            assert_eq!(read.len(), FRAME_MESSAGES + 1);
+            assert!(read[FRAME_MESSAGES].as_ref().expect_err("too many").is_fatal);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_a_codec_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)
+        ) {
+            for codec in Codec::ALL {
+                let _ = codec.decode(&Bytes::copy_from_slice(&bytes));
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Which requests are answered at all: hosts, origins, addresses.
+//!
+//! Three attacks end here. *Cross-site WebSocket hijacking*: a foreign page's upgrade carries its
+//! `Origin`. *DNS rebinding*: a foreign name that points to this machine is the `Host`. *A local
+//! proxy* that lends its loopback address to strangers leaves a forwarding header.
+
+use super::Edge;
+use super::address::{Peer, peer};
+use super::api::problem;
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use ipnet::IpNet;
+use kaiwa_common::error::{ErrorCode, Refusal};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Whom the edge answers.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    /// Names besides `localhost` and literal addresses under which the server is reached.
+    pub hosts: Vec<String>,
+    /// Origins besides the server's own that may open connections, such as `https://app.example`.
+    pub origins: Vec<String>,
+    /// Proxies whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The ends of a TCP connection, noted by the listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// Ours.
+    pub local: SocketAddr,
+    /// The other's.
+    pub remote: SocketAddr,
+}
+
+impl Guard {
+    /// Whether a request for this host is ours to answer. A literal address can't be rebound, and
+    /// `localhost` is resolved by the machine itself.
+    #[must_use]
+    pub fn knows_host(&self, host: &str) -> bool {
+        is_localhost(host)
+            || as_ip(host).is_some()
+            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+    }
+
+    /// Whether a page of this origin may act here.
+    #[must_use]
+    pub fn knows_origin(&self, origin: &str, host: &Authority) -> bool {
+        if self.origins.iter().any(|known| known == origin) {
+            return true;
+        }
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let default_port = match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => return false,
+        };
+        let Ok(authority) = authority.parse::<Authority>() else { return false };
+        let port = |a: &Authority| a.port_u16().unwrap_or(default_port);
+        authority.host().eq_ignore_ascii_case(host.host()) && port(&authority) == port(host)
+    }
+}
+
+/// `localhost`, or a literal address of loopback.
+#[must_use]
+pub fn is_local_host(host: &str) -> bool {
+    is_localhost(host) || as_ip(host).is_some_and(|ip| ip.to_canonical().is_loopback())
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost")
+}
+
+fn as_ip(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// The request's host.
+#[must_use]
+pub fn host(headers: &HeaderMap) -> Option<Authority> {
+    headers.get(header::HOST)?.to_str().ok()?.parse().ok()
+}
+
+/// Refuses what is not for us, notes who asks, and sets the headers that every answer has.
+pub(super) async fn check(
+    State(edge): State<Arc<Edge>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match admit(&edge, &request) {
+        Ok(peer) => {
+            request.extensions_mut().insert(peer);
+            next.run(request).await
+        }
+        Err(refused) => *refused,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
+    let refuse = |status, text: &'static str| {
+        Box::new(problem(status, &Refusal::new(ErrorCode::Forbidden, text)))
+    };
+    let ends = request.extensions().get::<Ends>().copied();
+    let ends = ends.expect("the listener notes both ends of every connection");
+    let headers = request.headers();
+    let Some(host) = host(headers) else {
+        return Err(refuse(StatusCode::BAD_REQUEST, "the request names no valid Host"));
+    };
+    if !edge.guard.knows_host(host.host()) {
+        let text = "this server is not known by that name; its operator adds it to http.hosts";
+        return Err(refuse(StatusCode::MISDIRECTED_REQUEST, text));
+    }
+    let acts = request.uri().path() == "/ws"
+        || !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if acts && let Some(origin) = headers.get(header::ORIGIN) {
+        let known = origin.to_str().is_ok_and(|o| edge.guard.knows_origin(o, &host));
+        if !known {
+            let text = "pages of that origin may not act here; see http.allowed_origins";
+            return Err(refuse(StatusCode::FORBIDDEN, text));
+        }
+    }
+    let on_loopback = ends.local.ip().to_canonical().is_loopback();
+    Ok(peer(ends.remote.ip(), on_loopback, headers, &edge.guard.trusted_proxies))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        Guard {
+            hosts: vec!["chat.example".into()],
+            origins: vec!["https://app.example".into()],
+            trusted_proxies: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_that_could_be_rebound_are_not_answered() {
+        for known in ["localhost", "a.localhost", "127.0.0.1", "[::1]", "192.0.2.1", "Chat.Example"] {
+            assert!(guard().knows_host(known), "{known}");
+        }
+        for strange in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", ""] {
+            assert!(!guard().knows_host(strange), "{strange}");
+        }
+    }
+
+    #[test]
+    fn only_the_own_origin_and_the_listed_ones_may_act() {
+        let host: Authority = "localhost:8080".parse().expect("a host");
+        for known in ["http://localhost:8080", "https://localhost:8080", "https://app.example"] {
+            assert!(guard().knows_origin(known, &host), "{known}");
+        }
+        for strange in [
+            "null",
+            "",
+            "http://localhost",
+            "http://localhost:8081",
+            "http://evil.example:8080",
+            "https://app.example.evil.example",
+            "file://localhost:8080",
+            "http://localhost:8080@evil.example",
+        ] {
+            assert!(!guard().knows_origin(strange, &host), "{strange}");
+        }
+        let default_port: Authority = "chat.example".parse().expect("a host");
+        assert!(guard().knows_origin("https://chat.example", &default_port));
+        assert!(!guard().knows_origin("https://chat.example:8443", &default_port));
+    }
+}

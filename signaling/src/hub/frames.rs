@@ -1,0 +1,87 @@
+//! Committed events as frames: encoded once per codec, by the first who needs that codec.
+
+use crate::codec::Codec;
+use crate::session::core::outbox::Reliable;
+use kaiwa_chat::bus::{MemberChange, Published};
+use kaiwa_chat::model::Event;
+use kaiwa_common::limits::EVENT_FRAME_BYTES;
+use kaiwa_proto::client::v1 as wire;
+use std::cell::OnceCell;
+
+/// One commit's events, for all who follow the room.
+pub(super) struct Batch<'a> {
+    published: &'a Published,
+    json: OnceCell<Vec<Reliable>>,
+    proto: OnceCell<Vec<Reliable>>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(published: &'a Published) -> Self {
+        Self { published, json: OnceCell::new(), proto: OnceCell::new() }
+    }
+
+    /// The events as pushes, a few events to a frame.
+    pub(super) fn pushes(&self, codec: Codec) -> &[Reliable] {
+        let cell = match codec {
+            Codec::Json => &self.json,
+            Codec::Proto => &self.proto,
+        };
+        cell.get_or_init(|| encode(codec, &self.published.events))
+    }
+}
+
+fn encode(codec: Codec, events: &[Event]) -> Vec<Reliable> {
+    let mut pushes = Vec::new();
+    let mut rest = events;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|event| {
+            let first = bytes == 0;
+            bytes += text_bytes(event);
+            first || bytes <= EVENT_FRAME_BYTES
+        });
+        let (now, later) = rest.split_at(fits.count());
+        pushes.push(frame(codec, now));
+        rest = later;
+    }
+    pushes
+}
+
+fn frame(codec: Codec, events: &[Event]) -> Reliable {
+    let messages: Vec<_> = events
+        .iter()
+        .map(|event| message(wire::push::Push::Event(wire::Event::from(event))))
+        .collect();
+    let last = events.last().expect("a frame has events");
+    Reliable {
+        room: Some((last.room.clone(), last.position)),
+        frame: codec.encode(&messages),
+        pushes: u32::try_from(events.len()).expect("a commit's events"),
+    }
+}
+
+/// About what an event takes on the wire.
+fn text_bytes(event: &Event) -> usize {
+    use kaiwa_chat::model::EventBody;
+    let text = match &event.body {
+        EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => {
+            text.as_ref().map_or(0, |text| text.0.len())
+        }
+        EventBody::Created { title, .. } => title.len(),
+        EventBody::Deleted { .. } | EventBody::Member { .. } => 0,
+    };
+    text + 160
+}
+
+/// Somebody's new standing in a room.
+pub(super) fn state_push(codec: Codec, change: &MemberChange) -> Reliable {
+    let state =
+        wire::RoomState { room: Some((&change.info).into()), version: change.version.0 };
+    let message = message(wire::push::Push::State(state));
+    Reliable { room: None, frame: codec.encode(&[message]), pushes: 1 }
+}
+
+fn message(push: wire::push::Push) -> wire::ServerMessage {
+    let push = wire::Push { push: Some(push) };
+    wire::ServerMessage { message: Some(wire::server_message::Message::Push(push)) }
+}

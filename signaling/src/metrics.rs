@@ -1,0 +1,69 @@
+//! What this crate counts, declared in one place. Labels are bounded: there are none but `reason`.
+
+use metrics::{Counter, Gauge, Unit};
+
+/// Handles that cost one addition.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections that were accepted.
+    pub accepted: Counter,
+    /// Sessions that went on over another connection.
+    pub resumed: Counter,
+    /// Frames from clients.
+    pub frames_in: Counter,
+    /// Commands from clients.
+    pub commands: Counter,
+    /// Commands that were refused by the rate limit.
+    pub rate_limited: Counter,
+    /// Messages that could not be read.
+    pub malformed: Counter,
+    /// Events handed to sessions.
+    pub deliveries: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Declares them with the recorder that is installed.
+    #[must_use]
+    pub fn new() -> Self {
+        let counter = |name: &'static str, text: &'static str| {
+            metrics::describe_counter!(name, Unit::Count, text);
+            metrics::counter!(name)
+        };
+        metrics::describe_gauge!(
+            "kaiwa_signaling_connections",
+            Unit::Count,
+            "Connections that are open"
+        );
+        metrics::describe_counter!(
+            "kaiwa_signaling_closed_total",
+            Unit::Count,
+            "Connections closed by the server, by reason"
+        );
+        Self {
+            connections: metrics::gauge!("kaiwa_signaling_connections"),
+            accepted: counter("kaiwa_signaling_accepted_total", "Connections accepted"),
+            resumed: counter("kaiwa_signaling_resumed_total", "Sessions resumed"),
+            frames_in: counter("kaiwa_signaling_frames_in_total", "Frames from clients"),
+            commands: counter("kaiwa_signaling_commands_total", "Commands from clients"),
+            rate_limited: counter(
+                "kaiwa_signaling_rate_limited_total",
+                "Commands refused by the rate limit",
+            ),
+            malformed: counter("kaiwa_signaling_malformed_total", "Messages that can't be read"),
+            deliveries: counter("kaiwa_signaling_deliveries_total", "Events handed to sessions"),
+        }
+    }
+
+    /// Counts a connection that the server closed.
+    pub fn closed(&self, reason: &'static str) {
+        metrics::counter!("kaiwa_signaling_closed_total", "reason" => reason).increment(1);
+    }
+}

@@ -1,0 +1,276 @@
+//! The composition root: the one place that knows every adapter.
+
+use crate::cli::announce;
+use crate::config::{Config, SignIn as SignInSetting};
+use crate::data::DataDir;
+use crate::{telemetry, web};
+use anyhow::Context as _;
+use kaiwa_chat::adapters::sqlite::SqliteStore;
+use kaiwa_chat::bus::Bus;
+use kaiwa_chat::service::{Chat, ChatOptions};
+use kaiwa_common::time::UnixMs;
+use kaiwa_platform::dir_lock::DirLock;
+use kaiwa_signaling::edge::address::Addresses;
+use kaiwa_signaling::edge::guard::Guard;
+use kaiwa_signaling::edge::listener::Listener;
+use kaiwa_signaling::edge::tls::{Certificates, Files};
+use kaiwa_signaling::edge::{self, Edge, SignIn};
+use kaiwa_signaling::hub::Hub;
+use kaiwa_signaling::metrics::Metrics;
+use kaiwa_signaling::session::Context;
+use kaiwa_signaling::session::registry::Sessions;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Connections that the kernel completes ahead of us: Linux's own bound (`somaxconn`). Ten thousand
+/// clients that come back at once are met in waves of it.
+const BACKLOG: u32 = 4096;
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(config: Config) -> anyhow::Result<()> {
+    telemetry::start_logs(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't start")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let prometheus = telemetry::start_metrics()?;
+    tokio::spawn(telemetry::keep_up(prometheus.clone()));
+
+    let data = DataDir::open(&config.data_dir)?;
+    // Held until the end: two servers in one folder would each think that they own every room.
+    let _lock = DirLock::acquire(data.path())?;
+    let store = SqliteStore::open(&data.database())
+        .with_context(|| format!("the database in {}", data.path().display()))?;
+    let certificates = certificates(&config, &data)?;
+    let edge = build(&config, &data, &store, prometheus)?;
+    let tcp = bind(config.http.listen)?;
+    let address = tcp.local_addr().context("the listener has no address")?;
+    let stop = CancellationToken::new();
+    let listener = Listener {
+        tcp,
+        tls: certificates.as_ref().map(Certificates::server_config),
+        addresses: Arc::clone(&edge.addresses),
+        router: edge::router(Arc::clone(&edge)),
+    };
+    let accepting = tokio::spawn(listener.run(stop.clone()));
+    if let Some(certificates) = certificates {
+        tokio::spawn(certificates.watch());
+    }
+    // Before the announcement, so that whoever waits for it may signal at once.
+    let mut stops = StopSignals::listen()?;
+    announce(&url(address, config.has_tls()), &facts(&config));
+
+    stops.next().await;
+    let drain = drain(
+        &edge,
+        &store,
+        Duration::from_secs(config.drain_s),
+        stop,
+        accepting,
+    );
+    tokio::select! {
+        () = drain => tracing::info!("stopped"),
+        () = stops.next() => tracing::warn!("told again to stop: stopped at once"),
+    }
+    Ok(())
+}
+
+/// Puts the parts together.
+fn build(
+    config: &Config,
+    data: &DataDir,
+    store: &SqliteStore,
+    prometheus: PrometheusHandle,
+) -> anyhow::Result<Arc<Edge>> {
+    let limits = &config.limits;
+    let metrics = Metrics::new();
+    let sessions = Arc::new(Sessions::new(limits.clone()));
+    let hub = Arc::new(Hub::new(Arc::clone(&sessions), metrics.clone()));
+    let options = ChatOptions {
+        limits: limits.clone(),
+        ..ChatOptions::default()
+    };
+    let chat = Chat::start(
+        Arc::new(store.clone()),
+        Arc::clone(&hub) as Arc<dyn Bus>,
+        options,
+    );
+    let context = Arc::new(Context {
+        chat,
+        hub,
+        sessions,
+        tokens: data.token_key(&config.auth)?,
+        limits: limits.clone(),
+        node: node_name(config),
+        now: UnixMs::now,
+        metrics,
+        draining: AtomicBool::new(false),
+        drain_spread_ms: AtomicU32::new(0),
+    });
+    let (stats, draining) = (store.clone(), Arc::clone(&context));
+    Ok(Arc::new(Edge {
+        guard: Guard {
+            hosts: config.http.hosts.clone(),
+            origins: config.http.allowed_origins.clone(),
+            trusted_proxies: config.http.trusted_proxies.clone(),
+        },
+        addresses: Addresses::new(limits.clone()),
+        sign_in: match config.auth.sign_in {
+            SignInSetting::Loopback => SignIn::Loopback,
+            SignInSetting::Anywhere => SignIn::Anywhere,
+            SignInSetting::None => SignIn::None,
+        },
+        token_ttl: Duration::from_secs(config.auth.token_ttl_s),
+        public_metrics: config.http.public_metrics,
+        assets: web::ASSETS,
+        render_metrics: Box::new(move || {
+            telemetry::export_writer(&stats.stats().snapshot());
+            prometheus.render()
+        }),
+        not_ready: Box::new(move || {
+            let is_draining = draining.draining.load(Ordering::SeqCst);
+            is_draining.then(|| "draining".to_owned())
+        }),
+        version: env!("CARGO_PKG_VERSION"),
+        context,
+    }))
+}
+
+fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let http = &config.http;
+    let files = match (&http.tls_certificate, &http.tls_key) {
+        (Some(certificate), Some(key)) => Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+        _ if http.tls_self_signed => data.self_signed(&http.listen.ip(), &http.hosts)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(Certificates::load(files)?))
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let open = || -> std::io::Result<TcpListener> {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // A restart must not wait for the connections of the process before to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().with_context(|| {
+        format!("{address} can't be listened on (is it in use? --listen takes another)")
+    })
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals can't be received");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Stops without losing anything: readiness goes, sessions are sent away, writes are answered, the
+/// store is closed. Within the time given.
+async fn drain(
+    edge: &Edge,
+    store: &SqliteStore,
+    within: Duration,
+    stop: CancellationToken,
+    accepting: JoinHandle<()>,
+) {
+    let deadline = Instant::now() + within;
+    tracing::info!(sessions = edge.context.sessions.len(), "draining");
+    let orderly = async {
+        edge.context.chat.drain().await;
+        edge.context.drain(within / 2).await;
+        stop.cancel();
+        let _ = accepting.await;
+        edge.addresses.all_gone().await;
+    };
+    if tokio::time::timeout_at(deadline, orderly).await.is_err() {
+        tracing::warn!(
+            open = edge.addresses.open(),
+            "connections were left at the deadline"
+        );
+    }
+    let store = store.clone();
+    if tokio::task::spawn_blocking(move || store.close())
+        .await
+        .is_err()
+    {
+        tracing::error!("the store was not closed; it recovers at the next start");
+    }
+}
+
+fn node_name(config: &Config) -> String {
+    if !config.node.is_empty() {
+        return config.node.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    if host.is_empty() {
+        "kaiwa".to_owned()
+    } else {
+        host.to_owned()
+    }
+}
+
+fn url(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    format!("{scheme}://{host}:{}/", address.port())
+}
+
+fn facts(config: &Config) -> Vec<(&'static str, String)> {
+    let web = if web::ASSETS.0.is_empty() {
+        "not in this binary: `make run` builds it"
+    } else {
+        "open the address above, in two windows to chat with yourself"
+    };
+    let sign_in = match config.auth.sign_in {
+        SignInSetting::Loopback => "by name, from this machine",
+        SignInSetting::Anywhere => "by name, from ANYWHERE: whoever reaches it is whoever they say",
+        SignInSetting::None => "with tokens only",
+    };
+    vec![
+        ("app", web.to_owned()),
+        ("sign-in", sign_in.to_owned()),
+        ("data", config.data_dir.display().to_string()),
+    ]
+}

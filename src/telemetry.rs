@@ -1,0 +1,57 @@
+//! Logs and metrics of the process.
+
+use crate::config::{Log, LogFormat};
+use anyhow::Context as _;
+use kaiwa_platform::sqlite::StatsSnapshot;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal as _;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// How often histograms are folded, which bounds what they hold.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Begins to log, to standard error.
+pub(crate) fn start_logs(log: &Log) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?}", log.filter))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+/// Begins to count.
+pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics can't be counted")
+}
+
+/// Keeps histograms small, for as long as the process runs.
+pub(crate) async fn keep_up(handle: PrometheusHandle) {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+/// Shows what the store's writer has counted.
+pub(crate) fn export_writer(stats: &StatsSnapshot) {
+    for (name, value) in [
+        ("kaiwa_store_commits_total", stats.commits),
+        ("kaiwa_store_failed_commits_total", stats.failed_commits),
+        ("kaiwa_store_jobs_total", stats.jobs),
+        ("kaiwa_store_undone_jobs_total", stats.undone_jobs),
+        ("kaiwa_store_refused_jobs_total", stats.refused_jobs),
+        ("kaiwa_store_commit_microseconds_total", stats.commit_micros),
+        ("kaiwa_store_busy_microseconds_total", stats.busy_micros),
+    ] {
+        metrics::counter!(name).absolute(value);
+    }
+}
