@@ -7,7 +7,9 @@ use serde::de::DeserializeOwned;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 /// How messages become bytes: the subprotocol of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
     /// `kaiwa.v1+json`: text frames, one message a line.
@@ -69,7 +71,9 @@ impl Codec {
             Self::Proto => {
                 let mut bytes = Vec::new();
                 for message in messages {
-                    message.encode_length_delimited(&mut bytes).expect("a Vec grows");
+                    message
+                        .encode_length_delimited(&mut bytes)
+                        .expect("a Vec grows");
                 }
                 Frame::binary(bytes)
             }
@@ -102,7 +106,10 @@ impl Codec {
         let mut messages = Vec::new();
         match self {
             Self::Json => {
-                for line in payload.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+                for line in payload
+                    .split(|&b| b == b'\n')
+                    .filter(|line| !line.is_empty())
+                {
                     messages.push(serde_json::from_slice(line)?);
                 }
             }
@@ -129,7 +136,10 @@ mod tests {
     use kaiwa_proto::client::v1::{ClientMessage, Pong, client_message::Command};
 
     fn pong(count: u64) -> ClientMessage {
-        ClientMessage { id: 0, command: Some(Command::Pong(Pong { count })) }
+        ClientMessage {
+            id: 0,
+            command: Some(Command::Pong(Pong { count })),
+        }
     }
 
     #[test]
@@ -144,7 +154,12 @@ mod tests {
     #[test]
     fn an_empty_frame_has_no_messages() {
         for codec in Codec::ALL {
-            assert!(codec.decode_payload::<ClientMessage>(b"").unwrap().is_empty());
+            assert!(
+                codec
+                    .decode_payload::<ClientMessage>(b"")
+                    .unwrap()
+                    .is_empty()
+            );
         }
     }
 

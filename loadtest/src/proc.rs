@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 /// Resident memory of a process, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Memory {
     /// All that is resident (`VmRSS`).
     pub rss: u64,
@@ -64,15 +64,23 @@ pub fn cpu(pid: u32) -> Result<Cpu> {
     // The second field is the program's name in parentheses, which may contain anything.
     let (_, rest) = stat.rsplit_once(')').context("no program name in stat")?;
     let ticks = |field: usize| -> Result<Duration> {
-        let text = rest.split_whitespace().nth(field - 3).context("too few fields in stat")?;
+        let text = rest
+            .split_whitespace()
+            .nth(field - 3)
+            .context("too few fields in stat")?;
         let ticks: u64 = text.parse()?;
-        Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
+        Ok(Duration::from_millis(
+            ticks * 1000 / rustix::param::clock_ticks_per_second(),
+        ))
     };
-    Ok(Cpu { user: ticks(14)?, system: ticks(15)? })
+    Ok(Cpu {
+        user: ticks(14)?,
+        system: ticks(15)?,
+    })
 }
 
 /// The machine, for the head of a report.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Host {
     /// The kernel's release.
     pub kernel: String,
@@ -89,10 +97,15 @@ pub struct Host {
 pub fn host() -> Host {
     let file = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = file("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
     Host {
         kernel: file("/proc/sys/kernel/osrelease").trim().to_owned(),
-        cpu: model.unwrap_or_default().trim_start_matches(['\t', ':', ' ']).to_owned(),
+        cpu: model
+            .unwrap_or_default()
+            .trim_start_matches(['\t', ':', ' '])
+            .to_owned(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         memory: kib(&file("/proc/meminfo"), "MemTotal:").unwrap_or(0),
     }
@@ -106,7 +119,11 @@ fn read(pid: u32, what: &str) -> Result<String> {
 /// The value of a `Name:   123 kB` line, in bytes.
 fn kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+    line.split_whitespace()
+        .nth(1)?
+        .parse::<u64>()
+        .ok()
+        .map(|kib| kib * 1024)
 }
 
 #[cfg(test)]
@@ -122,6 +139,9 @@ mod tests {
             sum = sum.wrapping_add(1);
         }
         let memory = memory(pid).unwrap();
-        assert!(memory.rss >= memory.anon && memory.anon > 0, "{memory:?} {sum}");
+        assert!(
+            memory.rss >= memory.anon && memory.anon > 0,
+            "{memory:?} {sum}"
+        );
     }
 }

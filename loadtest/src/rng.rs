@@ -52,7 +52,9 @@ impl Rng {
         bytes[..8].copy_from_slice(&self.next_u64().to_be_bytes());
         bytes[8..].copy_from_slice(&self.next_u64().to_be_bytes()[..2]);
         let ms = u64::try_from(now_ms).unwrap_or(0);
-        uuid::Builder::from_unix_timestamp_millis(ms, &bytes).into_uuid().to_string()
+        uuid::Builder::from_unix_timestamp_millis(ms, &bytes)
+            .into_uuid()
+            .to_string()
     }
 }
 

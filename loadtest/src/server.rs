@@ -22,7 +22,7 @@ pub struct Spec {
     /// Where it listens.
     pub listen: SocketAddr,
     /// Limits other than the defaults: fields of `kaiwa_common::limits::Limits`, in upper case.
-    pub limits: Vec<(&'static str, u64)>,
+    pub limits: Vec<(String, u64)>,
 }
 
 /// Limits raised out of the way of a load test, whose people all come from one address.
@@ -67,7 +67,10 @@ impl Spec {
             binary: binary.to_owned(),
             data: data.to_owned(),
             listen,
-            limits: WIDE.to_vec(),
+            limits: WIDE
+                .iter()
+                .map(|&(name, value)| (name.to_owned(), value))
+                .collect(),
         })
     }
 
@@ -90,16 +93,27 @@ impl Spec {
         let number = count.to_string();
         let args = ["--count", &number, "--sub-prefix", prefix, "--ttl", "12h"];
         let lines = self.run_token(&args).await?;
-        ensure!(lines.len() == count, "{} tokens instead of {count}", lines.len());
+        ensure!(
+            lines.len() == count,
+            "{} tokens instead of {count}",
+            lines.len()
+        );
         Ok(lines)
     }
 
     async fn run_token(&self, args: &[&str]) -> Result<Vec<String>> {
         let mut command = Command::new(&self.binary);
-        command.arg("token").arg("--data").arg(&self.data).args(args);
+        command
+            .arg("token")
+            .arg("--data")
+            .arg(&self.data)
+            .args(args);
         let output = command.stdin(Stdio::null()).output().await?;
         if !output.status.success() {
-            bail!("kaiwa token: {}", String::from_utf8_lossy(&output.stderr).trim());
+            bail!(
+                "kaiwa token: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
         let text = String::from_utf8(output.stdout)?;
         Ok(text.lines().map(str::to_owned).collect())
@@ -111,15 +125,24 @@ impl Spec {
     /// When it ends or stays silent.
     pub async fn start(&self) -> Result<Server> {
         std::fs::create_dir_all(&self.data)?;
-        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--data").arg(&self.data);
         command.arg("--listen").arg(self.listen.to_string());
         for (name, value) in &self.limits {
             command.env(format!("KAIWA_LIMITS__{name}"), value.to_string());
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-        let mut child = command.spawn().with_context(|| self.binary.display().to_string())?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true);
+        let mut child = command
+            .spawn()
+            .with_context(|| self.binary.display().to_string())?;
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();
         let address = match tokio::time::timeout(READY, ready(&mut lines)).await {

@@ -30,13 +30,27 @@ impl Vector {
         let typed: M = serde_json::from_value(self.json.clone())
             .with_context(|| format!("{}: its JSON is not accepted", self.name))?;
         let json = serde_json::to_value(&typed)?;
-        ensure!(json == self.json, "{}: {json} instead of {}", self.name, self.json);
+        ensure!(
+            json == self.json,
+            "{}: {json} instead of {}",
+            self.name,
+            self.json
+        );
         let hex = to_hex(&typed.encode_to_vec());
-        ensure!(hex == self.proto_hex, "{}: {hex} instead of {}", self.name, self.proto_hex);
+        ensure!(
+            hex == self.proto_hex,
+            "{}: {hex} instead of {}",
+            self.name,
+            self.proto_hex
+        );
         let bytes = from_hex(&self.proto_hex)?;
         let back = M::decode(bytes.as_slice())
             .with_context(|| format!("{}: its Protobuf is not accepted", self.name))?;
-        ensure!(back == typed, "{}: its Protobuf means something else", self.name);
+        ensure!(
+            back == typed,
+            "{}: its Protobuf means something else",
+            self.name
+        );
         Ok(())
     }
 }
@@ -52,7 +66,13 @@ pub fn to_hex(bytes: &[u8]) -> String {
 /// # Errors
 /// When it is none.
 pub fn from_hex(text: &str) -> Result<Vec<u8>> {
-    ensure!(text.len().is_multiple_of(2) && text.is_ascii(), "not hexadecimal: {text:?}");
+    ensure!(
+        text.len().is_multiple_of(2) && text.is_ascii(),
+        "not hexadecimal: {text:?}"
+    );
     let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16);
-    Ok((0..text.len()).step_by(2).map(byte).collect::<Result<_, _>>()?)
+    Ok((0..text.len())
+        .step_by(2)
+        .map(byte)
+        .collect::<Result<_, _>>()?)
 }

@@ -2,6 +2,8 @@
 //!
 //! `KAIWA_BLESS=1` writes the Protobuf of each vector anew from its JSON.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 use kaiwa_loadtest::vectors::{Vector, to_hex};
 use kaiwa_proto::client::v1::{ClientMessage, ServerMessage};
 use prost::Message;
@@ -11,7 +13,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 fn proto(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../proto").join(path)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../proto")
+        .join(path)
 }
 
 fn vectors<M>(file: &str) -> Vec<Vector>
@@ -38,32 +42,50 @@ where
 /// The names of a `oneof`'s fields, as canonical JSON has them, from the schema.
 fn oneof(message: &str, name: &str) -> BTreeSet<String> {
     let schema = std::fs::read_to_string(proto("kaiwa/client/v1/client.proto")).unwrap();
-    let after = schema.split(&format!("\nmessage {message} {{")).nth(1).unwrap();
-    let body = after.split(&format!("oneof {name} {{")).nth(1).unwrap().split('}').next().unwrap();
+    let after = schema
+        .split(&format!("\nmessage {message} {{"))
+        .nth(1)
+        .unwrap();
+    let body = after
+        .split(&format!("oneof {name} {{"))
+        .nth(1)
+        .unwrap()
+        .split('}')
+        .next()
+        .unwrap();
     let field = |line: &str| {
         let line = line.trim();
         let is_field = !line.starts_with("//") && line.ends_with(';');
         is_field.then(|| line.split_whitespace().nth(1).unwrap().to_owned())
     };
-    body.lines().filter_map(field).map(|name| camel(&name)).collect()
+    body.lines()
+        .filter_map(field)
+        .map(|name| camel(&name))
+        .collect()
 }
 
 fn camel(name: &str) -> String {
     let mut parts = name.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
+    parts.fold(first, |name, part| {
+        name + &part[..1].to_uppercase() + &part[1..]
+    })
 }
 
 fn keys_at(vectors: &[Vector], pointer: &str) -> BTreeSet<String> {
-    let objects = vectors.iter().filter_map(|v| v.json.pointer(pointer)?.as_object());
+    let objects = vectors
+        .iter()
+        .filter_map(|v| v.json.pointer(pointer)?.as_object());
     objects.flat_map(|object| object.keys().cloned()).collect()
 }
 
 #[test]
 fn every_command_has_a_vector_that_both_codecs_make_and_take() {
     let vectors = vectors::<ClientMessage>("client.json");
-    let missing: Vec<_> =
-        oneof("ClientMessage", "command").difference(&keys_at(&vectors, "")).cloned().collect();
+    let missing: Vec<_> = oneof("ClientMessage", "command")
+        .difference(&keys_at(&vectors, ""))
+        .cloned()
+        .collect();
     assert!(missing.is_empty(), "no vector for {missing:?}");
 }
 

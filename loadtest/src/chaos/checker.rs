@@ -120,12 +120,19 @@ impl<'a> Check<'a> {
         for journal in &record.journals {
             for entry in &journal.entries {
                 if let Entry::Sent { room, cid, content } = entry {
-                    let write = Sent { person: &journal.person, content: *content };
+                    let write = Sent {
+                        person: &journal.person,
+                        content: *content,
+                    };
                     sent.insert((room.as_str(), cid.as_str()), write);
                 }
             }
         }
-        Self { rooms: record.rooms.iter().map(index).collect(), sent, found: Vec::new() }
+        Self {
+            rooms: record.rooms.iter().map(index).collect(),
+            sent,
+            found: Vec::new(),
+        }
     }
 
     fn report(&mut self, promise: Promise, what: String) {
@@ -143,7 +150,11 @@ impl<'a> Check<'a> {
                 self.report(Promise::LogDense, what);
             }
             if event.time_ms < last.1 {
-                let what = format!("{name}: {} is {} ms early", event.seq, last.1 - event.time_ms);
+                let what = format!(
+                    "{name}: {} is {} ms early",
+                    event.seq,
+                    last.1 - event.time_ms
+                );
                 self.report(Promise::LogTime, what);
             }
             last = (event.seq, event.time_ms);
@@ -153,7 +164,10 @@ impl<'a> Check<'a> {
             }
         }
         if last.0 != room.head {
-            let what = format!("{name}: the log ends at {}, its head is {}", last.0, room.head);
+            let what = format!(
+                "{name}: the log ends at {}, its head is {}",
+                last.0, room.head
+            );
             self.report(Promise::LogDense, what);
         }
     }
@@ -198,7 +212,15 @@ impl<'a> Check<'a> {
                 Entry::Sent { room, cid, .. } => {
                     open.insert(cid, room);
                 }
-                Entry::Acked { room, cid, epoch, seq, dup, delayed, repeat } => {
+                Entry::Acked {
+                    room,
+                    cid,
+                    epoch,
+                    seq,
+                    dup,
+                    delayed,
+                    repeat,
+                } => {
                     open.remove(cid.as_str());
                     if *delayed {
                         overtaken.insert(cid);
@@ -243,7 +265,10 @@ impl<'a> Check<'a> {
     fn acked(&mut self, journal: &Journal, room: &'a str, cid: &'a str, at: (u32, u64)) {
         let who = &journal.person;
         let Some(index) = self.rooms.get(room) else {
-            return self.report(Promise::AckedIsThere, format!("{who}: {cid} in no room {room}"));
+            return self.report(
+                Promise::AckedIsThere,
+                format!("{who}: {cid} in no room {room}"),
+            );
         };
         let there = index.by_seq.get(&at.1);
         let sent = self.sent.get(&(room, cid));
@@ -265,8 +290,12 @@ impl<'a> Check<'a> {
     fn sender_order(&mut self, journal: &'a Journal, overtaken: &BTreeSet<&str>) {
         let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
         for entry in &journal.entries {
-            let Entry::Sent { room, cid, .. } = entry else { continue };
-            let Some(seq) = self.seq_of(room, cid) else { continue };
+            let Entry::Sent { room, cid, .. } = entry else {
+                continue;
+            };
+            let Some(seq) = self.seq_of(room, cid) else {
+                continue;
+            };
             if overtaken.contains(cid.as_str()) {
                 continue;
             }
@@ -285,14 +314,19 @@ impl<'a> Check<'a> {
     fn deliveries(&mut self, journal: &'a Journal) {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
         for entry in &journal.entries {
-            let Entry::Delivered { room, event } = entry else { continue };
+            let Entry::Delivered { room, event } = entry else {
+                continue;
+            };
             let who = &journal.person;
             let before = last.insert(room, event.seq).unwrap_or(0);
             if event.seq != before + 1 {
                 let what = format!("{who}: in {room} {} follows {before}", event.seq);
                 self.report(Promise::DeliveredOnce, what);
             }
-            let there = self.rooms.get(room.as_str()).and_then(|i| i.by_seq.get(&event.seq));
+            let there = self
+                .rooms
+                .get(room.as_str())
+                .and_then(|i| i.by_seq.get(&event.seq));
             let same = there.is_some_and(|log| {
                 log.content.is(event.content)
                     && (log.epoch, log.time_ms) == (event.epoch, event.time_ms)
@@ -326,9 +360,8 @@ impl<'a> Check<'a> {
                 }
                 Entry::Pushed { room, seq } => {
                     let before = last.insert(room, (*seq, false));
-                    let fits = before.is_none_or(|(before, gap)| {
-                        *seq == before + 1 || (gap && *seq > before)
-                    });
+                    let fits = before
+                        .is_none_or(|(before, gap)| *seq == before + 1 || (gap && *seq > before));
                     if !fits {
                         let who = &journal.person;
                         let what = format!("{who}: in {room} push {seq} follows {before:?}");
@@ -351,13 +384,23 @@ impl<'a> Check<'a> {
             if let Entry::Fault(what) = entry {
                 self.report(Promise::NoFault, format!("{}: {what}", journal.person));
             }
-            let Entry::Lost { bye, cut: false, server } = entry else { continue };
+            let Entry::Lost {
+                bye,
+                cut: false,
+                server,
+            } = entry
+            else {
+                continue;
+            };
             let promise = match (server, bye) {
                 (Fate::Draining, bye) if *bye != Some(4000) => Promise::DrainSaysBye,
                 (Fate::Running, None) => Promise::NotDropped,
                 (Fate::Draining | Fate::Running | Fate::Killed, _) => continue,
             };
-            self.report(promise, format!("{}: ended with bye {bye:?}", journal.person));
+            self.report(
+                promise,
+                format!("{}: ended with bye {bye:?}", journal.person),
+            );
         }
     }
 
@@ -369,8 +412,8 @@ impl<'a> Check<'a> {
                     continue;
                 }
                 let sent = self.sent.get(&(room.room.as_str(), event.cid.as_str()));
-                let real = sent
-                    .is_some_and(|s| s.person == event.sender && seen.content.is(s.content));
+                let real =
+                    sent.is_some_and(|s| s.person == event.sender && seen.content.is(s.content));
                 if !real {
                     let what = format!("{}: {seen:?}, sent was {sent:?}", room.room);
                     self.report(Promise::NothingInvented, what);

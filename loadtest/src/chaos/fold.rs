@@ -54,18 +54,30 @@ mod tests {
 
     fn event(seq: u64, body: event::Body) -> Event {
         let time_ms = i64::try_from(seq).unwrap() * 10;
-        Event { seq, time_ms, body: Some(body), ..Event::default() }
+        Event {
+            seq,
+            time_ms,
+            body: Some(body),
+            ..Event::default()
+        }
     }
 
     fn posted(seq: u64, text: &str) -> Event {
-        let body = MessagePosted { text: text.into(), ..MessagePosted::default() };
+        let body = MessagePosted {
+            text: text.into(),
+            ..MessagePosted::default()
+        };
         event(seq, event::Body::Message(body))
     }
 
     #[test]
     fn the_last_edit_wins_and_a_delete_ends_it() {
         let edit = |seq, text: &str| {
-            let body = MessageEdited { target: 1, text: text.into(), erased: false };
+            let body = MessageEdited {
+                target: 1,
+                text: text.into(),
+                erased: false,
+            };
             event(seq, event::Body::Edited(body))
         };
         let mut log = vec![posted(1, "a"), posted(2, "b"), edit(3, "c"), edit(4, "d")];

@@ -188,11 +188,14 @@ impl From<&Event> for Seen {
     fn from(event: &Event) -> Self {
         let content = match &event.body {
             Some(event::Body::Message(m)) if m.erased => Content::PostedErased,
-            Some(event::Body::Message(m)) => Content::Posted { text: hash(&m.text) },
+            Some(event::Body::Message(m)) => Content::Posted {
+                text: hash(&m.text),
+            },
             Some(event::Body::Edited(e)) if e.erased => Content::EditedErased { target: e.target },
-            Some(event::Body::Edited(e)) => {
-                Content::Edited { target: e.target, text: hash(&e.text) }
-            }
+            Some(event::Body::Edited(e)) => Content::Edited {
+                target: e.target,
+                text: hash(&e.text),
+            },
             Some(event::Body::Deleted(d)) => Content::Deleted { target: d.target },
             Some(event::Body::Member(_) | event::Body::Created(_)) | None => Content::Other,
         };

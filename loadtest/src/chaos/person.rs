@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kaiwa_common::time::UnixMs;
 use kaiwa_proto::client::v1::client_message::Command;
-use kaiwa_proto::client::v1::{Delete, Edit, Send, reply};
+use kaiwa_proto::client::v1::{Committed, Delete, Edit, Send, reply};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +43,10 @@ pub struct Life {
 impl Weather {
     /// A server is being started.
     pub fn server_starts(&self) {
-        self.lives().push(Life { start: Instant::now(), end: None });
+        self.lives().push(Life {
+            start: Instant::now(),
+            end: None,
+        });
     }
 
     /// The server is about to be ended.
@@ -81,8 +84,15 @@ impl Person {
     /// Somebody who follows these rooms.
     #[must_use]
     pub fn new(person: &str, follows: Vec<String>) -> Self {
-        let journal = Journal { person: person.to_owned(), follows, entries: Vec::new() };
-        Self { journal: Mutex::new(journal), places: Mutex::default() }
+        let journal = Journal {
+            person: person.to_owned(),
+            follows,
+            entries: Vec::new(),
+        };
+        Self {
+            journal: Mutex::new(journal),
+            places: Mutex::default(),
+        }
     }
 
     /// The last event delivered in a room.
@@ -93,7 +103,11 @@ impl Person {
     }
 
     fn log(&self, entry: Entry) {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner).entries.push(entry);
+        self.journal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entries
+            .push(entry);
     }
 
     /// Keeps the journal of what the client tells, until it stops.
@@ -101,7 +115,12 @@ impl Person {
         let mut up = Instant::now();
         while let Some(notice) = notices.recv().await {
             match notice {
-                Notice::Connected { session, resumed, at, .. } => {
+                Notice::Connected {
+                    session,
+                    resumed,
+                    at,
+                    ..
+                } => {
                     up = at;
                     self.log(Entry::Connected { session, resumed });
                 }
@@ -112,11 +131,18 @@ impl Person {
                     let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
                     places.insert(room.clone(), event.seq);
                     drop(places);
-                    self.log(Entry::Delivered { room, event: Seen::from(&*event) });
+                    self.log(Entry::Delivered {
+                        room,
+                        event: Seen::from(&*event),
+                    });
                     weather.progress.notify_one();
                 }
                 Notice::Lost { bye, cut, at } => {
-                    self.log(Entry::Lost { bye, cut, server: weather.fate(up, at) });
+                    self.log(Entry::Lost {
+                        bye,
+                        cut,
+                        server: weather.fate(up, at),
+                    });
                 }
                 Notice::State(_) => {}
                 Notice::Fault(what) => self.log(Entry::Fault(what)),
@@ -170,7 +196,10 @@ impl<'a> Writer<'a> {
         habits: Habits,
         rng: Rng,
     ) -> Self {
-        let journal = person.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let journal = person
+            .journal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let rooms = journal.follows.clone();
         drop(journal);
         Self {
@@ -197,12 +226,18 @@ impl<'a> Writer<'a> {
                 let write = self.compose();
                 flying.push(self.begin(write).await?);
             }
-            let Some((write, outcome)) = flying.next().await else { return Ok(()) };
+            let Some((write, outcome)) = flying.next().await else {
+                return Ok(());
+            };
             if let Some(again) = self.conclude(write, outcome) {
                 flying.push(self.begin(again).await?);
             }
             if self.rng.next_u64() % 1000 < self.habits.cuts_permille {
-                let how = if self.rng.percent(50) { Cut::Drop } else { Cut::MidFrame };
+                let how = if self.rng.percent(50) {
+                    Cut::Drop
+                } else {
+                    Cut::MidFrame
+                };
                 self.client.cut(how).await?;
             }
         }
@@ -212,8 +247,10 @@ impl<'a> Writer<'a> {
         &self,
         write: Write,
     ) -> Result<impl Future<Output = (Write, Option<Outcome>)> + use<>> {
-        let answer: oneshot::Receiver<Outcome> =
-            self.client.begin(write.command.clone(), Again::Always).await?;
+        let answer: oneshot::Receiver<Outcome> = self
+            .client
+            .begin(write.command.clone(), Again::Always)
+            .await?;
         Ok(async move {
             let outcome = answer.await.ok();
             (write, outcome)
@@ -234,7 +271,11 @@ impl<'a> Writer<'a> {
                 let at = self.rng.index(self.live.len());
                 let (room, target) = self.live.swap_remove(at);
                 self.dead = Some((room.clone(), target));
-                let delete = Delete { room: room.clone(), cid: cid.clone(), target };
+                let delete = Delete {
+                    room: room.clone(),
+                    cid: cid.clone(),
+                    target,
+                };
                 (room, Command::Delete(delete), Content::Deleted { target })
             }
             (18..=19, _) if self.dead.is_some() => {
@@ -245,61 +286,107 @@ impl<'a> Writer<'a> {
                 let at = self.rng.index(self.rooms.len());
                 let (room, text) = (self.rooms[at].clone(), self.text());
                 let content = Content::Posted { text: hash(&text) };
-                let send = Send { room: room.clone(), cid: cid.clone(), text, reply_to: 0 };
+                let send = Send {
+                    room: room.clone(),
+                    cid: cid.clone(),
+                    text,
+                    reply_to: 0,
+                };
                 (room, Command::Send(send), content)
             }
         };
-        self.person.log(Entry::Sent { room: room.clone(), cid: cid.clone(), content });
-        Write { room, cid, command, repeat: false }
+        self.person.log(Entry::Sent {
+            room: room.clone(),
+            cid: cid.clone(),
+            content,
+        });
+        Write {
+            room,
+            cid,
+            command,
+            repeat: false,
+        }
     }
 
     fn edit(&mut self, room: String, target: u64, cid: &str) -> (String, Command, Content) {
         let text = self.text();
-        let content = Content::Edited { target, text: hash(&text) };
-        let edit = Edit { room: room.clone(), cid: cid.to_owned(), target, text };
+        let content = Content::Edited {
+            target,
+            text: hash(&text),
+        };
+        let edit = Edit {
+            room: room.clone(),
+            cid: cid.to_owned(),
+            target,
+            text,
+        };
         (room, Command::Edit(edit), content)
     }
 
     fn text(&mut self) -> String {
         self.written += 1;
         let filler = usize::try_from(self.rng.between(0, 40)).unwrap_or(0);
-        format!("{} 会話\n{}", self.written, "なに \"\\ \u{1F600}".repeat(filler))
+        format!(
+            "{} 会話\n{}",
+            self.written,
+            "なに \"\\ \u{1F600}".repeat(filler)
+        )
     }
 
     /// Writes the answer down; now and then the same write is to be sent again.
     fn conclude(&mut self, write: Write, outcome: Option<Outcome>) -> Option<Write> {
-        let Some(Outcome { result: Some(result), delayed }) = outcome else { return None };
-        let Write { room, cid, command, repeat } = write;
-        match result {
-            reply::Result::Committed(c) => {
-                let (epoch, seq, dup) = (c.epoch, c.seq, c.dup);
-                let entry = Entry::Acked {
-                    room: room.clone(),
-                    cid: cid.clone(),
-                    epoch,
-                    seq,
-                    dup,
-                    delayed,
-                    repeat,
-                };
-                self.person.log(entry);
-                self.weather.acks.fetch_add(1, Ordering::Relaxed);
-                self.weather.progress.notify_one();
-                if matches!(command, Command::Send(_)) && !repeat {
-                    self.live.push((room.clone(), seq));
-                }
-                let again = !repeat && self.rng.percent(REPEATED_PERCENT);
-                again.then(|| Write { room, cid, command: other_words(command), repeat: true })
-            }
-            reply::Result::Error(error) => {
-                self.person.log(Entry::Refused { room, cid, code: error.code });
-                None
-            }
-            other => {
-                self.person.log(Entry::Fault(format!("a write was answered with {other:?}")));
-                None
-            }
+        let Some(Outcome {
+            result: Some(result),
+            delayed,
+        }) = outcome
+        else {
+            return None;
+        };
+        let Write {
+            room,
+            cid,
+            command,
+            repeat,
+        } = write;
+        if let reply::Result::Error(error) = result {
+            self.person.log(Entry::Refused {
+                room,
+                cid,
+                code: error.code,
+            });
+            return None;
         }
+        let reply::Result::Committed(Committed {
+            epoch, seq, dup, ..
+        }) = result
+        else {
+            self.person.log(Entry::Fault(format!(
+                "a write was answered with {result:?}"
+            )));
+            return None;
+        };
+        let (to, key) = (room.clone(), cid.clone());
+        self.person.log(Entry::Acked {
+            room: to,
+            cid: key,
+            epoch,
+            seq,
+            dup,
+            delayed,
+            repeat,
+        });
+        self.weather.acks.fetch_add(1, Ordering::Relaxed);
+        self.weather.progress.notify_one();
+        if matches!(command, Command::Send(_)) && !repeat {
+            self.live.push((room.clone(), seq));
+        }
+        let again = !repeat && self.rng.percent(REPEATED_PERCENT);
+        again.then(|| Write {
+            room,
+            cid,
+            command: other_words(command),
+            repeat: true,
+        })
     }
 }
 
@@ -309,7 +396,10 @@ const REPEATED_PERCENT: u64 = 3;
 /// The same `cid` gives the first result, "whatever else the command says".
 fn other_words(command: Command) -> Command {
     if let Command::Send(send) = command {
-        Command::Send(Send { text: "something else".to_owned(), ..send })
+        Command::Send(Send {
+            text: "something else".to_owned(),
+            ..send
+        })
     } else {
         command
     }

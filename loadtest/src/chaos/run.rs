@@ -44,7 +44,15 @@ impl Plan {
     /// 24 people in 6 rooms.
     #[must_use]
     pub fn new(binary: PathBuf, seed: u64, kills: u32) -> Self {
-        Self { binary, seed, kills, drains: kills.div_ceil(5), people: 24, rooms: 6, window: 4 }
+        Self {
+            binary,
+            seed,
+            kills,
+            drains: kills.div_ceil(5),
+            people: 24,
+            rooms: 6,
+            window: 4,
+        }
     }
 }
 
@@ -112,11 +120,19 @@ pub async fn run(plan: &Plan) -> Result<Report> {
         Ok((record, mut counts)) => {
             counts.took = started.elapsed();
             let violations = checker::check(&record);
-            Ok(Report { violations, record, counts })
+            Ok(Report {
+                violations,
+                record,
+                counts,
+            })
         }
         Err(error) => {
             let kept = folder.keep();
-            Err(error.context(format!("seed {}; data kept in {}", plan.seed, kept.display())))
+            Err(error.context(format!(
+                "seed {}; data kept in {}",
+                plan.seed,
+                kept.display()
+            )))
         }
     }
 }
@@ -218,7 +234,15 @@ impl Storm<'_> {
         name: &str,
         codec: Codec,
     ) -> Result<(Client, mpsc::Receiver<Notice>)> {
-        let token = self.spec.token(Who { sub: name, name, role: None, ttl: "1h" }).await?;
+        let token = self
+            .spec
+            .token(Who {
+                sub: name,
+                name,
+                role: None,
+                ttl: "1h",
+            })
+            .await?;
         let policy = Policy {
             least: Duration::from_millis(10),
             most: Duration::from_millis(60),
@@ -238,7 +262,8 @@ impl Storm<'_> {
     /// The auditor makes the rooms, and reads them in the end.
     async fn found_rooms(&mut self, server: &Server) -> Result<Client> {
         let (auditor, mut notices) = self.client(server, "auditor", Codec::Proto).await?;
-        self.tasks.spawn(async move { while notices.recv().await.is_some() {} });
+        self.tasks
+            .spawn(async move { while notices.recv().await.is_some() {} });
         for n in 0..self.plan.rooms {
             let create = RoomCreate {
                 cid: self.rng.cid(UnixMs::now().0),
@@ -247,7 +272,8 @@ impl Storm<'_> {
                 visibility: Visibility::Public.into(),
                 members: vec![],
             };
-            self.rooms.push(room(auditor.request(Command::RoomCreate(create)).await)?);
+            self.rooms
+                .push(room(auditor.request(Command::RoomCreate(create)).await)?);
         }
         Ok(auditor)
     }
@@ -266,17 +292,30 @@ impl Storm<'_> {
             let ids = mine.iter().map(|r| r.room.clone()).collect();
             let person = Arc::new(Person::new(&name, ids));
             let (listener, weather) = (Arc::clone(&person), Arc::clone(&self.weather));
-            self.tasks.spawn(async move { listener.listen(notices, &weather).await });
-            for RoomInfo { room: id, epoch, .. } in mine {
-                room(client.request(Command::RoomJoin(RoomJoin { room: id.clone() })).await)?;
+            self.tasks
+                .spawn(async move { listener.listen(notices, &weather).await });
+            for RoomInfo {
+                room: id, epoch, ..
+            } in mine
+            {
+                room(
+                    client
+                        .request(Command::RoomJoin(RoomJoin { room: id.clone() }))
+                        .await,
+                )?;
                 client.follow(&id, epoch, 0).await?;
             }
             self.people.push(Arc::clone(&person));
             self.clients.push(client.clone());
-            let habits = Habits { window: self.plan.window, cuts_permille: 4 };
+            let habits = Habits {
+                window: self.plan.window,
+                cuts_permille: 4,
+            };
             let (weather, rng) = (Arc::clone(&self.weather), self.rng.fork());
             writers.spawn(async move {
-                Writer::new(&person, client, &weather, habits, rng).run().await
+                Writer::new(&person, client, &weather, habits, rng)
+                    .run()
+                    .await
             });
         }
         Ok(writers)
@@ -305,7 +344,10 @@ impl Storm<'_> {
         // Who stays behind is the checker's to report.
         let _ = tokio::time::timeout(QUIET, caught_up).await;
         for person in &self.people {
-            let journal = person.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let journal = person
+                .journal
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             record.journals.push(journal.clone());
         }
         Ok(record)
@@ -313,52 +355,93 @@ impl Storm<'_> {
 }
 
 fn room(result: Result<reply::Result, ClientError>) -> Result<RoomInfo> {
-    match result? {
-        reply::Result::Room(info) => Ok(info),
-        other => bail!("not a room: {other:?}"),
-    }
+    let result = result?;
+    let reply::Result::Room(info) = result else {
+        bail!("not a room: {result:?}")
+    };
+    Ok(info)
 }
 
 /// All of a room: its log from the first event, its history from the newest page back.
 async fn read_room(client: &Client, id: &str) -> Result<RoomRecord> {
-    let info = room(client.request(Command::RoomGet(RoomGet { room: id.to_owned() })).await)?;
+    let info = room(
+        client
+            .request(Command::RoomGet(RoomGet {
+                room: id.to_owned(),
+            }))
+            .await,
+    )?;
     let (epoch, head) = (info.epoch, info.head);
     let mut log = Vec::new();
     loop {
-        let after = log.last().map_or(0, |e: &kaiwa_proto::client::v1::Event| e.seq);
-        let read = ReadEvents { room: id.to_owned(), epoch, after, limit: 0 };
-        match client.request(Command::Events(read)).await? {
-            reply::Result::Events(page) => {
-                let empty = page.events.is_empty();
-                log.extend(page.events);
-                if !page.more {
-                    break;
-                }
-                ensure!(!empty, "{id}: an empty page of events that says there are more");
-            }
-            other => bail!("not a page of events: {other:?}"),
+        let after = log
+            .last()
+            .map_or(0, |e: &kaiwa_proto::client::v1::Event| e.seq);
+        let read = ReadEvents {
+            room: id.to_owned(),
+            epoch,
+            after,
+            limit: 0,
+        };
+        let result = client.request(Command::Events(read)).await?;
+        let reply::Result::Events(page) = result else {
+            bail!("not a page: {result:?}")
+        };
+        let empty = page.events.is_empty();
+        log.extend(page.events);
+        if !page.more {
+            break;
         }
+        ensure!(
+            !empty,
+            "{id}: an empty page of events that says there are more"
+        );
     }
     let mut history = Vec::new();
     loop {
-        let before = history.first().map(|m: &kaiwa_proto::client::v1::Message| m.seq);
+        let before = history
+            .first()
+            .map(|m: &kaiwa_proto::client::v1::Message| m.seq);
         let from = before.map(read_history::From::Before);
-        let read = ReadHistory { room: id.to_owned(), from, limit: 0 };
+        let read = ReadHistory {
+            room: id.to_owned(),
+            from,
+            limit: 0,
+        };
         let result = client.request(Command::History(read)).await?;
-        let reply::Result::History(page) = result else { bail!("not a page: {result:?}") };
-        ensure!(page.as_of == head, "{id}: history as of {}, head {head}", page.as_of);
+        let reply::Result::History(page) = result else {
+            bail!("not a page: {result:?}")
+        };
+        ensure!(
+            page.as_of == head,
+            "{id}: history as of {}, head {head}",
+            page.as_of
+        );
         let more = page.more;
-        ensure!(!more || !page.messages.is_empty(), "{id}: an empty page that says more");
+        ensure!(
+            !more || !page.messages.is_empty(),
+            "{id}: an empty page that says more"
+        );
         history.splice(0..0, page.messages);
         if !more {
             break;
         }
     }
-    Ok(RoomRecord { room: id.to_owned(), epoch, head, log, history })
+    Ok(RoomRecord {
+        room: id.to_owned(),
+        epoch,
+        head,
+        log,
+        history,
+    })
 }
 
 fn count(record: &Record, plan: &Plan) -> Counts {
-    let mut counts = Counts { kills: plan.kills, drains: plan.drains, ..Counts::default() };
+    let mut counts = Counts {
+        kills: plan.kills,
+        drains: plan.drains,
+        ..Counts::default()
+    };
     counts.events = record.rooms.iter().map(|r| r.head).sum();
     for entry in record.journals.iter().flat_map(|j| &j.entries) {
         match entry {

@@ -121,7 +121,10 @@ enum Purpose {
 #[derive(Debug, PartialEq)]
 enum Phase {
     Offline,
-    Connecting { id: u32, claim: Option<(String, u64)> },
+    Connecting {
+        id: u32,
+        claim: Option<(String, u64)>,
+    },
     Online,
 }
 
@@ -199,7 +202,9 @@ impl Core {
         let connect = Connect {
             token: token.to_owned(),
             device: self.device.clone(),
-            resume: claim.clone().map(|(session, count)| Resume { session, count }),
+            resume: claim
+                .clone()
+                .map(|(session, count)| Resume { session, count }),
             rooms: self.rooms.positions(),
             client: concat!("kaiwa-loadtest/", env!("CARGO_PKG_VERSION")).to_owned(),
         };
@@ -221,7 +226,10 @@ impl Core {
                 // `Connect` names our positions, and says what was missed.
                 (Purpose::Read(_) | Purpose::Subscribe(_), _) => {}
                 (Purpose::App(ticket), Again::Never) => {
-                    let outcome = Outcome { result: None, delayed: entry.delayed };
+                    let outcome = Outcome {
+                        result: None,
+                        delayed: entry.delayed,
+                    };
                     self.effects.push_back(Effect::Answer(*ticket, outcome));
                 }
                 (Purpose::App(_), Again::Always) => {
@@ -258,7 +266,8 @@ impl Core {
             }
         }
         if self.phase == Phase::Online {
-            due.into_iter().for_each(|(id, command)| self.send(id, command));
+            due.into_iter()
+                .for_each(|(id, command)| self.send(id, command));
         }
     }
 
@@ -306,7 +315,10 @@ impl Core {
     fn conclude(&mut self, entry: Waiting, result: reply::Result) {
         match (entry.purpose, result) {
             (Purpose::App(ticket), result) => {
-                let outcome = Outcome { result: Some(result), delayed: entry.delayed };
+                let outcome = Outcome {
+                    result: Some(result),
+                    delayed: entry.delayed,
+                };
                 self.effects.push_back(Effect::Answer(ticket, outcome));
             }
             (Purpose::Read(_), reply::Result::Events(page)) => {
@@ -335,7 +347,11 @@ impl Core {
             (true, Some((session, count))) => {
                 if *session != connected.session || *count != connected.count {
                     let (there, n) = (&connected.session, connected.count);
-                    let same = if session == there { "the same" } else { "another" };
+                    let same = if session == there {
+                        "the same"
+                    } else {
+                        "another"
+                    };
                     self.fault(format!("resumed at {n} for {count}, {same} session"));
                 }
             }
@@ -358,16 +374,29 @@ impl Core {
             refused: connected.resume_refused,
             at,
         });
-        connected.rooms.into_iter().for_each(|room| self.handle_subscribed(room));
-        let again: Vec<(u32, Command)> =
-            self.waiting.iter().map(|(&id, w)| (id, w.command.clone())).collect();
-        again.into_iter().for_each(|(id, command)| self.send(id, command));
+        connected
+            .rooms
+            .into_iter()
+            .for_each(|room| self.handle_subscribed(room));
+        let again: Vec<(u32, Command)> = self
+            .waiting
+            .iter()
+            .map(|(&id, w)| (id, w.command.clone()))
+            .collect();
+        again
+            .into_iter()
+            .for_each(|(id, command)| self.send(id, command));
         let steps = self.rooms.handle_resumed();
         self.perform(steps);
     }
 
     fn handle_subscribed(&mut self, subscribed: Subscribed) {
-        let Subscribed { room, epoch, head, outcome } = subscribed;
+        let Subscribed {
+            room,
+            epoch,
+            head,
+            outcome,
+        } = subscribed;
         let steps = match outcome {
             Some(subscribed::Outcome::Error(_)) => return self.end(room),
             Some(subscribed::Outcome::Reset(_)) => {
@@ -388,7 +417,10 @@ impl Core {
         match push.push {
             Some(push::Push::Event(event)) => {
                 self.count += 1;
-                self.notify(Notice::Pushed { room: event.room.clone(), seq: event.seq });
+                self.notify(Notice::Pushed {
+                    room: event.room.clone(),
+                    seq: event.seq,
+                });
                 let steps = self.rooms.handle_event(event);
                 self.perform(steps);
             }
@@ -398,7 +430,10 @@ impl Core {
             }
             Some(push::Push::Gap(gap)) => {
                 self.count += 1;
-                self.notify(Notice::Gap { room: gap.room.clone(), head: gap.head });
+                self.notify(Notice::Gap {
+                    room: gap.room.clone(),
+                    head: gap.head,
+                });
                 let step = self.rooms.handle_gap(&gap);
                 self.perform(step);
             }
@@ -413,7 +448,10 @@ impl Core {
         let pong = Pong { count: self.count };
         self.send(0, Command::Pong(pong));
         if ping.count != self.count {
-            self.fault(format!("the server counts {} pushes, we {}", ping.count, self.count));
+            self.fault(format!(
+                "the server counts {} pushes, we {}",
+                ping.count, self.count
+            ));
             self.effects.push_back(Effect::Reconnect);
         }
         for head in &ping.heads {
@@ -427,7 +465,12 @@ impl Core {
             match step {
                 Step::Deliver(event) => self.notify(Notice::Delivered(event)),
                 Step::Read(RoomPosition { room, epoch, seq }) => {
-                    let read = ReadEvents { room: room.clone(), epoch, after: seq, limit: 0 };
+                    let read = ReadEvents {
+                        room: room.clone(),
+                        epoch,
+                        after: seq,
+                        limit: 0,
+                    };
                     self.ask(Command::Events(read), Purpose::Read(room), Again::Always);
                 }
                 Step::Restart(room) => {
@@ -441,7 +484,11 @@ impl Core {
     fn subscribe(&mut self, room: &str) {
         if self.phase == Phase::Online {
             let (epoch, seq) = self.rooms.last(room).unwrap_or_default();
-            let after = RoomPosition { room: room.to_owned(), epoch, seq };
+            let after = RoomPosition {
+                room: room.to_owned(),
+                epoch,
+                seq,
+            };
             let command = Command::Subscribe(Subscribe { after: Some(after) });
             self.ask(command, Purpose::Subscribe(room.to_owned()), Again::Always);
         }
@@ -457,18 +504,30 @@ impl Core {
         if self.phase == Phase::Online {
             self.send(id, command.clone());
         }
-        let entry = Waiting { command, purpose, again, not_before: None, delayed: false };
+        let entry = Waiting {
+            command,
+            purpose,
+            again,
+            not_before: None,
+            delayed: false,
+        };
         self.waiting.insert(id, entry);
     }
 
     fn take_id(&mut self) -> u32 {
         let id = self.next_id;
-        self.next_id = self.next_id.checked_add(1).expect("no test sends four billion commands");
+        self.next_id = self
+            .next_id
+            .checked_add(1)
+            .expect("no test sends four billion commands");
         id
     }
 
     fn send(&mut self, id: u32, command: Command) {
-        self.effects.push_back(Effect::Send(ClientMessage { id, command: Some(command) }));
+        self.effects.push_back(Effect::Send(ClientMessage {
+            id,
+            command: Some(command),
+        }));
     }
 
     fn notify(&mut self, notice: Notice) {
@@ -483,7 +542,11 @@ impl Core {
 /// Whether a result is an error, and which.
 #[must_use]
 pub fn error_of(result: &reply::Result) -> Option<&Error> {
-    if let reply::Result::Error(error) = result { Some(error) } else { None }
+    if let reply::Result::Error(error) = result {
+        Some(error)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

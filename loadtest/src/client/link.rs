@@ -90,7 +90,9 @@ impl Link {
     ) -> Result<Self, LinkError> {
         let tcp = TcpStream::connect(server).await?;
         tcp.set_nodelay(true)?;
-        let mut request = format!("ws://{server}/ws").into_client_request().map_err(failed)?;
+        let mut request = format!("ws://{server}/ws")
+            .into_client_request()
+            .map_err(failed)?;
         let headers = request.headers_mut();
         for (name, value) in [("sec-websocket-protocol", offer), ("origin", origin)] {
             if let Some(value) = value.and_then(|v| HeaderValue::from_str(v).ok()) {
@@ -151,7 +153,11 @@ impl Link {
         if how == Cut::MidFrame {
             // The head of a masked text or binary frame of 100 bytes, and only three of them: the
             // server must drop it, for it never arrived whole.
-            let opcode = if self.codec == Codec::Json { 0x81 } else { 0x82 };
+            let opcode = if self.codec == Codec::Json {
+                0x81
+            } else {
+                0x82
+            };
             let torn = [opcode, 0x80 | 100, 1, 2, 3, 4, b'{' ^ 1, b'"' ^ 2, b'i' ^ 3];
             // It may be gone already, which is as good.
             let _ = self.socket.get_mut().write_all(&torn).await;
@@ -166,16 +172,16 @@ impl Link {
 }
 
 fn failed(error: tungstenite::Error) -> LinkError {
-    match error {
-        tungstenite::Error::Io(error) => LinkError::Io(error),
-        tungstenite::Error::Http(response) => LinkError::Refused {
-            status: response.status().as_u16(),
-            body: response
-                .body()
-                .as_deref()
-                .map(|body| String::from_utf8_lossy(body).into_owned())
-                .unwrap_or_default(),
-        },
-        other => LinkError::WebSocket(Box::new(other)),
+    if let tungstenite::Error::Io(error) = error {
+        return LinkError::Io(error);
     }
+    if let tungstenite::Error::Http(response) = error {
+        let body = response.body().as_deref().unwrap_or_default();
+        let (status, body) = (response.status().as_u16(), String::from_utf8_lossy(body));
+        return LinkError::Refused {
+            status,
+            body: body.into_owned(),
+        };
+    }
+    LinkError::WebSocket(Box::new(error))
 }

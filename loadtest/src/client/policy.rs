@@ -85,7 +85,12 @@ mod tests {
     use super::*;
 
     fn bye(code: u32, min: u32, max: u32) -> Bye {
-        Bye { code, retry_min_ms: min, retry_max_ms: max, ..Bye::default() }
+        Bye {
+            code,
+            retry_min_ms: min,
+            retry_max_ms: max,
+            ..Bye::default()
+        }
     }
 
     fn decide(code: Option<u16>, bye: Option<&Bye>, failures: u32) -> Comeback {
@@ -96,7 +101,10 @@ mod tests {
     fn the_range_decides_also_for_unknown_codes() {
         assert!(matches!(decide(Some(4077), None, 0), Comeback::Resume(_)));
         assert!(matches!(decide(Some(4177), None, 0), Comeback::Refresh(_)));
-        assert_eq!(decide(Some(4277), None, 0), Comeback::Resume(Duration::from_secs(30)));
+        assert_eq!(
+            decide(Some(4277), None, 0),
+            Comeback::Resume(Duration::from_secs(30))
+        );
         assert_eq!(decide(Some(4377), None, 0), Comeback::Stop);
     }
 
@@ -109,7 +117,9 @@ mod tests {
     #[test]
     fn a_loss_without_a_code_waits_longer_each_time_up_to_the_ceiling() {
         for (failures, most) in [(0, 3), (1, 6), (2, 12), (9, 30), (99, 30)] {
-            let Comeback::Resume(wait) = decide(None, None, failures) else { panic!("stops") };
+            let Comeback::Resume(wait) = decide(None, None, failures) else {
+                panic!("stops")
+            };
             assert!(wait >= Duration::from_millis(500) && wait <= Duration::from_secs(most));
         }
     }

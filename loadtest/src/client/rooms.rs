@@ -48,8 +48,17 @@ const HELD: usize = 4096;
 impl Rooms {
     /// Follows a room from a position; `epoch` 0 for "nothing is known".
     pub fn follow(&mut self, room: &str, epoch: u32, seq: u64) {
-        let place = if epoch == 0 { Place::Unknown } else { Place::At { epoch, last: seq } };
-        let entry = Room { place, held: BTreeMap::new(), head: seq, reading: false };
+        let place = if epoch == 0 {
+            Place::Unknown
+        } else {
+            Place::At { epoch, last: seq }
+        };
+        let entry = Room {
+            place,
+            held: BTreeMap::new(),
+            head: seq,
+            reading: false,
+        };
         self.rooms.insert(room.to_owned(), entry);
     }
 
@@ -71,15 +80,25 @@ impl Rooms {
     #[must_use]
     pub fn positions(&self) -> Vec<RoomPosition> {
         let position = |(room, state): (&String, &Room)| match state.place {
-            Place::Unknown => RoomPosition { room: room.clone(), epoch: 0, seq: 0 },
-            Place::At { epoch, last } => RoomPosition { room: room.clone(), epoch, seq: last },
+            Place::Unknown => RoomPosition {
+                room: room.clone(),
+                epoch: 0,
+                seq: 0,
+            },
+            Place::At { epoch, last } => RoomPosition {
+                room: room.clone(),
+                epoch,
+                seq: last,
+            },
         };
         self.rooms.iter().map(position).collect()
     }
 
     /// The connection was lost: reads on their way are gone.
     pub fn handle_lost(&mut self) {
-        self.rooms.values_mut().for_each(|room| room.reading = false);
+        self.rooms
+            .values_mut()
+            .for_each(|room| room.reading = false);
     }
 
     /// The session goes on: holes that were being repaired are asked for again.
@@ -90,7 +109,9 @@ impl Rooms {
 
     /// An event that was pushed.
     pub fn handle_event(&mut self, event: Event) -> Vec<Step> {
-        let Some(room) = self.rooms.get_mut(&event.room) else { return Vec::new() };
+        let Some(room) = self.rooms.get_mut(&event.room) else {
+            return Vec::new();
+        };
         let name = event.room.clone();
         match room.place {
             Place::At { epoch, .. } if epoch != event.epoch => {
@@ -111,37 +132,50 @@ impl Rooms {
 
     /// A page of the room's log: the reply to `ReadEvents`, or with `Subscribed`.
     pub fn handle_page(&mut self, page: EventPage) -> Vec<Step> {
-        let Some(room) = self.rooms.get_mut(&page.room) else { return Vec::new() };
+        let Some(room) = self.rooms.get_mut(&page.room) else {
+            return Vec::new();
+        };
         room.reading = false;
         if page.reset.is_some() {
             room.place = Place::Unknown;
             room.held.clear();
             return vec![Step::Restart(page.room)];
         }
-        if matches!(room.place, Place::At { epoch, last } if epoch == page.epoch && last < page.head) {
+        if matches!(room.place, Place::At { epoch, last } if epoch == page.epoch && last < page.head)
+        {
             room.head = room.head.max(page.head);
         }
         // All of the page first: what looks like a hole after one of its events is closed by the next.
-        let Place::At { epoch, last } = room.place else { return Vec::new() };
-        let news = page.events.into_iter().filter(|e| e.epoch == epoch && e.seq > last);
+        let Place::At { epoch, last } = room.place else {
+            return Vec::new();
+        };
+        let news = page
+            .events
+            .into_iter()
+            .filter(|e| e.epoch == epoch && e.seq > last);
         room.held.extend(news.map(|event| (event.seq, event)));
         self.advance(&page.room)
     }
 
     /// The answer for a room whose place was unknown: from now on it is known.
     pub fn handle_start(&mut self, name: &str, epoch: u32, head: u64) -> Vec<Step> {
-        let Some(room) = self.rooms.get_mut(name) else { return Vec::new() };
+        let Some(room) = self.rooms.get_mut(name) else {
+            return Vec::new();
+        };
         room.reading = false;
         room.place = Place::At { epoch, last: head };
         room.head = room.head.max(head);
-        room.held.retain(|&seq, event| seq > head && event.epoch == epoch);
+        room.held
+            .retain(|&seq, event| seq > head && event.epoch == epoch);
         self.advance(name)
     }
 
     /// Whether nothing is known of where the room's stream is.
     #[must_use]
     pub fn is_unknown(&self, room: &str) -> bool {
-        self.rooms.get(room).is_some_and(|room| room.place == Place::Unknown)
+        self.rooms
+            .get(room)
+            .is_some_and(|room| room.place == Place::Unknown)
     }
 
     /// A `gap` push: events up to its head were left out.
@@ -175,8 +209,12 @@ impl Rooms {
 
     /// Delivers what is in order, then sees whether a hole is left.
     fn advance(&mut self, name: &str) -> Vec<Step> {
-        let Some(room) = self.rooms.get_mut(name) else { return Vec::new() };
-        let Place::At { epoch, mut last } = room.place else { return Vec::new() };
+        let Some(room) = self.rooms.get_mut(name) else {
+            return Vec::new();
+        };
+        let Place::At { epoch, mut last } = room.place else {
+            return Vec::new();
+        };
         let mut steps = Vec::new();
         while let Some(event) = room.held.remove(&(last + 1)) {
             last += 1;
@@ -189,12 +227,18 @@ impl Rooms {
 
     fn repair(&mut self, name: &str) -> Option<Step> {
         let room = self.rooms.get_mut(name)?;
-        let Place::At { epoch, last } = room.place else { return None };
+        let Place::At { epoch, last } = room.place else {
+            return None;
+        };
         if room.reading || room.head <= last {
             return None;
         }
         room.reading = true;
-        Some(Step::Read(RoomPosition { room: name.to_owned(), epoch, seq: last }))
+        Some(Step::Read(RoomPosition {
+            room: name.to_owned(),
+            epoch,
+            seq: last,
+        }))
     }
 }
 

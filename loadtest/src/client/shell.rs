@@ -44,9 +44,19 @@ pub enum ClientError {
 }
 
 enum Order {
-    Request { command: Command, again: Again, answer: oneshot::Sender<Outcome> },
-    Follow { room: String, epoch: u32, seq: u64 },
-    Unfollow { room: String },
+    Request {
+        command: Command,
+        again: Again,
+        answer: oneshot::Sender<Outcome>,
+    },
+    Follow {
+        room: String,
+        epoch: u32,
+        seq: u64,
+    },
+    Unfollow {
+        room: String,
+    },
     Cut(Cut),
     Close,
 }
@@ -93,8 +103,15 @@ impl Client {
         again: Again,
     ) -> Result<oneshot::Receiver<Outcome>, ClientError> {
         let (answer, outcome) = oneshot::channel();
-        let order = Order::Request { command, again, answer };
-        self.orders.send(order).await.map_err(|_| ClientError::Stopped)?;
+        let order = Order::Request {
+            command,
+            again,
+            answer,
+        };
+        self.orders
+            .send(order)
+            .await
+            .map_err(|_| ClientError::Stopped)?;
         Ok(outcome)
     }
 
@@ -117,7 +134,12 @@ impl Client {
     /// # Errors
     /// [`ClientError::Stopped`].
     pub async fn follow(&self, room: &str, epoch: u32, seq: u64) -> Result<(), ClientError> {
-        self.order(Order::Follow { room: room.to_owned(), epoch, seq }).await
+        self.order(Order::Follow {
+            room: room.to_owned(),
+            epoch,
+            seq,
+        })
+        .await
     }
 
     /// Follows it no longer.
@@ -125,7 +147,10 @@ impl Client {
     /// # Errors
     /// [`ClientError::Stopped`].
     pub async fn unfollow(&self, room: &str) -> Result<(), ClientError> {
-        self.order(Order::Unfollow { room: room.to_owned() }).await
+        self.order(Order::Unfollow {
+            room: room.to_owned(),
+        })
+        .await
     }
 
     /// Cuts the connection; the client comes back by itself.
@@ -143,7 +168,10 @@ impl Client {
     }
 
     async fn order(&self, order: Order) -> Result<(), ClientError> {
-        self.orders.send(order).await.map_err(|_| ClientError::Stopped)
+        self.orders
+            .send(order)
+            .await
+            .map_err(|_| ClientError::Stopped)
     }
 }
 
@@ -170,7 +198,9 @@ impl Task {
         loop {
             let end = match Link::open(self.options.server, self.options.codec).await {
                 Ok(link) => self.converse(link).await,
-                Err(LinkError::Refused { status: 429 | 503, .. }) => End::Closed(Some(4201)),
+                Err(LinkError::Refused {
+                    status: 429 | 503, ..
+                }) => End::Closed(Some(4201)),
                 Err(_) => End::Closed(None),
             };
             let bye = self.core.take_bye();
@@ -180,7 +210,9 @@ impl Task {
                 End::Closed(code) => code,
             };
             let comeback =
-                self.options.policy.decide(code, bye.as_ref(), self.failures, &mut self.rng);
+                self.options
+                    .policy
+                    .decide(code, bye.as_ref(), self.failures, &mut self.rng);
             self.failures = self.failures.saturating_add(1);
             match comeback {
                 Comeback::Resume(wait) | Comeback::Refresh(wait) => {
@@ -206,7 +238,10 @@ impl Task {
             if self.perform(&mut link).await.is_err() {
                 break Self::last_words(&mut self.core, &mut link).await;
             }
-            let wake = self.core.poll_timeout().map_or(deadline, |at| at.min(deadline));
+            let wake = self
+                .core
+                .poll_timeout()
+                .map_or(deadline, |at| at.min(deadline));
             tokio::select! {
                 received = link.next() => match received {
                     Ok(Received::Messages(messages, _)) => {
@@ -237,7 +272,8 @@ impl Task {
             End::Quit => link.close().await,
             End::Closed(_) => {}
         }
-        self.core.handle_lost(matches!(end, End::Cut(_) | End::Quit), Instant::now());
+        self.core
+            .handle_lost(matches!(end, End::Cut(_) | End::Quit), Instant::now());
         self.flush().await;
         end
     }
@@ -248,7 +284,9 @@ impl Task {
             match received {
                 Received::Messages(messages, _) => {
                     let now = Instant::now();
-                    messages.into_iter().for_each(|m| core.handle_message(m, now));
+                    messages
+                        .into_iter()
+                        .for_each(|m| core.handle_message(m, now));
                 }
                 Received::Closed(code) => return End::Closed(code),
             }
@@ -275,7 +313,11 @@ impl Task {
 
     fn take(&mut self, order: Option<Order>) -> Option<End> {
         match order {
-            Some(Order::Request { command, again, answer }) => {
+            Some(Order::Request {
+                command,
+                again,
+                answer,
+            }) => {
                 self.next_ticket += 1;
                 self.answers.insert(self.next_ticket, answer);
                 self.core.handle_request(self.next_ticket, command, again);

@@ -22,7 +22,11 @@ impl Names {
     /// Nothing is bound yet; `cid`s are made from this seed and time.
     #[must_use]
     pub fn new(seed: u64, now: UnixMs) -> Self {
-        Self { bound: BTreeMap::new(), rng: Rng::new(seed), now }
+        Self {
+            bound: BTreeMap::new(),
+            rng: Rng::new(seed),
+            now,
+        }
     }
 
     /// Binds `$name`.
@@ -37,12 +41,17 @@ impl Names {
     pub fn fill(&mut self, pattern: &Value) -> Result<Value, Difference> {
         Ok(match pattern {
             Value::String(text) => match text.strip_prefix('$') {
-                Some(name) => self.value(name).ok_or_else(|| format!("${name} is not bound"))?,
+                Some(name) => self
+                    .value(name)
+                    .ok_or_else(|| format!("${name} is not bound"))?,
                 None => pattern.clone(),
             },
-            Value::Array(items) => {
-                Value::Array(items.iter().map(|item| self.fill(item)).collect::<Result<_, _>>()?)
-            }
+            Value::Array(items) => Value::Array(
+                items
+                    .iter()
+                    .map(|item| self.fill(item))
+                    .collect::<Result<_, _>>()?,
+            ),
             Value::Object(fields) => {
                 let mut filled = Map::new();
                 for (name, value) in fields {
@@ -108,7 +117,9 @@ impl Names {
             "time" => {
                 let ms = actual.as_str().and_then(|text| text.parse::<i64>().ok());
                 let near = ms.is_some_and(|ms| (ms - self.now.0).abs() < DAY_MS);
-                return near.then_some(()).ok_or_else(|| format!("{at}: {actual} is no time now"));
+                return near
+                    .then_some(())
+                    .ok_or_else(|| format!("{at}: {actual} is no time now"));
             }
             _ => {}
         }
@@ -177,7 +188,10 @@ mod tests {
         assert_eq!(names.compare(&json!("$room"), &json!("r_1")), Ok(()));
         assert_eq!(names.compare(&json!("$room"), &json!("r_1")), Ok(()));
         assert!(names.compare(&json!("$room"), &json!("r_2")).is_err());
-        assert_eq!(names.fill(&json!({"room": "$room"})), Ok(json!({"room": "r_1"})));
+        assert_eq!(
+            names.fill(&json!({"room": "$room"})),
+            Ok(json!({"room": "r_1"}))
+        );
     }
 
     #[test]
@@ -190,7 +204,10 @@ mod tests {
     #[test]
     fn times_are_near_and_cids_stay_the_same() {
         let mut names = names();
-        assert_eq!(names.compare(&json!("$time"), &json!("1790000001000")), Ok(()));
+        assert_eq!(
+            names.compare(&json!("$time"), &json!("1790000001000")),
+            Ok(())
+        );
         assert!(names.compare(&json!("$time"), &json!("5")).is_err());
         let cid = names.fill(&json!("$cid:a")).unwrap();
         assert_eq!(names.fill(&json!("$cid:a")).unwrap(), cid);

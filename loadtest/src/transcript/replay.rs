@@ -35,7 +35,10 @@ pub struct Stage<'a> {
 /// # Errors
 /// The first step that went otherwise, by number.
 pub async fn replay(transcript: &Transcript, stage: Stage<'_>) -> Result<()> {
-    let seed = stage.suffix.bytes().fold(7, |h, b| (h * 31 + u64::from(b)) % 1_000_003);
+    let seed = stage
+        .suffix
+        .bytes()
+        .fold(7, |h, b| (h * 31 + u64::from(b)) % 1_000_003);
     let mut player = Player {
         stage,
         names: Names::new(seed, UnixMs::now()),
@@ -73,7 +76,12 @@ impl Player<'_> {
             let same = spec.same_as.as_ref().unwrap_or(person);
             let sub = format!("{same}.{}", self.stage.suffix);
             let ttl = spec.ttl.as_deref().unwrap_or("1h");
-            let who = Who { sub: &sub, name: &spec.name, role: spec.role.as_deref(), ttl };
+            let who = Who {
+                sub: &sub,
+                name: &spec.name,
+                role: spec.role.as_deref(),
+                ttl,
+            };
             let token = self.stage.spec.token(who).await?;
             // The signature is the last part; one of its characters becomes another.
             let (start, signature) = token.rsplit_once('.').context("not a token")?;
@@ -93,7 +101,10 @@ impl Player<'_> {
                 let offer = Some(open.offer.as_deref().unwrap_or(own));
                 let Stage { server, codec, .. } = self.stage;
                 let link = Link::open_with(server, offer, codec, None).await?;
-                let connection = Connection { link, queue: VecDeque::new() };
+                let connection = Connection {
+                    link,
+                    queue: VecDeque::new(),
+                };
                 self.connections.insert(on.to_owned(), connection);
             }
             Action::Refused(refused) => {
@@ -115,11 +126,17 @@ impl Player<'_> {
                 self.connection(on)?.link.send(&messages).await?;
             }
             Action::SendText(text) => {
-                self.connection(on)?.link.send_frame(Frame::text(text.clone())).await?;
+                self.connection(on)?
+                    .link
+                    .send_frame(Frame::text(text.clone()))
+                    .await?;
             }
             Action::SendHex(hex) => {
                 let bytes = crate::vectors::from_hex(hex)?;
-                self.connection(on)?.link.send_frame(Frame::binary(bytes)).await?;
+                self.connection(on)?
+                    .link
+                    .send_frame(Frame::binary(bytes))
+                    .await?;
             }
             Action::Expect(pattern) => self.expect(on, std::slice::from_ref(pattern)).await?,
             Action::ExpectAnyOrder(patterns) => self.expect(on, patterns).await?,
@@ -141,7 +158,10 @@ impl Player<'_> {
         let filled = self.names.fill(pattern).map_err(|e| anyhow!(e))?;
         let message: ClientMessage = serde_json::from_value(filled.clone())?;
         let back = serde_json::to_value(&message)?;
-        ensure!(back == filled, "not in the canonical form: {filled}, which is {back}");
+        ensure!(
+            back == filled,
+            "not in the canonical form: {filled}, which is {back}"
+        );
         Ok(message)
     }
 
@@ -172,11 +192,15 @@ impl Player<'_> {
     }
 
     fn connection(&mut self, on: &str) -> Result<&mut Connection> {
-        self.connections.get_mut(on).with_context(|| format!("{on:?} is not open"))
+        self.connections
+            .get_mut(on)
+            .with_context(|| format!("{on:?} is not open"))
     }
 
     fn take(&mut self, on: &str) -> Result<Connection> {
-        self.connections.remove(on).with_context(|| format!("{on:?} is not open"))
+        self.connections
+            .remove(on)
+            .with_context(|| format!("{on:?} is not open"))
     }
 }
 
@@ -211,8 +235,12 @@ impl Connection {
 
     /// What a JSON frame says has to be the canonical form of what it means.
     fn is_canonical(&self, payload: &[u8]) -> Result<()> {
-        let lines = payload.split(|&b| b == b'\n').filter(|line| !line.is_empty());
-        let raw: Vec<Value> = lines.map(serde_json::from_slice).collect::<Result<_, _>>()?;
+        let lines = payload
+            .split(|&b| b == b'\n')
+            .filter(|line| !line.is_empty());
+        let raw: Vec<Value> = lines
+            .map(serde_json::from_slice)
+            .collect::<Result<_, _>>()?;
         let skip = self.queue.len().saturating_sub(raw.len());
         for (raw, typed) in raw.iter().zip(self.queue.iter().skip(skip)) {
             ensure!(raw == typed, "not canonical JSON: {raw}, which is {typed}");

@@ -121,7 +121,11 @@ impl Transcript {
                 let text = std::fs::read_to_string(&path)?;
                 let transcript = serde_json::from_str(&text);
                 let transcript = transcript.with_context(|| path.display().to_string())?;
-                let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let name = path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 found.push((name, transcript));
             }
         }

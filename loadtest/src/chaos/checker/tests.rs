@@ -19,7 +19,10 @@ fn logged(seq: u64, sender: &str, body: event::Body) -> Event {
 }
 
 fn posted(text: &str) -> event::Body {
-    event::Body::Message(MessagePosted { text: text.into(), ..MessagePosted::default() })
+    event::Body::Message(MessagePosted {
+        text: text.into(),
+        ..MessagePosted::default()
+    })
 }
 
 fn log() -> Vec<Event> {
@@ -29,7 +32,11 @@ fn log() -> Vec<Event> {
         logged(
             3,
             "ann",
-            event::Body::Edited(MessageEdited { target: 1, text: "one!".into(), erased: false }),
+            event::Body::Edited(MessageEdited {
+                target: 1,
+                text: "one!".into(),
+                erased: false,
+            }),
         ),
         logged(4, "ann", posted("four")),
         logged(5, "bob", event::Body::Deleted(MessageDeleted { target: 2 })),
@@ -45,8 +52,10 @@ fn sound() -> Record {
         ..MessagePosted::default()
     }));
     let journal = |person: &str| {
-        let mut entries =
-            vec![Entry::Connected { session: format!("s_{person}"), resumed: false }];
+        let mut entries = vec![Entry::Connected {
+            session: format!("s_{person}"),
+            resumed: false,
+        }];
         for event in &before {
             let seen = Seen::from(event);
             let (room, cid) = (ROOM.to_owned(), event.cid.clone());
@@ -57,8 +66,14 @@ fn sound() -> Record {
                     content: seen.content,
                 });
             }
-            entries.push(Entry::Pushed { room: room.clone(), seq: event.seq });
-            entries.push(Entry::Delivered { room: room.clone(), event: seen });
+            entries.push(Entry::Pushed {
+                room: room.clone(),
+                seq: event.seq,
+            });
+            entries.push(Entry::Delivered {
+                room: room.clone(),
+                event: seen,
+            });
             if event.sender == person {
                 entries.push(Entry::Acked {
                     room,
@@ -71,12 +86,22 @@ fn sound() -> Record {
                 });
             }
         }
-        Journal { person: person.into(), follows: vec![ROOM.into()], entries }
+        Journal {
+            person: person.into(),
+            follows: vec![ROOM.into()],
+            entries,
+        }
     };
     let history = fold::messages(&after).into_values().collect();
     Record {
         journals: vec![journal("ann"), journal("bob")],
-        rooms: vec![RoomRecord { room: ROOM.into(), epoch: 1, head: 5, log: after, history }],
+        rooms: vec![RoomRecord {
+            room: ROOM.into(),
+            epoch: 1,
+            head: 5,
+            log: after,
+            history,
+        }],
     }
 }
 
@@ -85,7 +110,10 @@ fn finds(promise: Promise, spoil: impl FnOnce(&mut Record)) {
     let mut record = sound();
     spoil(&mut record);
     let found = check(&record);
-    assert!(found.iter().any(|v| v.promise == promise), "{promise:?} not in {found:?}");
+    assert!(
+        found.iter().any(|v| v.promise == promise),
+        "{promise:?} not in {found:?}"
+    );
 }
 
 /// The place in a person's entries of the first one for which this holds.
@@ -114,21 +142,31 @@ fn an_acknowledged_write_that_is_lost_is_found() {
 fn an_acknowledgement_of_another_place_is_found() {
     finds(Promise::AckedIsThere, |r| {
         let at = place(r, 0, |e| matches!(e, Entry::Acked { seq: 4, .. }));
-        let Entry::Acked { seq, .. } = &mut r.journals[0].entries[at] else { unreachable!() };
+        let Entry::Acked { seq, .. } = &mut r.journals[0].entries[at] else {
+            unreachable!()
+        };
         *seq = 3;
     });
 }
 
 #[test]
 fn a_write_that_was_changed_on_the_way_is_found() {
-    finds(Promise::AckedIsThere, |r| r.rooms[0].log[3].body = Some(posted("for")));
-    finds(Promise::NothingInvented, |r| r.rooms[0].log[3].body = Some(posted("for")));
+    finds(Promise::AckedIsThere, |r| {
+        r.rooms[0].log[3].body = Some(posted("for"))
+    });
+    finds(Promise::NothingInvented, |r| {
+        r.rooms[0].log[3].body = Some(posted("for"))
+    });
 }
 
 #[test]
 fn a_write_that_is_there_twice_is_found() {
     finds(Promise::CidOnce, |r| {
-        let again = Event { seq: 6, time_ms: 2_000, ..r.rooms[0].log[3].clone() };
+        let again = Event {
+            seq: 6,
+            time_ms: 2_000,
+            ..r.rooms[0].log[3].clone()
+        };
         r.rooms[0].log.push(again);
         r.rooms[0].head = 6;
     });
@@ -159,16 +197,23 @@ fn another_answer_to_the_same_cid_is_found() {
         delayed: false,
         repeat: true,
     };
-    finds(Promise::AckSteady, |r| r.journals[0].entries.push(again(5, true)));
-    finds(Promise::AckSteady, |r| r.journals[0].entries.push(again(4, false)));
+    finds(Promise::AckSteady, |r| {
+        r.journals[0].entries.push(again(5, true))
+    });
+    finds(Promise::AckSteady, |r| {
+        r.journals[0].entries.push(again(4, false))
+    });
 }
 
 #[test]
 fn a_refused_write_in_the_log_is_found() {
     finds(Promise::RefusedIsNowhere, |r| {
         let at = place(r, 0, |e| matches!(e, Entry::Acked { seq: 4, .. }));
-        r.journals[0].entries[at] =
-            Entry::Refused { room: ROOM.into(), cid: "c4".into(), code: 404 };
+        r.journals[0].entries[at] = Entry::Refused {
+            room: ROOM.into(),
+            cid: "c4".into(),
+            code: 404,
+        };
     });
 }
 
@@ -183,10 +228,16 @@ fn a_write_without_an_answer_is_found() {
 #[test]
 fn an_event_that_nobody_sent_is_found() {
     finds(Promise::NothingInvented, |r| {
-        let at = place(r, 0, |e| matches!(e, Entry::Sent { cid, .. } if cid == "c4"));
+        let at = place(
+            r,
+            0,
+            |e| matches!(e, Entry::Sent { cid, .. } if cid == "c4"),
+        );
         r.journals[0].entries.remove(at);
     });
-    finds(Promise::NothingInvented, |r| r.rooms[0].log[3].sender = "bob".into());
+    finds(Promise::NothingInvented, |r| {
+        r.rooms[0].log[3].sender = "bob".into()
+    });
 }
 
 #[test]
@@ -243,8 +294,20 @@ fn a_push_that_is_doubled_or_left_out_without_a_word_is_found() {
         let at = place(r, 1, pushed(3));
         let session = "s_bob".to_owned();
         let entries = &mut r.journals[1].entries;
-        entries.insert(at, Entry::Connected { session, resumed: true });
-        entries.insert(at, Entry::Pushed { room: ROOM.into(), seq: 3 });
+        entries.insert(
+            at,
+            Entry::Connected {
+                session,
+                resumed: true,
+            },
+        );
+        entries.insert(
+            at,
+            Entry::Pushed {
+                room: ROOM.into(),
+                seq: 3,
+            },
+        );
     });
     finds(Promise::PushedOnce, |r| {
         let at = place(r, 1, pushed(3));
@@ -256,22 +319,35 @@ fn a_push_that_is_doubled_or_left_out_without_a_word_is_found() {
 fn a_push_that_a_gap_announced_may_be_left_out() {
     let mut record = sound();
     let at = place(&record, 1, |e| matches!(e, Entry::Pushed { seq: 3, .. }));
-    record.journals[1].entries[at] = Entry::Gap { room: ROOM.into(), head: 3 };
+    record.journals[1].entries[at] = Entry::Gap {
+        room: ROOM.into(),
+        head: 3,
+    };
     assert_eq!(check(&record), []);
 }
 
 #[test]
 fn writes_of_one_sender_in_another_order_are_found() {
     finds(Promise::SenderOrder, |r| {
-        let a = place(r, 0, |e| matches!(e, Entry::Sent { cid, .. } if cid == "c1"));
-        let b = place(r, 0, |e| matches!(e, Entry::Sent { cid, .. } if cid == "c4"));
+        let a = place(
+            r,
+            0,
+            |e| matches!(e, Entry::Sent { cid, .. } if cid == "c1"),
+        );
+        let b = place(
+            r,
+            0,
+            |e| matches!(e, Entry::Sent { cid, .. } if cid == "c4"),
+        );
         r.journals[0].entries.swap(a, b);
     });
 }
 
 #[test]
 fn a_history_that_differs_from_the_events_is_found() {
-    finds(Promise::HistoryIsFold, |r| r.rooms[0].history[0].text = "one".into());
+    finds(Promise::HistoryIsFold, |r| {
+        r.rooms[0].history[0].text = "one".into()
+    });
     finds(Promise::HistoryIsFold, |r| {
         r.rooms[0].history.pop();
     });
@@ -281,9 +357,17 @@ fn a_history_that_differs_from_the_events_is_found() {
 
 #[test]
 fn a_drain_without_a_bye_is_found() {
-    let lost = |bye, cut| Entry::Lost { bye, cut, server: Fate::Draining };
-    finds(Promise::DrainSaysBye, |r| r.journals[0].entries.push(lost(None, false)));
-    finds(Promise::DrainSaysBye, |r| r.journals[0].entries.push(lost(Some(4004), false)));
+    let lost = |bye, cut| Entry::Lost {
+        bye,
+        cut,
+        server: Fate::Draining,
+    };
+    finds(Promise::DrainSaysBye, |r| {
+        r.journals[0].entries.push(lost(None, false))
+    });
+    finds(Promise::DrainSaysBye, |r| {
+        r.journals[0].entries.push(lost(Some(4004), false))
+    });
     let mut record = sound();
     record.journals[0].entries.push(lost(Some(4000), false));
     record.journals[0].entries.push(lost(None, true));
@@ -292,8 +376,14 @@ fn a_drain_without_a_bye_is_found() {
 
 #[test]
 fn a_connection_that_ends_without_a_word_is_found() {
-    let lost = |server| Entry::Lost { bye: None, cut: false, server };
-    finds(Promise::NotDropped, |r| r.journals[0].entries.push(lost(Fate::Running)));
+    let lost = |server| Entry::Lost {
+        bye: None,
+        cut: false,
+        server,
+    };
+    finds(Promise::NotDropped, |r| {
+        r.journals[0].entries.push(lost(Fate::Running))
+    });
     let mut record = sound();
     record.journals[0].entries.push(lost(Fate::Killed));
     assert_eq!(check(&record), []);
@@ -301,5 +391,7 @@ fn a_connection_that_ends_without_a_word_is_found() {
 
 #[test]
 fn what_the_client_complained_of_is_found() {
-    finds(Promise::NoFault, |r| r.journals[0].entries.push(Entry::Fault("hm".into())));
+    finds(Promise::NoFault, |r| {
+        r.journals[0].entries.push(Entry::Fault("hm".into()))
+    });
 }

@@ -8,7 +8,10 @@ struct Bench {
 
 impl Bench {
     fn online() -> Self {
-        let mut bench = Self { core: Core::new("d"), now: Instant::now() };
+        let mut bench = Self {
+            core: Core::new("d"),
+            now: Instant::now(),
+        };
         bench.core.handle_open("t");
         bench.reply(1, connected("s_1", false, 0));
         bench.drain();
@@ -20,20 +23,31 @@ impl Bench {
     }
 
     fn sent(&mut self) -> Vec<ClientMessage> {
-        let sent = |effect| if let Effect::Send(message) = effect { Some(message) } else { None };
+        let sent = |effect| {
+            if let Effect::Send(message) = effect {
+                Some(message)
+            } else {
+                None
+            }
+        };
         self.drain().into_iter().filter_map(sent).collect()
     }
 
     fn reply(&mut self, id: u32, result: reply::Result) {
-        let reply = Reply { id, result: Some(result) };
+        let reply = Reply {
+            id,
+            result: Some(result),
+        };
         let message = Some(server_message::Message::Reply(reply));
-        self.core.handle_message(ServerMessage { message }, self.now);
+        self.core
+            .handle_message(ServerMessage { message }, self.now);
     }
 
     fn push(&mut self, push: push::Push) {
         let push = Push { push: Some(push) };
         let message = Some(server_message::Message::Push(push));
-        self.core.handle_message(ServerMessage { message }, self.now);
+        self.core
+            .handle_message(ServerMessage { message }, self.now);
     }
 
     fn faults(&mut self) -> usize {
@@ -54,35 +68,41 @@ fn connected(session: &str, resumed: bool, count: u64) -> reply::Result {
 }
 
 fn write(cid: &str) -> Command {
-    Command::Send(Send { room: "r".into(), cid: cid.into(), ..Send::default() })
+    Command::Send(Send {
+        room: "r".into(),
+        cid: cid.into(),
+        ..Send::default()
+    })
 }
 
 fn event(seq: u64) -> push::Push {
-    push::Push::Event(Event { room: "r".into(), epoch: 1, seq, ..Event::default() })
+    push::Push::Event(Event {
+        room: "r".into(),
+        epoch: 1,
+        seq,
+        ..Event::default()
+    })
 }
 
 fn resume_of(messages: &[ClientMessage]) -> Option<(String, u64)> {
-    match messages.first()?.command.as_ref()? {
-        Command::Connect(connect) => {
-            connect.resume.as_ref().map(|r| (r.session.clone(), r.count))
-        }
-        _ => None,
-    }
+    let Some(Command::Connect(connect)) = &messages.first()?.command else {
+        return None;
+    };
+    connect
+        .resume
+        .as_ref()
+        .map(|r| (r.session.clone(), r.count))
 }
 
-fn cids(messages: &[ClientMessage]) -> Vec<&str> {
-    let cid = |message: &'_ ClientMessage| match &message.command {
-        Some(Command::Send(_)) => true,
-        _ => false,
+fn cids(messages: &[ClientMessage]) -> Vec<String> {
+    let cid = |message: &'_ ClientMessage| {
+        if let Some(Command::Send(send)) = &message.command {
+            Some(send.cid.clone())
+        } else {
+            None
+        }
     };
-    messages
-        .iter()
-        .filter(|m| cid(m))
-        .map(|m| match &m.command {
-            Some(Command::Send(send)) => send.cid.as_str(),
-            _ => "",
-        })
-        .collect()
+    messages.iter().filter_map(cid).collect()
 }
 
 #[test]
@@ -116,7 +136,10 @@ fn reliable_pushes_are_counted_and_the_count_is_claimed() {
     bench.push(event(1));
     bench.push(push::Push::State(RoomState::default()));
     bench.push(push::Push::Gap(kaiwa_proto::client::v1::Gap::default()));
-    bench.push(push::Push::Ping(Ping { count: 3, heads: vec![] }));
+    bench.push(push::Push::Ping(Ping {
+        count: 3,
+        heads: vec![],
+    }));
     let sent = bench.sent();
     assert_eq!(sent[0].command, Some(Command::Pong(Pong { count: 3 })));
     bench.core.handle_lost(true, bench.now);
@@ -128,7 +151,10 @@ fn reliable_pushes_are_counted_and_the_count_is_claimed() {
 fn a_lost_push_is_noticed_by_the_next_ping() {
     let mut bench = Bench::online();
     bench.push(event(1));
-    bench.push(push::Push::Ping(Ping { count: 2, heads: vec![] }));
+    bench.push(push::Push::Ping(Ping {
+        count: 2,
+        heads: vec![],
+    }));
     assert!(bench.drain().iter().any(|e| matches!(e, Effect::Reconnect)));
 }
 
@@ -159,7 +185,12 @@ fn a_temporary_error_puts_a_write_off_by_its_time() {
     let mut bench = Bench::online();
     bench.core.handle_request(1, write("a"), Again::Always);
     let id = bench.sent()[0].id;
-    let error = Error { code: 104, temporary: true, retry_ms: 500, ..Error::default() };
+    let error = Error {
+        code: 104,
+        temporary: true,
+        retry_ms: 500,
+        ..Error::default()
+    };
     bench.reply(id, reply::Result::Error(error));
     assert!(bench.sent().is_empty());
     let due = bench.core.poll_timeout().unwrap();
@@ -184,7 +215,12 @@ fn what_was_missed_comes_with_connected_and_is_delivered_once() {
         room: "r".into(),
         epoch: 1,
         events: (2..=3)
-            .map(|seq| Event { room: "r".into(), epoch: 1, seq, ..Event::default() })
+            .map(|seq| Event {
+                room: "r".into(),
+                epoch: 1,
+                seq,
+                ..Event::default()
+            })
             .collect(),
         head: 3,
         ..EventPage::default()
@@ -209,9 +245,11 @@ fn what_was_missed_comes_with_connected_and_is_delivered_once() {
     let seqs: Vec<u64> = bench
         .drain()
         .into_iter()
-        .filter_map(|e| match e {
-            Effect::Notify(Notice::Delivered(event)) => Some(event.seq),
-            _ => None,
+        .filter_map(|effect| {
+            let Effect::Notify(Notice::Delivered(event)) = effect else {
+                return None;
+            };
+            Some(event.seq)
         })
         .collect();
     assert_eq!(seqs, [2, 3]);

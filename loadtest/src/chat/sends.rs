@@ -1,0 +1,310 @@
+//! Committed sends per second and their latency, beside SQLite alone with batches of the same size.
+
+use super::stats::{Latency, Spread, histogram};
+use super::{Setup, Voice, public_room};
+use crate::codec::Codec;
+use crate::proc::{self, Host};
+use crate::rng::Rng;
+use crate::{http, print};
+use anyhow::{Context as _, Result, ensure};
+use hdrhistogram::Histogram;
+use kaiwa_common::time::UnixMs;
+use kaiwa_proto::client::v1::client_message::Command;
+use kaiwa_proto::client::v1::{ClientMessage, Send, reply, server_message};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// The size of the measurement.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Plan {
+    /// Senders, each in a room of its own.
+    #[arg(long, default_value_t = 64)]
+    pub senders: usize,
+    /// Sends of each that wait for their replies.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 4, 16])]
+    pub windows: Vec<usize>,
+    /// How long one round takes, in seconds, after a warm-up of a fifth.
+    #[arg(long, default_value_t = 3)]
+    pub round_s: u64,
+    /// Rounds of each kind.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Bytes of text in a message.
+    #[arg(long, default_value_t = 128)]
+    pub text_bytes: usize,
+    /// The program that measures SQLite alone; left out, there is no ratio.
+    #[arg(long)]
+    pub floor: Option<PathBuf>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            senders: 64,
+            windows: vec![1, 4, 16],
+            round_s: 3,
+            rounds: 5,
+            text_bytes: 128,
+            floor: None,
+        }
+    }
+}
+
+/// The figures.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sends {
+    /// The machine.
+    pub host: Host,
+    /// Senders, each in a room of its own that nobody follows.
+    pub senders: usize,
+    /// Bytes of text in a message.
+    pub text_bytes: usize,
+    /// Each codec and window.
+    pub cases: Vec<Case>,
+}
+
+/// One codec and window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Case {
+    /// The codec.
+    pub codec: Codec,
+    /// Sends of each sender in flight.
+    pub window: usize,
+    /// Committed sends per second.
+    pub per_s: Spread,
+    /// Messages in one commit.
+    pub batch: Spread,
+    /// CPU of the server per send, in µs.
+    pub cpu_us: Spread,
+    /// SQLite alone, messages per second.
+    pub floor_per_s: Option<Spread>,
+    /// The server's rate over SQLite's, round by round.
+    pub ratio: Option<Spread>,
+    /// From sending to the reply.
+    pub latency: Latency,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    per_s: Vec<f64>,
+    batch: Vec<f64>,
+    cpu_us: Vec<f64>,
+    floor: Vec<f64>,
+    latencies: Histogram<u64>,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        let none = Vec::new;
+        Self {
+            per_s: none(),
+            batch: none(),
+            cpu_us: none(),
+            floor: none(),
+            latencies: histogram(),
+        }
+    }
+}
+
+/// Names that the server may give the number of commits, and of writes in them.
+const COMMITS: &[&str] = &["kaiwa_store_commits_total", "kaiwa_chat_commits_total"];
+const JOBS: &[&str] = &["kaiwa_store_jobs_total", "kaiwa_chat_jobs_total"];
+
+/// Measures.
+///
+/// # Errors
+/// When the server fails or refuses a send.
+pub async fn run(setup: &Setup, plan: &Plan) -> Result<Sends> {
+    let (spec, folder) = setup.spec()?;
+    let server = spec.start().await?;
+    let tokens = spec.tokens("user-", plan.senders).await?;
+    let rooms = found(server.address(), &tokens).await?;
+    let mut gathered: BTreeMap<(usize, Codec), Gathered> = BTreeMap::new();
+    for round in 1..=plan.rounds {
+        for &window in &plan.windows {
+            for codec in Codec::ALL {
+                let all = gathered.entry((window, codec)).or_default();
+                let time = Duration::from_secs(plan.round_s);
+                let warm = Load {
+                    codec,
+                    window,
+                    time: time / 5,
+                    text: plan.text_bytes,
+                };
+                load(server.address(), &tokens, &rooms, warm).await?;
+                let (cpu, before) = (server.cpu()?, http::metrics(server.address()).await?);
+                let (latencies, took) =
+                    load(server.address(), &tokens, &rooms, Load { time, ..warm }).await?;
+                let after = http::metrics(server.address()).await?;
+                let cpu = server.cpu()?.since(cpu).total();
+                let sends = latencies.len() as f64;
+                let grown = |names: &[&str]| -> Option<f64> {
+                    let name = names.iter().find(|n| after.contains_key(**n))?;
+                    Some(after[*name] - before.get(*name).copied().unwrap_or(0.0))
+                };
+                let commits = grown(COMMITS).context("no metric of commits")?;
+                let batch = grown(JOBS).unwrap_or(sends) / commits.max(1.0);
+                all.per_s.push(sends / took);
+                all.batch.push(batch);
+                all.cpu_us.push(cpu.as_secs_f64() * 1e6 / sends);
+                all.latencies += latencies;
+                if let Some(floor) = &plan.floor {
+                    all.floor
+                        .push(alone(floor, folder.path(), batch, plan).await?);
+                }
+                print::progress(format_args!(
+                    "round {round}, {} × {window}, {}: {:.0}/s, {batch:.1} in a commit, SQLite alone {:.0}/s",
+                    plan.senders,
+                    codec.name(),
+                    sends / took,
+                    all.floor.last().copied().unwrap_or(0.0),
+                ));
+            }
+        }
+    }
+    server.kill().await?;
+    let cases = gathered
+        .into_iter()
+        .map(|((window, codec), all)| case(codec, window, &all));
+    Ok(Sends {
+        host: proc::host(),
+        senders: plan.senders,
+        text_bytes: plan.text_bytes,
+        cases: cases.collect(),
+    })
+}
+
+fn case(codec: Codec, window: usize, all: &Gathered) -> Case {
+    let spread = |values: &[f64]| Spread::of(values.iter().copied());
+    let has_floor = !all.floor.is_empty();
+    Case {
+        codec,
+        window,
+        per_s: spread(&all.per_s),
+        batch: spread(&all.batch),
+        cpu_us: spread(&all.cpu_us),
+        floor_per_s: has_floor.then(|| spread(&all.floor)),
+        ratio: has_floor.then(|| Spread::of(all.per_s.iter().zip(&all.floor).map(|(s, f)| s / f))),
+        latency: Latency::of(&all.latencies),
+    }
+}
+
+async fn found(server: SocketAddr, tokens: &[String]) -> Result<Vec<String>> {
+    let (mut rng, mut rooms) = (Rng::new(1), Vec::new());
+    for token in tokens {
+        let mut voice = Voice::connect(server, Codec::Proto, None, token, vec![]).await?;
+        let create = public_room(rng.cid(UnixMs::now().0), "sends");
+        rooms.push(voice.room(create).await?.room);
+    }
+    Ok(rooms)
+}
+
+/// What each sender does.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    codec: Codec,
+    window: usize,
+    time: Duration,
+    text: usize,
+}
+
+/// All senders at once; gives the latencies of all sends in µs, and how many seconds they took.
+async fn load(
+    server: SocketAddr,
+    tokens: &[String],
+    rooms: &[String],
+    load: Load,
+) -> Result<(Histogram<u64>, f64)> {
+    let mut senders = JoinSet::new();
+    let mut rng = Rng::new(u64::try_from(UnixMs::now().0)?);
+    let start = std::sync::Arc::new(tokio::sync::Barrier::new(tokens.len()));
+    for (token, room) in tokens.iter().zip(rooms) {
+        let voice = Voice::connect(server, load.codec, None, token, vec![]).await?;
+        let (start, room, rng) = (std::sync::Arc::clone(&start), room.clone(), rng.fork());
+        senders.spawn(async move {
+            start.wait().await;
+            send(voice, room, rng, load).await
+        });
+    }
+    // The last one was let in by now, and with it all.
+    let started = Instant::now();
+    let mut all = histogram();
+    while let Some(ended) = senders.join_next().await {
+        all += ended??;
+    }
+    Ok((all, started.elapsed().as_secs_f64()))
+}
+
+/// One sender: as many sends in flight as the window allows, until the time is over and all are
+/// answered.
+async fn send(mut voice: Voice, room: String, mut rng: Rng, load: Load) -> Result<Histogram<u64>> {
+    let end = Instant::now() + load.time;
+    let mut latencies = histogram();
+    let mut flying: BTreeMap<u32, Instant> = BTreeMap::new();
+    let text = "x".repeat(load.text);
+    loop {
+        let now = Instant::now();
+        let mut frame = Vec::new();
+        while now < end && flying.len() < load.window {
+            let (room, cid) = (room.clone(), rng.cid(UnixMs::now().0));
+            let id = voice.take_id();
+            let send = Send {
+                room,
+                cid,
+                text: text.clone(),
+                reply_to: 0,
+            };
+            frame.push(ClientMessage {
+                id,
+                command: Some(Command::Send(send)),
+            });
+            flying.insert(id, now);
+        }
+        if flying.is_empty() {
+            return Ok(latencies);
+        }
+        if !frame.is_empty() {
+            voice.lean.send(&frame).await?;
+        }
+        for message in voice.lean.next().await? {
+            let Some(server_message::Message::Reply(reply)) = message.message else {
+                continue;
+            };
+            let committed = matches!(reply.result, Some(reply::Result::Committed(_)));
+            ensure!(committed, "a send was answered with {:?}", reply.result);
+            let sent = flying.remove(&reply.id).context("a reply to nothing")?;
+            let us = u64::try_from(sent.elapsed().as_micros())?;
+            latencies.saturating_record(us);
+        }
+    }
+}
+
+/// What the floor's program prints.
+#[derive(Debug, Deserialize)]
+struct Floor {
+    msgs_per_s: f64,
+}
+
+/// SQLite alone, with batches of this size: messages per second.
+async fn alone(floor: &Path, data: &Path, batch: f64, plan: &Plan) -> Result<f64> {
+    let folder = tempfile::Builder::new().prefix("floor-").tempdir_in(data)?;
+    let output = tokio::process::Command::new(floor)
+        .args(["--batch", &format!("{:.0}", batch.round().max(1.0))])
+        .args(["--text-bytes", &plan.text_bytes.to_string()])
+        .args(["--rooms", &plan.senders.to_string()])
+        .args(["--seconds", &plan.round_s.to_string()])
+        .arg("--dir")
+        .arg(folder.path())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| floor.display().to_string())?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {words}", floor.display());
+    let floor: Floor = serde_json::from_slice(&output.stdout)?;
+    Ok(floor.msgs_per_s)
+}
