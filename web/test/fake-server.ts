@@ -54,6 +54,8 @@ export class FakeServer {
   now: () => number;
   faults: Faults = {};
   refuseResume = '';
+  /** Called with each event before anybody hears of it. */
+  persist: () => void = () => {};
   pingMs = 25_000;
   tokenMs = 3_600_000;
   readonly users = new Map<string, string>();
@@ -164,6 +166,7 @@ export class FakeServer {
     });
     room.events.push(event);
     if (cid) room.cids.set(`${sender} ${cid}`, Number(event.seq));
+    this.persist();
     for (const session of this.sessions.values()) {
       if (session.rooms.has(room.id)) this.push(session, { case: 'event', value: structuredClone(event) as pb.Event });
     }

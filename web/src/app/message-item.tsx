@@ -60,8 +60,8 @@ export const MessageItem = memo(function MessageItem(props: Props) {
       data-seq={message?.seq}
       data-state={message ? 'sent' : write?.state.kind}
       data-sender={item.sender}
-      onPointerEnter={() => setHot(true)}
-      onPointerLeave={() => setHot(false)}
+      onPointerEnter={(e) => e.pointerType === 'mouse' && setHot(true)}
+      onPointerLeave={(e) => e.pointerType === 'mouse' && setHot(false)}
       onFocusCapture={() => setHot(true)}
       onBlurCapture={(e) => {
         if (!e.currentTarget.contains(e.relatedTarget as Node | null)) setHot(false);
@@ -111,7 +111,8 @@ function Actions({ mayReply, mayEdit, mayDelete, message, onReply, onEdit, onDel
 function Quote({ item, quote, quoteName, onJump }: Props) {
   const text = quote?.deleted ? t('deleted') : (quote?.text ?? t('quotedMissing'));
   return (
-    <button type="button" class="quote" onClick={() => onJump(item.replyTo)} data-testid="quote" aria-label={t('jumpTo', { text: short(text) })}>
+    <button type="button" class="quote" onClick={() => onJump(item.replyTo)} data-testid="quote">
+      <span class="visually-hidden">{t('jumpTo')}</span>
       {quote && <b dir="auto">{quoteName}</b>}
       <span dir="auto">{short(text)}</span>
     </button>

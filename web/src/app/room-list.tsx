@@ -30,9 +30,7 @@ export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
     <nav class="sidebar" aria-label={t('rooms')} data-testid="room-list">
       <header class="sidebar-head">
         <Logo size={30} />
-        <p class="wordmark">
-          Kaiwa <span lang="ja">会話</span>
-        </p>
+        <Wordmark />
         <ConnectionDot />
       </header>
       <div class="sidebar-actions">
@@ -93,6 +91,16 @@ export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
       {dialog === 'browse' && <BrowseDialog kaiwa={kaiwa} onClose={close} />}
       {dialog === 'settings' && <SettingsDialog onClose={close} />}
     </nav>
+  );
+}
+
+/** The page's heading, unless a room is open and its title is. */
+function Wordmark() {
+  const Tag = openRoom.value === '' ? 'h1' : 'p';
+  return (
+    <Tag class="wordmark">
+      Kaiwa <span lang="ja">会話</span>
+    </Tag>
   );
 }
 

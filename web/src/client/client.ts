@@ -77,7 +77,7 @@ export interface MessagesView {
 }
 
 const CLIENT = 'kaiwa-web/0.1.0';
-const SAVE_AFTER_MS = 400;
+const SAVE_AFTER_MS = 200;
 const RETRY_MS = 1_000;
 const PAGE = 50;
 /** Pages that a jump to an old message may read. */

@@ -1,0 +1,181 @@
+/** Starts the server and a browser, and ends both. Nothing sleeps: everything waits for a condition. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const web = fileURLToPath(new URL('..', import.meta.url));
+const BIN = process.env.KAIWA_BIN ?? join(web, '../target/debug/kaiwa');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const READY_MS = 30_000;
+export const WAIT_MS = 15_000;
+
+export class Server {
+  #child = null;
+  #data = '';
+  #listen = '127.0.0.1:0';
+  #log = '';
+  url = '';
+
+  static async start() {
+    if (!existsSync(BIN)) throw new Error(`no server at ${BIN}: build it, or set KAIWA_BIN`);
+    const server = new Server();
+    server.#data = await mkdtemp(join(tmpdir(), 'kaiwa-e2e-'));
+    await server.restart();
+    return server;
+  }
+
+  /** On the same data and, from the second time on, on the same port. */
+  async restart() {
+    const env = { ...process.env, KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMANDS_BURST: '5000' };
+    const args = ['serve', '--data', this.#data, '--listen', this.#listen];
+    const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.#child = child;
+    child.stderr.on('data', (chunk) => (this.#log += chunk));
+    this.url = await new Promise((resolve, reject) => {
+      let out = '';
+      const timer = setTimeout(() => reject(new Error(`the server is not ready:\n${out}${this.#log}`)), READY_MS);
+      child.once('exit', (code) => reject(new Error(`the server ended (${code}):\n${out}${this.#log}`)));
+      child.stdout.on('data', (chunk) => {
+        out += chunk;
+        this.#log += chunk;
+        const line = out.split('\n').find((l) => l.includes('ready') && /http:\/\/\S+/.test(l));
+        if (!line) return;
+        clearTimeout(timer);
+        resolve(/http:\/\/[^\s"/]+/.exec(line)[0]);
+      });
+    });
+    this.#listen = new URL(this.url).host;
+  }
+
+  /** As a crash would: without a word. */
+  async kill() {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    child.removeAllListeners('exit');
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async end() {
+    await this.kill();
+    await rm(this.#data, { recursive: true, force: true });
+  }
+
+  get log() {
+    return this.#log;
+  }
+}
+
+export async function startBrowser() {
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+}
+
+/** A browser of one person's own: its storage, its console errors collected. */
+export async function person(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(WAIT_MS);
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => {
+    // A server that is down is part of some tests.
+    if (message.type() === 'error' && !/ERR_CONNECTION|WebSocket connection|Failed to load resource/.test(message.text())) errors.push(message.text());
+  });
+  const id = (name) => page.locator(`[data-testid="${name}"]`);
+  return { context, page, errors, id };
+}
+
+export async function signIn({ page, id }, url, name) {
+  await page.goto(`${url}/`);
+  await id('name').fill(name);
+  await id('sign-in-button').click();
+  await connected({ page });
+}
+
+export const connected = ({ page }, state = 'connected') =>
+  page.locator(`[data-testid="banner"][data-state="${state}"]`).waitFor({ state: 'attached' });
+
+export async function createRoom({ id, page }, { title, people = '', visibility = 'private', kind = 'group' }) {
+  await id('new-room').click();
+  await id(`kind-${kind}`).click();
+  if (kind !== 'direct') {
+    await id('room-title').fill(title);
+    await id(`visibility-${visibility}`).click();
+  }
+  await id('room-people').fill(people);
+  await id('create').click();
+  await id('room-view').waitFor();
+  return decodeURIComponent(new URL(page.url()).hash.slice('#/r/'.length));
+}
+
+export async function say({ id }, text) {
+  await id('composer').fill(text);
+  await id('composer').press('Enter');
+}
+
+/** A message of the list by its text. */
+export const message = ({ page }, text) => page.locator('[data-testid="message"]', { has: page.locator('[data-testid="text"]', { hasText: text }) });
+
+/** Waits until the page's list of texts satisfies a condition, and gives it. */
+export async function texts({ page }, condition = () => true, what = 'the list') {
+  const read = () => page.locator('[data-testid="text"]').allTextContents();
+  const end = Date.now() + WAIT_MS;
+  for (;;) {
+    const list = await read();
+    if (condition(list)) return list;
+    if (Date.now() > end) throw new Error(`${what} never came about; last seen: ${JSON.stringify(list.slice(-30))} of ${list.length}`);
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => done())));
+  }
+}
+
+/** The client library in Node, over real sockets. */
+export async function library() {
+  const { createServer } = await import('vite');
+  const { WebSocket } = await import('ws');
+  const vite = await createServer({ root: web, server: { middlewareMode: true, ws: false, watch: null }, appType: 'custom', logLevel: 'error' });
+  const lib = await vite.ssrLoadModule('/src/client/index.ts');
+  const connect = async (url, name) => {
+    let signedIn = await lib.signIn(name, url);
+    const kaiwa = new lib.Kaiwa({
+      url: `${url.replace('http', 'ws')}/ws`,
+      me: signedIn.user,
+      getToken: async ({ fresh }) => {
+        if (fresh) signedIn = await lib.refreshToken(signedIn.token, url);
+        return signedIn.token;
+      },
+      store: new lib.MemoryStore(),
+      device: 'e2e',
+      openSocket: (target, protocols) => new WebSocket(target, protocols),
+    });
+    await kaiwa.start();
+    await until(kaiwa, () => kaiwa.status.kind === 'live' && kaiwa.listed);
+    return kaiwa;
+  };
+  return { connect, close: () => vite.close() };
+}
+
+/** Waits for a condition on a library client, by its changes. */
+export function until(kaiwa, condition) {
+  return new Promise((resolve, reject) => {
+    if (condition()) return resolve();
+    const timer = setTimeout(() => {
+      stop();
+      reject(new Error(`never came about; status ${JSON.stringify(kaiwa.status)}`));
+    }, 60_000);
+    const stop = kaiwa.onChange(() => {
+      if (!condition()) return;
+      clearTimeout(timer);
+      stop();
+      resolve();
+    });
+  });
+}

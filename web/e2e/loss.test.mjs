@@ -1,0 +1,145 @@
+/** The server dies under people's hands and comes back. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { connected, createRoom, message, person, say, Server, signIn, startBrowser, texts } from './harness.mjs';
+
+let server, browser;
+
+before(async () => {
+  server = await Server.start();
+  browser = await startBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+async function pair(title) {
+  const alice = await person(browser);
+  const bob = await person(browser);
+  await signIn(bob, server.url, 'Bob');
+  await signIn(alice, server.url, 'Alice');
+  const room = await createRoom(alice, { title, people: 'bob' });
+  await bob.page.locator(`[data-testid="invitation"][data-room="${room}"] [data-testid="accept"]`).click();
+  await bob.id('room-view').waitFor();
+  return { alice, bob, room };
+}
+
+/** Waits until the browser has stored a message of the list: that happens soon after, not at once. */
+function kept({ page }, text) {
+  return page.waitForFunction(
+    (wanted) =>
+      new Promise((resolve) => {
+        const opening = indexedDB.open('kaiwa');
+        opening.onsuccess = () => {
+          const all = opening.result.transaction('rooms').objectStore('rooms').getAll();
+          all.onsuccess = () => {
+            opening.result.close();
+            resolve(all.result.some((r) => r.room.timeline?.messages.some((m) => m.text === wanted)));
+          };
+        };
+      }),
+    text,
+  );
+}
+
+test('killed while one writes, back again: everything once, in order, without a reload', async () => {
+  const { alice, bob } = await pair('Storm');
+  for (const someone of [alice, bob]) await someone.page.evaluate(() => (window.sameDocument = true));
+  const written = [];
+  const write = async (text) => {
+    written.push(text);
+    await say(alice, text);
+  };
+  for (let i = 0; i < 10; i++) await write(`before ${i}`);
+  // No waiting for replies: some of these are on their way when the server dies.
+  const killed = (async () => server.kill())();
+  for (let i = 0; i < 10; i++) await write(`during ${i}`);
+  await killed;
+  await connected(alice, 'reconnecting');
+  await alice.id('banner').getByText('What you write is kept and sent on return').waitFor();
+  for (let i = 0; i < 5; i++) await write(`offline ${i}`);
+  await say(bob, 'from Bob, offline');
+  await alice.page.locator('[data-testid="message"][data-state="waiting"]', { hasText: 'offline 4' }).waitFor();
+  assert.equal(await alice.id('failed').count(), 0);
+
+  await server.restart();
+  for (const someone of [alice, bob]) await someone.id('try-now').click({ timeout: 2_000 }).catch(() => {});
+  for (const someone of [alice, bob]) await connected(someone);
+  const complete = (list) => list.length === written.length + 1;
+  const atAlice = await texts(alice, complete);
+  const atBob = await texts(bob, complete);
+  assert.deepEqual(atAlice.filter((t) => t !== 'from Bob, offline'), written);
+  assert.deepEqual(atBob.filter((t) => t !== 'from Bob, offline'), written);
+  await alice.page.waitForFunction(() => !document.querySelector('[data-testid="message"]:not([data-state="sent"])'));
+  // The order of the log is the same for both once everything has arrived.
+  assert.deepEqual(await texts(alice), await texts(bob));
+  for (const someone of [alice, bob]) {
+    assert.equal(await someone.page.evaluate(() => window.sameDocument), true);
+    assert.deepEqual(someone.errors, []);
+    await someone.context.close();
+  }
+});
+
+test('unsent messages survive a reload and are sent when the server returns', async () => {
+  const { alice, bob, room } = await pair('Outbox');
+  await say(alice, 'first');
+  await message(bob, 'first').waitFor();
+  // The page itself comes from the server, so that it can be loaded without it, it is kept at hand.
+  const shell = new Map();
+  await alice.page.route('**/*', async (route) => {
+    const url = route.request().url();
+    const kept = shell.get(url.split('#')[0]);
+    if (kept) return route.fulfill(kept);
+    return route.fallback();
+  });
+  for (const url of await alice.page.evaluate(() => [
+    location.href.split('#')[0],
+    ...performance.getEntriesByType('resource').map((r) => r.name).filter((n) => /\.(js|css|svg|webmanifest)$/.test(n)),
+  ])) {
+    const response = await alice.page.request.get(url);
+    shell.set(url, { status: 200, headers: { 'content-type': response.headers()['content-type'] }, body: await response.body() });
+  }
+  await kept(alice, 'first');
+  await server.kill();
+  await connected(alice, 'reconnecting');
+  for (const text of ['second', 'third', '四番目']) await say(alice, text);
+  await alice.page.locator('[data-testid="message"][data-state="waiting"]').nth(2).waitFor();
+
+  await alice.page.reload();
+  await alice.page.locator('[data-testid="message"][data-state="waiting"]').nth(2).waitFor();
+  assert.deepEqual(await texts(alice, (l) => l.length === 4), ['first', 'second', 'third', '四番目']);
+  assert.equal(await alice.page.locator(`[data-testid="room-view"][data-room="${room}"]`).count(), 1);
+
+  await server.restart();
+  await connected(alice);
+  await connected(bob);
+  assert.deepEqual(await texts(bob, (l) => l.length === 4), ['first', 'second', 'third', '四番目']);
+  await alice.page.waitForFunction(() => document.querySelectorAll('[data-testid="message"][data-state="sent"]').length === 4);
+  assert.deepEqual(await texts(alice), ['first', 'second', 'third', '四番目']);
+  for (const someone of [alice, bob]) await someone.context.close();
+});
+
+test('two tabs of one browser are two sessions, and what one leaves unsent the other sends', async () => {
+  const { alice, bob, room } = await pair('Tabs');
+  const second = await alice.context.newPage();
+  const tab = { page: second, id: (name) => second.locator(`[data-testid="${name}"]`), errors: [] };
+  await second.goto(`${server.url}/#/r/${room}`);
+  await connected(tab);
+  await say(alice, 'from the first tab');
+  await message(tab, 'from the first tab').waitFor();
+  await say(tab, 'from the second tab');
+  await message(alice, 'from the second tab').waitFor();
+  await server.kill();
+  await connected(tab, 'reconnecting');
+  await say(tab, 'left behind');
+  await tab.page.locator('[data-testid="message"][data-state="waiting"]').waitFor();
+  await tab.page.close();
+  await server.restart();
+  await connected(alice);
+  await message(bob, 'left behind').waitFor();
+  await message(alice, 'left behind').waitFor();
+  assert.deepEqual(await texts(bob, (l) => l.length === 3), ['from the first tab', 'from the second tab', 'left behind']);
+  for (const someone of [alice, bob]) await someone.context.close();
+});
