@@ -62,6 +62,7 @@ pub struct WebSocket<S> {
     queued_bytes: usize,
     written_bytes: u64,
     closing: Closing,
+    received_format: Option<Format>,
 }
 
 thread_local! {
@@ -83,7 +84,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             queued_bytes: 0,
             written_bytes: 0,
             closing: Closing::Open,
+            received_format: None,
         }
+    }
+
+    /// The format of the frame received last, where both are accepted.
+    #[must_use]
+    pub fn received_format(&self) -> Option<Format> {
+        self.received_format
     }
 
     /// Reads once into the scratch buffer and feeds the reader: false at the stream's end.
@@ -153,7 +161,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, RecvError>> {
         loop {
             match self.reader.next() {
-                Ok(Some(Item::Message(payload))) => return Poll::Ready(Ok(Some(payload))),
+                Ok(Some(Item::Message(format, payload))) => {
+                    self.received_format = Some(format);
+                    return Poll::Ready(Ok(Some(payload)));
+                }
                 Ok(Some(Item::Ping(payload))) => {
                     if self.queued_bytes < PONG_QUEUE_BYTES {
                         self.push(header::frame(OpCode::Pong, &payload));

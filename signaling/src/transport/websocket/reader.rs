@@ -13,7 +13,7 @@ const EARLY_TEXT_CHECK: usize = 4 * 1024;
 /// What the peer said.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Item {
-    Message(Bytes),
+    Message(Format, Bytes),
     Ping(Bytes),
     Pong,
     Close(Bytes),
@@ -177,7 +177,7 @@ impl Reader {
         if partial.format == Format::Text && partial.valid < partial.bytes.len() {
             return Err(Violation::Utf8("a text ends within a character"));
         }
-        Ok(Some(Item::Message(partial.bytes.freeze())))
+        Ok(Some(Item::Message(partial.format, partial.bytes.freeze())))
     }
 }
 

@@ -25,7 +25,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn message(text: &str) -> Item {
-    Item::Message(Bytes::copy_from_slice(text.as_bytes()))
+    Item::Message(Format::Text, Bytes::copy_from_slice(text.as_bytes()))
 }
 
 fn read_all(reader: &mut Reader) -> Result<Vec<Item>, Violation> {
@@ -87,7 +87,7 @@ fn a_character_may_be_split_over_fragments_but_not_left_unfinished() {
 fn a_message_at_the_bound_passes_and_one_byte_more_is_refused_before_it_is_read() {
     let mut at_bound = reader();
     at_bound.feed(&frame(0x82, &[0; LIMIT]));
-    assert!(matches!(at_bound.next(), Ok(Some(Item::Message(_)))));
+    assert!(matches!(at_bound.next(), Ok(Some(Item::Message(..)))));
     let mut over = reader();
     over.feed(&frame(0x82, &[0; LIMIT + 1])[..8]);
     assert_eq!(over.next(), Err(Violation::TooLarge { limit: LIMIT }));
@@ -134,7 +134,7 @@ fn bad_utf8_is_refused_before_the_frame_is_whole() {
 fn an_idle_reader_holds_no_buffer() {
     let mut reader = reader();
     reader.feed(&frame(0x82, &[7; 900]));
-    assert!(matches!(reader.next(), Ok(Some(Item::Message(_)))));
+    assert!(matches!(reader.next(), Ok(Some(Item::Message(..)))));
     assert_eq!(reader.rest.capacity(), 0);
 }
 
@@ -147,7 +147,7 @@ proptest::proptest! {
         reader.feed(&bytes);
         for _ in 0..400 {
             match reader.next() {
-                Ok(Some(Item::Message(message))) => proptest::prop_assert!(message.len() <= LIMIT),
+                Ok(Some(Item::Message(_, message))) => proptest::prop_assert!(message.len() <= LIMIT),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => break,
             }
