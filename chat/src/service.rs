@@ -103,6 +103,10 @@ impl Chat {
 
     /// Takes a write. Writes that one caller submits one after the other are taken in that order.
     /// Returns at once; the result comes from the future, which may be dropped without undoing it.
+    ///
+    /// # Errors
+    /// The future's: why the write is refused. [`ChatError::Overloaded`] and [`ChatError::Draining`]
+    /// are decided before anything is queued.
     pub fn submit(
         &self,
         actor: &Actor,

@@ -1,5 +1,6 @@
 //! Chat from outside: one suite for all stores, the service over them, and a simulation of owners
 //! that crash.
+#![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
 
 #[path = "chat/conformance.rs"]
 mod conformance;

@@ -25,6 +25,20 @@ pub use writer::{SqliteWriter, Submitted};
 use std::path::Path;
 use std::sync::Arc;
 
+/// A connection as the writer's, its schema up to date, without a thread: for measuring against.
+///
+/// # Errors
+/// As [`Sqlite::open`].
+#[doc(hidden)]
+pub fn bare_writer(
+    options: &SqliteOptions,
+    migrations: &[Migration],
+) -> Result<rusqlite::Connection, OpenError> {
+    let connection = open::writer_connection(options)?;
+    open::migrate(&connection, migrations)?;
+    Ok(connection)
+}
+
 /// An open database: its writer and its readers. Cheap to clone; the last clone's drop ends the
 /// threads, once what was queued is committed.
 #[derive(Clone, Debug)]

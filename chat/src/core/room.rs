@@ -27,7 +27,7 @@ use kaiwa_common::id::{Cid, RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::time::UnixMs;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Names a command until it is answered; chosen by the shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -174,7 +174,7 @@ struct Batch {
     /// The state to go back to.
     before: Option<RoomState>,
     commands: Vec<(Command, Outcome)>,
-    cids: HashMap<CidKey, FirstResult>,
+    cids: BTreeMap<CidKey, FirstResult>,
 }
 
 /// What a command's reply will be once its batch is on disk.
@@ -371,7 +371,7 @@ impl RoomCore {
             batch: Batch {
                 before: self.state.clone(),
                 commands: Vec::new(),
-                cids: HashMap::new(),
+                cids: BTreeMap::new(),
             },
         };
         let mut needs = None;

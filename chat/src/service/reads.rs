@@ -147,7 +147,7 @@ pub(super) async fn room(
     let info = found.ok_or(ChatError::RoomNotFound)?;
     let part = match info.membership {
         Membership::Left => None,
-        membership => Some(Part {
+        membership @ (Membership::Invited | Membership::Joined) => Some(Part {
             membership,
             role: info.role,
         }),

@@ -13,7 +13,11 @@ use std::path::PathBuf;
 pub enum Synchronous {
     /// `fsync` of the WAL before each COMMIT returns: an acknowledged write survives a power loss.
     Full,
-    /// Never. For the test that proves that the power-loss test sees a loss.
+    /// `fsync` around checkpoints only: nothing breaks, but acknowledged writes get lost. For the test
+    /// that proves that the power-loss test sees it.
+    #[doc(hidden)]
+    Normal,
+    /// Never. For the same test.
     #[doc(hidden)]
     Off,
 }
@@ -29,6 +33,8 @@ pub struct SqliteOptions {
     pub synchronous: Synchronous,
     /// Threads that read. Each holds a connection with 4 MiB of cache.
     pub readers: usize,
+    /// Pages in the WAL after which a commit also checkpoints.
+    pub checkpoint_pages: u32,
     /// Jobs that may wait for the writer; another one is refused. 4,096 are some 50 ms of work.
     pub write_queue: usize,
     /// Reads that may wait; another one is refused.
@@ -49,6 +55,7 @@ impl SqliteOptions {
             vfs: None,
             synchronous: Synchronous::Full,
             readers: 4,
+            checkpoint_pages: CHECKPOINT_PAGES,
             write_queue: 4_096,
             read_queue: 4_096,
             group_jobs: 1_024,
@@ -69,7 +76,7 @@ const READER_CACHE_KIB: i64 = 4 * 1024;
 
 /// Pages in the WAL (16 MiB) after which a commit also checkpoints. SQLite's 1,000 copies the same hot
 /// pages into the database four times as often; ten times as many make recovery and reads slower.
-const CHECKPOINT_PAGES: i64 = 4_000;
+const CHECKPOINT_PAGES: u32 = 4_000;
 
 /// The WAL file is cut back to this after a checkpoint, so that one large burst does not keep its space.
 const WAL_LIMIT_BYTES: i64 = 64 * 1024 * 1024;
@@ -90,6 +97,7 @@ pub(super) fn writer_connection(options: &SqliteOptions) -> rusqlite::Result<Con
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match options.synchronous {
         Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
         Synchronous::Off => "OFF",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
@@ -98,7 +106,7 @@ pub(super) fn writer_connection(options: &SqliteOptions) -> rusqlite::Result<Con
     // It costs only where something is deleted, which is rare here.
     connection.pragma_update(None, "secure_delete", "ON")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", options.checkpoint_pages)?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)?;
     Ok(connection)
 }
