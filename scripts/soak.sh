@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The tests' own code with more seeds, for longer.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export KAIWA_SEEDS=${SOAK_SEEDS:-20000}
+export KAIWA_KILLS=${SOAK_KILLS:-500}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+cargo build --release --locked -p kaiwa
+export KAIWA_BIN=$target/release/kaiwa
+cargo test --release --locked -p kaiwa-chat -p kaiwa-platform -p kaiwa-signaling
+cargo test --release --locked -p kaiwa-loadtest --test chaos -- --nocapture

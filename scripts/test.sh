@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Every test. Each suite prints its time; the budget is in ARCHITECTURE.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+times=()
+begun=$SECONDS
+
+suite() {
+  local name=$1 start=$SECONDS
+  shift
+  printf '\n\033[1m=== %s\033[0m\n' "$name"
+  "$@"
+  times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
+}
+
+suite "lints" scripts/check.sh
+suite "build" cargo build --workspace --all-targets --locked --quiet
+export KAIWA_BIN=$target/debug/kaiwa
+suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --locked --quiet
+suite "web: client library" npm --prefix web test --silent
+suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
+suite "two people in two browsers" npm --prefix web run --silent e2e
+
+printf '\n\033[1mtimes\033[0m\n'
+printf '%s\n' "${times[@]}"
+printf '%5d s  in all\n' $((SECONDS - begun))
