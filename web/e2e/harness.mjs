@@ -101,8 +101,23 @@ export async function signIn({ page, id }, url, name) {
   await connected({ page });
 }
 
+/** Left alone, a client comes back within 30 s of the server's return. */
+const RETURN_MS = 45_000;
+
+/** Doesn't wait for the timer: somebody presses “Try now” (if it still is there). */
+export async function comeBack(someone) {
+  await someone.id('try-now').click({ timeout: 1_000 }).catch(() => {});
+  await connected(someone);
+}
+
 export const connected = ({ page }, state = 'connected') =>
-  page.locator(`[data-testid="banner"][data-state="${state}"]`).waitFor({ state: 'attached' });
+  page
+    .locator(`[data-testid="banner"][data-state="${state}"]`)
+    .waitFor({ state: 'attached', timeout: RETURN_MS })
+    .catch(async (error) => {
+      const seen = await page.locator('#app').innerText();
+      throw new Error(`never ${state}; the page says: ${seen.slice(0, 300)}`, { cause: error });
+    });
 
 export async function createRoom({ id, page }, { title, people = '', visibility = 'private', kind = 'group' }) {
   await id('new-room').click();

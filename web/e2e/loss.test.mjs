@@ -1,7 +1,7 @@
 /** The server dies under people's hands and comes back. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { connected, createRoom, message, person, say, Server, signIn, startBrowser, texts } from './harness.mjs';
+import { comeBack, connected, createRoom, message, person, say, Server, signIn, startBrowser, texts } from './harness.mjs';
 
 let server, browser;
 
@@ -65,8 +65,7 @@ test('killed while one writes, back again: everything once, in order, without a 
   assert.equal(await alice.id('failed').count(), 0);
 
   await server.restart();
-  for (const someone of [alice, bob]) await someone.id('try-now').click({ timeout: 2_000 }).catch(() => {});
-  for (const someone of [alice, bob]) await connected(someone);
+  for (const someone of [alice, bob]) await comeBack(someone);
   const complete = (list) => list.length === written.length + 1;
   const atAlice = await texts(alice, complete);
   const atBob = await texts(bob, complete);
@@ -86,21 +85,8 @@ test('unsent messages survive a reload and are sent when the server returns', as
   const { alice, bob, room } = await pair('Outbox');
   await say(alice, 'first');
   await message(bob, 'first').waitFor();
-  // The page itself comes from the server, so that it can be loaded without it, it is kept at hand.
-  const shell = new Map();
-  await alice.page.route('**/*', async (route) => {
-    const url = route.request().url();
-    const kept = shell.get(url.split('#')[0]);
-    if (kept) return route.fulfill(kept);
-    return route.fallback();
-  });
-  for (const url of await alice.page.evaluate(() => [
-    location.href.split('#')[0],
-    ...performance.getEntriesByType('resource').map((r) => r.name).filter((n) => /\.(js|css|svg|webmanifest)$/.test(n)),
-  ])) {
-    const response = await alice.page.request.get(url);
-    shell.set(url, { status: 200, headers: { 'content-type': response.headers()['content-type'] }, body: await response.body() });
-  }
+  // The app's own files are at hand by now, so the page opens without the server.
+  await alice.page.waitForFunction(() => navigator.serviceWorker.ready.then((r) => r.active?.state === 'activated'));
   await kept(alice, 'first');
   await server.kill();
   await connected(alice, 'reconnecting');
@@ -113,8 +99,8 @@ test('unsent messages survive a reload and are sent when the server returns', as
   assert.equal(await alice.page.locator(`[data-testid="room-view"][data-room="${room}"]`).count(), 1);
 
   await server.restart();
-  await connected(alice);
-  await connected(bob);
+  await comeBack(alice);
+  await comeBack(bob);
   assert.deepEqual(await texts(bob, (l) => l.length === 4), ['first', 'second', 'third', '四番目']);
   await alice.page.waitForFunction(() => document.querySelectorAll('[data-testid="message"][data-state="sent"]').length === 4);
   assert.deepEqual(await texts(alice), ['first', 'second', 'third', '四番目']);
@@ -137,7 +123,9 @@ test('two tabs of one browser are two sessions, and what one leaves unsent the o
   await tab.page.locator('[data-testid="message"][data-state="waiting"]').waitFor();
   await tab.page.close();
   await server.restart();
+  // Nobody does anything this time.
   await connected(alice);
+  await connected(bob);
   await message(bob, 'left behind').waitFor();
   await message(alice, 'left behind').waitFor();
   assert.deepEqual(await texts(bob, (l) => l.length === 3), ['from the first tab', 'from the second tab', 'left behind']);

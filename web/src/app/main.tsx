@@ -9,3 +9,8 @@ import { begin, listen } from './state.js';
 listen();
 begin();
 render(<App />, document.getElementById('app')!);
+
+// Where it can't be (plain HTTP to another machine), the app needs the server to be opened.
+if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+  navigator.serviceWorker.register('/sw.js').catch(() => {});
+}
