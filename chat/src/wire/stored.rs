@@ -6,6 +6,7 @@ use kaiwa_common::id::RoomId;
 use kaiwa_common::position::Position;
 use kaiwa_proto::client::v1 as proto;
 use prost::Message as _;
+use proto::event::Body;
 
 /// An event's bytes. Room and position are left out: they are the key, and a fifth of a short message.
 #[must_use]
@@ -19,12 +20,43 @@ pub fn encode(event: &Event) -> Vec<u8> {
     stored.encode_to_vec()
 }
 
+/// The bytes without the text that they hold, and of the same length, so that a store can overwrite
+/// them where they are.
+///
+/// A text never contains U+0000, so one that is nothing else is one that was erased. What stays is how
+/// long it was.
+///
+/// # Errors
+/// [`InvalidEvent`] when the bytes are not what [`encode`] gives.
+pub fn erase(bytes: &[u8]) -> Result<Vec<u8>, InvalidEvent> {
+    let mut stored = proto::Event::decode(bytes).map_err(|_| InvalidEvent::Bytes)?;
+    if let Some(text) = text(&mut stored) {
+        *text = "\0".repeat(text.len());
+    }
+    Ok(stored.encode_to_vec())
+}
+
+fn text(stored: &mut proto::Event) -> Option<&mut String> {
+    match stored.body.as_mut()? {
+        Body::Message(posted) => Some(&mut posted.text),
+        Body::Edited(edited) => Some(&mut edited.text),
+        Body::Deleted(_) | Body::Member(_) | Body::Created(_) => None,
+    }
+}
+
 /// The event of these bytes at this place.
 ///
 /// # Errors
 /// [`InvalidEvent`] when the bytes are not what [`encode`] gives: the store is damaged.
 pub fn decode(room: &RoomId, position: Position, bytes: &[u8]) -> Result<Event, InvalidEvent> {
-    let stored = proto::Event::decode(bytes).map_err(|_| InvalidEvent::Bytes)?;
+    let mut stored = proto::Event::decode(bytes).map_err(|_| InvalidEvent::Bytes)?;
+    if text(&mut stored).is_some_and(|text| text.starts_with('\0')) {
+        match &mut stored.body {
+            Some(Body::Message(posted)) => (posted.text, posted.erased) = (String::new(), true),
+            Some(Body::Edited(edited)) => (edited.text, edited.erased) = (String::new(), true),
+            Some(Body::Deleted(_) | Body::Member(_) | Body::Created(_)) | None => {}
+        }
+    }
     let event = proto::Event {
         room: room.to_string(),
         epoch: position.epoch.0,

@@ -2,11 +2,10 @@
 
 use super::ROW_BYTES;
 use super::columns::{
-    kind_number, membership_number, role_number, seq, seq_number, visibility_number, write_kind,
+    damaged, kind_number, membership_number, role_number, seq, seq_number, visibility_number, write_kind,
     write_number,
 };
-use super::schema::{key, seq_of};
-use crate::core::projection::erased;
+use super::schema::key;
 use crate::model::{Event, EventBody, Membership, Role, User};
 use crate::ports::{Append, Appended, CidKey, Counts, FirstResult, WriteKind};
 use crate::wire::stored;
@@ -46,10 +45,7 @@ struct LogRow {
 enum Change {
     Nothing,
     Post,
-    Edit {
-        target: Seq,
-        text: Option<String>,
-    },
+    Edit { target: Seq },
     Delete {
         target: Seq,
     },
@@ -108,7 +104,7 @@ impl PreparedAppend {
             }
             // After a duplicate only further ones are looked for: nothing of this stays.
             if duplicates.is_empty() {
-                row.write(connection, room, self)?;
+                row.write(connection, room)?;
             }
         }
         if duplicates.is_empty() {
@@ -179,10 +175,7 @@ impl LogRow {
         let cid = event.cid.map(|cid| (event.sender.clone(), cid)).zip(kind);
         let change = match &event.body {
             EventBody::Posted { .. } => Change::Post,
-            EventBody::Edited { target, text } => Change::Edit {
-                target: *target,
-                text: text.as_ref().map(|text| text.0.clone()),
-            },
+            EventBody::Edited { target, .. } => Change::Edit { target: *target },
             EventBody::Deleted { target } => Change::Delete { target: *target },
             EventBody::Member {
                 user,
@@ -229,44 +222,42 @@ impl LogRow {
         Ok(claimed == 1)
     }
 
-    fn write(
-        &self,
-        connection: &Connection,
-        room: i64,
-        append: &PreparedAppend,
-    ) -> rusqlite::Result<()> {
+    fn write(&self, connection: &Connection, room: i64) -> rusqlite::Result<()> {
         let own = key(room, self.seq)?;
         connection
-            .prepare_cached("INSERT INTO log (key, event) VALUES (?1, ?2)")?
-            .execute(params![own, self.event])?;
+            .prepare_cached("INSERT INTO log (event) VALUES (?1)")?
+            .execute(params![self.event])?;
+        let pos = connection.last_insert_rowid();
+        if let Change::Post = self.change {
+            return connection
+                .prepare_cached("INSERT INTO messages (key, pos) VALUES (?1, ?2)")?
+                .execute([own, pos])
+                .map(drop);
+        }
+        let edit = match &self.change {
+            Change::Edit { target } => Some(key(room, *target)?),
+            Change::Post | Change::Delete { .. } | Change::Part { .. } | Change::Nothing => None,
+        };
+        connection
+            .prepare_cached("INSERT INTO changes (key, pos, edit) VALUES (?1, ?2, ?3)")?
+            .execute(params![own, pos, edit])?;
         match &self.change {
-            Change::Nothing => Ok(()),
-            Change::Post => connection
-                .prepare_cached("INSERT INTO messages (key) VALUES (?1)")?
-                .execute([own])
+            Change::Post | Change::Nothing => Ok(()),
+            Change::Edit { target } => connection
+                .prepare_cached(
+                    "UPDATE messages SET edited_pos = ?1, edited_seq = ?2, edited_ms = ?3
+                     WHERE key = ?4",
+                )?
+                .execute(params![pos, seq_number(self.seq), self.time.0, key(room, *target)?])
                 .map(drop),
-            Change::Edit { target, text } => {
-                let message = key(room, *target)?;
-                connection
-                    .prepare_cached("INSERT INTO edits (message, edit) VALUES (?1, ?2)")?
-                    .execute([message, own])?;
-                connection
-                    .prepare_cached(
-                        "UPDATE messages SET text = ?1, edited_seq = ?2, edited_ms = ?3
-                         WHERE key = ?4",
-                    )?
-                    .execute(params![text, seq_number(self.seq), self.time.0, message])
-                    .map(drop)
-            }
             Change::Delete { target } => {
                 let message = key(room, *target)?;
                 connection
                     .prepare_cached(
-                        "UPDATE messages SET text = NULL, deleted_seq = ?1, deleted_ms = ?2
-                         WHERE key = ?3",
+                        "UPDATE messages SET deleted_seq = ?1, deleted_ms = ?2 WHERE key = ?3",
                     )?
                     .execute(params![seq_number(self.seq), self.time.0, message])?;
-                erase(connection, &append.room, append.epoch, message)
+                erase(connection, message)
             }
             Change::Part {
                 user,
@@ -278,28 +269,20 @@ impl LogRow {
 }
 
 /// Takes the text out of a message's event and out of those of its edits.
-fn erase(
-    connection: &Connection,
-    room: &RoomId,
-    epoch: Epoch,
-    message: i64,
-) -> rusqlite::Result<()> {
-    let mut edits = connection.prepare_cached("SELECT edit FROM edits WHERE message = ?1")?;
-    let edits = edits.query_map([message], |row| row.get(0))?;
-    let keys = std::iter::once(Ok(message))
-        .chain(edits)
-        .collect::<rusqlite::Result<Vec<i64>>>()?;
-    for key in keys {
-        let mut read = connection.prepare_cached("SELECT event FROM log WHERE key = ?1")?;
-        let bytes: Vec<u8> = read.query_row([key], |row| row.get(0))?;
-        let position = Position {
-            epoch,
-            seq: seq_of(key),
-        };
-        let event = stored::decode(room, position, &bytes).map_err(super::columns::damaged)?;
+fn erase(connection: &Connection, message: i64) -> rusqlite::Result<()> {
+    let mut select = connection.prepare_cached(
+        "SELECT pos, event FROM log WHERE pos IN
+             (SELECT pos FROM messages WHERE key = ?1
+              UNION ALL SELECT pos FROM changes WHERE edit = ?1)",
+    )?;
+    let said = select
+        .query_map([message], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()?;
+    for (pos, bytes) in said {
+        let bytes = stored::erase(&bytes).map_err(damaged)?;
         connection
-            .prepare_cached("UPDATE log SET event = ?1 WHERE key = ?2")?
-            .execute(params![stored::encode(&erased(event)), key])?;
+            .prepare_cached("UPDATE log SET event = ?1 WHERE pos = ?2")?
+            .execute(params![bytes, pos])?;
     }
     Ok(())
 }

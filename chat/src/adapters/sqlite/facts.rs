@@ -164,7 +164,7 @@ fn message_fact(
     connection
         .prepare_cached(
             "SELECT m.key, m.deleted_seq IS NOT NULL, l.event
-             FROM messages m JOIN log l ON l.key = m.key WHERE m.key = ?1",
+             FROM messages m JOIN log l ON l.pos = m.pos WHERE m.key = ?1",
         )?
         .query_row([key_up_to(no, seq)], |row| {
             let position = Position {

@@ -1,9 +1,16 @@
 //! The tables, and why they are shaped so.
 //!
-//! A message costs four rows: one in `log`, a narrow one in `messages`, one in `cids`, and its room's
-//! `head`. `log` and `messages` are keyed by one integer, the room's number and the seq, because an
-//! integer-keyed b-tree keeps rows only in its leaves (a `WITHOUT ROWID` one has them in inner pages
-//! too, which texts would make shallow and wide) and compares keys without decoding.
+//! A message costs three rows and an update: its event in `log`, where that stands in `messages`, its
+//! cid in `cids`, and its room's `head`.
+//!
+//! Texts stand in `log` alone, which only grows, at its end, whatever the room. So a commit of many
+//! rooms' messages fills few pages, and no text is ever copied from page to page when a b-tree's page
+//! is split: a copy would stay in the unused part of the old page when the text is erased. Erasing
+//! overwrites an event with one of the same length, in place (see [`stored`](crate::wire::stored)).
+//!
+//! `messages` and `changes` together say where each room's events are. Their key is one integer, the
+//! room's number and the seq, because such b-trees have their rows in the leaves alone and compare
+//! without decoding; the rows are a dozen bytes.
 //!
 //! `cids` begins with the cid itself. A cid begins with its time, so that new ones of all rooms land on
 //! the same few pages at the right edge, and old ones are purged as one range from the left.
@@ -46,24 +53,26 @@ CREATE TABLE members (
 CREATE INDEX members_of_user ON members (user, room);
 
 CREATE TABLE log (
-    key   INTEGER PRIMARY KEY,            -- room << 32 | seq
+    pos   INTEGER PRIMARY KEY,            -- counts on, over all rooms
     event BLOB NOT NULL                   -- kaiwa.client.v1.Event without room, epoch and seq
 ) STRICT;
 
-CREATE TABLE messages (
-    key         INTEGER PRIMARY KEY,      -- as in log, of the event that posted it
-    text        TEXT,                     -- after an edit; else the text is in log
+CREATE TABLE messages (                   -- events that post, and what became of them
+    key         INTEGER PRIMARY KEY,      -- room << 32 | seq
+    pos         INTEGER NOT NULL,         -- in log
+    edited_pos  INTEGER,                  -- in log: the edit that has the text now
     edited_seq  INTEGER,
     edited_ms   INTEGER,
     deleted_seq INTEGER,
     deleted_ms  INTEGER
 ) STRICT;
 
-CREATE TABLE edits (
-    message INTEGER NOT NULL,             -- a key of messages
-    edit    INTEGER NOT NULL,             -- a key of log
-    PRIMARY KEY (message, edit)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE changes (                    -- all other events
+    key  INTEGER PRIMARY KEY,             -- room << 32 | seq
+    pos  INTEGER NOT NULL,                -- in log
+    edit INTEGER                          -- of an edit: the key of its message
+) STRICT;
+CREATE INDEX changes_edits ON changes (edit) WHERE edit IS NOT NULL;
 
 CREATE TABLE cids (
     cid     BLOB    NOT NULL,

@@ -52,7 +52,11 @@ fn read_log(
     bytes: &mut PageBytes,
 ) -> rusqlite::Result<Vec<Event>> {
     let mut select = connection.prepare_cached(
-        "SELECT key, event FROM log WHERE key > ?1 AND key <= ?2 ORDER BY key LIMIT ?3",
+        "SELECT e.key, l.event
+         FROM (SELECT key, pos FROM messages WHERE key > ?1 AND key <= ?2
+               UNION ALL SELECT key, pos FROM changes WHERE key > ?1 AND key <= ?2
+               ORDER BY key LIMIT ?3) e
+         JOIN log l ON l.pos = e.pos ORDER BY e.key",
     )?;
     let bounds = [
         key_up_to(no, range.after),
@@ -75,10 +79,13 @@ fn read_log(
     Ok(events)
 }
 
-/// The columns that [`message`] reads, from `messages m`, `log l` and `users u`; the sender is inside
-/// the event, so the name is looked up beside it.
-const MESSAGE_COLUMNS: &str = "m.key, l.event, m.text, m.edited_seq, m.edited_ms, m.deleted_seq, \
+/// The columns that [`message`] reads.
+const MESSAGE_COLUMNS: &str = "m.key, l.event, e.event, m.edited_seq, m.edited_ms, m.deleted_seq, \
      m.deleted_ms";
+
+/// Where they come from: a message, its event, and that of its last edit.
+const MESSAGES: &str =
+    "messages m JOIN log l ON l.pos = m.pos LEFT JOIN log e ON e.pos = m.edited_pos";
 
 fn message(
     connection: &Connection,
@@ -102,7 +109,17 @@ fn message(
     let deleted = at(row, 5)?;
     let text = match (deleted, edited) {
         (Some(_), _) => None,
-        (None, Some(_)) => row.get::<_, Option<String>>(2)?.map(Redacted),
+        (None, Some((seq, _))) => {
+            let position = Position { epoch, seq };
+            let edit = stored::decode(room, position, row.get_ref(2)?.as_blob()?);
+            match edit.map_err(damaged)?.body {
+                EventBody::Edited { text, .. } => text,
+                EventBody::Posted { .. }
+                | EventBody::Deleted { .. }
+                | EventBody::Member { .. }
+                | EventBody::Created { .. } => return Err(rusqlite::Error::InvalidQuery),
+            }
+        }
         (None, None) => posted,
     };
     let name = name_of(connection, &event.sender)?;
@@ -147,7 +164,7 @@ pub(super) fn newest(
 ) -> rusqlite::Result<Option<Message>> {
     connection
         .prepare_cached(&format!(
-            "SELECT {MESSAGE_COLUMNS} FROM messages m JOIN log l ON l.key = m.key
+            "SELECT {MESSAGE_COLUMNS} FROM {MESSAGES}
              WHERE m.key > ?1 AND m.key <= ?2 ORDER BY m.key DESC LIMIT 1"
         ))?
         .query_row(
@@ -174,7 +191,7 @@ pub(super) fn history(
         HistoryFrom::After(seq) => (seq, Seq(u64::MAX), "ASC"),
     };
     let mut select = connection.prepare_cached(&format!(
-        "SELECT {MESSAGE_COLUMNS} FROM messages m JOIN log l ON l.key = m.key
+        "SELECT {MESSAGE_COLUMNS} FROM {MESSAGES}
          WHERE m.key > ?1 AND m.key < ?2 ORDER BY m.key {order} LIMIT ?3"
     ))?;
     let bounds = [
