@@ -46,7 +46,9 @@ impl Codec {
     /// The codec of this name.
     #[must_use]
     pub fn by_subprotocol(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.subprotocol() == name)
+        Self::ALL
+            .into_iter()
+            .find(|codec| codec.subprotocol() == name)
     }
 
     /// What its frames are.
@@ -81,7 +83,9 @@ impl Codec {
                         .expect("a schema's message is JSON, and memory takes it");
                 }
                 Self::Proto => {
-                    message.encode_length_delimited(&mut bytes).expect("a vector grows");
+                    message
+                        .encode_length_delimited(&mut bytes)
+                        .expect("a vector grows");
                 }
             }
         }
@@ -90,7 +94,9 @@ impl Codec {
 }
 
 fn decode_json(frame: &Bytes) -> Vec<Result<ClientMessage, Malformed>> {
-    let lines = frame.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines = frame
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.trim_ascii().is_empty());
     let mut messages = Vec::new();
     for line in lines {
         if messages.len() == FRAME_MESSAGES {
@@ -104,14 +110,22 @@ fn decode_json(frame: &Bytes) -> Vec<Result<ClientMessage, Malformed>> {
 
 fn too_many() -> Malformed {
     let at = format!("more than {FRAME_MESSAGES} messages in one frame");
-    Malformed { id: 0, at, is_fatal: true }
+    Malformed {
+        id: 0,
+        at,
+        is_fatal: true,
+    }
 }
 
 fn decode_line(line: &[u8]) -> Result<ClientMessage, Malformed> {
     serde_json::from_slice(line).map_err(|error| {
         // A second, lenient look: so that the error names the command it belongs to.
         let value: Result<Value, _> = serde_json::from_slice(line);
-        let id = value.as_ref().ok().and_then(|v| v.get("id")).and_then(Value::as_u64);
+        let id = value
+            .as_ref()
+            .ok()
+            .and_then(|v| v.get("id"))
+            .and_then(Value::as_u64);
         Malformed {
             id: id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0),
             // serde's words name the field and the place, and quote nothing but tokens.
@@ -131,7 +145,11 @@ fn decode_proto(mut rest: Bytes) -> Vec<Result<ClientMessage, Malformed>> {
         match take_delimited(&mut rest) {
             Ok(message) => messages.push(Ok(message)),
             Err(error) => {
-                messages.push(Err(Malformed { id: 0, at: error.to_string(), is_fatal: true }));
+                messages.push(Err(Malformed {
+                    id: 0,
+                    at: error.to_string(),
+                    is_fatal: true,
+                }));
                 break;
             }
         }
@@ -156,15 +174,23 @@ mod tests {
     fn many_messages_share_a_frame_in_both_forms() {
         let pong = |count| {
             let command = wire::client_message::Command::Pong(wire::Pong { count });
-            ClientMessage { id: 0, command: Some(command) }
+            ClientMessage {
+                id: 0,
+                command: Some(command),
+            }
         };
         let mut bytes = Vec::new();
         for count in [1, 200] {
-            pong(count).encode_length_delimited(&mut bytes).expect("a vector grows");
+            pong(count)
+                .encode_length_delimited(&mut bytes)
+                .expect("a vector grows");
         }
         let expected = vec![Ok(pong(1)), Ok(pong(200))];
         assert_eq!(Codec::Proto.decode(&bytes.into()), expected);
-        assert_eq!(json("{\"pong\":{\"count\":\"1\"}}\n{\"pong\":{\"count\":200}}\n"), expected);
+        assert_eq!(
+            json("{\"pong\":{\"count\":\"1\"}}\n{\"pong\":{\"count\":200}}\n"),
+            expected
+        );
         assert_eq!(json(""), vec![]);
     }
 
@@ -174,32 +200,62 @@ mod tests {
         assert_eq!(read.len(), 2);
         let malformed = read[0].as_ref().expect_err("wrong type");
         assert_eq!((malformed.id, malformed.is_fatal), (7, false));
-        assert_eq!(read[1], Ok(ClientMessage { id: 8, command: None }));
+        assert_eq!(
+            read[1],
+            Ok(ClientMessage {
+                id: 8,
+                command: None
+            })
+        );
     }
 
     #[test]
     fn what_is_no_json_or_protobuf_is_fatal() {
         for text in ["{", "hello", "{\"id\":1}}", "\u{0}"] {
-            assert!(json(text)[0].as_ref().expect_err("no JSON").is_fatal, "{text}");
+            assert!(
+                json(text)[0].as_ref().expect_err("no JSON").is_fatal,
+                "{text}"
+            );
         }
-        for bytes in [&b"\x05\x08"[..], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x01\x07"] {
+        for bytes in [
+            &b"\x05\x08"[..],
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x01\x07",
+        ] {
             let read = Codec::Proto.decode(&Bytes::copy_from_slice(bytes));
-            assert!(read[0].as_ref().expect_err("no Protobuf").is_fatal, "{bytes:?}");
+            assert!(
+                read[0].as_ref().expect_err("no Protobuf").is_fatal,
+                "{bytes:?}"
+            );
         }
     }
 
     #[test]
     fn unknown_fields_and_commands_are_no_error() {
         let read = json("{\"id\":3,\"fly\":{\"high\":true}}");
-        assert_eq!(read, vec![Ok(ClientMessage { id: 3, command: None })]);
+        assert_eq!(
+            read,
+            vec![Ok(ClientMessage {
+                id: 3,
+                command: None
+            })]
+        );
     }
 
     #[test]
     fn a_frame_of_countless_empty_messages_is_cut_short() {
-        for (codec, frame) in [(Codec::Proto, vec![0; 60_000]), (Codec::Json, b"{}\n".repeat(20_000))] {
+        for (codec, frame) in [
+            (Codec::Proto, vec![0; 60_000]),
+            (Codec::Json, b"{}\n".repeat(20_000)),
+        ] {
             let read = codec.decode(&frame.into());
             assert_eq!(read.len(), FRAME_MESSAGES + 1);
-            assert!(read[FRAME_MESSAGES].as_ref().expect_err("too many").is_fatal);
+            assert!(
+                read[FRAME_MESSAGES]
+                    .as_ref()
+                    .expect_err("too many")
+                    .is_fatal
+            );
         }
     }
 

@@ -79,7 +79,10 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/api/v1/refresh", post(api::refresh))
         .route("/api/{*rest}", any(not_found))
         .fallback(assets::serve)
-        .layer(middleware::from_fn_with_state(Arc::clone(&edge), guard::check))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&edge),
+            guard::check,
+        ))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(edge)
 }

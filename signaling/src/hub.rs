@@ -57,7 +57,10 @@ impl Follow {
         let told = self.announced.fetch_max(head, Ordering::Relaxed);
         let is_new = self.is_active.load(Ordering::Relaxed) && head > told;
         let epoch = Epoch(self.head.epoch.load(Ordering::Relaxed));
-        is_new.then_some(Position { epoch, seq: Seq(head) })
+        is_new.then_some(Position {
+            epoch,
+            seq: Seq(head),
+        })
     }
 }
 
@@ -81,7 +84,11 @@ impl Hub {
     /// Nobody follows anything yet.
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, metrics: Metrics) -> Self {
-        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), sessions, metrics }
+        Self {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            sessions,
+            metrics,
+        }
     }
 
     /// Lets a session follow a room; nothing is pushed until [`Self::activate`].
@@ -146,9 +153,13 @@ impl Hub {
     }
 
     fn fan_out(&self, published: &Published) {
-        let Some(last) = published.events.last() else { return };
+        let Some(last) = published.events.last() else {
+            return;
+        };
         let shard = self.read(&published.room);
-        let Some(room) = shard.get(&published.room) else { return };
+        let Some(room) = shard.get(&published.room) else {
+            return;
+        };
         room.head.raise(last.position);
         let batch = Batch::new(published);
         let mut deliveries = 0;
@@ -156,7 +167,9 @@ impl Hub {
             if !follow.is_active.load(Ordering::Acquire) {
                 continue;
             }
-            follow.announced.fetch_max(last.position.seq.0, Ordering::Relaxed);
+            follow
+                .announced
+                .fetch_max(last.position.seq.0, Ordering::Relaxed);
             for push in batch.pushes(follow.session.codec()) {
                 follow.session.push(push.clone());
             }
@@ -183,11 +196,15 @@ impl Hub {
     }
 
     fn read(&self, room: &RoomId) -> RwLockReadGuard<'_, HashMap<RoomId, Room>> {
-        self.shard(room).read().unwrap_or_else(PoisonError::into_inner)
+        self.shard(room)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, room: &RoomId) -> RwLockWriteGuard<'_, HashMap<RoomId, Room>> {
-        self.shard(room).write().unwrap_or_else(PoisonError::into_inner)
+        self.shard(room)
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

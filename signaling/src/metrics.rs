@@ -57,8 +57,14 @@ impl Metrics {
                 "kaiwa_signaling_rate_limited_total",
                 "Commands refused by the rate limit",
             ),
-            malformed: counter("kaiwa_signaling_malformed_total", "Messages that can't be read"),
-            deliveries: counter("kaiwa_signaling_deliveries_total", "Events handed to sessions"),
+            malformed: counter(
+                "kaiwa_signaling_malformed_total",
+                "Messages that can't be read",
+            ),
+            deliveries: counter(
+                "kaiwa_signaling_deliveries_total",
+                "Events handed to sessions",
+            ),
         }
     }
 

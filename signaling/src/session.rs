@@ -12,6 +12,8 @@ pub mod follow;
 pub mod registry;
 pub mod wire;
 
+use self::core::SessionCore;
+use self::core::outbox::Reliable;
 use crate::codec::Codec;
 use crate::hub::{Follow, Hub};
 use crate::metrics::Metrics;
@@ -25,8 +27,6 @@ use kaiwa_common::limits::Limits;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::TokenKey;
 use registry::{Sessions, UserSlot};
-use self::core::SessionCore;
-use self::core::outbox::Reliable;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,7 +61,10 @@ impl Context {
     pub fn retry_ms(&self, code: CloseCode) -> (u32, u32) {
         let (least, most) = code.retry_ms();
         if code == CloseCode::Drain {
-            (least, most.max(least + self.drain_spread_ms.load(Ordering::Relaxed)))
+            (
+                least,
+                most.max(least + self.drain_spread_ms.load(Ordering::Relaxed)),
+            )
         } else {
             (least, most)
         }

@@ -80,9 +80,16 @@ async fn on_each<F: Future<Output = ()>>(check: impl Fn(Box<dyn Connection>, Pee
     check(Box::new(connection), Peer::Memory(peer)).await;
 
     let (ours, theirs) = tokio::io::duplex(WINDOW_BYTES);
-    let config = WebSocketConfig { format: Some(Format::Text), frame_bytes: FRAME_BYTES };
+    let config = WebSocketConfig {
+        format: Some(Format::Text),
+        frame_bytes: FRAME_BYTES,
+    };
     let peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
-    check(Box::new(WebSocket::new(ours, config, &[])), Peer::WebSocket(Box::new(peer))).await;
+    check(
+        Box::new(WebSocket::new(ours, config, &[])),
+        Peer::WebSocket(Box::new(peer)),
+    )
+    .await;
 }
 
 async fn recv(connection: &mut Box<dyn Connection>) -> Result<Option<Bytes>, RecvError> {
@@ -103,7 +110,10 @@ async fn frames_arrive_whole_in_order_and_once_in_both_directions() {
         for number in 0..100 {
             let text = format!("{number}:{}", "会話".repeat(number));
             peer.send(Format::Text, text.as_bytes()).await;
-            let got = recv(&mut connection).await.expect("a frame").expect("not the end");
+            let got = recv(&mut connection)
+                .await
+                .expect("a frame")
+                .expect("not the end");
             assert_eq!(got, text.as_bytes());
             connection.send(&frame(&text));
             flush(&mut connection).await.expect("the peer reads");
@@ -130,7 +140,10 @@ async fn what_is_queued_waits_for_a_slow_reader_and_is_accounted_for() {
         for _ in 0..10 {
             assert_eq!(peer.next().await, Seen::Frame(Bytes::from(payload.clone())));
             let _ = poll_fn(|cx| Poll::Ready(connection.poll_flush(cx))).await;
-            assert!(connection.written_bytes() >= written, "progress never shrinks");
+            assert!(
+                connection.written_bytes() >= written,
+                "progress never shrinks"
+            );
             written = connection.written_bytes();
         }
         assert_eq!(connection.queued_bytes(), 0);
@@ -146,7 +159,10 @@ async fn our_close_comes_after_what_is_queued_with_its_code_and_reason() {
         let server = tokio::spawn(async move {
             poll_fn(|cx| connection.poll_closed(cx)).await;
         });
-        assert_eq!(peer.next().await, Seen::Frame(Bytes::from_static(b"last words")));
+        assert_eq!(
+            peer.next().await,
+            Seen::Frame(Bytes::from_static(b"last words"))
+        );
         assert_eq!(peer.next().await, Seen::Closed(4000, "drain".to_owned()));
         if let Peer::Memory(peer) = &peer {
             peer.close();
@@ -164,8 +180,19 @@ async fn the_peers_orderly_end_is_told_once_after_its_frames() {
     on_each(|mut connection, mut peer| async move {
         peer.send(Format::Text, b"bye").await;
         peer.close().await;
-        assert_eq!(recv(&mut connection).await.expect("a frame").expect("not yet"), "bye");
-        assert!(recv(&mut connection).await.expect("an orderly end").is_none());
+        assert_eq!(
+            recv(&mut connection)
+                .await
+                .expect("a frame")
+                .expect("not yet"),
+            "bye"
+        );
+        assert!(
+            recv(&mut connection)
+                .await
+                .expect("an orderly end")
+                .is_none()
+        );
     })
     .await;
 }
@@ -174,7 +201,10 @@ async fn the_peers_orderly_end_is_told_once_after_its_frames() {
 async fn a_lost_connection_is_an_error_to_reader_and_writer() {
     on_each(|mut connection, peer| async move {
         peer.cut();
-        assert!(matches!(recv(&mut connection).await, Err(RecvError::Lost(_))));
+        assert!(matches!(
+            recv(&mut connection).await,
+            Err(RecvError::Lost(_))
+        ));
         connection.send(&frame("anybody?"));
         assert!(flush(&mut connection).await.is_err());
         poll_fn(|cx| connection.poll_closed(cx)).await;
@@ -186,11 +216,17 @@ async fn a_lost_connection_is_an_error_to_reader_and_writer() {
 async fn a_frame_at_the_bound_passes_and_a_larger_one_is_refused() {
     on_each(|mut connection, mut peer| async move {
         peer.send(Format::Text, &[b'x'; FRAME_BYTES]).await;
-        let frame = recv(&mut connection).await.expect("a frame").expect("not the end");
+        let frame = recv(&mut connection)
+            .await
+            .expect("a frame")
+            .expect("not the end");
         assert_eq!(frame.len(), FRAME_BYTES);
         peer.send(Format::Text, &[b'x'; FRAME_BYTES + 1]).await;
         let error = recv(&mut connection).await.expect_err("too large");
-        assert!(matches!(error, RecvError::TooLarge { limit: FRAME_BYTES }), "{error:?}");
+        assert!(
+            matches!(error, RecvError::TooLarge { limit: FRAME_BYTES }),
+            "{error:?}"
+        );
     })
     .await;
 }

@@ -53,7 +53,12 @@ pub fn peer(direct: IpAddr, on_loopback: bool, headers: &HeaderMap, trusted: &[I
     let direct = direct.to_canonical();
     let is_forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
     let client = forwarded_for(direct, headers, trusted).unwrap_or(direct);
-    Peer { direct, client, is_forwarded, on_loopback }
+    Peer {
+        direct,
+        client,
+        is_forwarded,
+        on_loopback,
+    }
 }
 
 /// The last address in `X-Forwarded-For` that is no trusted proxy's own, if a trusted one told it.
@@ -63,8 +68,11 @@ fn forwarded_for(direct: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Opti
         return None;
     }
     let values = headers.get_all("x-forwarded-for");
-    let list: Vec<&str> =
-        values.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).collect();
+    let list: Vec<&str> = values
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .collect();
     let mut client = None;
     for entry in list.iter().rev() {
         let address: IpAddr = entry.trim().parse().ok()?;
@@ -125,7 +133,10 @@ impl Addresses {
             return Err(Full::Address);
         }
         *count += 1;
-        Ok(Slot { addresses: Arc::clone(self), address })
+        Ok(Slot {
+            addresses: Arc::clone(self),
+            address,
+        })
     }
 
     /// Counts a sign-in or an upgrade.
@@ -141,7 +152,9 @@ impl Addresses {
         }
         let rate = (self.limits.requests_per_s, self.limits.request_burst);
         let bucket = self.rates.entry(subscriber(address));
-        bucket.or_insert_with(|| TokenBucket::new(rate.0, rate.1, now)).take(now)
+        bucket
+            .or_insert_with(|| TokenBucket::new(rate.0, rate.1, now))
+            .take(now)
     }
 
     /// Waits until no connection is left.
@@ -188,7 +201,9 @@ impl Drop for Slot {
         if let Some(mut count) = self.addresses.connections.get_mut(&self.address) {
             *count -= 1;
         }
-        self.addresses.connections.remove_if(&self.address, |_, count| *count == 0);
+        self.addresses
+            .connections
+            .remove_if(&self.address, |_, count| *count == 0);
     }
 }
 
@@ -214,7 +229,11 @@ mod tests {
         assert_eq!(stranger.client, ip("198.51.100.1"));
         assert!(stranger.is_forwarded);
         let proxied = peer(ip("192.0.2.1"), false, &said, &trusted);
-        assert_eq!(proxied.client, ip("198.51.100.7"), "what the client itself claims is not");
+        assert_eq!(
+            proxied.client,
+            ip("198.51.100.7"),
+            "what the client itself claims is not"
+        );
         let garbage = peer(ip("192.0.2.1"), false, &headers("localhost"), &trusted);
         assert_eq!(garbage.client, ip("192.0.2.1"));
     }
@@ -227,13 +246,20 @@ mod tests {
         for name in FORWARDING {
             let mut headers = HeaderMap::new();
             headers.insert(name, "127.0.0.1".parse().expect("a value"));
-            assert!(!peer(ip("127.0.0.1"), true, &headers, &[]).is_this_machine(), "{name}");
+            assert!(
+                !peer(ip("127.0.0.1"), true, &headers, &[]).is_this_machine(),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn places_are_bounded_by_address_and_in_all_and_given_back() {
-        let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
+        let limits = Limits {
+            connections: 3,
+            connections_per_address: 2,
+            ..Limits::default()
+        };
         let addresses = Addresses::new(limits);
         let first = addresses.take(ip("2001:db8::1")).expect("a place");
         let _second = addresses.take(ip("2001:db8::2")).expect("a place");

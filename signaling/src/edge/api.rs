@@ -4,12 +4,12 @@ use super::address::Peer;
 use super::guard::{host, is_local_host};
 use super::{Edge, SignIn};
 use crate::session::dispatch::token_refusal;
+use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::id::UserId;
 use kaiwa_common::limits::NAME_BYTES;
@@ -44,7 +44,9 @@ pub fn problem(status: StatusCode, refusal: &Refusal) -> Response {
     let mut response = (status, Json(body)).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
         let seconds = refusal.retry_after.as_secs() + 1;
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }
@@ -62,9 +64,20 @@ struct Info {
 }
 
 pub(super) async fn info(State(edge): State<Arc<Edge>>) -> Response {
-    let sign_in = if edge.sign_in == SignIn::None { "none" } else { "local" };
-    std::future::ready(Json(Info { name: "Kaiwa", version: edge.version, sign_in }).into_response())
-        .await
+    let sign_in = if edge.sign_in == SignIn::None {
+        "none"
+    } else {
+        "local"
+    };
+    std::future::ready(
+        Json(Info {
+            name: "Kaiwa",
+            version: edge.version,
+            sign_in,
+        })
+        .into_response(),
+    )
+    .await
 }
 
 #[derive(Deserialize)]
@@ -129,7 +142,10 @@ fn signed_in(edge: &Edge, user: &UserId, name: &str, role: ServerRole) -> Respon
     let identity = Identity::new(user.clone(), name, role, now, edge.token_ttl);
     let answer = SignedIn {
         token: edge.context.tokens.issue(&identity, now),
-        user: SignedInUser { id: user.to_string(), name: name.to_owned() },
+        user: SignedInUser {
+            id: user.to_string(),
+            name: name.to_owned(),
+        },
         // A token counts whole seconds.
         expires_ms: identity.expires.0 / 1000 * 1000,
     };
@@ -155,10 +171,15 @@ fn may_sign_in(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Result<(), Refus
 
 /// Counts a request against its address.
 pub(super) fn throttle(edge: &Edge, peer: Peer) -> Result<(), Response> {
-    edge.addresses.take_request(peer.client, Instant::now()).map_err(|wait| {
-        let refusal = Refusal::new(ErrorCode::RateLimited, "too many requests from this address");
-        problem(StatusCode::TOO_MANY_REQUESTS, &refusal.retry_after(wait))
-    })
+    edge.addresses
+        .take_request(peer.client, Instant::now())
+        .map_err(|wait| {
+            let refusal = Refusal::new(
+                ErrorCode::RateLimited,
+                "too many requests from this address",
+            );
+            problem(StatusCode::TOO_MANY_REQUESTS, &refusal.retry_after(wait))
+        })
 }
 
 pub(super) async fn refresh(
@@ -176,9 +197,14 @@ fn answer_refresh(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Response {
     if let Err(refused) = throttle(edge, peer) {
         return refused;
     }
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) else {
-        let refusal = Refusal::new(ErrorCode::TokenInvalid, "Authorization: Bearer … is missing");
+        let refusal = Refusal::new(
+            ErrorCode::TokenInvalid,
+            "Authorization: Bearer … is missing",
+        );
         return problem(StatusCode::UNAUTHORIZED, &refusal);
     };
     match edge.context.tokens.verify(token, edge.now()) {
@@ -190,7 +216,9 @@ fn answer_refresh(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Response {
 /// The identity of a name: readable where it can be, else its hash; case doesn't matter.
 fn local_user(name: &str) -> UserId {
     let lower = name.to_lowercase();
-    let plain = lower.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '-' | '_'));
+    let plain = lower
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, ' ' | '.' | '-' | '_'));
     let slug = lower.split_whitespace().collect::<Vec<_>>().join("-");
     if plain && let Ok(user) = UserId::parse(&slug) {
         return user;

@@ -46,9 +46,10 @@ fn answer(edge: &Edge, request: &Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     // A page's address is the app's to understand; a file's name has a dot.
     let is_page = !path.rsplit('/').next().unwrap_or(path).contains('.');
-    let asset = edge.assets.find(path).or_else(|| {
-        is_page.then(|| edge.assets.find("index.html")).flatten()
-    });
+    let asset = edge
+        .assets
+        .find(path)
+        .or_else(|| is_page.then(|| edge.assets.find("index.html")).flatten());
     match asset {
         Some(asset) => file(asset, request),
         None if is_page => (StatusCode::OK, NOT_BUILT).into_response(),
@@ -66,8 +67,15 @@ fn file(asset: &'static Asset, request: &Request) -> Response {
     let headers = response.headers_mut();
     // Vite names files in assets/ by their content.
     let hashed = asset.path.starts_with("assets/");
-    let cache = if hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+    let cache = if hashed {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(asset.media_type),
+    );
     headers.insert(header::ETAG, HeaderValue::from_static(asset.etag));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     if asset.media_type.starts_with("text/html") {
@@ -81,7 +89,9 @@ fn file(asset: &'static Asset, request: &Request) -> Response {
 /// Everything from here, nothing inline. Some browsers don't count a WebSocket to the same host as
 /// `'self'`, so it is named.
 fn content_policy(request: &Request) -> HeaderValue {
-    let host = host(request.headers()).map(|h| h.to_string()).unwrap_or_default();
+    let host = host(request.headers())
+        .map(|h| h.to_string())
+        .unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
          font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self' blob:; \

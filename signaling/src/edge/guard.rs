@@ -44,7 +44,10 @@ impl Guard {
     pub fn knows_host(&self, host: &str) -> bool {
         is_localhost(host)
             || as_ip(host).is_some()
-            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+            || self
+                .hosts
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(host))
     }
 
     /// Whether a page of this origin may act here.
@@ -53,13 +56,17 @@ impl Guard {
         if self.origins.iter().any(|known| known == origin) {
             return true;
         }
-        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let Some((scheme, authority)) = origin.split_once("://") else {
+            return false;
+        };
         let default_port = match scheme {
             "http" => 80,
             "https" => 443,
             _ => return false,
         };
-        let Ok(authority) = authority.parse::<Authority>() else { return false };
+        let Ok(authority) = authority.parse::<Authority>() else {
+            return false;
+        };
         let port = |a: &Authority| a.port_u16().unwrap_or(default_port);
         authority.host().eq_ignore_ascii_case(host.host()) && port(&authority) == port(host)
     }
@@ -76,7 +83,10 @@ fn is_localhost(host: &str) -> bool {
 }
 
 fn as_ip(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse()
+        .ok()
 }
 
 /// The request's host.
@@ -117,23 +127,36 @@ fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
     let ends = ends.expect("the listener notes both ends of every connection");
     let headers = request.headers();
     let Some(host) = host(headers) else {
-        return Err(refuse(StatusCode::BAD_REQUEST, "the request names no valid Host"));
+        return Err(refuse(
+            StatusCode::BAD_REQUEST,
+            "the request names no valid Host",
+        ));
     };
     if !edge.guard.knows_host(host.host()) {
         let text = "this server is not known by that name; its operator adds it to http.hosts";
         return Err(refuse(StatusCode::MISDIRECTED_REQUEST, text));
     }
     let acts = request.uri().path() == "/ws"
-        || !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        || !matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS
+        );
     if acts && let Some(origin) = headers.get(header::ORIGIN) {
-        let known = origin.to_str().is_ok_and(|o| edge.guard.knows_origin(o, &host));
+        let known = origin
+            .to_str()
+            .is_ok_and(|o| edge.guard.knows_origin(o, &host));
         if !known {
             let text = "pages of that origin may not act here; see http.allowed_origins";
             return Err(refuse(StatusCode::FORBIDDEN, text));
         }
     }
     let on_loopback = ends.local.ip().to_canonical().is_loopback();
-    Ok(peer(ends.remote.ip(), on_loopback, headers, &edge.guard.trusted_proxies))
+    Ok(peer(
+        ends.remote.ip(),
+        on_loopback,
+        headers,
+        &edge.guard.trusted_proxies,
+    ))
 }
 
 #[cfg(test)]
@@ -150,10 +173,22 @@ mod tests {
 
     #[test]
     fn names_that_could_be_rebound_are_not_answered() {
-        for known in ["localhost", "a.localhost", "127.0.0.1", "[::1]", "192.0.2.1", "Chat.Example"] {
+        for known in [
+            "localhost",
+            "a.localhost",
+            "127.0.0.1",
+            "[::1]",
+            "192.0.2.1",
+            "Chat.Example",
+        ] {
             assert!(guard().knows_host(known), "{known}");
         }
-        for strange in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", ""] {
+        for strange in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.nip.example",
+            "",
+        ] {
             assert!(!guard().knows_host(strange), "{strange}");
         }
     }
@@ -161,7 +196,11 @@ mod tests {
     #[test]
     fn only_the_own_origin_and_the_listed_ones_may_act() {
         let host: Authority = "localhost:8080".parse().expect("a host");
-        for known in ["http://localhost:8080", "https://localhost:8080", "https://app.example"] {
+        for known in [
+            "http://localhost:8080",
+            "https://localhost:8080",
+            "https://app.example",
+        ] {
             assert!(guard().knows_origin(known, &host), "{known}");
         }
         for strange in [

@@ -49,7 +49,13 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    accept(stream, acceptor.clone(), &self.addresses, &self.router, &stop);
+                    accept(
+                        stream,
+                        acceptor.clone(),
+                        &self.addresses,
+                        &self.router,
+                        &stop,
+                    );
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted now");
@@ -67,7 +73,9 @@ fn accept(
     router: &Router,
     stop: &CancellationToken,
 ) {
-    let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else {
+        return;
+    };
     // Small frames go out at once.
     let _ = stream.set_nodelay(true);
     let slot = match addresses.take(remote.ip()) {
@@ -81,12 +89,18 @@ fn accept(
     let service = TowerToHyperService::new(router);
     let stop = stop.clone();
     tokio::spawn(async move {
-        let Some(stream) = secure(stream, acceptor, slot).await else { return };
+        let Some(stream) = secure(stream, acceptor, slot).await else {
+            return;
+        };
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HTTP_HEADER).max_headers(100);
+        http.timer(TokioTimer::new())
+            .header_read_timeout(HTTP_HEADER)
+            .max_headers(100);
         // The smallest that hyper takes; a request's head has to fit.
         http.max_buf_size(16 * 1024);
-        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection = http
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -106,7 +120,9 @@ async fn secure(
     acceptor: Option<TlsAcceptor>,
     slot: Slot,
 ) -> Option<EdgeStream> {
-    let Some(acceptor) = acceptor else { return Some(EdgeStream::plain(stream, slot)) };
+    let Some(acceptor) = acceptor else {
+        return Some(EdgeStream::plain(stream, slot));
+    };
     match tokio::time::timeout(TLS_HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => Some(EdgeStream::tls(stream, slot)),
         Ok(Err(error)) => {

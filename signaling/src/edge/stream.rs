@@ -22,12 +22,18 @@ enum Inner {
 impl EdgeStream {
     /// Without TLS.
     pub(super) fn plain(stream: TcpStream, slot: Slot) -> Self {
-        Self { inner: Inner::Plain(stream), _slot: slot }
+        Self {
+            inner: Inner::Plain(stream),
+            _slot: slot,
+        }
     }
 
     /// In TLS.
     pub(super) fn tls(stream: TlsStream<TcpStream>, slot: Slot) -> Self {
-        Self { inner: Inner::Tls(Box::new(stream)), _slot: slot }
+        Self {
+            inner: Inner::Tls(Box::new(stream)),
+            _slot: slot,
+        }
     }
 }
 

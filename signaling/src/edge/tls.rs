@@ -54,7 +54,10 @@ impl Certificates {
     pub fn load(files: Files) -> Result<Arc<Self>, TlsError> {
         let stamp = stamp(&files);
         let key = read(&files)?;
-        Ok(Arc::new(Self { files, current: RwLock::new((Arc::new(key), stamp)) }))
+        Ok(Arc::new(Self {
+            files,
+            current: RwLock::new((Arc::new(key), stamp)),
+        }))
     }
 
     /// Reads the files again if they changed. A change that can't be used is an error, and the
@@ -64,7 +67,13 @@ impl Certificates {
     /// [`TlsError`], with the file at fault.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let stamp = stamp(&self.files);
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).1 == stamp {
+        if self
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            == stamp
+        {
             return Ok(false);
         }
         let key = read(&self.files)?;
@@ -113,7 +122,13 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0))
+        Some(Arc::clone(
+            &self
+                .current
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .0,
+        ))
     }
 }
 

@@ -39,7 +39,9 @@ fn answer(edge: &Arc<Edge>, peer: Peer, request: &Request, upgrade: OnUpgrade) -
     let accepted = handshake::accept_key(request).and_then(|accept| {
         let offered = handshake::offered_subprotocols(request.headers());
         let codec = offered.filter_map(Codec::by_subprotocol).next();
-        codec.map(|codec| (accept, codec)).ok_or(HandshakeError::Subprotocol(SUBPROTOCOLS))
+        codec
+            .map(|codec| (accept, codec))
+            .ok_or(HandshakeError::Subprotocol(SUBPROTOCOLS))
     });
     let (accept, codec) = match accepted {
         Ok(accepted) => accepted,
@@ -55,7 +57,10 @@ fn refuse(error: HandshakeError) -> Response {
     let mut response = problem(error.status(), &refusal);
     if error.status() == StatusCode::UPGRADE_REQUIRED {
         let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
+        headers.insert(
+            header::UPGRADE,
+            header::HeaderValue::from_static("websocket"),
+        );
         headers.insert(
             header::SEC_WEBSOCKET_VERSION,
             header::HeaderValue::from_static("13"),

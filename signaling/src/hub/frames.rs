@@ -17,7 +17,11 @@ pub(super) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(published: &'a Published) -> Self {
-        Self { published, json: OnceCell::new(), proto: OnceCell::new() }
+        Self {
+            published,
+            json: OnceCell::new(),
+            proto: OnceCell::new(),
+        }
     }
 
     /// The events as pushes, a few events to a frame.
@@ -75,13 +79,21 @@ fn text_bytes(event: &Event) -> usize {
 
 /// Somebody's new standing in a room.
 pub(super) fn state_push(codec: Codec, change: &MemberChange) -> Reliable {
-    let state =
-        wire::RoomState { room: Some((&change.info).into()), version: change.version.0 };
+    let state = wire::RoomState {
+        room: Some((&change.info).into()),
+        version: change.version.0,
+    };
     let message = message(wire::push::Push::State(state));
-    Reliable { room: None, frame: codec.encode(&[message]), pushes: 1 }
+    Reliable {
+        room: None,
+        frame: codec.encode(&[message]),
+        pushes: 1,
+    }
 }
 
 fn message(push: wire::push::Push) -> wire::ServerMessage {
     let push = wire::Push { push: Some(push) };
-    wire::ServerMessage { message: Some(wire::server_message::Message::Push(push)) }
+    wire::ServerMessage {
+        message: Some(wire::server_message::Message::Push(push)),
+    }
 }

@@ -53,26 +53,51 @@ pub fn begin(
 ) -> Result<Begun, NotConnected> {
     if context.draining.load(Ordering::SeqCst) {
         let refusal = Refusal::new(ErrorCode::Draining, "the server is about to stop");
-        return Err(NotConnected { refusal, close: Some(CloseCode::Drain) });
+        return Err(NotConnected {
+            refusal,
+            close: Some(CloseCode::Drain),
+        });
     }
     let wall = (context.now)();
-    let identity = context.tokens.verify(&connect.token, wall).map_err(|error| {
-        let refusal = token_refusal(&error);
-        let expired = refusal.code == ErrorCode::TokenExpired;
-        let close = if expired { CloseCode::TokenExpired } else { CloseCode::Unauthorized };
-        NotConnected { refusal, close: Some(close) }
+    let identity = context
+        .tokens
+        .verify(&connect.token, wall)
+        .map_err(|error| {
+            let refusal = token_refusal(&error);
+            let expired = refusal.code == ErrorCode::TokenExpired;
+            let close = if expired {
+                CloseCode::TokenExpired
+            } else {
+                CloseCode::Unauthorized
+            };
+            NotConnected {
+                refusal,
+                close: Some(close),
+            }
+        })?;
+    let rooms = check(connect).map_err(|refusal| NotConnected {
+        refusal,
+        close: None,
     })?;
-    let rooms = check(connect).map_err(|refusal| NotConnected { refusal, close: None })?;
     let token_until = now + identity.expires.since(wall);
     let expires = identity.expires;
-    let resume = connect.resume.as_ref().filter(|resume| !resume.session.is_empty());
+    let resume = connect
+        .resume
+        .as_ref()
+        .filter(|resume| !resume.session.is_empty());
     let resumed = resume.map(|r| attach(context, r, codec, &identity, (token_until, now)));
     let (session, link, resumed) = match resumed {
         Some(Ok((session, link))) => (session, link, Ok(())),
         None => fresh(context, codec, identity, (token_until, now), None),
         Some(Err(why)) => fresh(context, codec, identity, (token_until, now), Some(why)),
     };
-    Ok(Begun { session, link, resumed, rooms, expires })
+    Ok(Begun {
+        session,
+        link,
+        resumed,
+        rooms,
+        expires,
+    })
 }
 
 type Found = (Arc<Session>, LinkNo, Result<(), Option<ResumeRefused>>);
@@ -116,7 +141,13 @@ fn attach(
 }
 
 fn actor(identity: Identity) -> Actor {
-    Actor { user: User { id: identity.user, name: identity.name }, role: identity.role }
+    Actor {
+        user: User {
+            id: identity.user,
+            name: identity.name,
+        },
+        role: identity.role,
+    }
 }
 
 /// Ends a session for good: nobody can resume it, and nothing is kept.
@@ -138,7 +169,11 @@ fn check(connect: &wire::Connect) -> Result<Vec<(RoomId, Option<Position>)>, Ref
         let refusal = Refusal::new(ErrorCode::LimitReached, "too many rooms at once");
         return Err(refusal.with("limit", CONNECT_ROOMS));
     }
-    let mut rooms = connect.rooms.iter().map(edge::position).collect::<Result<Vec<_>, _>>()?;
+    let mut rooms = connect
+        .rooms
+        .iter()
+        .map(edge::position)
+        .collect::<Result<Vec<_>, _>>()?;
     rooms.sort_by(|a, b| a.0.cmp(&b.0));
     rooms.dedup_by(|a, b| a.0 == b.0);
     Ok(rooms)
@@ -153,7 +188,11 @@ impl Begun {
             return unavailable(error);
         }
         let resumed = self.resumed.is_ok();
-        let rooms = if resumed { self.not_followed() } else { self.rooms };
+        let rooms = if resumed {
+            self.not_followed()
+        } else {
+            self.rooms
+        };
         let rooms = if rooms.is_empty() {
             Vec::new()
         } else {
@@ -186,7 +225,11 @@ impl Begun {
     fn not_followed(&self) -> Vec<(RoomId, Option<Position>)> {
         let follows = self.session.follows();
         let is_new = |room: &RoomId| follows.binary_search_by(|(r, _)| r.cmp(room)).is_err();
-        self.rooms.iter().filter(|(room, _)| is_new(room)).cloned().collect()
+        self.rooms
+            .iter()
+            .filter(|(room, _)| is_new(room))
+            .cloned()
+            .collect()
     }
 }
 

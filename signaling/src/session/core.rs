@@ -119,9 +119,10 @@ impl SessionCore {
     pub fn detach(&mut self, link: LinkNo, now: Instant) -> Option<Instant> {
         match &self.link {
             // Told to go for good: nothing waits.
-            Link::Attached(Attached { closing: Some(code), .. })
-                if link == self.link_no && !may_resume(*code) =>
-            {
+            Link::Attached(Attached {
+                closing: Some(code),
+                ..
+            }) if link == self.link_no && !may_resume(*code) => {
                 self.link = Link::Ended;
                 None
             }
@@ -226,7 +227,9 @@ impl SessionCore {
 
     /// Lets deadlines act.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let Link::Attached(link) = &mut self.link else { return };
+        let Link::Attached(link) = &mut self.link else {
+            return;
+        };
         if let Some(code) = link.watch.verdict(now) {
             link.closing.get_or_insert(code);
         }
@@ -238,8 +241,12 @@ impl SessionCore {
     /// Why the link is given up at once, whatever still waits: nothing goes in or out of it.
     #[must_use]
     pub fn gives_up(&self, now: Instant) -> Option<CloseCode> {
-        let Link::Attached(link) = &self.link else { return None };
-        link.watch.verdict(now).map(|code| link.closing.unwrap_or(code))
+        let Link::Attached(link) = &self.link else {
+            return None;
+        };
+        link.watch
+            .verdict(now)
+            .map(|code| link.closing.unwrap_or(code))
     }
 
     /// When [`Self::handle_timeout`] and [`Self::poll_transmit`] want to be called next. A link that
@@ -284,9 +291,13 @@ impl SessionCore {
         }
         if link.ping_at <= now {
             link.ping_at = now + PING_INTERVAL;
-            return Transmit::Ping { count: self.outbox.sent() };
+            return Transmit::Ping {
+                count: self.outbox.sent(),
+            };
         }
-        self.outbox.pop_reliable().map_or(Transmit::Nothing, Transmit::Frame)
+        self.outbox
+            .pop_reliable()
+            .map_or(Transmit::Nothing, Transmit::Frame)
     }
 
     /// Frames of the control lane that wait.
@@ -304,7 +315,11 @@ impl SessionCore {
 
 impl Attached {
     fn new(now: Instant) -> Self {
-        Self { watch: Watch::new(now), ping_at: now + PING_INTERVAL, closing: None }
+        Self {
+            watch: Watch::new(now),
+            ping_at: now + PING_INTERVAL,
+            closing: None,
+        }
     }
 }
 

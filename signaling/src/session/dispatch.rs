@@ -41,12 +41,14 @@ pub fn dispatch(
         Request::Read(read) => {
             let (context, actor) = (Arc::clone(context), session.actor());
             Dispatched::Reading(Box::pin(async move {
-                perform(&context, &actor, read).await.unwrap_or_else(|e| refused(e.into()))
+                perform(&context, &actor, read)
+                    .await
+                    .unwrap_or_else(|e| refused(e.into()))
             }))
         }
-        Request::Refresh(token) => Dispatched::Done(
-            refresh(context, session, &token, now).unwrap_or_else(refused),
-        ),
+        Request::Refresh(token) => {
+            Dispatched::Done(refresh(context, session, &token, now).unwrap_or_else(refused))
+        }
         Request::Subscribe(room, after) => {
             let (context, session) = (Arc::clone(context), Arc::clone(session));
             Dispatched::Reading(Box::pin(async move {
@@ -99,7 +101,9 @@ async fn perform(context: &Context, actor: &Actor, read: Read) -> Result<ReplyRe
     let chat = &context.chat;
     Ok(match read {
         Read::Events(room, after, limit) => {
-            let mut answers = chat.catch_up(actor, vec![(room.clone(), after)], limit).await;
+            let mut answers = chat
+                .catch_up(actor, vec![(room.clone(), after)], limit)
+                .await;
             let caught_up = answers.pop().expect("one answer for one room")?;
             ReplyResult::Events(event_page(&room, caught_up))
         }
@@ -137,10 +141,15 @@ fn room_page(page: &Page<RoomInfo>) -> ReplyResult {
     let mut rooms: Vec<wire::RoomInfo> = page.items.iter().map(wire::RoomInfo::from).collect();
     let share = PAGE_BYTES / rooms.len().max(1);
     for last in rooms.iter_mut().filter_map(|room| room.last.as_mut()) {
-        let end = (0..=share.min(last.text.len())).rev().find(|i| last.text.is_char_boundary(*i));
+        let end = (0..=share.min(last.text.len()))
+            .rev()
+            .find(|i| last.text.is_char_boundary(*i));
         last.text.truncate(end.unwrap_or(0));
     }
-    ReplyResult::Rooms(wire::RoomPage { rooms, next: page.next.clone().unwrap_or_default() })
+    ReplyResult::Rooms(wire::RoomPage {
+        rooms,
+        next: page.next.clone().unwrap_or_default(),
+    })
 }
 
 fn refresh(
@@ -150,27 +159,42 @@ fn refresh(
     now: Instant,
 ) -> Result<ReplyResult, Refusal> {
     let wall = (context.now)();
-    let identity = context.tokens.verify(token, wall).map_err(|e| token_refusal(&e))?;
+    let identity = context
+        .tokens
+        .verify(token, wall)
+        .map_err(|e| token_refusal(&e))?;
     if identity.user != session.user.id {
         let text = "the token is another person's: open a new connection for them";
         return Err(Refusal::new(ErrorCode::IdentityMismatch, text));
     }
-    session.core().handle_refreshed(now + identity.expires.since(wall));
-    let user = kaiwa_chat::model::User { id: identity.user, name: identity.name };
-    *super::lock(&session.actor) = Arc::new(Actor { user, role: identity.role });
-    Ok(ReplyResult::Refreshed(wire::Refreshed { expires_ms: identity.expires.0 }))
+    session
+        .core()
+        .handle_refreshed(now + identity.expires.since(wall));
+    let user = kaiwa_chat::model::User {
+        id: identity.user,
+        name: identity.name,
+    };
+    *super::lock(&session.actor) = Arc::new(Actor {
+        user,
+        role: identity.role,
+    });
+    Ok(ReplyResult::Refreshed(wire::Refreshed {
+        expires_ms: identity.expires.0,
+    }))
 }
 
 /// A token's fault as a refusal.
 #[must_use]
 pub fn token_refusal(error: &TokenError) -> Refusal {
     match error {
-        TokenError::Expired => {
-            Refusal::new(ErrorCode::TokenExpired, "the token has expired: get a new one")
-        }
-        TokenError::Invalid(cause) => {
-            Refusal::new(ErrorCode::TokenInvalid, format!("the token is refused: {cause}"))
-                .with("cause", cause)
-        }
+        TokenError::Expired => Refusal::new(
+            ErrorCode::TokenExpired,
+            "the token has expired: get a new one",
+        ),
+        TokenError::Invalid(cause) => Refusal::new(
+            ErrorCode::TokenInvalid,
+            format!("the token is refused: {cause}"),
+        )
+        .with("cause", cause),
     }
 }

@@ -43,7 +43,11 @@ enum End {
 
 enum Phase {
     /// Before `Connect`.
-    Greeting { watch: Watch, until: Instant, closing: Option<CloseCode> },
+    Greeting {
+        watch: Watch,
+        until: Instant,
+        closing: Option<CloseCode>,
+    },
     /// With a session. The link is given up when this is dropped.
     Live(Live),
 }
@@ -158,7 +162,9 @@ impl<C: Connection> Driver<C> {
     }
 
     fn connected(&mut self, id: u32, result: ReplyResult) {
-        let Phase::Live(live) = &self.phase else { return };
+        let Phase::Live(live) = &self.phase else {
+            return;
+        };
         let failed = matches!(result, ReplyResult::Error(_));
         let mut core = live.session.core();
         core.handle_connected(edge::reply(self.codec, id, result));
@@ -230,7 +236,10 @@ impl<C: Connection> Driver<C> {
                 self.reply_error(id, Refusal::new(ErrorCode::UnknownCommand, text));
                 self.count_malformed();
             }
-            Ok(wire::ClientMessage { id, command: Some(command) }) => {
+            Ok(wire::ClientMessage {
+                id,
+                command: Some(command),
+            }) => {
                 self.context.metrics.commands.increment(1);
                 match &self.phase {
                     Phase::Greeting { .. } => self.greet(id, command, now),
@@ -289,14 +298,21 @@ impl<C: Connection> Driver<C> {
         });
         self.is_connecting = true;
         let context = Arc::clone(&self.context);
-        self.start(Kind::Connect, id, async move { begun.complete(&context).await });
+        self.start(
+            Kind::Connect,
+            id,
+            async move { begun.complete(&context).await },
+        );
     }
 
     fn command(&mut self, session: &Arc<Session>, id: u32, command: Command, now: Instant) {
         if let Err(wait) = session.user.take_command(now) {
             self.context.metrics.rate_limited.increment(1);
             let text = "too many commands: slow down";
-            self.reply_error(id, Refusal::new(ErrorCode::RateLimited, text).retry_after(wait));
+            self.reply_error(
+                id,
+                Refusal::new(ErrorCode::RateLimited, text).retry_after(wait),
+            );
             self.refused += 1;
             if self.refused > self.context.limits.refused_burst {
                 self.close(CloseCode::RateLimited);
@@ -325,7 +341,13 @@ impl<C: Connection> Driver<C> {
         id: u32,
         work: impl Future<Output = ReplyResult> + Send + 'static,
     ) {
-        let done = Box::pin(async move { Done { id, result: work.await, kind } });
+        let done = Box::pin(async move {
+            Done {
+                id,
+                result: work.await,
+                kind,
+            }
+        });
         self.work.get_or_insert_default().push(done);
     }
 
@@ -365,14 +387,22 @@ impl<C: Connection> Driver<C> {
         while self.connection.queued_bytes() < WRITE_AHEAD {
             let transmit = match &self.phase {
                 Phase::Live(live) => live.poll_transmit(cx, now),
-                Phase::Greeting { closing: Some(code), .. } => Transmit::Close(*code),
+                Phase::Greeting {
+                    closing: Some(code),
+                    ..
+                } => Transmit::Close(*code),
                 Phase::Greeting { closing: None, .. } => Transmit::Nothing,
             };
             match transmit {
                 Transmit::Frame(frame) => self.connection.send(&frame),
                 Transmit::Ping { count } => {
-                    let Phase::Live(live) = &self.phase else { break };
-                    let ping = wire::Ping { count, heads: live.unannounced() };
+                    let Phase::Live(live) = &self.phase else {
+                        break;
+                    };
+                    let ping = wire::Ping {
+                        count,
+                        heads: live.unannounced(),
+                    };
                     let frame = edge::push(self.codec, wire::push::Push::Ping(ping));
                     self.connection.send(&frame);
                 }
@@ -413,7 +443,8 @@ impl<C: Connection> Driver<C> {
                 if let Some(code) = core.gives_up(now) {
                     return Err(End::Close(code));
                 }
-                core.poll_timeout(progress.queued_bytes < WRITE_AHEAD).unwrap_or(now + CLOSE)
+                core.poll_timeout(progress.queued_bytes < WRITE_AHEAD)
+                    .unwrap_or(now + CLOSE)
             }
         };
         self.arm(cx, deadline, now)
@@ -447,7 +478,12 @@ impl<C: Connection> Driver<C> {
             self.connection.close(code.number(), code.reason());
         }
         self.context.metrics.connections.decrement(1.0);
-        let Self { mut connection, phase, work, .. } = self;
+        let Self {
+            mut connection,
+            phase,
+            work,
+            ..
+        } = self;
         drop(work);
         drop(phase);
         let closed = std::future::poll_fn(|cx| connection.poll_closed(cx));
@@ -480,7 +516,11 @@ impl Live {
         let moved = follows.iter().filter_map(|(room, follow)| {
             let head = follow.take_unannounced()?;
             let (epoch, seq) = (head.epoch.0, head.seq.0);
-            Some(wire::RoomPosition { room: room.to_string(), epoch, seq })
+            Some(wire::RoomPosition {
+                room: room.to_string(),
+                epoch,
+                seq,
+            })
         });
         moved.take(PING_HEADS).collect()
     }

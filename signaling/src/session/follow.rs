@@ -65,11 +65,7 @@ async fn read_missed(
 }
 
 /// Lets the hub know, within the bound. (The position is replaced once the right is checked.)
-fn register(
-    context: &Context,
-    session: &Arc<Session>,
-    room: &RoomId,
-) -> Result<Position, Refusal> {
+fn register(context: &Context, session: &Arc<Session>, room: &RoomId) -> Result<Position, Refusal> {
     let limit = context.limits.subscriptions;
     let mut follows = session.follows();
     let at = match follows.binary_search_by(|(r, _)| r.cmp(room)) {
@@ -115,7 +111,12 @@ trait At {
 
 impl At for Subscribed {
     fn at(room: &RoomId, head: Position, outcome: Option<Outcome>) -> Self {
-        Self { room: room.to_string(), epoch: head.epoch.0, head: head.seq.0, outcome }
+        Self {
+            room: room.to_string(),
+            epoch: head.epoch.0,
+            head: head.seq.0,
+            outcome,
+        }
     }
 }
 
@@ -167,7 +168,9 @@ pub fn event_page(room: &RoomId, caught_up: CatchUp) -> wire::EventPage {
                 room: room.to_string(),
                 epoch: head.epoch.0,
                 head: head.seq.0,
-                reset: Some(wire::Reset { reason: reason.to_owned() }),
+                reset: Some(wire::Reset {
+                    reason: reason.to_owned(),
+                }),
                 ..wire::EventPage::default()
             }
         }

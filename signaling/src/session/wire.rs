@@ -58,7 +58,10 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
     };
     Ok(match command {
         Command::Connect(_) => {
-            return Err(Refusal::new(ErrorCode::AlreadyConnected, "connect comes once, and first"));
+            return Err(Refusal::new(
+                ErrorCode::AlreadyConnected,
+                "connect comes once, and first",
+            ));
         }
         Command::Refresh(c) => Request::Refresh(c.token),
         Command::Pong(c) => Request::Pong(c.count),
@@ -68,7 +71,10 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
         }
         Command::Unsubscribe(c) => Request::Unsubscribe(room(&c.room)?),
         Command::Events(c) => {
-            let after = Position { epoch: Epoch(c.epoch), seq: Seq(c.after) };
+            let after = Position {
+                epoch: Epoch(c.epoch),
+                seq: Seq(c.after),
+            };
             Request::Read(Read::Events(room(&c.room)?, after, page(c.limit)))
         }
         Command::History(c) => {
@@ -82,9 +88,11 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
         Command::RoomGet(c) => Request::Read(Read::Room(room(&c.room)?)),
         Command::RoomList(c) => Request::Read(Read::Rooms(cursor(c.cursor)?, page(c.limit))),
         Command::RoomBrowse(c) => Request::Read(Read::Browse(cursor(c.cursor)?, page(c.limit))),
-        Command::RoomMembers(c) => {
-            Request::Read(Read::Members(room(&c.room)?, cursor(c.cursor)?, page(c.limit)))
-        }
+        Command::RoomMembers(c) => Request::Read(Read::Members(
+            room(&c.room)?,
+            cursor(c.cursor)?,
+            page(c.limit),
+        )),
         Command::Send(_)
         | Command::Edit(_)
         | Command::Delete(_)
@@ -111,17 +119,31 @@ fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
             target: Seq(c.target),
             text: text(c.text, limits)?,
         },
-        Command::Delete(c) => {
-            Write::Delete { room: room(&c.room)?, cid: cid(&c.cid)?, target: Seq(c.target) }
-        }
+        Command::Delete(c) => Write::Delete {
+            room: room(&c.room)?,
+            cid: cid(&c.cid)?,
+            target: Seq(c.target),
+        },
         Command::RoomCreate(c) => create(c)?,
-        Command::RoomJoin(c) => Write::Join { room: room(&c.room)? },
-        Command::RoomLeave(c) => Write::Leave { room: room(&c.room)? },
-        Command::RoomInvite(c) => Write::Invite { room: room(&c.room)?, user: user(&c.user)? },
-        Command::RoomRemove(c) => Write::Remove { room: room(&c.room)?, user: user(&c.user)? },
-        Command::RoomSetRole(c) => {
-            Write::SetRole { room: room(&c.room)?, user: user(&c.user)?, role: role(c.role())? }
-        }
+        Command::RoomJoin(c) => Write::Join {
+            room: room(&c.room)?,
+        },
+        Command::RoomLeave(c) => Write::Leave {
+            room: room(&c.room)?,
+        },
+        Command::RoomInvite(c) => Write::Invite {
+            room: room(&c.room)?,
+            user: user(&c.user)?,
+        },
+        Command::RoomRemove(c) => Write::Remove {
+            room: room(&c.room)?,
+            user: user(&c.user)?,
+        },
+        Command::RoomSetRole(c) => Write::SetRole {
+            room: room(&c.room)?,
+            user: user(&c.user)?,
+            role: role(c.role())?,
+        },
         Command::Connect(_)
         | Command::Refresh(_)
         | Command::Pong(_)
@@ -146,7 +168,10 @@ fn create(c: wire::RoomCreate) -> Result<Write, Refusal> {
             return match c.members.as_slice() {
                 [peer] if c.title.is_empty() => Ok(Write::OpenDirect { peer: user(peer)? }),
                 [_] => Err(invalid("title", "a direct room has none")),
-                _ => Err(invalid("members", "a direct room names exactly the other person")),
+                _ => Err(invalid(
+                    "members",
+                    "a direct room names exactly the other person",
+                )),
             };
         }
         wire::RoomKind::Group => RoomKind::Group,
@@ -157,8 +182,18 @@ fn create(c: wire::RoomCreate) -> Result<Write, Refusal> {
         return Err(invalid("members", "too many: invite the others afterwards")
             .with("limit", CREATE_MEMBERS));
     }
-    let invite = c.members.iter().map(|m| user(m)).collect::<Result<_, _>>()?;
-    Ok(Write::Create(NewRoom { cid: cid(&c.cid)?, kind, title: c.title, visibility, invite }))
+    let invite = c
+        .members
+        .iter()
+        .map(|m| user(m))
+        .collect::<Result<_, _>>()?;
+    Ok(Write::Create(NewRoom {
+        cid: cid(&c.cid)?,
+        kind,
+        title: c.title,
+        visibility,
+        invite,
+    }))
 }
 
 /// A room and where one stands in it; epoch 0 says that one knows nothing of it.
@@ -166,7 +201,10 @@ fn create(c: wire::RoomCreate) -> Result<Write, Refusal> {
 /// # Errors
 /// A [`Refusal`] when the room is no room id.
 pub fn position(at: &wire::RoomPosition) -> Result<(RoomId, Option<Position>), Refusal> {
-    let known = Position { epoch: Epoch(at.epoch), seq: Seq(at.seq) };
+    let known = Position {
+        epoch: Epoch(at.epoch),
+        seq: Seq(at.seq),
+    };
     Ok((room(&at.room)?, (at.epoch != 0).then_some(known)))
 }
 
@@ -225,14 +263,21 @@ pub fn error(refusal: &Refusal) -> wire::Error {
         message: refusal.message.clone().into_owned(),
         temporary: refusal.code.is_temporary(),
         retry_ms: u32::try_from(refusal.retry_after.as_millis()).unwrap_or(u32::MAX),
-        details: refusal.details.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+        details: refusal
+            .details
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), v.clone()))
+            .collect(),
     }
 }
 
 /// A reply as a frame.
 #[must_use]
 pub fn reply(codec: Codec, id: u32, result: ReplyResult) -> Frame {
-    let reply = wire::Reply { id, result: Some(result) };
+    let reply = wire::Reply {
+        id,
+        result: Some(result),
+    };
     codec.encode(&[wire::ServerMessage {
         message: Some(wire::server_message::Message::Reply(reply)),
     }])
@@ -270,23 +315,40 @@ mod tests {
 
     fn field(command: Command) -> String {
         let refusal = parse(command, &Limits::default()).expect_err("a refusal");
-        refusal.details.into_iter().find(|(k, _)| *k == "field").map_or(String::new(), |(_, v)| v)
+        refusal
+            .details
+            .into_iter()
+            .find(|(k, _)| *k == "field")
+            .map_or(String::new(), |(_, v)| v)
     }
 
     #[test]
     fn wrong_values_name_their_field() {
         let send = |room: &str, cid: &str| {
-            Command::Send(wire::Send { room: room.into(), cid: cid.into(), ..Default::default() })
+            Command::Send(wire::Send {
+                room: room.into(),
+                cid: cid.into(),
+                ..Default::default()
+            })
         };
         assert_eq!(field(send("", CID)), "room");
         assert_eq!(field(send("r_1", "")), "cid");
-        assert_eq!(field(Command::RoomCreate(wire::RoomCreate::default())), "kind");
-        assert_eq!(field(Command::RoomSetRole(wire::RoomSetRole {
-            room: "r_1".into(),
-            user: "a".into(),
-            role: 99,
-        })), "role");
-        let list = wire::RoomList { cursor: "x".repeat(300), limit: 0 };
+        assert_eq!(
+            field(Command::RoomCreate(wire::RoomCreate::default())),
+            "kind"
+        );
+        assert_eq!(
+            field(Command::RoomSetRole(wire::RoomSetRole {
+                room: "r_1".into(),
+                user: "a".into(),
+                role: 99,
+            })),
+            "role"
+        );
+        let list = wire::RoomList {
+            cursor: "x".repeat(300),
+            limit: 0,
+        };
         assert_eq!(field(Command::RoomList(list)), "cursor");
     }
 
@@ -314,7 +376,10 @@ mod tests {
     fn a_page_is_never_larger_than_the_bound() {
         let limits = Limits::default();
         for (asked, given) in [(0, limits.page), (7, 7), (u32::MAX, limits.page)] {
-            let list = Command::RoomList(wire::RoomList { cursor: String::new(), limit: asked });
+            let list = Command::RoomList(wire::RoomList {
+                cursor: String::new(),
+                limit: asked,
+            });
             let expected = Request::Read(Read::Rooms(None, given as usize));
             assert_eq!(parse(list, &limits), Ok(expected));
         }

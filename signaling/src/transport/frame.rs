@@ -29,7 +29,11 @@ impl Frame {
     /// A frame of this payload.
     #[must_use]
     pub fn new(format: Format, payload: impl Into<Bytes>) -> Self {
-        Self(Arc::new(Inner { format, payload: payload.into(), websocket: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            format,
+            payload: payload.into(),
+            websocket: OnceLock::new(),
+        }))
     }
 
     /// What the payload is.
@@ -58,13 +62,18 @@ impl Frame {
 
     /// The WebSocket transport's form of it, made by the first that asks.
     pub(super) fn websocket(&self, make: impl FnOnce(Format, &Bytes) -> Bytes) -> &Bytes {
-        self.0.websocket.get_or_init(|| make(self.0.format, &self.0.payload))
+        self.0
+            .websocket
+            .get_or_init(|| make(self.0.format, &self.0.payload))
     }
 }
 
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The payload is people's words.
-        f.debug_struct("Frame").field("format", &self.format()).field("len", &self.len()).finish()
+        f.debug_struct("Frame")
+            .field("format", &self.format())
+            .field("len", &self.len())
+            .finish()
     }
 }

@@ -76,7 +76,9 @@ impl Connection for MemoryConnection {
         }
         match wire.to_server.pop_front() {
             Some((_, frame)) if frame.len() > self.config.frame_bytes => {
-                Poll::Ready(Err(RecvError::TooLarge { limit: self.config.frame_bytes }))
+                Poll::Ready(Err(RecvError::TooLarge {
+                    limit: self.config.frame_bytes,
+                }))
             }
             Some((format, _)) if format != self.config.format => {
                 Poll::Ready(Err(RecvError::WrongFormat))
@@ -113,8 +115,7 @@ impl Connection for MemoryConnection {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         while let Some(frame) = self.queue.front() {
-            if wire.to_peer_bytes > 0
-                && wire.to_peer_bytes + frame.len() > self.config.window_bytes
+            if wire.to_peer_bytes > 0 && wire.to_peer_bytes + frame.len() > self.config.window_bytes
             {
                 wire.server = Some(cx.waker().clone());
                 return Poll::Pending;

@@ -18,7 +18,11 @@ impl TokenBucket {
     #[must_use]
     pub fn new(per_second: u32, burst: u32, now: Instant) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
-        Self { interval, burst: interval.saturating_mul(burst.max(1)), full_at: now }
+        Self {
+            interval,
+            burst: interval.saturating_mul(burst.max(1)),
+            full_at: now,
+        }
     }
 
     /// Takes one unit.
@@ -61,6 +65,9 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(bucket.take(later), Ok(()));
         }
-        assert!(bucket.take(later).is_err(), "waiting gives no more than the burst");
+        assert!(
+            bucket.take(later).is_err(),
+            "waiting gives no more than the burst"
+        );
     }
 }

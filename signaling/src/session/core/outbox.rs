@@ -187,7 +187,11 @@ impl Outbox {
     }
 
     fn check(&self) -> Result<(), Overflow> {
-        if self.log_bytes > self.hard_bytes { Err(Overflow) } else { Ok(()) }
+        if self.log_bytes > self.hard_bytes {
+            Err(Overflow)
+        } else {
+            Ok(())
+        }
     }
 
     /// Moves a queued gap of this room to a later head; false when there is none.
@@ -227,7 +231,11 @@ impl Outbox {
             Queued::Push(push) => push,
             Queued::Gap(room, head) => {
                 self.gaps -= 1;
-                Reliable { frame: self.gap_frame(&room, head), room: Some((room, head)), pushes: 1 }
+                Reliable {
+                    frame: self.gap_frame(&room, head),
+                    room: Some((room, head)),
+                    pushes: 1,
+                }
             }
         };
         let frame = push.frame.clone();
@@ -237,18 +245,30 @@ impl Outbox {
     }
 
     fn gap_frame(&self, room: &RoomId, head: Position) -> Frame {
-        let gap =
-            wire::Gap { room: room.to_string(), epoch: head.epoch.0, head: head.seq.0 };
-        let push = wire::Push { push: Some(wire::push::Push::Gap(gap)) };
+        let gap = wire::Gap {
+            room: room.to_string(),
+            epoch: head.epoch.0,
+            head: head.seq.0,
+        };
+        let push = wire::Push {
+            push: Some(wire::push::Push::Gap(gap)),
+        };
         let message = wire::server_message::Message::Push(push);
-        self.codec.encode(&[wire::ServerMessage { message: Some(message) }])
+        self.codec.encode(&[wire::ServerMessage {
+            message: Some(message),
+        }])
     }
 
     fn keep(&mut self, push: Reliable) {
         self.ring_bytes += push.frame.len();
-        self.ring.push_back(Sent { push, count_after: self.sent });
+        self.ring.push_back(Sent {
+            push,
+            count_after: self.sent,
+        });
         while self.ring.len() > self.ring_frames || self.ring_bytes > self.ring_max_bytes {
-            let Some(oldest) = self.ring.pop_front() else { break };
+            let Some(oldest) = self.ring.pop_front() else {
+                break;
+            };
             self.ring_bytes -= oldest.push.frame.len();
         }
     }
@@ -261,7 +281,11 @@ impl Outbox {
 
     /// The client has these: they need not be kept.
     pub fn forget(&mut self, count: u64) {
-        while self.ring.front().is_some_and(|sent| sent.count_after <= count) {
+        while self
+            .ring
+            .front()
+            .is_some_and(|sent| sent.count_after <= count)
+        {
             let oldest = self.ring.pop_front().expect("there is a first one");
             self.ring_bytes -= oldest.push.frame.len();
         }
@@ -283,7 +307,11 @@ impl Outbox {
             return Err(ResumeRefused::TooFarBehind);
         }
         self.drop_replies();
-        while self.ring.back().is_some_and(|sent| sent.count_after > count) {
+        while self
+            .ring
+            .back()
+            .is_some_and(|sent| sent.count_after > count)
+        {
             let Sent { push, .. } = self.ring.pop_back().expect("there is a last one");
             self.ring_bytes -= push.frame.len();
             self.log_bytes += push.frame.len();

@@ -14,7 +14,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn session(limits: &Limits, now: Instant) -> SessionCore {
     let mut core = SessionCore::new(Codec::Proto, now + HOUR, limits, now);
     core.handle_connected(frame(b"connected"));
-    assert!(matches!(core.poll_transmit(core.link_no(), now), Transmit::Frame(_)));
+    assert!(matches!(
+        core.poll_transmit(core.link_no(), now),
+        Transmit::Frame(_)
+    ));
     core
 }
 
@@ -24,8 +27,15 @@ fn frame(payload: &[u8]) -> Frame {
 
 fn push(number: u64) -> Reliable {
     let room = RoomId::parse("r").expect("a room id");
-    let position = Position { epoch: Epoch(1), seq: Seq(number) };
-    Reliable { room: Some((room, position)), frame: frame(&number.to_be_bytes()), pushes: 1 }
+    let position = Position {
+        epoch: Epoch(1),
+        seq: Seq(number),
+    };
+    Reliable {
+        room: Some((room, position)),
+        frame: frame(&number.to_be_bytes()),
+        pushes: 1,
+    }
 }
 
 fn closes(core: &mut SessionCore, now: Instant) -> Option<CloseCode> {
@@ -45,7 +55,10 @@ fn a_ping_is_due_at_its_interval_and_states_the_count() {
     assert!(matches!(core.poll_transmit(link, now), Transmit::Nothing));
     assert_eq!(core.poll_timeout(true), Some(now + PING_INTERVAL));
     let due = now + PING_INTERVAL;
-    assert!(matches!(core.poll_transmit(link, due), Transmit::Ping { count: 1 }));
+    assert!(matches!(
+        core.poll_transmit(link, due),
+        Transmit::Ping { count: 1 }
+    ));
     assert!(matches!(core.poll_transmit(link, due), Transmit::Nothing));
 }
 
@@ -76,14 +89,26 @@ fn a_silent_link_is_given_up_and_can_be_resumed() {
     assert_eq!(core.gives_up(late), Some(CloseCode::NoPong));
     core.handle_timeout(late);
     let until = core.detach(core.link_no(), late).expect("it waits");
-    assert!(core.attach(0, Codec::Proto, start + HOUR, until - Duration::from_millis(1)).is_ok());
+    assert!(
+        core.attach(
+            0,
+            Codec::Proto,
+            start + HOUR,
+            until - Duration::from_millis(1)
+        )
+        .is_ok()
+    );
 }
 
 #[test]
 fn a_link_that_cannot_write_is_not_woken_for_its_ping_and_ends_when_it_stalls() {
     let start = Instant::now();
     let mut core = session(&Limits::default(), start);
-    let blocked = Progress { written_bytes: 7, queued_bytes: 99_999, is_mid_frame: false };
+    let blocked = Progress {
+        written_bytes: 7,
+        queued_bytes: 99_999,
+        is_mid_frame: false,
+    };
     core.handle_progress(blocked, start);
     core.handle_heard(start + PING_INTERVAL);
     let wake = core.poll_timeout(false).expect("a deadline");
@@ -97,8 +122,13 @@ fn an_older_link_is_replaced_and_has_no_say() {
     let now = Instant::now();
     let mut core = session(&Limits::default(), now);
     let old = core.link_no();
-    let new = core.attach(0, Codec::Proto, now + HOUR, now).expect("a take-over");
-    assert!(matches!(core.poll_transmit(old, now), Transmit::Close(CloseCode::Replaced)));
+    let new = core
+        .attach(0, Codec::Proto, now + HOUR, now)
+        .expect("a take-over");
+    assert!(matches!(
+        core.poll_transmit(old, now),
+        Transmit::Close(CloseCode::Replaced)
+    ));
     assert_eq!(core.detach(old, now), None, "its end is not the session's");
     core.handle_connected(frame(b"connected"));
     assert!(matches!(core.poll_transmit(new, now), Transmit::Frame(_)));
@@ -109,7 +139,10 @@ fn after_its_time_or_a_code_that_says_stop_a_session_is_gone() {
     let now = Instant::now();
     let mut core = session(&Limits::default(), now);
     let until = core.detach(core.link_no(), now).expect("it waits");
-    assert_eq!(core.attach(0, Codec::Proto, now + HOUR, until), Err(ResumeRefused::Expired));
+    assert_eq!(
+        core.attach(0, Codec::Proto, now + HOUR, until),
+        Err(ResumeRefused::Expired)
+    );
     assert!(core.expire(until));
     assert!(core.is_ended());
 
@@ -123,13 +156,23 @@ fn after_its_time_or_a_code_that_says_stop_a_session_is_gone() {
 #[test]
 fn an_overflow_closes_as_slow_consumer_and_keeps_nothing() {
     let now = Instant::now();
-    let limits = Limits { outbox_hard_bytes: 20, ..Limits::default() };
+    let limits = Limits {
+        outbox_hard_bytes: 20,
+        ..Limits::default()
+    };
     let mut core = session(&limits, now);
     for number in 1..=3 {
-        core.handle_push(Reliable { room: None, ..push(number) });
+        core.handle_push(Reliable {
+            room: None,
+            ..push(number)
+        });
     }
     assert_eq!(closes(&mut core, now), Some(CloseCode::SlowConsumer));
-    assert_eq!(core.detach(core.link_no(), now), None, "it begins anew from the room logs");
+    assert_eq!(
+        core.detach(core.link_no(), now),
+        None,
+        "it begins anew from the room logs"
+    );
 }
 
 /// What the simulated world does next.
@@ -192,7 +235,10 @@ impl Client {
                 true
             }
             Transmit::Ping { count } => {
-                assert_eq!(count, self.count, "a ping's count is what the client has read");
+                assert_eq!(
+                    count, self.count,
+                    "a ping's count is what the client has read"
+                );
                 core.handle_heard(now);
                 true
             }
@@ -223,7 +269,11 @@ fn simulate(steps: &[Step]) {
         ..Limits::default()
     };
     let mut core = session(&limits, now);
-    let mut client = Client { link: Some(core.link_no()), count: 0, last: 0 };
+    let mut client = Client {
+        link: Some(core.link_no()),
+        count: 0,
+        last: 0,
+    };
     let mut pushed = 0;
     for step in steps {
         match step {
@@ -238,7 +288,9 @@ fn simulate(steps: &[Step]) {
                 }
             }
             Step::Lose(frames) => {
-                let Some(link) = client.link.take() else { continue };
+                let Some(link) = client.link.take() else {
+                    continue;
+                };
                 for _ in 0..*frames {
                     let _ = core.poll_transmit(link, now);
                 }
@@ -255,7 +307,11 @@ fn simulate(steps: &[Step]) {
                         // Told plainly: a new session, and the room's log up to its head.
                         core = session(&limits, now);
                         let link = core.link_no();
-                        client = Client { link: Some(link), count: 0, last: pushed };
+                        client = Client {
+                            link: Some(link),
+                            count: 0,
+                            last: pushed,
+                        };
                     }
                 }
             }
@@ -301,5 +357,8 @@ proptest! {
 
 /// `make soak` asks for more.
 fn cases() -> u32 {
-    std::env::var("KAIWA_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(512)
+    std::env::var("KAIWA_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(512)
 }

@@ -30,7 +30,12 @@ impl Watch {
     /// A connection that begins now.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { heard: now, written_bytes: 0, stalled: None, mid_frame: None }
+        Self {
+            heard: now,
+            written_bytes: 0,
+            stalled: None,
+            mid_frame: None,
+        }
     }
 
     /// A whole message came.
@@ -61,7 +66,10 @@ impl Watch {
         let silence = self.heard + PING_INTERVAL + PONG_GRACE;
         let stall = self.stalled.map(|since| since + WRITE_STALL);
         let frame = self.mid_frame.map(|since| since + FRAME);
-        [stall, frame].into_iter().flatten().fold(silence, Instant::min)
+        [stall, frame]
+            .into_iter()
+            .flatten()
+            .fold(silence, Instant::min)
     }
 
     /// Why the connection has to end, if it has to.
@@ -85,7 +93,11 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const IDLE: Progress = Progress { written_bytes: 0, queued_bytes: 0, is_mid_frame: false };
+    const IDLE: Progress = Progress {
+        written_bytes: 0,
+        queued_bytes: 0,
+        is_mid_frame: false,
+    };
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
@@ -103,13 +115,20 @@ mod tests {
     fn a_reader_that_takes_nothing_is_slow_and_one_that_takes_a_little_is_not() {
         let start = Instant::now();
         let mut watch = Watch::new(start);
-        let waiting = |written_bytes| Progress { written_bytes, queued_bytes: 9, ..IDLE };
+        let waiting = |written_bytes| Progress {
+            written_bytes,
+            queued_bytes: 9,
+            ..IDLE
+        };
         watch.observe(waiting(0), start);
         watch.observe(waiting(1), start + 20 * SECOND);
         assert_eq!(watch.verdict(start + 31 * SECOND), None);
         watch.observe(waiting(1), start + 40 * SECOND);
         watch.heard(start + 45 * SECOND);
-        assert_eq!(watch.verdict(start + 50 * SECOND), Some(CloseCode::SlowConsumer));
+        assert_eq!(
+            watch.verdict(start + 50 * SECOND),
+            Some(CloseCode::SlowConsumer)
+        );
         watch.observe(IDLE, start + 50 * SECOND);
         assert_eq!(watch.verdict(start + 50 * SECOND), None);
     }
@@ -118,11 +137,17 @@ mod tests {
     fn trickling_bytes_do_not_keep_an_unfinished_frame_alive() {
         let start = Instant::now();
         let mut watch = Watch::new(start);
-        let mid = Progress { is_mid_frame: true, ..IDLE };
+        let mid = Progress {
+            is_mid_frame: true,
+            ..IDLE
+        };
         for second in 0..30 {
             watch.observe(mid, start + second * SECOND);
         }
         assert_eq!(watch.verdict(start + 29 * SECOND), None);
-        assert_eq!(watch.verdict(start + 30 * SECOND), Some(CloseCode::ConnectTimeout));
+        assert_eq!(
+            watch.verdict(start + 30 * SECOND),
+            Some(CloseCode::ConnectTimeout)
+        );
     }
 }

@@ -55,8 +55,15 @@ pub fn accept_key<B>(request: &Request<B>) -> Result<HeaderValue, HandshakeError
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|v| v != "13") {
         return Err(HandshakeError::Version);
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(HandshakeError::Key)?.as_bytes();
-    if BASE64.decode(key).ok().is_none_or(|bytes| bytes.len() != 16) {
+    let key = headers
+        .get(SEC_WEBSOCKET_KEY)
+        .ok_or(HandshakeError::Key)?
+        .as_bytes();
+    if BASE64
+        .decode(key)
+        .ok()
+        .is_none_or(|bytes| bytes.len() != 16)
+    {
         return Err(HandshakeError::Key);
     }
     // SHA-1 is no secret here: it only shows that the server read the request as WebSocket.
@@ -93,8 +100,14 @@ pub fn response<B: Default>(accept: HeaderValue, subprotocol: Option<&'static st
 }
 
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).into_iter().filter_map(|v| v.to_str().ok());
-    values.flat_map(|v| v.split(',')).map(str::trim).filter(|token| !token.is_empty())
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|v| v.to_str().ok());
+    values
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
+        .filter(|token| !token.is_empty())
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
@@ -139,7 +152,9 @@ mod tests {
             assert_eq!(accept_key(&request), Err(error), "{name}");
         }
         let mut short_key = request();
-        short_key.headers_mut().insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("c2hvcnQ="));
+        short_key
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("c2hvcnQ="));
         assert_eq!(accept_key(&short_key), Err(HandshakeError::Key));
     }
 }

@@ -56,7 +56,9 @@ pub(super) struct Header {
 
 /// Parses a client's frame header; `None` when more bytes are needed.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
-    let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
+    let &[first, second, ref rest @ ..] = bytes else {
+        return Ok(None);
+    };
     if first & 0x70 != 0 {
         return Err("a reserved bit is set, and no extension was agreed on");
     }
@@ -83,8 +85,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     if len >> 63 != 0 {
         return Err("the most significant bit of a length is 0");
     }
-    let Some(mask) = rest[extra..].first_chunk::<4>() else { return Ok(None) };
-    Ok(Some(Header { fin, opcode, mask: *mask, len, size: 2 + extra + 4 }))
+    let Some(mask) = rest[extra..].first_chunk::<4>() else {
+        return Ok(None);
+    };
+    Ok(Some(Header {
+        fin,
+        opcode,
+        mask: *mask,
+        len,
+        size: 2 + extra + 4,
+    }))
 }
 
 /// A server's whole frame: final and unmasked.
@@ -127,18 +137,25 @@ mod tests {
     use super::*;
 
     /// Section 5.7: a single-frame masked text message, "Hello".
-    const HELLO: [u8; 11] =
-        [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+    const HELLO: [u8; 11] = [
+        0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
+    ];
 
     #[test]
     fn the_examples_of_the_rfc_are_read_and_written() {
         let header = parse(&HELLO).expect("valid").expect("whole");
-        assert_eq!((header.fin, header.opcode, header.len, header.size), (true, OpCode::Text, 5, 6));
+        assert_eq!(
+            (header.fin, header.opcode, header.len, header.size),
+            (true, OpCode::Text, 5, 6)
+        );
         let mut payload = HELLO[6..].to_vec();
         unmask(&mut payload, header.mask);
         assert_eq!(payload, b"Hello");
         assert_eq!(&frame(OpCode::Text, b"Hello")[..], b"\x81\x05Hello");
-        assert_eq!(&frame(OpCode::Binary, &[0; 256])[..4], &[0x82, 0x7E, 0x01, 0x00]);
+        assert_eq!(
+            &frame(OpCode::Binary, &[0; 256])[..4],
+            &[0x82, 0x7E, 0x01, 0x00]
+        );
         assert_eq!(
             &frame(OpCode::Binary, &[0; 65_536])[..10],
             &[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0]
@@ -155,16 +172,28 @@ mod tests {
     #[test]
     fn broken_rules_are_told_by_name() {
         for (bytes, rule) in [
-            ([0xC1, 0x80], "a reserved bit is set, and no extension was agreed on"),
+            (
+                [0xC1, 0x80],
+                "a reserved bit is set, and no extension was agreed on",
+            ),
             ([0x83, 0x80], "a reserved opcode"),
             ([0x81, 0x05], "a client's frame has to be masked"),
-            ([0x09, 0x80], "a control frame is whole and has 125 bytes at most"),
-            ([0x89, 0xFE], "a control frame is whole and has 125 bytes at most"),
+            (
+                [0x09, 0x80],
+                "a control frame is whole and has 125 bytes at most",
+            ),
+            (
+                [0x89, 0xFE],
+                "a control frame is whole and has 125 bytes at most",
+            ),
         ] {
             assert_eq!(parse(&bytes), Err(rule));
         }
         let huge = [0x82, 0xFF, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
-        assert_eq!(parse(&huge), Err("the most significant bit of a length is 0"));
+        assert_eq!(
+            parse(&huge),
+            Err("the most significant bit of a length is 0")
+        );
     }
 
     proptest::proptest! {

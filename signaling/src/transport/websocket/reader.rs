@@ -61,7 +61,11 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(config: WebSocketConfig) -> Self {
-        Self { config, rest: BytesMut::new(), partial: None }
+        Self {
+            config,
+            rest: BytesMut::new(),
+            partial: None,
+        }
     }
 
     /// Takes bytes from the peer.
@@ -105,7 +109,9 @@ impl Reader {
                 return Err(Violation::Rule("a continuation without a beginning"));
             }
             (OpCode::Text | OpCode::Binary, Some(_)) => {
-                return Err(Violation::Rule("a new message within another one's fragments"));
+                return Err(Violation::Rule(
+                    "a new message within another one's fragments",
+                ));
             }
             (OpCode::Text, None) => self.check_format(Format::Text)?,
             (OpCode::Binary, None) => self.check_format(Format::Binary)?,
@@ -159,7 +165,11 @@ impl Reader {
             OpCode::Text | OpCode::Binary => {
                 let text = header.opcode == OpCode::Text;
                 let format = if text { Format::Text } else { Format::Binary };
-                self.partial = Some(Box::new(Partial { format, bytes: payload, valid: 0 }));
+                self.partial = Some(Box::new(Partial {
+                    format,
+                    bytes: payload,
+                    valid: 0,
+                }));
             }
             OpCode::Continuation => {
                 let partial = self.partial.as_mut().expect("checked before the payload");

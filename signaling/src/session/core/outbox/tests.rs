@@ -20,14 +20,21 @@ fn room(name: &str) -> RoomId {
 }
 
 fn at(seq: u64) -> Position {
-    Position { epoch: Epoch(1), seq: Seq(seq) }
+    Position {
+        epoch: Epoch(1),
+        seq: Seq(seq),
+    }
 }
 
 fn event(name: &str, seq: u64, bytes: usize) -> Reliable {
     let mut payload = format!("{name}:{seq}").into_bytes();
     payload.resize(bytes.max(payload.len()), b' ');
     let frame = Frame::new(crate::transport::Format::Binary, payload);
-    Reliable { room: Some((room(name), at(seq))), frame, pushes: 1 }
+    Reliable {
+        room: Some((room(name), at(seq))),
+        frame,
+        pushes: 1,
+    }
 }
 
 fn text(frame: &Frame) -> String {
@@ -35,7 +42,9 @@ fn text(frame: &Frame) -> String {
 }
 
 fn drain(outbox: &mut Outbox) -> Vec<String> {
-    std::iter::from_fn(|| outbox.pop_reliable()).map(|frame| text(&frame)).collect()
+    std::iter::from_fn(|| outbox.pop_reliable())
+        .map(|frame| text(&frame))
+        .collect()
 }
 
 #[test]
@@ -72,7 +81,11 @@ fn past_the_soft_cap_a_rooms_events_become_one_gap_with_the_latest_head() {
     assert_eq!((gap.room.as_str(), gap.head), ("a", 9));
     assert!(outbox.pop_reliable().is_none());
     outbox.push_reliable(event("a", 10, 100)).expect("fits");
-    assert_eq!(drain(&mut outbox), ["a:10"], "after the gap the room goes on as before");
+    assert_eq!(
+        drain(&mut outbox),
+        ["a:10"],
+        "after the gap the room goes on as before"
+    );
 }
 
 #[test]
@@ -85,8 +98,13 @@ fn one_large_event_alone_is_no_reason_for_a_gap() {
 #[test]
 fn past_the_hard_cap_the_session_is_given_up() {
     let mut outbox = outbox(100, 300);
-    let state = |bytes| Reliable { room: None, ..event("x", 1, bytes) };
-    outbox.push_reliable(state(200)).expect("states are not replaced");
+    let state = |bytes| Reliable {
+        room: None,
+        ..event("x", 1, bytes)
+    };
+    outbox
+        .push_reliable(state(200))
+        .expect("states are not replaced");
     assert_eq!(outbox.push_reliable(state(200)), Err(Overflow));
 }
 
@@ -113,20 +131,37 @@ fn a_rewind_beyond_what_is_kept_or_was_sent_is_refused_and_changes_nothing() {
         outbox.push_reliable(event("a", seq, 0)).expect("fits");
     }
     drain(&mut outbox);
-    assert_eq!(outbox.rewind(1), Err(ResumeRefused::TooFarBehind), "4 frames are kept");
-    assert_eq!(outbox.rewind(7), Err(ResumeRefused::TooFarBehind), "6 were sent");
+    assert_eq!(
+        outbox.rewind(1),
+        Err(ResumeRefused::TooFarBehind),
+        "4 frames are kept"
+    );
+    assert_eq!(
+        outbox.rewind(7),
+        Err(ResumeRefused::TooFarBehind),
+        "6 were sent"
+    );
     assert_eq!(outbox.rewind(2), Ok(()));
     outbox.release();
     assert_eq!(drain(&mut outbox), ["a:3", "a:4", "a:5", "a:6"]);
     outbox.forget(5);
-    assert_eq!(outbox.rewind(4), Err(ResumeRefused::TooFarBehind), "the client had it");
+    assert_eq!(
+        outbox.rewind(4),
+        Err(ResumeRefused::TooFarBehind),
+        "the client had it"
+    );
     assert_eq!(outbox.rewind(5), Ok(()));
 }
 
 #[test]
 fn a_count_within_a_frame_is_refused() {
     let mut outbox = outbox(10_000, 10_000);
-    outbox.push_reliable(Reliable { pushes: 3, ..event("a", 3, 0) }).expect("fits");
+    outbox
+        .push_reliable(Reliable {
+            pushes: 3,
+            ..event("a", 3, 0)
+        })
+        .expect("fits");
     drain(&mut outbox);
     assert_eq!(outbox.sent(), 3);
     assert_eq!(outbox.rewind(2), Err(ResumeRefused::TooFarBehind));

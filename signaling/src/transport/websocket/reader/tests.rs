@@ -3,7 +3,10 @@ use super::*;
 const LIMIT: usize = 1000;
 
 fn reader() -> Reader {
-    Reader::new(WebSocketConfig { format: None, frame_bytes: LIMIT })
+    Reader::new(WebSocketConfig {
+        format: None,
+        frame_bytes: LIMIT,
+    })
 }
 
 /// A client's frame: masked with a fixed mask.
@@ -39,12 +42,20 @@ fn read_all(reader: &mut Reader) -> Result<Vec<Item>, Violation> {
 #[test]
 fn fragments_are_joined_and_control_frames_may_come_between() {
     let mut reader = reader();
-    for part in [frame(0x01, b"he"), frame(0x89, b"now"), frame(0x00, b"ll"), frame(0x80, b"o")] {
+    for part in [
+        frame(0x01, b"he"),
+        frame(0x89, b"now"),
+        frame(0x00, b"ll"),
+        frame(0x80, b"o"),
+    ] {
         reader.feed(&part);
     }
     assert_eq!(
         read_all(&mut reader),
-        Ok(vec![Item::Ping(Bytes::from_static(b"now")), message("hello")])
+        Ok(vec![
+            Item::Ping(Bytes::from_static(b"now")),
+            message("hello")
+        ])
     );
     assert!(!reader.is_mid_message());
 }
@@ -99,8 +110,10 @@ fn a_message_at_the_bound_passes_and_one_byte_more_is_refused_before_it_is_read(
 
 #[test]
 fn the_format_is_held_to_when_one_is_agreed_on() {
-    let mut reader =
-        Reader::new(WebSocketConfig { format: Some(Format::Text), frame_bytes: LIMIT });
+    let mut reader = Reader::new(WebSocketConfig {
+        format: Some(Format::Text),
+        frame_bytes: LIMIT,
+    });
     reader.feed(&frame(0x82, b"{}"));
     assert_eq!(reader.next(), Err(Violation::WrongFormat));
 }
