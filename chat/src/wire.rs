@@ -11,3 +11,6 @@ pub mod stored;
 pub use enums::{membership, role, room_kind, visibility};
 pub use event::InvalidEvent;
 pub use room::{event_page, history_page, member_page, reset_reason, room_page, room_state};
+
+#[cfg(test)]
+mod tests;

@@ -6,5 +6,7 @@
 mod conformance;
 #[path = "chat/service.rs"]
 mod service;
+#[path = "chat/simulation.rs"]
+mod simulation;
 #[path = "chat/support.rs"]
 mod support;

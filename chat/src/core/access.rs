@@ -192,3 +192,6 @@ fn at_least(role: Role, needed: Role) -> Result<(), ChatError> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

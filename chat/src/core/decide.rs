@@ -321,6 +321,9 @@ impl Deciding<'_> {
                 Role::Member
             }
         };
+        // A room that everybody has left would stay without an owner for ever.
+        let first = self.state.counts.joined == 0;
+        let role = if first { Role::Owner } else { role };
         let bodies = vec![member(actor.clone(), Membership::Joined, role)];
         Ok(Decision::Change {
             cid: None,

@@ -1,0 +1,109 @@
+//! Stored events: whatever the bytes, no panic; whatever the event, the same one back.
+
+use super::stored;
+use crate::model::{Event, EventBody, Membership, Role, RoomKind, User, Visibility};
+use kaiwa_common::id::{Cid, RoomId, UserId};
+use kaiwa_common::position::{Epoch, Position, Seq};
+use kaiwa_common::redact::Redacted;
+use kaiwa_common::time::UnixMs;
+use kaiwa_proto::client::v1 as proto;
+use proptest::prelude::*;
+
+fn text() -> impl Strategy<Value = Option<Redacted<String>>> {
+    prop_oneof![Just(None), "[^\0]{1,300}".prop_map(|text| Some(Redacted(text)))]
+}
+
+fn seq() -> impl Strategy<Value = Seq> {
+    (1..u64::MAX).prop_map(Seq)
+}
+
+fn user() -> impl Strategy<Value = User> {
+    ("[A-Za-z0-9._@:|-]{1,64}", ".{0,20}").prop_map(|(id, name)| User {
+        id: UserId::parse(&id).expect("of the right characters"),
+        name: Redacted(name),
+    })
+}
+
+fn body() -> impl Strategy<Value = EventBody> {
+    use Membership::{Invited, Joined, Left};
+    use Role::{Guest, Member, Moderator, Owner};
+    let kind = prop::sample::select(vec![RoomKind::Direct, RoomKind::Group, RoomKind::Broadcast]);
+    let visibility = prop::sample::select(vec![Visibility::Private, Visibility::Public]);
+    let membership = prop::sample::select(vec![Invited, Joined, Left]);
+    let role = prop::sample::select(vec![Guest, Member, Moderator, Owner]);
+    prop_oneof![
+        (text(), prop::option::of(seq()))
+            .prop_map(|(text, reply_to)| EventBody::Posted { text, reply_to }),
+        (seq(), text()).prop_map(|(target, text)| EventBody::Edited { target, text }),
+        seq().prop_map(|target| EventBody::Deleted { target }),
+        (user(), membership, role)
+            .prop_map(|(user, membership, role)| EventBody::Member { user, membership, role }),
+        (kind, ".{0,30}", visibility)
+            .prop_map(|(kind, title, visibility)| EventBody::Created { kind, title, visibility }),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let cid = prop::option::of(any::<[u8; 16]>().prop_map(|mut bytes| {
+        bytes[6] = 0x70 | bytes[6] & 0x0f;
+        bytes[8] = 0x80 | bytes[8] & 0x3f;
+        Cid::from_bytes(bytes)
+    }));
+    (seq(), 1..u32::MAX, any::<i64>(), user(), cid, body()).prop_map(
+        |(seq, epoch, time, sender, cid, body)| Event {
+            room: RoomId::parse("r_1").expect("a room id"),
+            position: Position { epoch: Epoch(epoch), seq },
+            time: UnixMs(time),
+            sender: sender.id,
+            cid,
+            body,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn an_event_comes_back_from_its_bytes_as_it_was(event in event()) {
+        let bytes = stored::encode(&event);
+        prop_assert_eq!(stored::decode(&event.room, event.position, &bytes), Ok(event.clone()));
+        let wire = proto::Event::from(&event);
+        prop_assert_eq!(Event::try_from(wire), Ok(event));
+    }
+
+    #[test]
+    fn an_erased_event_has_the_same_length_and_no_text(event in event()) {
+        let bytes = stored::encode(&event);
+        let erased = stored::erase(&bytes).expect("it was encoded");
+        prop_assert_eq!(erased.len(), bytes.len());
+        let shown = stored::decode(&event.room, event.position, &erased);
+        let (EventBody::Posted { text, .. } | EventBody::Edited { text, .. }) = &event.body else {
+            return Ok(());
+        };
+        if let Some(text) = text.as_ref().filter(|text| text.0.len() > 8) {
+            let there = erased.windows(text.0.len()).any(|part| part == text.0.as_bytes());
+            prop_assert!(!there);
+        }
+        prop_assert_eq!(shown, Ok(crate::core::projection::erased(event)));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let room = RoomId::parse("r_1").expect("a room id");
+        let position = Position { epoch: Epoch(1), seq: Seq(1) };
+        let _ = stored::decode(&room, position, &bytes);
+        let _ = stored::erase(&bytes);
+    }
+
+    #[test]
+    fn no_change_of_a_byte_makes_it_panic(
+        event in event(),
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut bytes = stored::encode(&event);
+        let place = place.index(bytes.len());
+        bytes[place] = byte;
+        let _ = stored::decode(&event.room, event.position, &bytes);
+        let _ = stored::erase(&bytes);
+    }
+}
