@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -242,12 +243,15 @@ async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> 
 /// A free port below the range that outgoing connections use: a client that connects to a port of
 /// that range while nobody listens there may meet itself, and keep the port from the server.
 fn free_address() -> Result<SocketAddr> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 6_000)?;
-    for port in (first..32_000).step_by(7) {
+    loop {
+        // Servers of one process that start at the same time must not be given the same one.
+        let port = first + 7 * NEXT.fetch_add(1, Ordering::Relaxed);
+        ensure!(port < 32_000, "no free port");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if TcpListener::bind(address).is_ok() {
             return Ok(address);
         }
     }
-    bail!("no free port");
 }

@@ -2,8 +2,6 @@
 //!
 //! `KAIWA_BIN` names the server, `KAIWA_KILLS` how often it is killed (20), `KAIWA_SEED` the storm.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
-
 use kaiwa_loadtest::chaos::run::{Plan, find_binary, run};
 use kaiwa_loadtest::print;
 

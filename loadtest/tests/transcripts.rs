@@ -2,8 +2,6 @@
 //!
 //! `KAIWA_BIN` names the server; `KAIWA_TRANSCRIPT` picks those whose names contain it.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
-
 use kaiwa_loadtest::chaos::run::find_binary;
 use kaiwa_loadtest::codec::Codec;
 use kaiwa_loadtest::server::Spec;

@@ -443,25 +443,30 @@ fn count(record: &Record, plan: &Plan) -> Counts {
         ..Counts::default()
     };
     counts.events = record.rooms.iter().map(|r| r.head).sum();
-    for entry in record.journals.iter().flat_map(|j| &j.entries) {
+    let entries = record.journals.iter().flat_map(|j| &j.entries);
+    entries.for_each(|entry| counts.add(entry));
+    counts
+}
+
+impl Counts {
+    fn add(&mut self, entry: &Entry) {
         match entry {
             Entry::Acked { dup, .. } => {
-                counts.acks += 1;
-                counts.dups += usize::from(*dup);
+                self.acks += 1;
+                self.dups += usize::from(*dup);
             }
-            Entry::Refused { .. } => counts.refused += 1,
-            Entry::Delivered { .. } => counts.deliveries += 1,
+            Entry::Refused { .. } => self.refused += 1,
+            Entry::Delivered { .. } => self.deliveries += 1,
             Entry::Lost { bye, cut, .. } => {
-                counts.cuts += usize::from(*cut);
-                counts.byes += usize::from(*bye == Some(4000));
+                self.cuts += usize::from(*cut);
+                self.byes += usize::from(*bye == Some(4000));
             }
-            Entry::Connected { resumed: true, .. } => counts.resumed += 1,
-            Entry::Connected { resumed: false, .. } => counts.fresh += 1,
-            Entry::Gap { .. } => counts.gaps += 1,
+            Entry::Connected { resumed: true, .. } => self.resumed += 1,
+            Entry::Connected { resumed: false, .. } => self.fresh += 1,
+            Entry::Gap { .. } => self.gaps += 1,
             Entry::Sent { .. } | Entry::Pushed { .. } | Entry::Fault(_) => {}
         }
     }
-    counts
 }
 
 /// The `kaiwa` program for a test: `KAIWA_BIN`, or beside the test in its target folder.

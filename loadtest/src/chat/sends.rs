@@ -5,6 +5,7 @@ use super::{Setup, Voice, public_room};
 use crate::codec::Codec;
 use crate::proc::{self, Host};
 use crate::rng::Rng;
+use crate::server::Server;
 use crate::{http, print};
 use anyhow::{Context as _, Result, ensure};
 use hdrhistogram::Histogram;
@@ -110,9 +111,9 @@ impl Default for Gathered {
     }
 }
 
-/// Names that the server may give the number of commits, and of writes in them.
-const COMMITS: &[&str] = &["kaiwa_store_commits_total", "kaiwa_chat_commits_total"];
-const JOBS: &[&str] = &["kaiwa_store_jobs_total", "kaiwa_chat_jobs_total"];
+/// The server's counters of commits, and of the jobs in them: one for each room with new messages.
+const COMMITS: &str = "kaiwa_store_commits_total";
+const JOBS: &str = "kaiwa_store_jobs_total";
 
 /// Measures.
 ///
@@ -123,49 +124,35 @@ pub async fn run(setup: &Setup, plan: &Plan) -> Result<Sends> {
     let server = spec.start().await?;
     let tokens = spec.tokens("user-", plan.senders).await?;
     let rooms = found(server.address(), &tokens).await?;
+    let bench = Bench {
+        server,
+        tokens,
+        rooms,
+        plan,
+    };
     let mut gathered: BTreeMap<(usize, Codec), Gathered> = BTreeMap::new();
     for round in 1..=plan.rounds {
         for &window in &plan.windows {
             for codec in Codec::ALL {
                 let all = gathered.entry((window, codec)).or_default();
-                let time = Duration::from_secs(plan.round_s);
-                let warm = Load {
-                    codec,
-                    window,
-                    time: time / 5,
-                    text: plan.text_bytes,
-                };
-                load(server.address(), &tokens, &rooms, warm).await?;
-                let (cpu, before) = (server.cpu()?, http::metrics(server.address()).await?);
-                let (latencies, took) =
-                    load(server.address(), &tokens, &rooms, Load { time, ..warm }).await?;
-                let after = http::metrics(server.address()).await?;
-                let cpu = server.cpu()?.since(cpu).total();
-                let sends = latencies.len() as f64;
-                let grown = |names: &[&str]| -> Option<f64> {
-                    let name = names.iter().find(|n| after.contains_key(**n))?;
-                    Some(after[*name] - before.get(*name).copied().unwrap_or(0.0))
-                };
-                let commits = grown(COMMITS).context("no metric of commits")?;
-                let batch = grown(JOBS).unwrap_or(sends) / commits.max(1.0);
-                all.per_s.push(sends / took);
-                all.batch.push(batch);
-                all.cpu_us.push(cpu.as_secs_f64() * 1e6 / sends);
-                all.latencies += latencies;
+                let batches = bench.round(codec, window, all).await?;
                 if let Some(floor) = &plan.floor {
-                    all.floor
-                        .push(alone(floor, folder.path(), batch, plan).await?);
+                    let rate = alone(floor, folder.path(), batches, plan.text_bytes).await?;
+                    all.floor.push(rate);
                 }
+                let last = |values: &[f64]| values.last().copied().unwrap_or_default();
                 print::progress(format_args!(
-                    "round {round}, {} × {window}, {}: {:.0}/s, {batch:.1} in a commit, SQLite alone {:.0}/s",
+                    "round {round}, {} × {window}, {}: {:.0}/s, {:.1} in a commit; SQLite alone {:.0}/s",
                     plan.senders,
                     codec.name(),
-                    sends / took,
-                    all.floor.last().copied().unwrap_or(0.0),
+                    last(&all.per_s),
+                    last(&all.batch),
+                    last(&all.floor),
                 ));
             }
         }
     }
+    let Bench { server, .. } = bench;
     server.kill().await?;
     let cases = gathered
         .into_iter()
@@ -176,6 +163,50 @@ pub async fn run(setup: &Setup, plan: &Plan) -> Result<Sends> {
         text_bytes: plan.text_bytes,
         cases: cases.collect(),
     })
+}
+
+/// A server with people and a room for each.
+struct Bench<'a> {
+    server: Server,
+    tokens: Vec<String>,
+    rooms: Vec<String>,
+    plan: &'a Plan,
+}
+
+impl Bench<'_> {
+    /// One round; its figures go into `all`.
+    async fn round(&self, codec: Codec, window: usize, all: &mut Gathered) -> Result<Batches> {
+        let Self {
+            server,
+            tokens,
+            rooms,
+            plan,
+        } = self;
+        let (address, time) = (server.address(), Duration::from_secs(plan.round_s));
+        let warm = Load {
+            codec,
+            window,
+            time: time / 5,
+            text: plan.text_bytes,
+        };
+        load(address, tokens, rooms, warm).await?;
+        let (cpu, before) = (server.cpu()?, http::metrics(address).await?);
+        let (latencies, took) = load(address, tokens, rooms, Load { time, ..warm }).await?;
+        let (cpu, after) = (server.cpu()?.since(cpu), http::metrics(address).await?);
+        let grown = |name: &str| {
+            let end = after
+                .get(name)
+                .with_context(|| format!("no metric {name}"))?;
+            anyhow::Ok(end - before.get(name).copied().unwrap_or(0.0))
+        };
+        let (commits, jobs) = (grown(COMMITS)?, grown(JOBS)?);
+        let sends = latencies.len() as f64;
+        all.per_s.push(sends / took);
+        all.batch.push(sends / commits.max(1.0));
+        all.cpu_us.push(cpu.total().as_secs_f64() * 1e6 / sends);
+        all.latencies += latencies;
+        Ok(Batches::of(sends, jobs, commits))
+    }
 }
 
 fn case(codec: Codec, window: usize, all: &Gathered) -> Case {
@@ -289,16 +320,45 @@ struct Floor {
     msgs_per_s: f64,
 }
 
-/// SQLite alone, with batches of this size: messages per second.
-async fn alone(floor: &Path, data: &Path, batch: f64, plan: &Plan) -> Result<f64> {
+/// How a round's commits were made up: so many rooms in one, so many messages of each.
+#[derive(Debug, Clone, Copy)]
+struct Batches {
+    rooms: u64,
+    messages: u64,
+    commits: u64,
+}
+
+impl Batches {
+    /// Whole numbers nearest to what the server did; their product is the batch's size.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts of one round, rounded on purpose"
+    )]
+    fn of(sends: f64, jobs: f64, commits: f64) -> Self {
+        let messages = (sends / jobs.max(1.0)).round().max(1.0);
+        let rooms = (sends / commits.max(1.0) / messages).round().max(1.0);
+        let commits = commits.max(1.0);
+        Self {
+            rooms: rooms as u64,
+            messages: messages as u64,
+            commits: commits as u64,
+        }
+    }
+}
+
+/// SQLite alone, with the same batches: messages per second.
+async fn alone(floor: &Path, data: &Path, batches: Batches, text: usize) -> Result<f64> {
     let folder = tempfile::Builder::new().prefix("floor-").tempdir_in(data)?;
+    let Batches {
+        rooms,
+        messages,
+        commits,
+    } = batches;
     let output = tokio::process::Command::new(floor)
-        .args(["--batch", &format!("{:.0}", batch.round().max(1.0))])
-        .args(["--text-bytes", &plan.text_bytes.to_string()])
-        .args(["--rooms", &plan.senders.to_string()])
-        .args(["--seconds", &plan.round_s.to_string()])
-        .arg("--dir")
         .arg(folder.path())
+        .args([rooms, messages, commits].map(|n| n.to_string()))
+        .arg(text.to_string())
         .kill_on_drop(true)
         .output()
         .await

@@ -14,8 +14,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
+/// For an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Longer than the server's ping interval, which one transcript waits for.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PING_PATIENCE: Duration = Duration::from_secs(40);
 
 /// Where and as whom a transcript is replayed.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +50,7 @@ pub async fn replay(transcript: &Transcript, stage: Stage<'_>) -> Result<()> {
     player.introduce(transcript).await?;
     for (n, step) in transcript.steps.iter().enumerate() {
         let result = Box::pin(player.step(&step.on, &step.action)).await;
-        result.with_context(|| format!("step {} on {:?}: {:?}", n + 1, step.on, step.action))?;
+        result.with_context(|| format!("step {} on {:?}: {}", n + 1, step.on, step.action))?;
     }
     for (name, connection) in player.connections {
         if let Some(message) = connection.queue.front() {
@@ -218,7 +221,8 @@ impl Connection {
                 }
                 return Ok(Next::Message(message));
             }
-            let received = tokio::time::timeout(PATIENCE, self.link.next()).await;
+            let patience = if skip_pings { PATIENCE } else { PING_PATIENCE };
+            let received = tokio::time::timeout(patience, self.link.next()).await;
             match received.context("nothing came")?? {
                 Received::Closed(code) => return Ok(Next::Closed(code)),
                 Received::Messages(messages, payload) => {

@@ -2,9 +2,10 @@
 
 use crate::codec::Codec;
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 /// One conversation.
@@ -50,7 +51,7 @@ pub struct Step {
 }
 
 /// What a step does.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Opens the connection.
@@ -76,12 +77,12 @@ pub enum Action {
 }
 
 /// `{}`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {}
 
 /// How a connection is opened.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Open {
     /// The subprotocols offered, if not exactly the transcript's codec.
@@ -89,7 +90,7 @@ pub struct Open {
 }
 
 /// An upgrade that is refused.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
     /// The subprotocols offered; none when empty.
@@ -100,6 +101,13 @@ pub struct Refused {
     pub origin: Option<String>,
     /// The HTTP status.
     pub status: u16,
+}
+
+impl fmt::Display for Action {
+    /// As the transcript has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
 }
 
 impl Transcript {
