@@ -31,7 +31,7 @@ export class Server {
 
   /** On the same data and, from the second time on, on the same port. */
   async restart() {
-    const env = { ...process.env, KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMANDS_BURST: '5000' };
+    const env = { ...process.env, KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' };
     const args = ['serve', '--data', this.#data, '--listen', this.#listen];
     const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.#child = child;
@@ -128,7 +128,9 @@ export async function createRoom({ id, page }, { title, people = '', visibility 
   }
   await id('room-people').fill(people);
   await id('create').click();
-  await id('room-view').waitFor();
+  await id('new-room-dialog').waitFor({ state: 'detached' });
+  if (kind === 'direct') await id('room-view').waitFor();
+  else await page.locator('[data-testid="room-heading"]', { hasText: title }).waitFor();
   return decodeURIComponent(new URL(page.url()).hash.slice('#/r/'.length));
 }
 

@@ -33,7 +33,7 @@ export function NewRoomDialog({ kaiwa, onClose }: { kaiwa: Kaiwa; onClose: () =>
           ? await kaiwa.createRoom({ kind, members: ids })
           : await kaiwa.createRoom({ kind, title: title.trim(), visibility, members: ids });
       onClose();
-      goTo(room.room);
+      leaveFor(room.room);
     } catch (error) {
       setProblem(explain(error));
       setBusy(false);
@@ -122,7 +122,7 @@ export function BrowseDialog({ kaiwa, onClose }: { kaiwa: Kaiwa; onClose: () => 
     try {
       if (kaiwa.room(info.room)?.info.membership !== 'joined') await kaiwa.joinRoom(info.room);
       onClose();
-      goTo(info.room);
+      leaveFor(info.room);
     } catch (error) {
       setProblem(explain(error));
       setBusy('');
@@ -170,4 +170,9 @@ export function BrowseDialog({ kaiwa, onClose }: { kaiwa: Kaiwa; onClose: () => 
 
 export function memberCount(count: number): string {
   return count === 1 ? t('memberCount') : t('membersCount', { count });
+}
+
+/** Into a room from a dialog: only when it is closed can the room take the focus. */
+function leaveFor(room: string): void {
+  setTimeout(() => goTo(room));
 }

@@ -7,7 +7,7 @@ const en = {
   // Signing in
   signInTitle: 'Come in',
   signInName: 'Your name',
-  signInHint: 'Letters, digits, and . _ - work best. “Alice” becomes the id “alice”.',
+  signInHint: 'Others invite you by your id: “Alice” becomes “alice”, other scripts get one made of letters and digits.',
   signInWhy: 'This server runs without an identity provider, for trying things out on one machine. Here a name is an identity: whoever enters it is that person.',
   signInButton: 'Sign in',
   signingIn: 'Signing in…',
@@ -181,7 +181,7 @@ export type Key = keyof typeof en;
 const ja: Record<Key, string> = {
   signInTitle: 'ようこそ',
   signInName: 'お名前',
-  signInHint: '英数字と . _ - が使えます。「Alice」の ID は「alice」になります。',
+  signInHint: '招待には ID を使います。「Alice」の ID は「alice」、日本語の名前には英数字の ID が割り当てられます。',
   signInWhy: 'このサーバーは認証サービスなしで動いています（1 台のマシンでの試用向け）。ここでは名前がそのまま本人確認となり、同じ名前を入力した人は同一人物として扱われます。',
   signInButton: 'サインイン',
   signingIn: 'サインインしています…',

@@ -16,6 +16,8 @@ const GROUP_MS = 5 * 60_000;
 const AT_END_PX = 60;
 /** Older messages are read when the beginning is this near. */
 const READ_AHEAD_PX = 1_200;
+/** Of these at once; the server may give fewer. */
+const OLDER_PAGE = 100;
 
 interface Props {
   kaiwa: Kaiwa;
@@ -57,7 +59,7 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
     const el = scroller.current;
     if (!el || el.scrollTop > READ_AHEAD_PX) return;
     const view = kaiwa.messages(id);
-    if (view.more && !view.loading) kaiwa.loadOlder(id).catch((error: unknown) => showToast(explain(error), 'error'));
+    if (view.more && !view.loading) kaiwa.loadOlder(id, OLDER_PAGE).catch((error: unknown) => showToast(explain(error), 'error'));
   }, [kaiwa, id]);
 
   // Before the paint: what was in view stays where it was, or the end stays in view.

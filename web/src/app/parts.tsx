@@ -1,6 +1,6 @@
 /** Small pieces that the rest is made of. */
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { t } from './i18n.js';
 
 const ICONS = {
@@ -94,12 +94,16 @@ interface DialogProps {
 export function Dialog({ title, testid, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const opener = useRef(document.activeElement as HTMLElement | null);
-  useEffect(() => {
+  // A layout effect: it is undone at once, and not after others have taken the focus.
+  useLayoutEffect(() => {
     const dialog = ref.current;
     dialog?.showModal();
     return () => {
+      const active = document.activeElement as HTMLElement | null;
+      const left = active !== null && active !== document.body && !dialog?.contains(active);
+      // Closing gives the focus back by itself, even if it has gone elsewhere by now.
       dialog?.close();
-      opener.current?.focus?.();
+      (left ? active : opener.current)?.focus();
     };
   }, []);
   return (

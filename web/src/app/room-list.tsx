@@ -83,7 +83,10 @@ export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
       <footer class="sidebar-foot">
         <Avatar id={me?.id ?? ''} name={me?.name ?? ''} size={32} />
         <span class="me" data-testid="me">
-          {me?.name || me?.id}
+          <span class="me-name" dir="auto">
+            {me?.name || me?.id}
+          </span>
+          {me && me.name !== '' && <span class="quiet-text me-id">{me.id}</span>}
         </span>
         <IconButton icon="gear" label={t('settings')} onClick={() => setDialog('settings')} testid="open-settings" />
       </footer>
