@@ -24,6 +24,7 @@ impl Bus for Silent {
 }
 
 #[tokio::main]
+#[expect(clippy::too_many_lines, reason = "a script: arguments, load, figures")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [dir, senders, in_flight, rooms, seconds, text] = arguments.as_slice() else {
@@ -36,13 +37,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = PathBuf::from(dir);
     std::fs::create_dir_all(&dir)?;
     let store = SqliteStore::open(&dir.join("pipeline.db"))?;
-    let chat = Chat::start(Arc::new(store.clone()), Arc::new(Silent), ChatOptions::default());
+    let chat = Chat::start(
+        Arc::new(store.clone()),
+        Arc::new(Silent),
+        ChatOptions::default(),
+    );
     let mut ids = Vec::new();
     for room in 0..rooms {
         ids.push(open_room(&chat, &actor(room)).await?);
     }
     for sender in 0..senders {
-        let join = Write::Join { room: ids[sender % rooms].clone() };
+        let join = Write::Join {
+            room: ids[sender % rooms].clone(),
+        };
         chat.submit(&actor(sender), join).await?;
     }
 
@@ -53,7 +60,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for sender in 0..senders {
         for _ in 0..in_flight {
             let (chat, room, text) = (chat.clone(), ids[sender % rooms].clone(), Arc::clone(&text));
-            tasks.push(tokio::spawn(keep_sending(chat, actor(sender), room, text, until)));
+            tasks.push(tokio::spawn(keep_sending(
+                chat,
+                actor(sender),
+                room,
+                text,
+                until,
+            )));
         }
     }
     let mut latencies = Vec::new();
@@ -65,12 +78,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     latencies.sort_unstable();
     let at = |percent: usize| {
-        latencies.get(latencies.len() * percent / 100).copied().unwrap_or_default().as_secs_f64() * 1e3
+        latencies
+            .get(latencies.len() * percent / 100)
+            .copied()
+            .unwrap_or_default()
+            .as_secs_f64()
+            * 1e3
     };
     let commits = after.commits - before.commits;
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-    let (messages, jobs, commits) =
-        (latencies.len() as f64, (after.jobs - before.jobs) as f64, commits as f64);
+    let (messages, jobs, commits) = (
+        latencies.len() as f64,
+        (after.jobs - before.jobs) as f64,
+        commits as f64,
+    );
     println!(
         "{{\"messages\":{messages},\"seconds\":{took:.3},\"msgs_per_s\":{:.0},\"commits\":{commits},\
          \"appends_per_commit\":{:.1},\"messages_per_append\":{:.1},\"p50_ms\":{:.3},\"p99_ms\":{:.3},\
@@ -96,7 +117,12 @@ async fn keep_sending(
     while Instant::now() < until {
         let sent = Instant::now();
         let text = Redacted(text.to_string());
-        let write = Write::Send { room: room.clone(), cid: cid(), text, reply_to: None };
+        let write = Write::Send {
+            room: room.clone(),
+            cid: cid(),
+            text,
+            reply_to: None,
+        };
         chat.submit(&actor, write).await?;
         latencies.push(sent.elapsed());
     }
@@ -120,7 +146,13 @@ async fn open_room(chat: &Chat, owner: &Actor) -> Result<RoomId, ChatError> {
 
 fn actor(number: usize) -> Actor {
     let id = UserId::parse(&format!("user{number}")).expect("a user id");
-    Actor { user: User { id, name: Redacted::default() }, role: ServerRole::Creator }
+    Actor {
+        user: User {
+            id,
+            name: Redacted::default(),
+        },
+        role: ServerRole::Creator,
+    }
 }
 
 fn cid() -> Cid {

@@ -37,7 +37,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut times = floor.commit_times;
     times.sort_unstable();
-    let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
+    let p99 = times
+        .get(times.len() * 99 / 100)
+        .copied()
+        .unwrap_or_default();
     let seconds = floor.took.as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
     let rate = (floor.events - groups[0].len()) as f64 / seconds;
@@ -61,7 +64,10 @@ fn creation(room: u64) -> Append {
 
 fn batch(room: u64, expected: Seq, messages: u64, text: &str) -> Append {
     let posted = |seq: u64| {
-        let body = EventBody::Posted { text: Some(Redacted(text.to_owned())), reply_to: None };
+        let body = EventBody::Posted {
+            text: Some(Redacted(text.to_owned())),
+            reply_to: None,
+        };
         event(room, Seq(seq), Some(cid(room, seq)), body)
     };
     let seqs = expected.0 + 1..=expected.0 + messages;
@@ -69,13 +75,22 @@ fn batch(room: u64, expected: Seq, messages: u64, text: &str) -> Append {
 }
 
 fn append(room: u64, expected: Seq, events: Vec<Event>) -> Append {
-    Append { room: room_id(room), epoch: Epoch(1), expected, events, counts: Counts::default() }
+    Append {
+        room: room_id(room),
+        epoch: Epoch(1),
+        expected,
+        events,
+        counts: Counts::default(),
+    }
 }
 
 fn event(room: u64, seq: Seq, cid: Option<Cid>, body: EventBody) -> Event {
     Event {
         room: room_id(room),
-        position: Position { epoch: Epoch(1), seq },
+        position: Position {
+            epoch: Epoch(1),
+            seq,
+        },
         time: UnixMs(1_790_000_000_000),
         sender: UserId::parse(&format!("user{room}")).expect("a user id"),
         cid,

@@ -12,11 +12,15 @@
 pub mod access;
 pub mod page;
 pub mod projection;
-pub mod room;
+
 pub mod validate;
 
+mod batch;
 mod cache;
+mod command;
 mod decide;
+mod room;
 mod state;
 
-pub use room::{Command, Effect, RoomCore, RoomLimits, Ticket};
+pub use command::{Command, Effect, RoomLimits, Ticket};
+pub use room::RoomCore;

@@ -17,6 +17,7 @@ use crate::model::{
 };
 use crate::ports::{RoomList, Store, StoreError};
 use admission::Admission;
+use housekeeping::Housekeeping;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::position::Position;
@@ -65,6 +66,7 @@ struct Inner {
     stats: Arc<ShardStats>,
     admission: Admission,
     next_ticket: AtomicU64,
+    housekeeping: Housekeeping,
 }
 
 impl Chat {
@@ -87,8 +89,7 @@ impl Chat {
             tokio::spawn(shard.run(mailbox));
             shards.push(arrivals);
         }
-        let housekeeping =
-            housekeeping::Housekeeping::new(Arc::clone(&store), options.clock, cleaners);
+        let housekeeping = Housekeeping::new(Arc::clone(&store), options.clock, cleaners);
         let inner = Arc::new(Inner {
             store,
             limits: options.limits,
@@ -96,8 +97,9 @@ impl Chat {
             stats,
             admission: Admission::default(),
             next_ticket: AtomicU64::new(0),
+            housekeeping,
         });
-        tokio::spawn(housekeeping.run(Arc::downgrade(&inner)));
+        tokio::spawn(housekeeping::run(Arc::downgrade(&inner)));
         Self { inner }
     }
 
@@ -240,6 +242,13 @@ impl Chat {
     /// Takes no more writes, and returns when those taken are answered.
     pub async fn drain(&self) {
         self.inner.admission.drain().await;
+    }
+
+    /// Does now what is else done every few seconds and minutes: cleans the store's journals of erased
+    /// texts, and forgets cids that are too old to come again.
+    pub async fn keep_house(&self) {
+        self.inner.housekeeping.scrub().await;
+        self.inner.housekeeping.purge().await;
     }
 
     /// Counters of the service.

@@ -1,6 +1,10 @@
 //! Chat from outside: one suite for all stores, the service over them, and a simulation of owners
 //! that crash.
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names what it looks for"
+)]
 
 #[path = "chat/conformance.rs"]
 mod conformance;

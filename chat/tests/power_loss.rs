@@ -9,6 +9,7 @@
 //! The same run without the fsync must be found out, or this test would show nothing.
 //! `KAIWA_SEEDS` is the number of runs, each with 150 cuts.
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
+#![expect(clippy::print_stdout, reason = "how much was tried is worth reading")]
 
 #[path = "power_loss/disk.rs"]
 mod disk;
@@ -55,28 +56,44 @@ fn what_was_acknowledged_survives_a_power_loss() {
 fn without_fsync_before_the_answer_acknowledged_writes_are_seen_to_be_lost() {
     let run = load::run(1, Synchronous::Normal);
     let damage = cut_at_random(&run, 1);
-    assert!(damage.iter().any(|one| matches!(one, Damage::Lost(_))), "{damage:?}");
+    assert!(
+        damage.iter().any(|one| matches!(one, Damage::Lost(_))),
+        "{damage:?}"
+    );
     // Checkpoints are synced, so nothing is worse than lost.
-    assert!(!damage.iter().any(|one| matches!(one, Damage::Broken(_))), "{damage:?}");
+    assert!(
+        !damage.iter().any(|one| matches!(one, Damage::Broken(_))),
+        "{damage:?}"
+    );
 }
 
 #[test]
 fn without_any_fsync_the_store_is_seen_to_be_broken_too() {
     let run = load::run(2, Synchronous::Off);
     let damage = cut_at_random(&run, 2);
-    assert!(damage.iter().any(|one| matches!(one, Damage::Lost(_))), "{damage:?}");
-    assert!(damage.iter().any(|one| matches!(one, Damage::Broken(_))), "{damage:?}");
+    assert!(
+        damage.iter().any(|one| matches!(one, Damage::Lost(_))),
+        "{damage:?}"
+    );
+    assert!(
+        damage.iter().any(|one| matches!(one, Damage::Broken(_))),
+        "{damage:?}"
+    );
 }
 
 fn seeds() -> u64 {
-    std::env::var("KAIWA_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(2)
+    std::env::var("KAIWA_SEEDS")
+        .ok()
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or(2)
 }
 
 /// Plays the run and cuts the power; gives what each harmful cut cost.
 fn cut_at_random(run: &Run, seed: u64) -> Vec<Damage> {
     let mut chance = Chance(seed ^ 0x706f_7765_7221);
-    let mut cuts: Vec<usize> =
-        (0..CUTS).map(|_| chance.below(run.recorded.ops.len() + 1)).collect();
+    let mut cuts: Vec<usize> = (0..CUTS)
+        .map(|_| chance.below(run.recorded.ops.len() + 1))
+        .collect();
     cuts.sort_unstable();
     let mut disk = Disk::default();
     let mut played = 0;
@@ -113,9 +130,15 @@ fn check(dir: &Path, run: &Run, told: &[&Told]) -> Result<(), Damage> {
     let broken = |what: String| Damage::Broken(what);
     // Recovery does not depend on `synchronous`; without it a check takes a tenth of the time.
     let synchronous = Synchronous::Off;
-    let options = SqliteOptions { readers: 1, synchronous, ..SqliteOptions::new(path.clone()) };
+    let options = SqliteOptions {
+        readers: 1,
+        synchronous,
+        ..SqliteOptions::new(path.clone())
+    };
     let store = SqliteStore::open_with(options).map_err(|error| broken(format!("{error:?}")))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
     let mut logs = BTreeMap::new();
     for room in &run.rooms {
         let log = runtime.block_on(room_of(&store, room)).map_err(broken)?;
@@ -130,7 +153,8 @@ fn check(dir: &Path, run: &Run, told: &[&Told]) -> Result<(), Damage> {
     if verdict != "ok" {
         return Err(broken(verdict));
     }
-    told.iter().try_for_each(|told| find(told, &logs[&told.room]))
+    told.iter()
+        .try_for_each(|told| find(told, &logs[&told.room]))
 }
 
 /// Is this write in the log, at its place?
@@ -139,19 +163,24 @@ fn find(told: &Told, log: &[Event]) -> Result<(), Damage> {
     let index = usize::try_from(told.seq.0).unwrap() - 1;
     let event = log.get(index).ok_or_else(lost)?;
     let deleted = |target: Seq| {
-        log.iter().any(|later| matches!(later.body, EventBody::Deleted { target: t } if t == target))
+        log.iter()
+            .any(|later| matches!(later.body, EventBody::Deleted { target: t } if t == target))
     };
     let same = match (&event.body, &told.text) {
-        (EventBody::Posted { text, .. }, Some(said)) => {
-            text.as_ref().map_or_else(|| deleted(event.position.seq), |text| text.0 == *said)
-        }
-        (EventBody::Edited { text, target }, Some(said)) => {
-            text.as_ref().map_or_else(|| deleted(*target), |text| text.0 == *said)
-        }
+        (EventBody::Posted { text, .. }, Some(said)) => text
+            .as_ref()
+            .map_or_else(|| deleted(event.position.seq), |text| text.0 == *said),
+        (EventBody::Edited { text, target }, Some(said)) => text
+            .as_ref()
+            .map_or_else(|| deleted(*target), |text| text.0 == *said),
         (EventBody::Deleted { .. }, None) => true,
         _ => false,
     };
-    if event.cid == Some(told.cid) && same { Ok(()) } else { Err(lost()) }
+    if event.cid == Some(told.cid) && same {
+        Ok(())
+    } else {
+        Err(lost())
+    }
 }
 
 /// A room's whole log, after comparing it with everything that stands beside it.
@@ -160,20 +189,38 @@ async fn room_of(store: &SqliteStore, room: &RoomId) -> Result<Vec<Event>, Strin
     let mut log: Vec<Event> = Vec::new();
     loop {
         let after = log.last().map_or(Seq::ZERO, |event| event.position.seq);
-        let range = LogRange { room: room.clone(), after, limit: 1_000 };
-        let slices = store.read_logs(&nobody, vec![range]).await.map_err(|e| e.to_string())?;
+        let range = LogRange {
+            room: room.clone(),
+            after,
+            limit: 1_000,
+        };
+        let slices = store
+            .read_logs(&nobody, vec![range])
+            .await
+            .map_err(|e| e.to_string())?;
         let slice = slices.into_iter().next().unwrap();
-        let Some(standing) = slice.standing else { return Ok(Vec::new()) };
+        let Some(standing) = slice.standing else {
+            return Ok(Vec::new());
+        };
         if slice.events.is_empty() {
             if after != standing.head.seq {
-                return Err(format!("the log ends at {after}, its head says {}", standing.head.seq));
+                return Err(format!(
+                    "the log ends at {after}, its head says {}",
+                    standing.head.seq
+                ));
             }
             break;
         }
         log.extend(slice.events);
     }
-    let dense = log.iter().zip(1..).all(|(event, seq)| event.position.seq == Seq(seq));
-    let cids: BTreeSet<_> = log.iter().filter_map(|e| e.cid.map(|c| (&e.sender, c))).collect();
+    let dense = log
+        .iter()
+        .zip(1..)
+        .all(|(event, seq)| event.position.seq == Seq(seq));
+    let cids: BTreeSet<_> = log
+        .iter()
+        .filter_map(|e| e.cid.map(|c| (&e.sender, c)))
+        .collect();
     if !dense || cids.len() != log.iter().filter(|event| event.cid.is_some()).count() {
         return Err(format!("{room}: holes or doubles"));
     }
@@ -182,10 +229,26 @@ async fn room_of(store: &SqliteStore, room: &RoomId) -> Result<Vec<Event>, Strin
     if messages != history(store, room).await? {
         return Err(format!("{room}: the messages are not the log's"));
     }
-    let page = PageOf { after: None, limit: 1_000 };
-    let members = store.members(&nobody, room, page).await.map_err(|e| e.to_string())?;
-    let members: Vec<_> = members.unwrap().1.items.into_iter().map(|m| (m.user.id, m.role)).collect();
-    let folded: Vec<_> = fold.members.into_iter().map(|(id, part)| (id, part.role)).collect();
+    let page = PageOf {
+        after: None,
+        limit: 1_000,
+    };
+    let members = store
+        .members(&nobody, room, page)
+        .await
+        .map_err(|e| e.to_string())?;
+    let members: Vec<_> = members
+        .unwrap()
+        .1
+        .items
+        .into_iter()
+        .map(|m| (m.user.id, m.role))
+        .collect();
+    let folded: Vec<_> = fold
+        .members
+        .into_iter()
+        .map(|(id, part)| (id, part.role))
+        .collect();
     if members != folded {
         return Err(format!("{room}: the members are not the log's"));
     }
@@ -198,10 +261,16 @@ async fn history(store: &SqliteStore, room: &RoomId) -> Result<Vec<Message>, Str
     let mut all: Vec<Message> = Vec::new();
     loop {
         let from = HistoryFrom::After(all.last().map_or(Seq::ZERO, |message| message.seq));
-        let page = store.history(&nobody, room, from, 1_000).await.map_err(|e| e.to_string())?;
+        let page = store
+            .history(&nobody, room, from, 1_000)
+            .await
+            .map_err(|e| e.to_string())?;
         let page = page.ok_or("the room is gone")?.1;
         all.extend(page.messages.into_iter().map(|message| Message {
-            sender: User { id: message.sender.id, name: Redacted::default() },
+            sender: User {
+                id: message.sender.id,
+                name: Redacted::default(),
+            },
             ..message
         }));
         if !page.more {

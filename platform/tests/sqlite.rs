@@ -2,9 +2,7 @@
 //! full queue says so at once, and what cannot be written is never said to be.
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
 
-use kaiwa_platform::sqlite::{
-    Keep, Migration, OpenError, Sqlite, SqliteOptions, WriteError,
-};
+use kaiwa_platform::sqlite::{Keep, Migration, OpenError, Sqlite, SqliteOptions, WriteError};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::mpsc;
@@ -59,18 +57,27 @@ async fn what_waits_together_is_committed_together() {
         assert_eq!(job.await.unwrap(), n);
     }
     let stats = db.writer.stats().snapshot();
-    assert_eq!((stats.jobs, stats.commits, stats.largest_batch), (101, 1, 101));
+    assert_eq!(
+        (stats.jobs, stats.commits, stats.largest_batch),
+        (101, 1, 101)
+    );
     assert_eq!(numbers(&db).await, (0..100).collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn a_group_ends_at_its_bounds() {
     let dir = tempfile::tempdir().unwrap();
-    let bounds = SqliteOptions { group_jobs: 10, group_bytes: 500, ..options(dir.path()) };
+    let bounds = SqliteOptions {
+        group_jobs: 10,
+        group_bytes: 500,
+        ..options(dir.path())
+    };
     let db = Sqlite::open(bounds, SCHEMA).unwrap();
     let release = block(&db);
     let jobs: Vec<_> = (0..29).map(|n| db.writer.submit(1, insert(n))).collect();
-    let large: Vec<_> = (29..31).map(|n| db.writer.submit(1_000, insert(n))).collect();
+    let large: Vec<_> = (29..31)
+        .map(|n| db.writer.submit(1_000, insert(n)))
+        .collect();
     drop(release);
     for job in jobs.into_iter().chain(large) {
         job.await.unwrap();
@@ -91,10 +98,12 @@ async fn a_job_that_fails_or_panics_or_gives_up_takes_nobody_with_it() {
         connection.execute("INSERT INTO numbers VALUES (1)", [])?;
         Ok((Keep::Yes, ()))
     });
-    let panics = db.writer.submit(1, |connection| -> rusqlite::Result<(Keep, ())> {
-        connection.execute("INSERT INTO numbers VALUES (3)", [])?;
-        panic!("a job's own fault");
-    });
+    let panics = db
+        .writer
+        .submit(1, |connection| -> rusqlite::Result<(Keep, ())> {
+            connection.execute("INSERT INTO numbers VALUES (3)", [])?;
+            panic!("a job's own fault");
+        });
     let gives_up = db.writer.submit(1, |connection| {
         connection.execute("INSERT INTO numbers VALUES (4)", [])?;
         Ok((Keep::No, "conflict"))
@@ -114,7 +123,14 @@ async fn a_job_that_fails_or_panics_or_gives_up_takes_nobody_with_it() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Sqlite::open(SqliteOptions { write_queue: 3, ..options(dir.path()) }, SCHEMA).unwrap();
+    let db = Sqlite::open(
+        SqliteOptions {
+            write_queue: 3,
+            ..options(dir.path())
+        },
+        SCHEMA,
+    )
+    .unwrap();
     let release = block(&db);
     let taken: Vec<_> = (0..3).map(|n| db.writer.submit(1, insert(n))).collect();
     let refused = db.writer.submit(1, insert(3));
@@ -154,7 +170,10 @@ async fn a_full_disk_fails_the_jobs_that_need_it_and_the_writer_goes_on() {
     let (beside, large) = (beside.await, large.await);
     assert!(large.is_err());
     // Whatever SQLite gave up, what was said is what is there.
-    assert_eq!(numbers(&db).await, beside.map(|n| vec![n]).unwrap_or_default());
+    assert_eq!(
+        numbers(&db).await,
+        beside.map(|n| vec![n]).unwrap_or_default()
+    );
     limit(1_000_000).await.unwrap();
     db.writer.submit(1, insert(7)).await.unwrap();
     assert!(numbers(&db).await.contains(&7));
@@ -164,13 +183,19 @@ async fn a_full_disk_fails_the_jobs_that_need_it_and_the_writer_goes_on() {
 async fn a_failed_commit_fails_its_jobs_and_the_writer_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let db = open(&dir);
-    let deferred = "CREATE TABLE children (n INTEGER REFERENCES numbers DEFERRABLE INITIALLY DEFERRED)";
-    db.writer.submit(1, |c| c.execute(deferred, []).map(|_| (Keep::Yes, ()))).await.unwrap();
+    let deferred =
+        "CREATE TABLE children (n INTEGER REFERENCES numbers DEFERRABLE INITIALLY DEFERRED)";
+    db.writer
+        .submit(1, |c| c.execute(deferred, []).map(|_| (Keep::Yes, ())))
+        .await
+        .unwrap();
     let release = block(&db);
     let good = db.writer.submit(1, insert(1));
     // A deferred constraint is looked at by COMMIT.
     let orphan = db.writer.submit(1, |connection| {
-        connection.execute("INSERT INTO children VALUES (99)", []).map(|_| (Keep::Yes, ()))
+        connection
+            .execute("INSERT INTO children VALUES (99)", [])
+            .map(|_| (Keep::Yes, ()))
     });
     drop(release);
     assert!(matches!(good.await, Err(WriteError::NotCommitted(_))));
@@ -190,7 +215,10 @@ async fn closing_commits_what_was_taken_and_empties_the_wal() {
     drop(release);
     db.writer.close();
     assert_eq!(taken.await.unwrap(), 1);
-    assert!(matches!(db.writer.submit(1, insert(2)).await, Err(WriteError::Closed)));
+    assert!(matches!(
+        db.writer.submit(1, insert(2)).await,
+        Err(WriteError::Closed)
+    ));
     let wal = std::fs::metadata(dir.path().join("test.db-wal")).map_or(0, |wal| wal.len());
     assert_eq!(wal, 0);
     assert_eq!(numbers(&db).await, [1]);
@@ -207,7 +235,8 @@ async fn a_read_sees_one_commit_while_the_writer_goes_on() {
     let read = tokio::spawn(async move {
         readers
             .run(move |connection| {
-                let count = || connection.query_row("SELECT count(*) FROM numbers", [], |r| r.get(0));
+                let count =
+                    || connection.query_row("SELECT count(*) FROM numbers", [], |r| r.get(0));
                 let before: i64 = count()?;
                 reading.send(()).unwrap();
                 wait.recv().unwrap();
@@ -216,7 +245,9 @@ async fn a_read_sees_one_commit_while_the_writer_goes_on() {
             })
             .await
     });
-    tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+    tokio::task::spawn_blocking(move || begun.recv().unwrap())
+        .await
+        .unwrap();
     db.writer.submit(1, insert(2)).await.unwrap();
     go_on.send(()).unwrap();
     assert_eq!(read.await.unwrap().unwrap(), (1, 1));
@@ -240,7 +271,10 @@ async fn a_backup_is_a_database_of_its_own() {
     }
     let copy = dir.path().join("copy.db");
     db.backup(&copy).await.unwrap();
-    assert!(db.backup(&copy).await.is_err(), "an existing file is not overwritten");
+    assert!(
+        db.backup(&copy).await.is_err(),
+        "an existing file is not overwritten"
+    );
     let copy = Sqlite::open(SqliteOptions::new(copy), SCHEMA).unwrap();
     assert_eq!(numbers(&copy).await.len(), 50);
 }
@@ -253,5 +287,8 @@ fn migrations_run_once_and_a_newer_schema_is_refused() {
     drop(Sqlite::open(options(dir.path()), two).unwrap());
     drop(Sqlite::open(options(dir.path()), two).unwrap());
     let refused = Sqlite::open(options(dir.path()), SCHEMA);
-    assert!(matches!(refused, Err(OpenError::NewerSchema { found: 2, known: 1 })));
+    assert!(matches!(
+        refused,
+        Err(OpenError::NewerSchema { found: 2, known: 1 })
+    ));
 }

@@ -2,7 +2,7 @@
 
 use super::access::{self, Viewer};
 use super::cache::Recent;
-use super::room::{Command, RoomLimits};
+use super::command::{Command, RoomLimits};
 use super::state::RoomState;
 use super::validate;
 use crate::error::ChatError;
@@ -474,23 +474,4 @@ fn room_for(limits: &RoomLimits, present: u32, more: usize) -> Result<(), ChatEr
         return Err(ChatError::RoomFull { limit });
     }
     Ok(())
-}
-
-impl Write {
-    /// Its idempotency key, and what kind of write that names.
-    #[must_use]
-    pub fn cid(&self) -> Option<(Cid, WriteKind)> {
-        match self {
-            Self::Send { cid, .. } => Some((*cid, WriteKind::Send)),
-            Self::Edit { cid, .. } => Some((*cid, WriteKind::Edit)),
-            Self::Delete { cid, .. } => Some((*cid, WriteKind::Delete)),
-            Self::Create(new) => Some((new.cid, WriteKind::Create)),
-            Self::OpenDirect { .. }
-            | Self::Join { .. }
-            | Self::Leave { .. }
-            | Self::Invite { .. }
-            | Self::Remove { .. }
-            | Self::SetRole { .. } => None,
-        }
-    }
 }

@@ -13,113 +13,19 @@
 //! batch together. Each is decided against the room as the ones before it leave it; what rests on
 //! events that are not on disk yet, refusals too, is told only when they are.
 
+use super::batch::{BATCH_EVENTS, Batch, Dup, Making, Outcome};
 use super::cache::Recent;
-use super::decide::{Decision, ReplyWith, Scene, decide, wants};
+use super::command::{Command, Effect, RoomLimits, Ticket};
+use super::decide::{Decision, Scene, decide, wants};
 use super::state::RoomState;
 use crate::bus::{MemberChange, Published};
 use crate::error::ChatError;
-use crate::model::{Actor, Committed, Event, EventBody, User, Write, Written};
-use crate::ports::{
-    Append, Appended, CidKey, Facts, FirstResult, RoomRecord, StoreError, UserFact, Wanted,
-    WriteKind,
-};
-use kaiwa_common::id::{Cid, RoomId, UserId};
-use kaiwa_common::limits::Limits;
-use kaiwa_common::position::{Epoch, Position, Seq};
+use crate::model::{Committed, Event, EventBody, Written};
+use crate::ports::{Append, Appended, CidKey, Facts, FirstResult, RoomRecord, StoreError, Wanted};
+use kaiwa_common::id::RoomId;
+use kaiwa_common::position::{Position, Seq};
 use kaiwa_common::time::UnixMs;
 use std::collections::{BTreeMap, VecDeque};
-
-/// Names a command until it is answered; chosen by the shell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-/// A command in a room's queue.
-#[derive(Debug)]
-pub struct Command {
-    /// Where the answer goes.
-    pub ticket: Ticket,
-    /// Who commands.
-    pub actor: Actor,
-    /// What.
-    pub write: Write,
-    /// The people that it names, once they were looked up.
-    pub(super) users: BTreeMap<UserId, Option<UserFact>>,
-    /// What the store says of its cid, once it was asked.
-    pub(super) first: Option<Option<FirstResult>>,
-    /// How often it had to be planned again.
-    attempts: u8,
-}
-
-impl Command {
-    /// A command that has just arrived.
-    #[must_use]
-    pub fn new(ticket: Ticket, actor: Actor, write: Write) -> Self {
-        Self {
-            ticket,
-            actor,
-            write,
-            users: BTreeMap::new(),
-            first: None,
-            attempts: 0,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match &self.write {
-            Write::Send { text, .. } | Write::Edit { text, .. } => text.0.len() + COMMAND_BYTES,
-            Write::Create(_)
-            | Write::Delete { .. }
-            | Write::OpenDirect { .. }
-            | Write::Join { .. }
-            | Write::Leave { .. }
-            | Write::Invite { .. }
-            | Write::Remove { .. }
-            | Write::SetRole { .. } => COMMAND_BYTES,
-        }
-    }
-}
-
-/// What has to be done. The shell does it, and for the first three comes back with the result.
-#[derive(Debug)]
-pub enum Effect {
-    /// Load the room; then [`RoomCore::handle_loaded`].
-    Load,
-    /// Look things up; then [`RoomCore::handle_facts`].
-    Fetch(Wanted),
-    /// Append; then [`RoomCore::handle_appended`].
-    Append(Append),
-    /// Read what was appended after this place without anybody being told, and tell the bus; then
-    /// [`RoomCore::handle_announced`].
-    Announce {
-        /// The last event that the bus knows.
-        after: Seq,
-    },
-    /// Answer a command.
-    Reply(Ticket, Result<Written, ChatError>),
-    /// Tell the bus.
-    Publish(Published),
-}
-
-/// The bounds that a room's rules need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomLimits {
-    /// See [`Limits::text_bytes`].
-    pub text_bytes: u32,
-    /// See [`Limits::room_members`].
-    pub room_members: u32,
-    /// See [`Limits::rooms_per_user`].
-    pub rooms_per_user: u32,
-}
-
-impl From<&Limits> for RoomLimits {
-    fn from(limits: &Limits) -> Self {
-        Self {
-            text_bytes: limits.text_bytes,
-            room_members: limits.room_members,
-            rooms_per_user: limits.rooms_per_user,
-        }
-    }
-}
 
 /// Commands that may wait in one room; another one is refused. Some seconds of the fastest disk's work
 /// for one room; beyond that an answer comes too late to be of use.
@@ -127,15 +33,6 @@ const QUEUE_COMMANDS: usize = 4_096;
 
 /// Bytes of text that may wait in one room, so that long texts cannot take all memory.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-
-/// Events in one append. The store's transaction holds many appends, so more gives nothing.
-const BATCH_EVENTS: usize = 256;
-
-/// Bytes in one append.
-const BATCH_BYTES: usize = 512 * 1024;
-
-/// What a command weighs beside its text.
-const COMMAND_BYTES: usize = 256;
 
 /// Conflicts and duplicates after which a command is given up. Two owners in turns cost each other one
 /// attempt a round; more than this means that the room is being fought over.
@@ -166,29 +63,6 @@ enum Phase {
     /// The first so many commands of the queue wait for facts.
     Fetching(usize),
     Appending(Box<Batch>),
-}
-
-/// Commands on their way to the store.
-#[derive(Debug)]
-struct Batch {
-    /// The state to go back to.
-    before: Option<RoomState>,
-    commands: Vec<(Command, Outcome)>,
-    cids: BTreeMap<CidKey, FirstResult>,
-}
-
-/// What a command's reply will be once its batch is on disk.
-#[derive(Debug)]
-enum Outcome {
-    Position(Seq, UnixMs, Dup),
-    Room,
-    Refused(ChatError),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dup {
-    No,
-    Yes,
 }
 
 impl RoomCore {
@@ -263,11 +137,7 @@ impl RoomCore {
             Err(error) => return self.refuse_first(waiting, &refusal(error)),
         };
         for command in self.queue.iter_mut().take(waiting) {
-            if let Some((cid, _)) = command.write.cid() {
-                let key = (command.actor.user.id.clone(), cid);
-                command.first = facts.cids.get(&key).copied().or(command.first);
-            }
-            command.users.extend(named_users(command, &facts));
+            command.learn(&facts);
         }
         for (user, part) in facts.members {
             self.recent.learn_part(user, part);
@@ -532,167 +402,9 @@ impl RoomCore {
     }
 }
 
-/// A batch in the making.
-struct Making<'a> {
-    room: &'a RoomId,
-    /// The time of its events: the present, but never before the newest event's.
-    now: UnixMs,
-    events: Vec<Event>,
-    bytes: usize,
-    batch: Batch,
-}
-
-impl Making<'_> {
-    /// Whether this decision has to go into the next batch. One batch changes nobody's part twice, so
-    /// that each change is told with the room as it was right after it.
-    fn is_full_for(&self, decision: &Decision) -> bool {
-        let Decision::Change { bodies, .. } = decision else {
-            return self.batch.commands.len() >= QUEUE_COMMANDS;
-        };
-        let full = self.events.len() + bodies.len() > BATCH_EVENTS || self.bytes >= BATCH_BYTES;
-        let again = |body: &EventBody| {
-            let changed = changed_user(body);
-            changed.is_some()
-                && self
-                    .events
-                    .iter()
-                    .any(|event| changed_user(&event.body) == changed)
-        };
-        (full && !self.events.is_empty()) || bodies.iter().any(again)
-    }
-
-    fn add(
-        &mut self,
-        command: Command,
-        decision: Decision,
-        state: &mut Option<RoomState>,
-        recent: &mut Recent,
-    ) {
-        let outcome = match decision {
-            Decision::Change { cid, bodies, reply } => {
-                self.bytes += command.bytes();
-                let seq = self.change(&command, (cid, bodies), state, recent);
-                match reply {
-                    ReplyWith::Position => Outcome::Position(seq, self.now, Dup::No),
-                    ReplyWith::Room => Outcome::Room,
-                }
-            }
-            Decision::Unchanged(ReplyWith::Position) => {
-                let (seq, time) = state
-                    .as_ref()
-                    .map_or((Seq::ZERO, self.now), |s| (s.head.seq, s.time));
-                Outcome::Position(seq, time, Dup::Yes)
-            }
-            Decision::Unchanged(ReplyWith::Room) => Outcome::Room,
-            Decision::Done(first) => Outcome::Position(first.seq, first.time, Dup::Yes),
-            Decision::Refused(error) => Outcome::Refused(error),
-            Decision::Needs(_) => unreachable!("what is unknown is not added"),
-        };
-        self.batch.commands.push((command, outcome));
-    }
-
-    /// Makes the events of one command; gives the first one's place.
-    fn change(
-        &mut self,
-        command: &Command,
-        (cid, bodies): (Option<Cid>, Vec<EventBody>),
-        state: &mut Option<RoomState>,
-        recent: &mut Recent,
-    ) -> Seq {
-        let sender = &command.actor.user;
-        let head = state.as_ref().map(|state| state.head);
-        let first = head.map_or(Seq(1), |head| head.seq.next());
-        let epoch = head.map_or(FIRST_EPOCH, |head| head.epoch);
-        if let (Some(cid), Some((_, kind))) = (cid, command.write.cid()) {
-            let result = FirstResult {
-                kind,
-                seq: first,
-                time: self.now,
-            };
-            self.batch.cids.insert((sender.id.clone(), cid), result);
-        }
-        let mut cid = cid;
-        for (seq, body) in (first.0..).map(Seq).zip(bodies) {
-            let event = Event {
-                room: self.room.clone(),
-                position: Position { epoch, seq },
-                time: self.now,
-                sender: sender.id.clone(),
-                cid: cid.take(),
-                body,
-            };
-            match state {
-                Some(state) => state.apply(&event, sender, recent),
-                None => *state = RoomState::created(&event, pair(command)),
-            }
-            self.events.push(event);
-        }
-        first
-    }
-}
-
-/// The stream of a room that was never made anew.
-const FIRST_EPOCH: Epoch = Epoch(1);
-
-/// The two people of a direct room that a command opens.
-fn pair(command: &Command) -> Option<[User; 2]> {
-    let Write::OpenDirect { peer } = &command.write else {
-        return None;
-    };
-    let fact = command.users.get(peer).and_then(Option::as_ref)?;
-    let peer = User {
-        id: peer.clone(),
-        name: fact.name.clone(),
-    };
-    Some([command.actor.user.clone(), peer])
-}
-
-fn changed_user(body: &EventBody) -> Option<&UserId> {
-    match body {
-        EventBody::Member { user, .. } => Some(&user.id),
-        EventBody::Posted { .. }
-        | EventBody::Edited { .. }
-        | EventBody::Deleted { .. }
-        | EventBody::Created { .. } => None,
-    }
-}
-
-/// Those of the people found that a command asked for.
-fn named_users(command: &Command, facts: &Facts) -> Vec<(UserId, Option<UserFact>)> {
-    let mut named = vec![&command.actor.user.id];
-    match &command.write {
-        Write::OpenDirect { peer: user }
-        | Write::Invite { user, .. }
-        | Write::Remove { user, .. }
-        | Write::SetRole { user, .. } => named.push(user),
-        Write::Create(new) => named.extend(&new.invite),
-        Write::Send { .. }
-        | Write::Edit { .. }
-        | Write::Delete { .. }
-        | Write::Join { .. }
-        | Write::Leave { .. } => {}
-    }
-    let found = |id: &UserId| facts.users.get(id).map(|fact| (id.clone(), fact.clone()));
-    named.into_iter().filter_map(found).collect()
-}
-
 fn refusal(error: StoreError) -> ChatError {
     match error {
         StoreError::Overloaded => ChatError::Overloaded,
         StoreError::Failed | StoreError::Unknown => ChatError::Unavailable,
-    }
-}
-
-impl WriteKind {
-    /// The kind of write that makes such an event, if it carries a cid.
-    #[must_use]
-    pub fn of(body: &EventBody) -> Option<Self> {
-        match body {
-            EventBody::Posted { .. } => Some(Self::Send),
-            EventBody::Edited { .. } => Some(Self::Edit),
-            EventBody::Deleted { .. } => Some(Self::Delete),
-            EventBody::Created { .. } => Some(Self::Create),
-            EventBody::Member { .. } => None,
-        }
     }
 }

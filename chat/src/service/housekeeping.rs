@@ -21,10 +21,26 @@ const PURGE: usize = 2_000;
 /// How much longer than needed a cid is remembered: clocks are set back, also the server's.
 const MARGIN: Duration = Duration::from_secs(3600);
 
+/// What keeping house needs. The service holds it, so that it can also be asked to.
 pub(super) struct Housekeeping {
     store: Arc<dyn Store>,
     clock: Clock,
     erasures: Vec<Arc<AtomicBool>>,
+}
+
+/// Keeps house as long as the service has handles.
+pub(super) async fn run(service: Weak<Inner>) {
+    let mut rounds = tokio::time::interval(SCRUB);
+    for round in 0_u32.. {
+        rounds.tick().await;
+        let Some(service) = service.upgrade() else {
+            return;
+        };
+        service.housekeeping.scrub().await;
+        if round.is_multiple_of(ROUNDS_PER_PURGE) {
+            service.housekeeping.purge().await;
+        }
+    }
 }
 
 impl Housekeeping {
@@ -36,24 +52,8 @@ impl Housekeeping {
         }
     }
 
-    /// Runs as long as the service has handles.
-    pub(super) async fn run(self, service: Weak<Inner>) {
-        let mut rounds = tokio::time::interval(SCRUB);
-        let mut round = 0_u32;
-        loop {
-            rounds.tick().await;
-            if service.strong_count() == 0 {
-                return;
-            }
-            self.scrub().await;
-            if round.is_multiple_of(ROUNDS_PER_PURGE) {
-                self.purge().await;
-            }
-            round = round.wrapping_add(1);
-        }
-    }
-
-    async fn scrub(&self) {
+    /// Cleans the store's journals, if anything was erased.
+    pub(super) async fn scrub(&self) {
         let erased: Vec<_> = self
             .erasures
             .iter()
@@ -68,7 +68,8 @@ impl Housekeeping {
         }
     }
 
-    async fn purge(&self) {
+    /// Forgets cids that are refused by now.
+    pub(super) async fn purge(&self) {
         let now = (self.clock)();
         let age = i64::try_from((CID_WINDOW + MARGIN).as_millis()).unwrap_or(i64::MAX);
         let before = UnixMs(now.0.saturating_sub(age));

@@ -10,7 +10,10 @@ use kaiwa_proto::client::v1 as proto;
 use proptest::prelude::*;
 
 fn text() -> impl Strategy<Value = Option<Redacted<String>>> {
-    prop_oneof![Just(None), "[^\0]{1,300}".prop_map(|text| Some(Redacted(text)))]
+    prop_oneof![
+        Just(None),
+        "[^\0]{1,300}".prop_map(|text| Some(Redacted(text)))
+    ]
 }
 
 fn seq() -> impl Strategy<Value = Seq> {
@@ -36,10 +39,16 @@ fn body() -> impl Strategy<Value = EventBody> {
             .prop_map(|(text, reply_to)| EventBody::Posted { text, reply_to }),
         (seq(), text()).prop_map(|(target, text)| EventBody::Edited { target, text }),
         seq().prop_map(|target| EventBody::Deleted { target }),
-        (user(), membership, role)
-            .prop_map(|(user, membership, role)| EventBody::Member { user, membership, role }),
-        (kind, ".{0,30}", visibility)
-            .prop_map(|(kind, title, visibility)| EventBody::Created { kind, title, visibility }),
+        (user(), membership, role).prop_map(|(user, membership, role)| EventBody::Member {
+            user,
+            membership,
+            role
+        }),
+        (kind, ".{0,30}", visibility).prop_map(|(kind, title, visibility)| EventBody::Created {
+            kind,
+            title,
+            visibility
+        }),
     ]
 }
 
@@ -52,7 +61,10 @@ fn event() -> impl Strategy<Value = Event> {
     (seq(), 1..u32::MAX, any::<i64>(), user(), cid, body()).prop_map(
         |(seq, epoch, time, sender, cid, body)| Event {
             room: RoomId::parse("r_1").expect("a room id"),
-            position: Position { epoch: Epoch(epoch), seq },
+            position: Position {
+                epoch: Epoch(epoch),
+                seq,
+            },
             time: UnixMs(time),
             sender: sender.id,
             cid,

@@ -41,15 +41,24 @@ const STEPS: usize = 600;
 
 #[test]
 fn owners_that_crash_and_stores_that_time_out_break_no_promise() {
-    let seeds = std::env::var("KAIWA_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(150);
+    let seeds = std::env::var("KAIWA_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(150);
     let mut seen = Seen::default();
     for seed in 0..seeds {
         World::new(seed).run(&mut seen);
     }
     println!("{seeds} seeds: {seen:?}");
     // What this is about has happened; else the simulation shows nothing.
-    assert!(seen.dups > 0 && seen.conflicts > 0 && seen.unknown > 0 && seen.late > 0, "{seen:?}");
-    assert!(seen.crashes > 0 && seen.announced > 0 && seen.refused > 0, "{seen:?}");
+    assert!(
+        seen.dups > 0 && seen.conflicts > 0 && seen.unknown > 0 && seen.late > 0,
+        "{seen:?}"
+    );
+    assert!(
+        seen.crashes > 0 && seen.announced > 0 && seen.refused > 0,
+        "{seen:?}"
+    );
 }
 
 /// What happened over all seeds.
@@ -109,10 +118,15 @@ impl World {
     fn new(seed: u64) -> Self {
         let store = MemoryStore::new();
         for person in 0..PEOPLE {
-            store.seen(&user(&name(person))).now_or_never().unwrap().unwrap();
+            store
+                .seen(&user(&name(person)))
+                .now_or_never()
+                .unwrap()
+                .unwrap();
         }
-        let rooms: Vec<_> =
-            (0..ROOMS).map(|room| RoomId::from_uuid(Uuid::from_u128(room as u128))).collect();
+        let rooms: Vec<_> = (0..ROOMS)
+            .map(|room| RoomId::from_uuid(Uuid::from_u128(room as u128)))
+            .collect();
         let owner = |index: usize| Owner {
             room: index % ROOMS,
             core: new_core(&rooms[index % ROOMS]),
@@ -151,7 +165,12 @@ impl World {
         for _ in 0..10_000 {
             self.let_an_owner_work(false, seen);
         }
-        assert!(self.wishes.is_empty(), "seed {}: {} unanswered", self.seed, self.wishes.len());
+        assert!(
+            self.wishes.is_empty(),
+            "seed {}: {} unanswered",
+            self.seed,
+            self.wishes.len()
+        );
         self.check(seen);
     }
 
@@ -191,14 +210,37 @@ impl World {
             3..=6 => Write::Join { room },
             7 => Write::Leave { room },
             8 => Write::Remove { room, user: other },
-            9 => Write::SetRole { room, user: other, role: Role::Moderator },
+            9 => Write::SetRole {
+                room,
+                user: other,
+                role: Role::Moderator,
+            },
             10 => Write::Invite { room, user: other },
-            11..=13 => Write::Edit { room, cid, target, text: says() },
+            11..=13 => Write::Edit {
+                room,
+                cid,
+                target,
+                text: says(),
+            },
             14..=15 => Write::Delete { room, cid, target },
-            16 => Write::Send { room, cid, text: says(), reply_to: Some(target) },
-            _ => Write::Send { room, cid, text: says(), reply_to: None },
+            16 => Write::Send {
+                room,
+                cid,
+                text: says(),
+                reply_to: Some(target),
+            },
+            _ => Write::Send {
+                room,
+                cid,
+                text: says(),
+                reply_to: None,
+            },
         };
-        self.submit(Wish { person, room: room_index, write });
+        self.submit(Wish {
+            person,
+            room: room_index,
+            write,
+        });
     }
 
     /// Somebody did not get an answer, or did not hear it, and tries again.
@@ -214,9 +256,14 @@ impl World {
     fn submit(&mut self, wish: Wish) {
         self.next += 1;
         let ticket = Ticket(self.next);
-        let actor = Actor { user: user(&name(wish.person)), role: ServerRole::Creator };
+        let actor = Actor {
+            user: user(&name(wish.person)),
+            role: ServerRole::Creator,
+        };
         let owner = self.pick(OWNERS) * ROOMS + wish.room;
-        self.owners[owner].core.handle_command(Command::new(ticket, actor, wish.write.clone()));
+        self.owners[owner]
+            .core
+            .handle_command(Command::new(ticket, actor, wish.write.clone()));
         self.wishes.insert(ticket, wish);
     }
 
@@ -228,8 +275,12 @@ impl World {
         // An append under way has reached the store already, or is still on its way.
         self.owners[index].core = new_core(&self.rooms[room]);
         self.owners[index].answer = None;
-        let lost: Vec<Ticket> =
-            self.wishes.iter().filter(|(_, wish)| wish.room == room).map(|(t, _)| *t).collect();
+        let lost: Vec<Ticket> = self
+            .wishes
+            .iter()
+            .filter(|(_, wish)| wish.room == room)
+            .map(|(t, _)| *t)
+            .collect();
         // Who waited for the other owner may give up as well: nobody can tell from outside.
         for ticket in lost {
             self.unsure.extend(self.wishes.remove(&ticket));
@@ -308,14 +359,11 @@ impl World {
         }
     }
 
-    fn replied(
-        &mut self,
-        ticket: Ticket,
-        result: Result<Written, ChatError>,
-        seen: &mut Seen,
-    ) {
+    fn replied(&mut self, ticket: Ticket, result: Result<Written, ChatError>, seen: &mut Seen) {
         // A reply to somebody who has given up is not heard.
-        let Some(wish) = self.wishes.remove(&ticket) else { return };
+        let Some(wish) = self.wishes.remove(&ticket) else {
+            return;
+        };
         match result {
             Ok(Written::Committed(committed)) => {
                 seen.dups += usize::from(committed.dup);
@@ -323,7 +371,8 @@ impl World {
                 if let Some((cid, _)) = wish.write.cid() {
                     let who = user_id(&name(wish.person));
                     let seq = committed.position.seq;
-                    self.acknowledged.push((wish.room, who, cid, seq, committed.time));
+                    self.acknowledged
+                        .push((wish.room, who, cid, seq, committed.time));
                 }
                 // A reply may be lost on its way to the client, which then tries again.
                 if self.below(4) == 0 {
@@ -337,8 +386,16 @@ impl World {
     }
 
     fn read(&self, room: &RoomId, after: Seq) -> Vec<Event> {
-        let range = LogRange { room: room.clone(), after, limit: usize::MAX };
-        let slices = self.store.read_logs(&user_id("x"), vec![range]).now_or_never().unwrap();
+        let range = LogRange {
+            room: room.clone(),
+            after,
+            limit: usize::MAX,
+        };
+        let slices = self
+            .store
+            .read_logs(&user_id("x"), vec![range])
+            .now_or_never()
+            .unwrap();
         slices.unwrap().pop().unwrap().events
     }
 
@@ -350,9 +407,14 @@ impl World {
             for (event, seq) in log.iter().zip(1..) {
                 assert_eq!(event.position.seq, Seq(seq), "seed {seed}: a hole");
             }
-            assert!(log.is_sorted_by_key(|event| event.time), "seed {seed}: time went back");
-            let keys: Vec<_> =
-                log.iter().filter_map(|e| e.cid.map(|cid| (e.sender.clone(), cid))).collect();
+            assert!(
+                log.is_sorted_by_key(|event| event.time),
+                "seed {seed}: time went back"
+            );
+            let keys: Vec<_> = log
+                .iter()
+                .filter_map(|e| e.cid.map(|cid| (e.sender.clone(), cid)))
+                .collect();
             let distinct: BTreeSet<_> = keys.iter().collect();
             assert_eq!(keys.len(), distinct.len(), "seed {seed}: a cid twice");
             self.check_acknowledged(index, &log);
@@ -365,7 +427,12 @@ impl World {
         for (_, who, cid, seq, time) in self.acknowledged.iter().filter(|told| told.0 == room) {
             let event = log.iter().find(|event| event.position.seq == *seq);
             let found = event.map(|event| (&event.sender, event.cid, event.time));
-            assert_eq!(found, Some((who, Some(*cid), *time)), "seed {}: {seq}", self.seed);
+            assert_eq!(
+                found,
+                Some((who, Some(*cid), *time)),
+                "seed {}: {seq}",
+                self.seed
+            );
         }
     }
 
@@ -385,23 +452,44 @@ impl World {
 
     fn check_projection(&self, room: &RoomId, log: &[Event]) {
         let Some(fold) = Projection::fold(log) else {
-            assert!(log.is_empty(), "seed {}: a log without its creation", self.seed);
+            assert!(
+                log.is_empty(),
+                "seed {}: a log without its creation",
+                self.seed
+            );
             return;
         };
         let nobody = user_id("x");
-        let all = self.store.history(&nobody, room, HistoryFrom::Newest, usize::MAX);
+        let all = self
+            .store
+            .history(&nobody, room, HistoryFrom::Newest, usize::MAX);
         let (_, page) = all.now_or_never().unwrap().unwrap().unwrap();
         let nameless = |m: Message| Message {
-            sender: User { id: m.sender.id, name: Redacted::default() },
+            sender: User {
+                id: m.sender.id,
+                name: Redacted::default(),
+            },
             ..m
         };
         let messages: Vec<_> = page.messages.into_iter().map(nameless).collect();
-        assert_eq!(messages, fold.messages.into_values().collect::<Vec<_>>(), "seed {}", self.seed);
+        assert_eq!(
+            messages,
+            fold.messages.into_values().collect::<Vec<_>>(),
+            "seed {}",
+            self.seed
+        );
         let counts = fold.counts;
-        assert!(counts.owners > 0 || counts.joined == 0, "seed {}: no owner", self.seed);
+        assert!(
+            counts.owners > 0 || counts.joined == 0,
+            "seed {}: no owner",
+            self.seed
+        );
         let erased = |seq: &Seq| {
             let event = &log[usize::try_from(seq.0).unwrap() - 1];
-            matches!(&event.body, EventBody::Posted { text: None, .. } | EventBody::Edited { text: None, .. })
+            matches!(
+                &event.body,
+                EventBody::Posted { text: None, .. } | EventBody::Edited { text: None, .. }
+            )
         };
         for event in log {
             if let EventBody::Deleted { target } = &event.body {

@@ -3,7 +3,8 @@
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, Committed, NewRoom, RoomInfo, RoomKind, User, Visibility, Write, Written,
+    Actor, Committed, Event, EventBody, NewRoom, RoomInfo, RoomKind, User, Visibility, Write,
+    Written,
 };
 use kaiwa_chat::service::Chat;
 use kaiwa_common::id::{Cid, RoomId, UserId};
@@ -135,6 +136,13 @@ impl Recorder {
 
 impl Bus for Recorder {
     fn publish(&self, published: Published) {
+        let panics = |event: &Event| match &event.body {
+            EventBody::Posted {
+                text: Some(text), ..
+            } => text.0 == "PANIC",
+            _ => false,
+        };
+        assert!(!published.events.iter().any(panics), "as asked");
         self.published.lock().unwrap().push(published);
     }
 }

@@ -14,11 +14,26 @@ const SECTOR: usize = 512;
 /// One change, in the order in which they happened.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Create { file: usize },
-    Write { file: usize, offset: usize, data: Vec<u8> },
-    Truncate { file: usize, size: usize },
-    Sync { file: usize, directory: bool },
-    Delete { file: usize, directory: bool },
+    Create {
+        file: usize,
+    },
+    Write {
+        file: usize,
+        offset: usize,
+        data: Vec<u8>,
+    },
+    Truncate {
+        file: usize,
+        size: usize,
+    },
+    Sync {
+        file: usize,
+        directory: bool,
+    },
+    Delete {
+        file: usize,
+        directory: bool,
+    },
     /// Not a change: from here on, somebody has been told of this.
     Told(usize),
 }
@@ -109,11 +124,18 @@ impl Disk {
                 file.since.clear();
             }
             Op::Write { file, offset, data } => {
-                let change = Change::Write { offset: *offset, data: data.clone() };
+                let change = Change::Write {
+                    offset: *offset,
+                    data: data.clone(),
+                };
                 self.files.entry(*file).or_default().since.push(change);
             }
             Op::Truncate { file, size } => {
-                self.files.entry(*file).or_default().since.push(Change::Truncate { size: *size });
+                self.files
+                    .entry(*file)
+                    .or_default()
+                    .since
+                    .push(Change::Truncate { size: *size });
             }
             Op::Sync { file, directory } => {
                 let file = self.files.entry(*file).or_default();

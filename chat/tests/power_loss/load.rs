@@ -64,12 +64,22 @@ pub(crate) fn run(seed: u64, synchronous: Synchronous) -> Run {
         checkpoint_pages: 60,
         ..SqliteOptions::new(dir.path().join(FILE))
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (told, rooms) = runtime.block_on(async {
         let store = SqliteStore::open_with(options).unwrap();
-        let chat =
-            Chat::start(Arc::new(store.clone()), Arc::new(Silent), ChatOptions::default());
-        let world = World { chat, recorder: Arc::clone(&recorder), told: Arc::default() };
+        let chat = Chat::start(
+            Arc::new(store.clone()),
+            Arc::new(Silent),
+            ChatOptions::default(),
+        );
+        let world = World {
+            chat,
+            recorder: Arc::clone(&recorder),
+            told: Arc::default(),
+        };
         let rooms = world.open_rooms(seed).await;
         let senders: Vec<_> = (0..SENDERS)
             .map(|sender| {
@@ -87,7 +97,11 @@ pub(crate) fn run(seed: u64, synchronous: Synchronous) -> Run {
     });
     let recorded = recorder.recorded();
     drop(runtime);
-    Run { recorded, told, rooms }
+    Run {
+        recorded,
+        told,
+        rooms,
+    }
 }
 
 impl World {
@@ -104,7 +118,12 @@ impl World {
                 visibility: Visibility::Public,
                 invite: Vec::new(),
             };
-            match self.chat.submit(&actor(room), Write::Create(new)).await.unwrap() {
+            match self
+                .chat
+                .submit(&actor(room), Write::Create(new))
+                .await
+                .unwrap()
+            {
                 Written::Room(info) => rooms.push(info.room),
                 Written::Committed(_) => panic!("a creation gives a room"),
             }
@@ -114,33 +133,67 @@ impl World {
 
     async fn send(&self, sender: usize, room: &RoomId, mut chance: Chance) {
         let actor = actor(sender);
-        self.chat.submit(&actor, Write::Join { room: room.clone() }).await.unwrap();
+        self.chat
+            .submit(&actor, Write::Join { room: room.clone() })
+            .await
+            .unwrap();
         let mut own: Vec<Seq> = Vec::new();
         for _ in 0..WRITES_EACH {
             let cid = cid(chance.next());
-            let bytes = if chance.below(8) == 0 { 6_000 } else { 1 + chance.below(300) };
+            let bytes = if chance.below(8) == 0 {
+                6_000
+            } else {
+                1 + chance.below(300)
+            };
             let text = format!("{cid} {}", "x".repeat(bytes));
             let said = Redacted(text.clone());
             let room = room.clone();
             let target = (!own.is_empty()).then(|| chance.below(own.len()));
             let (write, text) = match (chance.below(8), target) {
-                (0, Some(target)) => {
-                    (Write::Edit { room: room.clone(), cid, target: own[target], text: said }, Some(text))
-                }
+                (0, Some(target)) => (
+                    Write::Edit {
+                        room: room.clone(),
+                        cid,
+                        target: own[target],
+                        text: said,
+                    },
+                    Some(text),
+                ),
                 (1, Some(target)) => {
                     let target = own.swap_remove(target);
-                    (Write::Delete { room: room.clone(), cid, target }, None)
+                    (
+                        Write::Delete {
+                            room: room.clone(),
+                            cid,
+                            target,
+                        },
+                        None,
+                    )
                 }
-                _ => (Write::Send { room: room.clone(), cid, text: said, reply_to: None }, Some(text)),
+                _ => (
+                    Write::Send {
+                        room: room.clone(),
+                        cid,
+                        text: said,
+                        reply_to: None,
+                    },
+                    Some(text),
+                ),
             };
             let posts = matches!(write, Write::Send { .. });
-            let Written::Committed(committed) = self.chat.submit(&actor, write).await.unwrap() else {
+            let Written::Committed(committed) = self.chat.submit(&actor, write).await.unwrap()
+            else {
                 panic!("a message gives a position");
             };
             if posts {
                 own.push(committed.position.seq);
             }
-            self.tell(Told { room, seq: committed.position.seq, cid, text });
+            self.tell(Told {
+                room,
+                seq: committed.position.seq,
+                cid,
+                text,
+            });
         }
     }
 
@@ -154,7 +207,13 @@ impl World {
 
 fn actor(number: usize) -> Actor {
     let id = UserId::parse(&format!("user{number}")).unwrap();
-    Actor { user: User { id, name: Redacted::default() }, role: ServerRole::Creator }
+    Actor {
+        user: User {
+            id,
+            name: Redacted::default(),
+        },
+        role: ServerRole::Creator,
+    }
 }
 
 fn cid(number: u64) -> Cid {

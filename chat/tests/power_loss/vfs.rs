@@ -94,8 +94,12 @@ fn file_name(path: *const c_char) -> Option<String> {
         return None;
     }
     // SAFETY: SQLite gives NUL-terminated paths.
-    let path = unsafe { CStr::from_ptr(path) }.to_string_lossy().into_owned();
-    Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned())
+    let path = unsafe { CStr::from_ptr(path) }
+        .to_string_lossy()
+        .into_owned();
+    Path::new(&path)
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
 }
 
 unsafe extern "C" fn open(
@@ -112,7 +116,9 @@ unsafe extern "C" fn open(
     let name = file_name(path).filter(|_| counts);
     // SAFETY: the path is NUL-terminated or null.
     let existed = !path.is_null()
-        && unsafe { CStr::from_ptr(path) }.to_str().is_ok_and(|path| Path::new(path).exists());
+        && unsafe { CStr::from_ptr(path) }
+            .to_str()
+            .is_ok_and(|path| Path::new(path).exists());
     // SAFETY: the VFS below gets its own struct and the room behind ours.
     let opened = unsafe {
         let open = (*below.vfs).xOpen.expect("a VFS opens");
@@ -125,7 +131,9 @@ unsafe extern "C" fn open(
     }
     let number = name.map(|name| below.recorder.opened(&name, existed));
     let ours = File {
-        base: ffi::sqlite3_file { pMethods: &raw const METHODS },
+        base: ffi::sqlite3_file {
+            pMethods: &raw const METHODS,
+        },
         recorder: Arc::as_ptr(&below.recorder),
         number,
         syncs_directory: flags & journal != 0,
@@ -184,7 +192,11 @@ pass_on! {
 
 unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
     // SAFETY: as for the methods that pass on.
-    unsafe { methods(file).xShmBarrier.expect("the VFS below is complete")(inner(file)) }
+    unsafe {
+        methods(file)
+            .xShmBarrier
+            .expect("the VFS below is complete")(inner(file))
+    }
 }
 
 unsafe extern "C" fn write(
@@ -198,7 +210,11 @@ unsafe extern "C" fn write(
         let bytes = usize::try_from(amount).expect("a size");
         let data = std::slice::from_raw_parts(buffer.cast::<u8>(), bytes).to_vec();
         let offset_bytes = usize::try_from(offset).expect("an offset");
-        record(file, |file| Op::Write { file, offset: offset_bytes, data });
+        record(file, |file| Op::Write {
+            file,
+            offset: offset_bytes,
+            data,
+        });
         let write = methods(file).xWrite.expect("the VFS below is complete");
         write(inner(file), buffer, amount, offset)
     }

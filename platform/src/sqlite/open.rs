@@ -6,10 +6,6 @@ use std::path::PathBuf;
 
 /// When SQLite waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    clippy::manual_non_exhaustive,
-    reason = "the hidden variant is for tests, not for the future"
-)]
 pub enum Synchronous {
     /// `fsync` of the WAL before each COMMIT returns: an acknowledged write survives a power loss.
     Full,

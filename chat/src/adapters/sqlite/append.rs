@@ -2,8 +2,8 @@
 
 use super::ROW_BYTES;
 use super::columns::{
-    damaged, kind_number, membership_number, role_number, seq, seq_number, visibility_number, write_kind,
-    write_number,
+    damaged, kind_number, membership_number, role_number, seq, seq_number, visibility_number,
+    write_kind, write_number,
 };
 use super::schema::key;
 use crate::model::{Event, EventBody, Membership, Role, User};
@@ -45,7 +45,9 @@ struct LogRow {
 enum Change {
     Nothing,
     Post,
-    Edit { target: Seq },
+    Edit {
+        target: Seq,
+    },
     Delete {
         target: Seq,
     },
@@ -248,7 +250,12 @@ impl LogRow {
                     "UPDATE messages SET edited_pos = ?1, edited_seq = ?2, edited_ms = ?3
                      WHERE key = ?4",
                 )?
-                .execute(params![pos, seq_number(self.seq), self.time.0, key(room, *target)?])
+                .execute(params![
+                    pos,
+                    seq_number(self.seq),
+                    self.time.0,
+                    key(room, *target)?
+                ])
                 .map(drop),
             Change::Delete { target } => {
                 let message = key(room, *target)?;

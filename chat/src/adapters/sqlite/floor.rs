@@ -35,8 +35,10 @@ pub struct Floor {
 pub fn run(path: &Path, groups: &[Vec<Append>]) -> Result<Floor, OpenError> {
     let options = SqliteOptions::new(path.to_owned());
     let connection = bare_writer(&options, schema::MIGRATIONS)?;
-    let prepared: Vec<Vec<PreparedAppend>> =
-        groups.iter().map(|group| group.iter().map(PreparedAppend::new).collect()).collect();
+    let prepared: Vec<Vec<PreparedAppend>> = groups
+        .iter()
+        .map(|group| group.iter().map(PreparedAppend::new).collect())
+        .collect();
     let execute = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(drop);
     let mut commit_times = Vec::with_capacity(groups.len());
     let started = Instant::now();
@@ -45,7 +47,11 @@ pub fn run(path: &Path, groups: &[Vec<Append>]) -> Result<Floor, OpenError> {
         for append in group {
             execute("SAVEPOINT job")?;
             let verdict = append.run(&connection)?;
-            assert_eq!(verdict, (Keep::Yes, Appended::Committed), "the groups are consistent");
+            assert_eq!(
+                verdict,
+                (Keep::Yes, Appended::Committed),
+                "the groups are consistent"
+            );
             execute("RELEASE job")?;
         }
         let committing = Instant::now();
@@ -53,6 +59,15 @@ pub fn run(path: &Path, groups: &[Vec<Append>]) -> Result<Floor, OpenError> {
         commit_times.push(committing.elapsed());
     }
     let took = started.elapsed();
-    let events = groups.iter().flatten().map(|append| append.events.len()).sum();
-    Ok(Floor { commits: groups.len(), events, took, commit_times })
+    let events = groups
+        .iter()
+        .flatten()
+        .map(|append| append.events.len())
+        .sum();
+    Ok(Floor {
+        commits: groups.len(),
+        events,
+        took,
+        commit_times,
+    })
 }
