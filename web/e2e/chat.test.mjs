@@ -177,3 +177,29 @@ test('moving older messages in does not move what one reads', async () => {
   assert.ok(Math.abs(moved) <= 1, `it moved by ${moved} px`);
   await carol.context.close();
 });
+
+test('a quote leads to the message that it answers, however old', async () => {
+  const seeder = await lib.connect(server.url, 'Alice');
+  const { room } = seeder.rooms().find((r) => r.info.title === 'Long').info;
+  await until(seeder, () => seeder.messages(room).writes.length === 0);
+  seeder.openRoom(room);
+  await seeder.loadUntil(room, 1);
+  const first = seeder.messages(room).messages[0];
+  await seeder.send(room, 'as I said at the beginning', { replyTo: first.seq });
+  await until(seeder, () => seeder.unsent === 0);
+  const dave = await person(browser);
+  await signIn(dave, server.url, 'Dave');
+  await dave.id('browse').click();
+  await dave.page.locator(`[data-testid="public-room"][data-room="${room}"] [data-testid="join"]`).click();
+  const quote = message(dave, 'as I said').locator('[data-testid="quote"]');
+  await quote.getByText('message 0').waitFor();
+  assert.equal(await message(dave, /^message 0$/).count(), 0);
+  await quote.click();
+  await dave.page.waitForFunction((seq) => {
+    const { activeElement } = document;
+    const box = activeElement?.getBoundingClientRect();
+    return activeElement?.getAttribute('data-seq') === seq && box.top > 0 && box.bottom < innerHeight;
+  }, String(first.seq));
+  await dave.context.close();
+  await seeder.stop();
+});

@@ -294,7 +294,7 @@ describe('the outbox', () => {
     w.network.up = true;
     await w.clock.advance(10_000);
     expect(texts(after, room.id)).toEqual(['OLD', '(deleted)', 'new', 'newer']);
-    expect(await store.adoptWrites()).toEqual([]);
+    expect(await store.adoptWrites({ first: true })).toEqual([]);
   });
 
   it('is harmless when two pages of one browser send the same', async () => {

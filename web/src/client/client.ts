@@ -167,7 +167,7 @@ export class Kaiwa {
     } catch {
       // Nothing kept is as good as a first visit.
     }
-    await this.#adopt();
+    await this.#adopt(true);
     this.#changed({ kind: 'rooms' });
     this.#settle();
     if (!this.#stopped) this.#connection.start();
@@ -200,7 +200,7 @@ export class Kaiwa {
   wake(): void {
     if (this.#stopped || !this.#started) return;
     this.#connection.wake();
-    void this.#adopt().then(() => this.#settle());
+    void this.#adopt(false).then(() => this.#settle());
     this.#settle();
   }
 
@@ -446,7 +446,7 @@ export class Kaiwa {
     }
     this.#requests.flush();
     if (!connected.resumed || !this.#listed) void this.#readRooms();
-    void this.#adopt().then(() => this.#settle());
+    void this.#adopt(false).then(() => this.#settle());
   }
 
   #handlePush(push: Exclude<Push, { kind: 'ping' } | { kind: 'bye' }> | HeadsMoved): void {
@@ -737,9 +737,9 @@ export class Kaiwa {
     return write.cid;
   }
 
-  async #adopt(): Promise<void> {
+  async #adopt(first: boolean): Promise<void> {
     try {
-      const writes = await this.#store.adoptWrites();
+      const writes = await this.#store.adoptWrites({ first });
       for (const write of writes) this.#lastWritten = Math.max(this.#lastWritten, write.createdMs);
       this.#outbox.restore(writes);
     } catch {

@@ -46,8 +46,8 @@ export interface Store {
   rooms(): Promise<StoredRoom[]>;
   saveRoom(room: StoredRoom): Promise<void>;
   dropRoom(room: string): Promise<void>;
-  /** Takes over the writes that no running page takes care of, and gives them. */
-  adoptWrites(): Promise<Write[]>;
+  /** Takes over the writes that nobody takes care of, and gives them. `first`: also one's own, from before. */
+  adoptWrites(options: { first: boolean }): Promise<Write[]>;
   saveWrite(write: Write): Promise<void>;
   dropWrite(cid: string): Promise<void>;
   /** Throws everything of this person away. */
@@ -68,7 +68,7 @@ export class MemoryStore implements Store {
   async dropRoom(room: string): Promise<void> {
     this.#rooms.delete(room);
   }
-  async adoptWrites(): Promise<Write[]> {
+  async adoptWrites(_options: { first: boolean }): Promise<Write[]> {
     return [...this.#writes.values()].map((w) => JSON.parse(w) as Write);
   }
   async saveWrite(write: Write): Promise<void> {

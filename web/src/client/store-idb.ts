@@ -56,10 +56,10 @@ export class IndexedDbStore implements Store {
     await this.#run('rooms', 'readwrite', (s) => s.delete([this.#user, room]));
   }
 
-  async adoptWrites(): Promise<Write[]> {
+  async adoptWrites({ first }: { first: boolean }): Promise<Write[]> {
     const alive = await this.#owners();
     const rows = await this.#run<OwnedWrite[]>('writes', 'readonly', (s) => s.getAll(this.#range()));
-    const orphans = rows.filter((row) => row.owner !== this.#owner && !alive.has(row.owner));
+    const orphans = rows.filter((row) => (row.owner === this.#owner ? first : !alive.has(row.owner)));
     for (const row of orphans) await this.saveWrite(row.write);
     return orphans.map((row) => row.write);
   }
