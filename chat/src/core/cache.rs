@@ -93,8 +93,9 @@ impl Recent {
         }
     }
 
-    /// The batch is in the store: there is nothing to go back to. Shrinks to the bounds, which may
-    /// happen only here: within a batch its commands rely on what was looked up for them.
+    /// The batch is in the store, or changed nothing: there is nothing to go back to. Shrinks to the
+    /// bounds, which may happen only here: within a batch its commands rely on what was looked up for
+    /// them.
     pub(super) fn keep(&mut self) {
         self.undo.clear();
         if self.parts.len() > PARTS {

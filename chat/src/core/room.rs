@@ -286,6 +286,7 @@ impl RoomCore {
         }
         // Nothing changes, so nothing has to be waited for.
         self.answer(batch.commands);
+        self.recent.keep();
         if let Some(wanted) = needs {
             self.fetch(1, wanted);
         }

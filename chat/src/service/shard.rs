@@ -116,6 +116,9 @@ pub(super) struct Shard {
     rooms: HashMap<RoomId, Room>,
     generations: u64,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Places of writes that were answered just now: given back once the bus has been told as well, so
+    /// that a drained service has nothing left to say.
+    answered: Vec<Permit>,
     /// Set when a text was erased: the store's journals have to be cleaned.
     erasures: Arc<AtomicBool>,
 }
@@ -136,6 +139,7 @@ impl Shard {
             rooms: HashMap::new(),
             generations: 0,
             under_way: FuturesUnordered::new(),
+            answered: Vec::new(),
             erasures: Arc::default(),
         }
     }
@@ -237,11 +241,13 @@ impl Shard {
         loop {
             let mut effect = None;
             if !self.on_room(room, |core| effect = core.poll_effect(now)) {
+                self.answered.clear();
                 return;
             }
             let Some(effect) = effect else { break };
             self.perform(room, effect);
         }
+        self.answered.clear();
         let Some(entry) = self.rooms.get_mut(room) else {
             return;
         };
@@ -259,9 +265,10 @@ impl Shard {
                     .rooms
                     .get_mut(room)
                     .and_then(|e| e.waiting.remove(&ticket));
-                if let Some((reply, _permit)) = waiting {
+                if let Some((reply, permit)) = waiting {
                     // Whoever asked may have gone away.
                     let _ = reply.send(result);
+                    self.answered.push(permit);
                 }
             }
             Effect::Publish(published) => self.publish(room, published),

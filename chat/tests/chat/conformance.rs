@@ -1,6 +1,6 @@
 //! One suite for all stores: what the ports promise.
 
-use crate::support::{NOW, cid, cid_at, text, user, user_id};
+use crate::support::{NOW, cid, cid_at, open_fast, text, user, user_id};
 use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::core::projection::Projection;
@@ -15,7 +15,6 @@ use kaiwa_common::id::{Cid, RoomId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
-use kaiwa_platform::sqlite::{SqliteOptions, Synchronous};
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -41,16 +40,6 @@ fn sqlite() -> Subject {
         store: Arc::new(store),
         _dir: Some(dir),
     }
-}
-
-/// Without waiting for the disk, which changes no answer; `power_loss.rs` is about the disk.
-fn open_fast(path: &Path) -> SqliteStore {
-    let synchronous = Synchronous::Off;
-    let options = SqliteOptions {
-        synchronous,
-        ..SqliteOptions::new(path.to_owned())
-    };
-    SqliteStore::open_with(options).unwrap()
 }
 
 macro_rules! every_store {

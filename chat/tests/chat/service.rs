@@ -1,8 +1,8 @@
 //! The service over both stores.
 
 use crate::support::{
-    Recorder, actor, cid_at, committed, fresh_cid, group, info, refused, room, seen, send, text,
-    user_id,
+    Recorder, actor, cid_at, committed, fresh_cid, group, info, open_fast, refused, room, seen,
+    send, text, user_id,
 };
 use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
@@ -53,7 +53,7 @@ fn memory() -> Server {
 
 fn sqlite() -> Server {
     let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&dir.path().join("chat.db")).unwrap();
+    let store = open_fast(&dir.path().join("chat.db"));
     start(Arc::new(store), Some(dir))
 }
 

@@ -8,6 +8,7 @@
 //! - every log is dense, its times never go back, and its projection is its fold;
 //! - whatever was acknowledged is in the log, where and when it was said to be;
 //! - no cid is in a log twice;
+//! - every event was allowed where it stands;
 //! - each owner published in order, and everything that it published is in the log as published.
 //!
 //! `KAIWA_SEEDS` is the number of seeds; a failure names its seed.
@@ -19,8 +20,8 @@ use kaiwa_chat::core::projection::Projection;
 use kaiwa_chat::core::{Command, Effect, RoomCore, RoomLimits, Ticket};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, Event, EventBody, HistoryFrom, Message, NewRoom, Role, RoomKind, User, Visibility,
-    Write, Written,
+    Actor, Event, EventBody, HistoryFrom, Membership, Message, NewRoom, Role, RoomKind, User,
+    Visibility, Write, Written,
 };
 use kaiwa_chat::ports::{
     Append, Appended, Facts, LogRange, RoomLog as _, RoomRecord, RoomViews as _, StoreError,
@@ -151,8 +152,9 @@ impl World {
 
     fn run(mut self, seen: &mut Seen) {
         for _ in 0..STEPS {
-            // The clock jumps both ways.
-            self.now = UnixMs(self.now.0 + i64::try_from(self.below(40)).unwrap() - 10);
+            // Now and then the clock is set back.
+            let back = if self.below(8) == 0 { 300 } else { 0 };
+            self.now = UnixMs(self.now.0 + i64::try_from(self.below(60)).unwrap() - back);
             match self.below(20) {
                 0..=7 => self.wish_anew(),
                 8..=9 => self.wish_again(),
@@ -420,6 +422,7 @@ impl World {
             self.check_acknowledged(index, &log);
             self.check_published(index, &log);
             self.check_projection(room, &log);
+            self.check_rules(&log);
         }
     }
 
@@ -495,6 +498,50 @@ impl World {
             if let EventBody::Deleted { target } = &event.body {
                 assert!(erased(target), "seed {}: {target} is not erased", self.seed);
             }
+        }
+    }
+}
+
+impl World {
+    /// Every event was allowed where it stands in the log, whatever its owner had remembered.
+    fn check_rules(&self, log: &[Event]) {
+        let Some((first, rest)) = log.split_first() else {
+            return;
+        };
+        let mut room = Projection::created(first).unwrap();
+        for event in rest {
+            let part = room.members.get(&event.sender);
+            let acts_as = part
+                .filter(|part| part.membership == Membership::Joined)
+                .map(|p| p.role);
+            let message = |target: &Seq| room.messages.get(target).filter(|m| m.deleted.is_none());
+            let own = |m: &Message| m.sender.id == event.sender;
+            let allowed = match &event.body {
+                EventBody::Posted { .. } => acts_as >= Some(Role::Member),
+                EventBody::Edited { target, .. } => {
+                    acts_as >= Some(Role::Member) && message(target).is_some_and(own)
+                }
+                EventBody::Deleted { target } => {
+                    let moderates = acts_as >= Some(Role::Moderator);
+                    acts_as.is_some() && message(target).is_some_and(|m| own(m) || moderates)
+                }
+                EventBody::Member {
+                    user,
+                    membership: Membership::Left,
+                    ..
+                } => room.members.contains_key(&user.id),
+                EventBody::Member {
+                    user,
+                    membership: Membership::Invited,
+                    ..
+                } => !room.members.contains_key(&user.id) || acts_as == Some(Role::Owner),
+                EventBody::Member { user, .. } => {
+                    user.id == event.sender || acts_as == Some(Role::Owner)
+                }
+                EventBody::Created { .. } => false,
+            };
+            assert!(allowed, "seed {}: {event:?} was not allowed", self.seed);
+            room.apply(event);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! People, cids and buses for the tests.
 
+use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
@@ -12,6 +13,8 @@ use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::ServerRole;
+use kaiwa_platform::sqlite::{SqliteOptions, Synchronous};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,6 +112,16 @@ pub(crate) async fn refused(chat: &Chat, name: &str, write: Write) -> ChatError 
         Err(error) => error,
         Ok(written) => panic!("not refused: {written:?}"),
     }
+}
+
+/// Without waiting for the disk, which changes no answer; `power_loss.rs` is about the disk.
+pub(crate) fn open_fast(path: &Path) -> SqliteStore {
+    let synchronous = Synchronous::Off;
+    let options = SqliteOptions {
+        synchronous,
+        ..SqliteOptions::new(path.to_owned())
+    };
+    SqliteStore::open_with(options).unwrap()
 }
 
 /// A bus that remembers.
