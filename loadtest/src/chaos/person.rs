@@ -34,14 +34,14 @@ pub struct Weather {
 /// One server process's life.
 #[derive(Debug, Clone, Copy)]
 pub struct Life {
-    /// When it was started.
+    /// When it was ready.
     pub start: Instant,
     /// What ended it, and when.
     pub end: Option<(Instant, Fate)>,
 }
 
 impl Weather {
-    /// A server is being started.
+    /// A server is ready.
     pub fn server_starts(&self) {
         self.lives().push(Life {
             start: Instant::now(),
@@ -159,7 +159,7 @@ impl Person {
 pub struct Habits {
     /// Writes in flight.
     pub window: usize,
-    /// Of a hundred acknowledgements, so many are followed by a cut of the connection; tenths.
+    /// Of a thousand acknowledgements, so many are followed by a cut of the connection.
     pub cuts_permille: u64,
 }
 
@@ -233,11 +233,7 @@ impl<'a> Writer<'a> {
                 flying.push(self.begin(again).await?);
             }
             if self.rng.next_u64() % 1000 < self.habits.cuts_permille {
-                let how = if self.rng.percent(50) {
-                    Cut::Drop
-                } else {
-                    Cut::MidFrame
-                };
+                let how = [Cut::Drop, Cut::MidFrame, Cut::Linger][self.rng.index(3)];
                 self.client.cut(how).await?;
             }
         }

@@ -198,9 +198,12 @@ async fn storm(plan: &Plan, spec: &Spec) -> Result<(Record, Counts)> {
 }
 
 impl Storm<'_> {
+    /// A connection that was up before this returns may be counted to the server before: rather
+    /// that than to blame this one for what that one's end did.
     async fn start(&self) -> Result<Server> {
+        let server = self.spec.start().await?;
         self.weather.server_starts();
-        self.spec.start().await
+        Ok(server)
     }
 
     async fn restart(&self, server: Server, fate: Fate) -> Result<Server> {
@@ -228,40 +231,38 @@ impl Storm<'_> {
         Ok(())
     }
 
-    async fn client(
+    fn client(
         &mut self,
         server: &Server,
-        name: &str,
+        (name, token): (&str, String),
         codec: Codec,
-    ) -> Result<(Client, mpsc::Receiver<Notice>)> {
-        let token = self
-            .spec
-            .token(Who {
-                sub: name,
-                name,
-                role: None,
-                ttl: "1h",
-            })
-            .await?;
+    ) -> (Client, mpsc::Receiver<Notice>) {
         let policy = Policy {
             least: Duration::from_millis(10),
             most: Duration::from_millis(60),
             ceiling: Duration::from_millis(250),
             bye_ceiling: Some(Duration::from_millis(200)),
         };
-        Ok(Client::start(Options {
+        Client::start(Options {
             server: server.address(),
             codec,
             token,
             device: format!("{name}-1"),
             policy,
             seed: self.rng.next_u64(),
-        }))
+        })
     }
 
     /// The auditor makes the rooms, and reads them in the end.
     async fn found_rooms(&mut self, server: &Server) -> Result<Client> {
-        let (auditor, mut notices) = self.client(server, "auditor", Codec::Proto).await?;
+        let who = Who {
+            sub: "auditor",
+            name: "Auditor",
+            role: None,
+            ttl: "1h",
+        };
+        let token = self.spec.token(who).await?;
+        let (auditor, mut notices) = self.client(server, ("auditor", token), Codec::Proto);
         self.tasks
             .spawn(async move { while notices.recv().await.is_some() {} });
         for n in 0..self.plan.rooms {
@@ -278,13 +279,12 @@ impl Storm<'_> {
         Ok(auditor)
     }
 
-    /// Everybody connects, joins two thirds of the rooms, follows them, and begins to write.
+    /// Everybody connects, joins two thirds of the rooms and follows them; then all begin to write.
     async fn people(&mut self, server: &Server) -> Result<JoinSet<Result<()>>> {
-        let mut writers = JoinSet::new();
-        for n in 0..self.plan.people {
+        let tokens = self.spec.tokens("person-", self.plan.people).await?;
+        for (n, token) in tokens.into_iter().enumerate() {
             let name = format!("person-{n}");
-            let codec = Codec::ALL[n % 2];
-            let (client, notices) = self.client(server, &name, codec).await?;
+            let (client, notices) = self.client(server, (&name, token), Codec::ALL[n % 2]);
             let mut mine = Vec::new();
             for k in 0..(self.plan.rooms * 2).div_ceil(3) {
                 mine.push(self.rooms[(n + k) % self.rooms.len()].clone());
@@ -305,12 +305,16 @@ impl Storm<'_> {
                 )?;
                 client.follow(&id, epoch, 0).await?;
             }
-            self.people.push(Arc::clone(&person));
-            self.clients.push(client.clone());
-            let habits = Habits {
-                window: self.plan.window,
-                cuts_permille: 4,
-            };
+            self.people.push(person);
+            self.clients.push(client);
+        }
+        let mut writers = JoinSet::new();
+        let habits = Habits {
+            window: self.plan.window,
+            cuts_permille: 12,
+        };
+        for (person, client) in self.people.iter().zip(&self.clients) {
+            let (person, client) = (Arc::clone(person), client.clone());
             let (weather, rng) = (Arc::clone(&self.weather), self.rng.fork());
             writers.spawn(async move {
                 Writer::new(&person, client, &weather, habits, rng)

@@ -374,10 +374,7 @@ impl Core {
             refused: connected.resume_refused,
             at,
         });
-        connected
-            .rooms
-            .into_iter()
-            .for_each(|room| self.handle_subscribed(room));
+        // Before the rooms, which may ask for more.
         let again: Vec<(u32, Command)> = self
             .waiting
             .iter()
@@ -386,6 +383,9 @@ impl Core {
         again
             .into_iter()
             .for_each(|(id, command)| self.send(id, command));
+        for room in connected.rooms {
+            self.handle_subscribed(room);
+        }
         let steps = self.rooms.handle_resumed();
         self.perform(steps);
     }

@@ -61,6 +61,8 @@ pub enum Cut {
     Drop,
     /// It ends in the middle of a frame.
     MidFrame,
+    /// It stays, as when a phone changes its network: the server hears nothing of the loss.
+    Linger,
 }
 
 /// From the TCP connection to the end of the upgrade.
@@ -161,6 +163,12 @@ impl Link {
             let torn = [opcode, 0x80 | 100, 1, 2, 3, 4, b'{' ^ 1, b'"' ^ 2, b'i' ^ 3];
             // It may be gone already, which is as good.
             let _ = self.socket.get_mut().write_all(&torn).await;
+        }
+        if how == Cut::Linger {
+            // Until the server ends it.
+            tokio::spawn(
+                async move { while let Ok(Received::Messages(..)) = self.next().await {} },
+            );
         }
     }
 

@@ -254,3 +254,37 @@ fn what_was_missed_comes_with_connected_and_is_delivered_once() {
         .collect();
     assert_eq!(seqs, [2, 3]);
 }
+
+#[test]
+fn a_hole_that_connected_shows_is_asked_for_once() {
+    let mut bench = Bench::online();
+    bench.core.handle_follow("r", 1, 0);
+    bench.core.handle_lost(false, bench.now);
+    bench.core.handle_open("t");
+    let id = bench.sent().last().unwrap().id;
+    let page = EventPage {
+        room: "r".into(),
+        epoch: 1,
+        head: 9,
+        more: true,
+        ..EventPage::default()
+    };
+    let rooms = vec![Subscribed {
+        room: "r".into(),
+        epoch: 1,
+        head: 9,
+        outcome: Some(subscribed::Outcome::Events(page)),
+    }];
+    let resume_refused = "unknown".to_owned();
+    let connected = Connected {
+        resume_refused,
+        rooms,
+        ..Connected::default()
+    };
+    bench.reply(id, reply::Result::Connected(connected));
+    let reads = bench
+        .sent()
+        .into_iter()
+        .filter(|m| matches!(m.command, Some(Command::Events(_))));
+    assert_eq!(reads.count(), 1);
+}
