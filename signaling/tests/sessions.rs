@@ -372,7 +372,12 @@ async fn a_token_ends_a_live_connection_unless_it_is_refreshed_in_time() {
     let fresh = token(&server, "alice", Duration::from_secs(600));
     let refreshed = kept.ask("refresh", json!({"token": fresh})).await;
     assert!(!refreshed["refreshed"].is_null(), "{refreshed}");
+    let begun = Instant::now();
     assert_eq!(ended.push("bye").await["code"], json!(4100));
+    assert!(
+        begun.elapsed() <= Duration::from_secs(21),
+        "at its time, not at the next ping"
+    );
     kept.push("ping").await;
 }
 

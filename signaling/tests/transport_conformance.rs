@@ -240,3 +240,22 @@ async fn a_frame_of_the_other_format_is_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn after_a_refused_frame_the_close_arrives_and_the_end_is_reached_without_an_answer() {
+    on_each(|mut connection, mut peer| async move {
+        peer.send(Format::Binary, &[7; 50]).await;
+        recv(&mut connection).await.expect_err("the wrong format");
+        connection.close(4302, "protocol_error");
+        let server = tokio::spawn(async move {
+            poll_fn(|cx| connection.poll_closed(cx)).await;
+        });
+        assert_eq!(
+            peer.next().await,
+            Seen::Closed(4302, "protocol_error".to_owned())
+        );
+        peer.cut();
+        server.await.expect("it ends");
+    })
+    .await;
+}

@@ -225,17 +225,17 @@ impl SessionCore {
         }
     }
 
-    /// Lets deadlines act.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// Lets deadlines act; true when one closes the link now, so that there is something to transmit.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let Link::Attached(link) = &mut self.link else {
-            return;
+            return false;
         };
-        if let Some(code) = link.watch.verdict(now) {
-            link.closing.get_or_insert(code);
+        if link.closing.is_some() {
+            return false;
         }
-        if self.token_until <= now {
-            link.closing.get_or_insert(CloseCode::TokenExpired);
-        }
+        let expired = (self.token_until <= now).then_some(CloseCode::TokenExpired);
+        link.closing = link.watch.verdict(now).or(expired);
+        link.closing.is_some()
     }
 
     /// Why the link is given up at once, whatever still waits: nothing goes in or out of it.

@@ -439,9 +439,12 @@ impl<C: Connection> Driver<C> {
             Phase::Live(live) => {
                 let mut core = live.session.core();
                 core.handle_progress(progress, now);
-                core.handle_timeout(now);
+                let is_due = core.handle_timeout(now);
                 if let Some(code) = core.gives_up(now) {
                     return Err(End::Close(code));
+                }
+                if is_due {
+                    return Ok(true);
                 }
                 core.poll_timeout(progress.queued_bytes < WRITE_AHEAD)
                     .unwrap_or(now + CLOSE)

@@ -46,9 +46,12 @@ enum Closing {
     Open,
     /// Our close frame is queued or sent; the peer's is awaited.
     Sent,
-    /// Both have said it (or the peer is gone): flush, then the stream ends.
+    /// Both have said it (or the peer can't be understood any more): flush, then our half ends.
     Agreed,
-    /// The stream is shut down.
+    /// Our half is shut down, and what the peer still sends is thrown away: closing over unread bytes
+    /// would reset the connection, and the peer might never read why.
+    Discarding,
+    /// The stream is at its end.
     Done,
 }
 
@@ -124,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
 
     /// The peer broke a rule: say so (RFC 6455, section 7.1.7) and expect nothing more.
     fn on_violation(&mut self, violation: &Violation) -> RecvError {
+        self.reader.give_up();
         let error = match violation {
             Violation::TooLarge { limit } => return RecvError::TooLarge { limit: *limit },
             Violation::WrongFormat => return RecvError::WrongFormat,
@@ -234,29 +238,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
         // A control frame carries 125 bytes at most (RFC 6455, section 5.5); our reasons are short.
         payload.extend_from_slice(&reason.as_bytes()[..reason.len().min(123)]);
         self.push_close(&payload);
-        self.closing = Closing::Sent;
+        // The answer of a peer that broke the framing can't be told from its other bytes.
+        self.closing = if self.reader.is_broken() {
+            Closing::Agreed
+        } else {
+            Closing::Sent
+        };
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // What is queued goes out even while the peer's close is awaited.
-        if ready!(self.poll_flush(cx)).is_err() {
-            return Poll::Ready(());
-        }
-        while self.closing == Closing::Sent {
-            match ready!(self.poll_recv(cx)) {
-                // Data after our close frame is of no interest (RFC 6455, section 1.4).
-                Ok(Some(_)) | Err(RecvError::TooLarge { .. } | RecvError::WrongFormat) => {}
-                Ok(None) | Err(RecvError::Protocol(_) | RecvError::Lost(_)) => {
-                    self.closing = Closing::Agreed;
+        loop {
+            // What is queued goes out even while the peer's close is awaited.
+            if ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            match self.closing {
+                Closing::Open | Closing::Done => return Poll::Ready(()),
+                Closing::Sent => match ready!(self.poll_recv(cx)) {
+                    // Data after our close frame is of no interest (RFC 6455, section 1.4).
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(_) => self.closing = Closing::Agreed,
+                },
+                Closing::Agreed => {
+                    let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+                    let more = self.reader.is_broken();
+                    self.closing = if more { Closing::Discarding } else { Closing::Done };
+                }
+                Closing::Discarding => {
+                    if !matches!(ready!(self.poll_fill(cx)), Ok(true)) {
+                        self.closing = Closing::Done;
+                    }
                 }
             }
         }
-        if self.closing == Closing::Agreed {
-            let _ = ready!(self.poll_flush(cx));
-            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
-            self.closing = Closing::Done;
-        }
-        Poll::Ready(())
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Reader {
     config: WebSocketConfig,
     rest: Rest,
     partial: Option<Box<Partial>>,
+    /// Nothing more can be understood: what comes is thrown away.
+    is_broken: bool,
 }
 
 impl Reader {
@@ -65,12 +67,27 @@ impl Reader {
             config,
             rest: BytesMut::new(),
             partial: None,
+            is_broken: false,
         }
     }
 
     /// Takes bytes from the peer.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        self.rest.extend_from_slice(bytes);
+        if !self.is_broken {
+            self.rest.extend_from_slice(bytes);
+        }
+    }
+
+    /// Throws away what is here and what is to come: after a violation the framing is lost.
+    pub(super) fn give_up(&mut self) {
+        self.is_broken = true;
+        self.rest = BytesMut::new();
+        self.partial = None;
+    }
+
+    /// Whether it gave up.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Something has begun and not ended.
