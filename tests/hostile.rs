@@ -1,0 +1,22 @@
+//! Hostile clients against a real server: each gets its typed error or close code, and nobody else
+//! notices.
+
+#[path = "support/root.rs"]
+mod support;
+
+#[path = "hostile/deadlines.rs"]
+mod deadlines;
+#[path = "hostile/frames.rs"]
+mod frames;
+#[path = "hostile/messages.rs"]
+mod messages;
+#[path = "hostile/rates.rs"]
+mod rates;
+#[path = "hostile/resume.rs"]
+mod resume;
+#[path = "hostile/rooms.rs"]
+mod rooms;
+#[path = "hostile/slow.rs"]
+mod slow;
+#[path = "hostile/tokens.rs"]
+mod tokens;

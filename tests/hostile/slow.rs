@@ -1,0 +1,128 @@
+//! A reader that stops reading while its room is busy.
+
+use crate::support::client::int;
+use crate::support::raw::{Heard, Raw, TEXT};
+use crate::support::scene::Scene;
+use crate::support::server::own;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Messages while nobody reads: more than the kernel holds for both ends of the connection.
+const MESSAGES: usize = 1_500;
+const TEXT_BYTES: usize = 8 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() {
+    let server = own(|spec| {
+        let spec = spec.with("KAIWA_LIMITS__COMMANDS_PER_S", 100_000);
+        spec.with("KAIWA_LIMITS__COMMAND_BURST", 100_000)
+    });
+    let mut scene = Scene::on(server).await;
+    let mut reader = scene.member("reader").await;
+    drop(scene.member("sleeper").await);
+    let mut sleeper = Raw::connect(&scene.server, &scene.user("sleeper")).await;
+    let follow = json!({"id": 2, "subscribe": {"after": {"room": scene.room}}});
+    sleeper.frame(TEXT, follow.to_string().as_bytes()).await;
+    let subscribed = sleeper.message().await;
+    let head = int(&subscribed["reply"]["subscribed"]["head"]);
+
+    let before = scene.server.rss_anon();
+    let text = "x".repeat(TEXT_BYTES);
+    let mut last = Value::Null;
+    for no in 0..MESSAGES {
+        let text = format!("{no} {text}");
+        last = scene.witness.ok(scene.send(&text)).await;
+        scene.expect(&text);
+        // Who reads gets each message while the other one sleeps.
+        while reader.push("event").await["seq"] != last["seq"] {}
+    }
+    let grown = scene.server.rss_anon().saturating_sub(before);
+    assert!(
+        grown < 24 << 20,
+        "{grown} bytes more for {} bytes",
+        MESSAGES * TEXT_BYTES
+    );
+
+    // Awake again: events in order, then gaps that say how far to read.
+    let mut seen: BTreeMap<u64, Value> = BTreeMap::new();
+    let mut position = head;
+    let mut gaps = 0;
+    let mut asked = 2;
+    while position < int(&last["seq"]) {
+        let message = match sleeper.next().await {
+            Heard::Message(message) => message,
+            other => panic!("{other:?} at {position}"),
+        };
+        let mut events = Vec::new();
+        if message["push"]["event"].is_object() {
+            events.push(message["push"]["event"].clone());
+        } else if message["push"]["gap"].is_object() {
+            gaps += 1;
+            assert!(int(&message["push"]["gap"]["head"]) > position, "{message}");
+            asked += 1;
+            let read = json!({"room": scene.room, "epoch": 1, "after": position.to_string()});
+            let read = json!({"id": asked, "events": read});
+            sleeper.frame(TEXT, read.to_string().as_bytes()).await;
+        } else if let Some(page) = message["reply"]["events"]["events"].as_array() {
+            events.clone_from(page);
+            if message["reply"]["events"]["more"] == json!(true) {
+                asked += 1;
+                let after = int(&page.last().expect("a page has one")["seq"]);
+                let read = json!({"room": scene.room, "epoch": 1, "after": after.to_string()});
+                let read = json!({"id": asked, "events": read});
+                sleeper.frame(TEXT, read.to_string().as_bytes()).await;
+            }
+        }
+        for event in events {
+            let seq = int(&event["seq"]);
+            seen.insert(seq, event);
+            while seen.contains_key(&(position + 1)) {
+                position += 1;
+            }
+        }
+    }
+    assert!(gaps > 0, "it read everything although it slept");
+    let texts = seen
+        .values()
+        .filter(|event| event["message"].is_object())
+        .count();
+    assert_eq!(texts, MESSAGES);
+    scene.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_pages_and_reads_none_is_not_read_any_more() {
+    let server = own(|spec| {
+        let spec = spec.with("KAIWA_LIMITS__COMMANDS_PER_S", 100_000);
+        spec.with("KAIWA_LIMITS__COMMAND_BURST", 100_000)
+    });
+    let mut scene = Scene::on(server).await;
+    let text = "y".repeat(16_000);
+    for _ in 0..60 {
+        scene.witness.ok(scene.send(&text)).await;
+        scene.expect(&text);
+    }
+    drop(scene.member("greedy").await);
+    let mut greedy = Raw::connect(&scene.server, &scene.user("greedy")).await;
+    let before = scene.server.rss_anon();
+    // 40,000 pages of 250 KB each, were they all made.
+    let pages = (0..40_000).map(|no| {
+        let read = json!({"room": scene.room, "epoch": 1});
+        json!({"id": no + 10, "events": read}).to_string()
+    });
+    let pages: Vec<String> = pages.collect();
+    for frame in pages.chunks(200) {
+        let frame = frame.join("\n");
+        let write = greedy.frame(TEXT, frame.as_bytes());
+        // The server stops reading, and then the kernel stops taking.
+        if tokio::time::timeout(std::time::Duration::from_millis(300), write)
+            .await
+            .is_err()
+        {
+            break;
+        }
+    }
+    let grown = scene.server.rss_anon().saturating_sub(before);
+    assert!(grown < 24 << 20, "{grown} bytes more");
+    scene.is_unharmed().await;
+}

@@ -1,0 +1,15 @@
+//! The edge against foreign pages, foreign names, strangers behind proxies, and its own logs.
+
+#[path = "support/root.rs"]
+mod support;
+
+#[path = "security/http.rs"]
+mod http;
+#[path = "security/logs.rs"]
+mod logs;
+#[path = "security/settings.rs"]
+mod settings;
+#[path = "security/sign_in.rs"]
+mod sign_in;
+#[path = "security/tls.rs"]
+mod tls;
