@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use kaiwa_common::time::UnixMs;
 use kaiwa_proto::client::v1::client_message::Command;
 use kaiwa_proto::client::v1::{
-    ReadEvents, ReadHistory, RoomCreate, RoomGet, RoomInfo, RoomJoin, RoomKind, Visibility,
-    read_history, reply,
+    Event, Message, ReadEvents, ReadHistory, RoomCreate, RoomGet, RoomInfo, RoomJoin, RoomKind,
+    Visibility, read_history, reply,
 };
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -366,21 +366,28 @@ fn room(result: Result<reply::Result, ClientError>) -> Result<RoomInfo> {
     Ok(info)
 }
 
-/// All of a room: its log from the first event, its history from the newest page back.
+/// All of a room.
 async fn read_room(client: &Client, id: &str) -> Result<RoomRecord> {
-    let info = room(
-        client
-            .request(Command::RoomGet(RoomGet {
-                room: id.to_owned(),
-            }))
-            .await,
-    )?;
-    let (epoch, head) = (info.epoch, info.head);
-    let mut log = Vec::new();
+    let get = RoomGet {
+        room: id.to_owned(),
+    };
+    let RoomInfo { epoch, head, .. } = room(client.request(Command::RoomGet(get)).await)?;
+    let log = read_log(client, id, epoch).await?;
+    let history = read_history(client, id, head).await?;
+    Ok(RoomRecord {
+        room: id.to_owned(),
+        epoch,
+        head,
+        log,
+        history,
+    })
+}
+
+/// A room's log, from the first event.
+async fn read_log(client: &Client, id: &str, epoch: u32) -> Result<Vec<Event>> {
+    let mut log: Vec<Event> = Vec::new();
     loop {
-        let after = log
-            .last()
-            .map_or(0, |e: &kaiwa_proto::client::v1::Event| e.seq);
+        let after = log.last().map_or(0, |event| event.seq);
         let read = ReadEvents {
             room: id.to_owned(),
             epoch,
@@ -391,21 +398,22 @@ async fn read_room(client: &Client, id: &str) -> Result<RoomRecord> {
         let reply::Result::Events(page) = result else {
             bail!("not a page: {result:?}")
         };
-        let empty = page.events.is_empty();
+        ensure!(
+            !page.more || !page.events.is_empty(),
+            "{id}: an empty page that says more"
+        );
         log.extend(page.events);
         if !page.more {
-            break;
+            return Ok(log);
         }
-        ensure!(
-            !empty,
-            "{id}: an empty page of events that says there are more"
-        );
     }
-    let mut history = Vec::new();
+}
+
+/// A room's history, from the newest page back.
+async fn read_history(client: &Client, id: &str, head: u64) -> Result<Vec<Message>> {
+    let mut history: Vec<Message> = Vec::new();
     loop {
-        let before = history
-            .first()
-            .map(|m: &kaiwa_proto::client::v1::Message| m.seq);
+        let before = history.first().map(|message| message.seq);
         let from = before.map(read_history::From::Before);
         let read = ReadHistory {
             room: id.to_owned(),
@@ -421,23 +429,15 @@ async fn read_room(client: &Client, id: &str) -> Result<RoomRecord> {
             "{id}: history as of {}, head {head}",
             page.as_of
         );
-        let more = page.more;
         ensure!(
-            !more || !page.messages.is_empty(),
+            !page.more || !page.messages.is_empty(),
             "{id}: an empty page that says more"
         );
         history.splice(0..0, page.messages);
-        if !more {
-            break;
+        if !page.more {
+            return Ok(history);
         }
     }
-    Ok(RoomRecord {
-        room: id.to_owned(),
-        epoch,
-        head,
-        log,
-        history,
-    })
 }
 
 fn count(record: &Record, plan: &Plan) -> Counts {
