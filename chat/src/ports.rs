@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// A store's answer to come. The work is queued when the method returns, in the caller's order;
-/// dropping the answer does not take it back.
+/// A store's answer to come. An append is queued when its method returns, in the caller's order, and
+/// dropping the answer does not take it back; reads begin when they are first polled.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// Everything that chat needs of a store.

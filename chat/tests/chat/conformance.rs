@@ -770,12 +770,10 @@ async fn a_deleted_text_is_in_no_file_after_the_scrub() {
     }
     store.scrub().await.unwrap();
     let files = contents(dir.path());
+    // Searching a `str` is fast in a debug build as well.
+    let files = String::from_utf8_lossy(&files);
     for number in 0..300_u64 {
-        let there = |text: String| {
-            files
-                .windows(text.len())
-                .any(|part| part == text.as_bytes())
-        };
+        let there = |text: String| files.contains(&text);
         let deleted = number.is_multiple_of(2);
         assert_eq!(
             there(format!("secret-{number}-")),

@@ -35,10 +35,10 @@ use kaiwa_common::token::ServerRole;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-const PEOPLE: usize = 5;
+const PEOPLE: usize = 4;
 const ROOMS: usize = 2;
 const OWNERS: usize = 2;
-const STEPS: usize = 600;
+const STEPS: usize = 900;
 
 #[test]
 fn owners_that_crash_and_stores_that_time_out_break_no_promise() {
@@ -198,7 +198,7 @@ impl World {
         let room = self.rooms[room_index].clone();
         self.next += 1;
         let cid = cid(self.next);
-        let target = Seq(1 + self.below(30));
+        let target = Seq(1 + self.below(14));
         let other = user_id(&name(self.pick(PEOPLE)));
         let says = || text(&format!("{cid}"));
         let write = match self.below(24) {
