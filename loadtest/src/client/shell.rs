@@ -193,6 +193,12 @@ enum End {
     Quit,
 }
 
+/// What follows when all effects are performed.
+enum Next {
+    Go,
+    Reconnect,
+}
+
 impl Task {
     async fn run(mut self) {
         loop {
@@ -235,8 +241,11 @@ impl Task {
         self.core.handle_open(&token);
         let mut deadline = Instant::now() + self.core.heard_within();
         let end = loop {
-            if self.perform(&mut link).await.is_err() {
-                break Self::last_words(&mut self.core, &mut link).await;
+            match self.perform(&mut link).await {
+                Ok(Next::Go) => {}
+                // Something is missing: a new connection says what.
+                Ok(Next::Reconnect) => break End::Cut(Cut::Drop),
+                Err(_) => break Self::last_words(&mut self.core, &mut link).await,
             }
             let wake = self
                 .core
@@ -280,7 +289,7 @@ impl Task {
 
     /// Writing failed; a `bye` and close code may still lie in the buffer.
     async fn last_words(core: &mut Core, link: &mut Link) -> End {
-        while let Ok(received) = link.next().await {
+        while let Ok(Ok(received)) = tokio::time::timeout(LAST_WORDS, link.next()).await {
             match received {
                 Received::Messages(messages, _) => {
                     let now = Instant::now();
@@ -337,20 +346,20 @@ impl Task {
     }
 
     /// Performs all effects; what is to be sent goes in as few frames as possible.
-    async fn perform(&mut self, link: &mut Link) -> Result<(), LinkError> {
+    async fn perform(&mut self, link: &mut Link) -> Result<Next, LinkError> {
         let mut out = Vec::new();
-        let mut failed = None;
+        let mut next = Next::Go;
         while let Some(effect) = self.core.poll_effect() {
             match effect {
                 Effect::Send(message) => out.push(message),
-                Effect::Reconnect => failed = Some(LinkError::Timeout),
+                Effect::Reconnect => next = Next::Reconnect,
                 effect @ (Effect::Notify(_) | Effect::Answer(..)) => self.tell(effect).await,
             }
         }
         for messages in out.chunks(FRAME_MESSAGES) {
             link.send(messages).await?;
         }
-        failed.map_or(Ok(()), Err)
+        Ok(next)
     }
 
     /// As [`perform`](Self::perform) without a connection.
@@ -379,6 +388,9 @@ impl Task {
         }
     }
 }
+
+/// What is in the buffer of a connection that can't be written to comes at once.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Messages in one frame from us: sixteen of the longest text that tests send stay under the
 /// server's 64 KiB.
