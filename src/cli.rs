@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
+        use clap::CommandFactory;
+        <Cli as CommandFactory>::command().debug_assert();
     }
 
     #[test]

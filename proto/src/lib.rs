@@ -15,7 +15,7 @@ pub mod client {
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::iter_over_hash_type,
-        unused_qualifications,
+        clippy::allow_attributes_without_reason,
         reason = "generated"
     )]
     pub mod v1 {

@@ -117,7 +117,7 @@ fn answer_sign_in(
         return problem(StatusCode::FORBIDDEN, &refused);
     }
     if let Err(refused) = throttle(edge, peer) {
-        return refused;
+        return *refused;
     }
     let Json(SignInRequest { name }) = match body {
         Ok(body) => body,
@@ -170,7 +170,7 @@ fn may_sign_in(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Result<(), Refus
 }
 
 /// Counts a request against its address.
-pub(super) fn throttle(edge: &Edge, peer: Peer) -> Result<(), Response> {
+pub(super) fn throttle(edge: &Edge, peer: Peer) -> Result<(), Box<Response>> {
     edge.addresses
         .take_request(peer.client, Instant::now())
         .map_err(|wait| {
@@ -178,7 +178,10 @@ pub(super) fn throttle(edge: &Edge, peer: Peer) -> Result<(), Response> {
                 ErrorCode::RateLimited,
                 "too many requests from this address",
             );
-            problem(StatusCode::TOO_MANY_REQUESTS, &refusal.retry_after(wait))
+            Box::new(problem(
+                StatusCode::TOO_MANY_REQUESTS,
+                &refusal.retry_after(wait),
+            ))
         })
 }
 
@@ -195,7 +198,7 @@ fn answer_refresh(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Response {
         return problem(StatusCode::FORBIDDEN, &refused);
     }
     if let Err(refused) = throttle(edge, peer) {
-        return refused;
+        return *refused;
     }
     let bearer = headers
         .get(header::AUTHORIZATION)

@@ -67,6 +67,9 @@ impl Guard {
         let Ok(authority) = authority.parse::<Authority>() else {
             return false;
         };
+        if has_user(&authority) {
+            return false;
+        }
         let port = |a: &Authority| a.port_u16().unwrap_or(default_port);
         authority.host().eq_ignore_ascii_case(host.host()) && port(&authority) == port(host)
     }
@@ -89,10 +92,20 @@ fn as_ip(host: &str) -> Option<IpAddr> {
         .ok()
 }
 
-/// The request's host.
+/// The request's host: one `Host` field (RFC 9112, section 3.2), a name and perhaps a port.
 #[must_use]
 pub fn host(headers: &HeaderMap) -> Option<Authority> {
-    headers.get(header::HOST)?.to_str().ok()?.parse().ok()
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return None;
+    };
+    let host: Authority = host.to_str().ok()?.parse().ok()?;
+    (!has_user(&host)).then_some(host)
+}
+
+/// `user@host` is no host (RFC 9110, section 7.2), and no page's origin either.
+fn has_user(authority: &Authority) -> bool {
+    authority.as_str().contains('@')
 }
 
 /// Refuses what is not for us, notes who asks, and sets the headers that every answer has.
@@ -212,6 +225,7 @@ mod tests {
             "https://app.example.evil.example",
             "file://localhost:8080",
             "http://localhost:8080@evil.example",
+            "http://evil.example@localhost:8080",
         ] {
             assert!(!guard().knows_origin(strange, &host), "{strange}");
         }

@@ -30,7 +30,7 @@ pub(super) async fn websocket(
 
 fn answer(edge: &Arc<Edge>, peer: Peer, request: &Request, upgrade: OnUpgrade) -> Response {
     if let Err(refused) = throttle(edge, peer) {
-        return refused;
+        return *refused;
     }
     if edge.context.draining.load(Ordering::SeqCst) {
         let refusal = Refusal::new(ErrorCode::Draining, "the server is about to stop");

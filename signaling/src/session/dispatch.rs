@@ -20,7 +20,7 @@ pub type Work = Pin<Box<dyn Future<Output = ReplyResult> + Send>>;
 /// What became of a command at once.
 pub enum Dispatched {
     /// It is done.
-    Done(ReplyResult),
+    Done(Box<ReplyResult>),
     /// It is being done. Dropping it undoes nothing.
     Started(Work),
     /// It reads a page, which is being done.
@@ -46,9 +46,9 @@ pub fn dispatch(
                     .unwrap_or_else(|e| refused(e.into()))
             }))
         }
-        Request::Refresh(token) => {
-            Dispatched::Done(refresh(context, session, &token, now).unwrap_or_else(refused))
-        }
+        Request::Refresh(token) => Dispatched::Done(Box::new(
+            refresh(context, session, &token, now).unwrap_or_else(refused),
+        )),
         Request::Subscribe(room, after) => {
             let (context, session) = (Arc::clone(context), Arc::clone(session));
             Dispatched::Reading(Box::pin(async move {
@@ -65,7 +65,7 @@ pub fn dispatch(
         }
         Request::Unsubscribe(room) => {
             context.hub.unfollow(&room, session);
-            Dispatched::Done(ReplyResult::Done(wire::Done {}))
+            Dispatched::Done(Box::new(ReplyResult::Done(wire::Done {})))
         }
         Request::Pong(count) => {
             session.core().handle_count(count);

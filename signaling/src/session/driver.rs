@@ -325,7 +325,7 @@ impl<C: Connection> Driver<C> {
             Err(refusal) => return self.reply_error(id, refusal),
         };
         match dispatch::dispatch(&self.context, session, request, now) {
-            Dispatched::Done(result) => self.reply(id, result),
+            Dispatched::Done(result) => self.reply(id, *result),
             Dispatched::Started(work) => self.start(Kind::Write, id, work),
             Dispatched::Reading(work) => {
                 self.reads += 1;

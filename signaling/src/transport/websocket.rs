@@ -262,7 +262,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
                 Closing::Agreed => {
                     let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                     let more = self.reader.is_broken();
-                    self.closing = if more { Closing::Discarding } else { Closing::Done };
+                    self.closing = if more {
+                        Closing::Discarding
+                    } else {
+                        Closing::Done
+                    };
                 }
                 Closing::Discarding => {
                     if !matches!(ready!(self.poll_fill(cx)), Ok(true)) {
