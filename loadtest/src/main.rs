@@ -138,7 +138,7 @@ async fn chat(what: Chat) -> Result<()> {
         }
         Chat::Fanout { common, plan } => save(
             &common,
-            "fanout",
+            if plan.json { "fanout-json" } else { "fanout" },
             &fanout::run(&setup(&common), &plan).await?,
         ),
         Chat::Sends { common, plan } => {
@@ -146,11 +146,13 @@ async fn chat(what: Chat) -> Result<()> {
         }
         Chat::All { common, floor } => {
             let setup = setup(&common);
-            save(
-                &common,
-                "fanout",
-                &fanout::run(&setup, &fanout::Plan::default()).await?,
-            )?;
+            for (name, json) in [("fanout", false), ("fanout-json", true)] {
+                let plan = fanout::Plan {
+                    json,
+                    ..fanout::Plan::default()
+                };
+                save(&common, name, &fanout::run(&setup, &plan).await?)?;
+            }
             let plan = sends::Plan {
                 floor,
                 ..sends::Plan::default()

@@ -157,16 +157,16 @@ impl Section for Fanout {
             )
         };
         format!(
-            "### Fan-out\n\n\
-             `loadtest chat fanout`: one room, {} subscribers ({}), 128 B of text; a delivery is {} \
+            "### Fan-out, {}\n\n\
+             `loadtest chat fanout`: one room, {} subscribers, 128 B of text; a delivery is {} \
              bytes on the wire, a burst of {} {} bytes. CPU (user + system) in µs per delivered \
              message, median (least–most); each ratio is of one round. The bare loop is a process that \
              writes the same bytes to as many sockets with the same readers. {} deliveries were \
              checked: each once, in order.\n\n\
              | | server | bare loop | ratio | bound |\n|---|---|---|---|---|\n{}{}{}\n\
              | send → receive, ms | p50 | p99 | max | deliveries |\n|---|---|---|---|---|\n{}{}\n",
-            self.subscribers,
             self.codec.name(),
+            self.subscribers,
             self.wire_bytes.0,
             self.burst,
             self.wire_bytes.1,
