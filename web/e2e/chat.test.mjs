@@ -183,6 +183,7 @@ test('a quote leads to the message that it answers, however old', async () => {
   const { room } = seeder.rooms().find((r) => r.info.title === 'Long').info;
   await until(seeder, () => seeder.messages(room).writes.length === 0);
   seeder.openRoom(room);
+  await until(seeder, () => seeder.messages(room).ready);
   await seeder.loadUntil(room, 1);
   const first = seeder.messages(room).messages[0];
   await seeder.send(room, 'as I said at the beginning', { replyTo: first.seq });

@@ -165,6 +165,7 @@ export async function library() {
   const { WebSocket } = await import('ws');
   const vite = await createServer({ root: web, server: { middlewareMode: true, ws: false, watch: null }, appType: 'custom', logLevel: 'error' });
   const lib = await vite.ssrLoadModule('/src/client/index.ts');
+  const clients = [];
   const connect = async (url, name) => {
     let signedIn = await lib.signIn(name, url);
     const kaiwa = new lib.Kaiwa({
@@ -178,11 +179,16 @@ export async function library() {
       device: 'e2e',
       openSocket: (target, protocols) => new WebSocket(target, protocols),
     });
+    clients.push(kaiwa);
     await kaiwa.start();
     await until(kaiwa, () => kaiwa.status.kind === 'live' && kaiwa.listed);
     return kaiwa;
   };
-  return { connect, close: () => vite.close() };
+  const close = async () => {
+    for (const kaiwa of clients) await kaiwa.stop();
+    await vite.close();
+  };
+  return { connect, close };
 }
 
 /** Waits for a condition on a library client, by its changes. */
