@@ -132,7 +132,7 @@ async fn log(client: &mut Client, room: &str) -> BTreeMap<String, u64> {
 async fn while_it_drains_the_server_is_not_ready_takes_nobody_new_and_writes_nothing() {
     let data = tempfile::tempdir().unwrap();
     // Sessions are sent away in groups of 256, over half of the time: the second group waits.
-    let mut server = Spec::new(data.path()).with("KAIWA_DRAIN_S", 8).start();
+    let mut server = Spec::new(data.path()).with("KAIWA_DRAIN_S", 6).start();
     assert_eq!(
         request(server.address, "GET /readyz", &[], "").await.status,
         200

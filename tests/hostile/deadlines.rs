@@ -3,7 +3,7 @@
 
 use crate::support::client::{Client, Codec};
 use crate::support::http::parse;
-use crate::support::raw::{Heard, Raw, TEXT_BEGINS, dial, header};
+use crate::support::raw::{Heard, Raw, TEXT_BEGINS, dial, header, masked};
 use crate::support::scene::Scene;
 use crate::support::server::{own, shared};
 use crate::support::soon;
@@ -58,6 +58,27 @@ async fn what_is_begun_and_not_ended_is_cut_off_after_ten_seconds_and_serves_nob
         assert!(is_about(waited, HTTP_HEADER), "not a byte: {waited:?}");
         assert!(said.is_empty() || parse(&said).status == 408);
     };
+    let body = async {
+        let mut stream = dial(&server).await;
+        let head = "POST /api/v1/sign-in HTTP/1.1\r\nHost: localhost\r\n\
+            Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let (_, waited) = until_hung_up(stream).await;
+        assert!(waited < Duration::from_secs(15), "an HTTP body: {waited:?}");
+    };
+    let next_request = async {
+        let mut stream = dial(&server).await;
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        let (said, waited) = until_hung_up(stream).await;
+        assert_eq!(parse(&said).status, 200);
+        assert!(
+            is_about(waited, HTTP_HEADER),
+            "a second request: {waited:?}"
+        );
+    };
     let tls = async {
         let mut stream = dial(&in_tls).await;
         // The beginning of a ClientHello's record.
@@ -105,7 +126,7 @@ async fn what_is_begun_and_not_ended_is_cut_off_after_ten_seconds_and_serves_nob
             began.elapsed()
         );
     };
-    tokio::join!(head, silence, tls, connect, trickle);
+    tokio::join!(head, silence, body, next_request, tls, connect, trickle);
     scene.is_unharmed().await;
 }
 
@@ -165,18 +186,6 @@ async fn connected() -> DuplexStream {
     peer.read_exact(&mut rest).await.unwrap();
     assert!(String::from_utf8(rest).unwrap().contains("\"connected\""));
     peer
-}
-
-fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = header(first, payload.len() as u64);
-    let mask = frame[frame.len() - 4..].to_vec();
-    frame.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
-    frame
 }
 
 /// Sends `piece` again and again until the server closes: its close code, and after how long.

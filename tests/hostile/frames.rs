@@ -1,8 +1,10 @@
 //! Frames that break WebSocket's rules, or are cut in unusual places.
 
 use crate::support::cid;
-use crate::support::client::int;
-use crate::support::raw::{CONTINUATION, Heard, LAST, PING, Raw, TEXT, TEXT_BEGINS, header};
+use crate::support::client::{Codec, connect, int};
+use crate::support::raw::{
+    CONTINUATION, Heard, LAST, PING, Raw, TEXT, TEXT_BEGINS, header, masked,
+};
 use crate::support::scene::Scene;
 use serde_json::{Value, json};
 
@@ -235,5 +237,47 @@ async fn the_closing_handshake_is_answered_with_the_clients_code() {
         let code = raw.closed().await.0;
         assert!(matches!(code, Some(1002 | 1007)), "{payload:?}: {code:?}");
     }
+    scene.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn what_comes_in_one_segment_with_the_upgrade_is_not_lost() {
+    let mut scene = Scene::new().await;
+    drop(scene.member("hasty").await);
+    let mut connect = connect(&scene.server.token(&scene.user("hasty")));
+    connect["id"] = json!(1);
+    let commands = [connect.to_string().into_bytes(), send(&scene, "in one go")].join(&b'\n');
+    let mut raw = Raw::open_and_say(&scene.server, Codec::Json, &masked(TEXT, &commands)).await;
+    assert!(reply(&mut raw).await["connected"].is_object());
+    assert!(reply(&mut raw).await["committed"].is_object());
+    scene.expect("in one go");
+    scene.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_second_connect_in_the_same_frame_changes_nobody() {
+    let mut scene = Scene::new().await;
+    drop(scene.member("first").await);
+    let connect = |id: u32, user: &str| {
+        let mut connect = connect(&scene.server.token(&scene.user(user)));
+        connect["id"] = json!(id);
+        connect.to_string().into_bytes()
+    };
+    let commands = [
+        connect(1, "first"),
+        connect(2, "second"),
+        send(&scene, "whose?"),
+    ]
+    .join(&b'\n');
+    let mut raw = Raw::open(&scene.server, Codec::Json).await;
+    raw.frame(TEXT, &commands).await;
+    assert!(reply(&mut raw).await["connected"].is_object());
+    assert_eq!(int(&reply(&mut raw).await["error"]["code"]), 107);
+    assert!(reply(&mut raw).await["committed"].is_object());
+    scene.expect("whose?");
+    assert_eq!(
+        scene.log().await.last().unwrap()["sender"],
+        json!(scene.user("first"))
+    );
     scene.is_unharmed().await;
 }

@@ -7,9 +7,12 @@ use crate::support::server::own;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Messages while nobody reads: more than the kernel holds for both ends of the connection.
-const MESSAGES: usize = 1_500;
-const TEXT_BYTES: usize = 8 * 1024;
+/// What is posted while the sleeper sleeps: several times what its kernel and ours hold for it.
+const MESSAGES: usize = 360;
+const TEXT_BYTES: usize = 16_000;
+
+/// Messages posted at once: less than a session's queue takes before it makes a gap of them.
+const WINDOW: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() {
@@ -28,27 +31,31 @@ async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() 
 
     let before = scene.server.rss_anon();
     let text = "x".repeat(TEXT_BYTES);
-    let mut last = Value::Null;
-    for no in 0..MESSAGES {
-        let text = format!("{no} {text}");
-        last = scene.witness.ok(scene.send(&text)).await;
-        scene.expect(&text);
+    let mut last = 0;
+    for window in 0..MESSAGES / WINDOW {
+        let mut begun = Vec::new();
+        for no in 0..WINDOW {
+            let text = format!("{window} {no} {text}");
+            begun.push(scene.witness.begin(scene.send(&text)).await);
+            scene.expect(&text);
+        }
+        for id in begun {
+            last = int(&scene.witness.reply(id).await["committed"]["seq"]);
+        }
         // Who reads gets each message while the other one sleeps.
-        while reader.push("event").await["seq"] != last["seq"] {}
+        while int(&reader.push("event").await["seq"]) < last {}
     }
     let grown = scene.server.rss_anon().saturating_sub(before);
-    assert!(
-        grown < 24 << 20,
-        "{grown} bytes more for {} bytes",
-        MESSAGES * TEXT_BYTES
-    );
+    // The store's page cache takes what was written, up to its own bound; a queue would take it again.
+    let written = (MESSAGES * TEXT_BYTES) as u64;
+    assert!(grown < written / 2 * 3, "{grown} bytes more for {written}");
 
     // Awake again: events in order, then gaps that say how far to read.
     let mut seen: BTreeMap<u64, Value> = BTreeMap::new();
     let mut position = head;
     let mut gaps = 0;
     let mut asked = 2;
-    while position < int(&last["seq"]) {
+    while position < last {
         let message = match sleeper.next().await {
             Heard::Message(message) => message,
             other => panic!("{other:?} at {position}"),

@@ -5,8 +5,9 @@ use super::http::{UPGRADE, parse};
 use super::server::Server;
 use super::soon;
 use serde_json::Value;
+use std::collections::VecDeque;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// First bytes of frames: FIN and opcode (RFC 6455, section 5.2).
 pub(crate) const CONTINUATION: u8 = 0x00;
@@ -35,21 +36,30 @@ pub(crate) enum Heard {
 pub(crate) struct Raw {
     stream: TcpStream,
     read: Vec<u8>,
+    /// The rest of the messages of a frame.
+    messages: VecDeque<Value>,
 }
 
 impl Raw {
     /// Upgraded, and nothing said yet.
     pub(crate) async fn open(server: &Server, codec: Codec) -> Self {
+        Self::open_and_say(server, codec, b"").await
+    }
+
+    /// Upgraded by a request that these bytes follow at once.
+    pub(crate) async fn open_and_say(server: &Server, codec: Codec, bytes: &[u8]) -> Self {
         let mut raw = Self {
             stream: dial(server).await,
             read: Vec::new(),
+            messages: VecDeque::new(),
         };
         let mut head = format!("GET /ws HTTP/1.1\r\nHost: {}\r\n", server.address);
         let protocol = [("Sec-WebSocket-Protocol", codec.name())];
         for (name, value) in UPGRADE.iter().chain(&protocol) {
             head += &format!("{name}: {value}\r\n");
         }
-        raw.bytes((head + "\r\n").as_bytes()).await;
+        raw.bytes(&[(head + "\r\n").as_bytes(), bytes].concat())
+            .await;
         let end = loop {
             if let Some(at) = raw.read.windows(4).position(|end| end == b"\r\n\r\n") {
                 break at + 4;
@@ -81,19 +91,15 @@ impl Raw {
 
     /// Sends a frame.
     pub(crate) async fn frame(&mut self, first: u8, payload: &[u8]) {
-        let mut bytes = header(first, payload.len() as u64);
-        bytes.extend(
-            payload
-                .iter()
-                .zip(MASK.iter().cycle())
-                .map(|(byte, mask)| byte ^ mask),
-        );
-        self.bytes(&bytes).await;
+        self.bytes(&masked(first, payload)).await;
     }
 
     /// What comes next.
     pub(crate) async fn next(&mut self) -> Heard {
         loop {
+            if let Some(message) = self.messages.pop_front() {
+                return Heard::Message(message);
+            }
             if let Some(heard) = self.take() {
                 return heard;
             }
@@ -143,7 +149,13 @@ impl Raw {
         }
         let payload: Vec<u8> = self.read.drain(..size + len).skip(size).collect();
         Some(match first {
-            0x81 => Heard::Message(serde_json::from_slice(&payload).expect("one JSON message")),
+            0x81 => {
+                let lines = payload.split(|byte| *byte == b'\n');
+                let mut messages = lines.map(|l| serde_json::from_slice(l).expect("JSON"));
+                let first = messages.next().expect("a frame has a message");
+                self.messages.extend(messages);
+                Heard::Message(first)
+            }
             0x82 => Heard::Binary(payload),
             0x88 => {
                 let code = payload.first_chunk::<2>();
@@ -179,11 +191,23 @@ pub(crate) fn header(first: u8, len: u64) -> Vec<u8> {
     bytes
 }
 
-/// A plain TCP connection.
+/// A whole frame, masked.
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = header(first, payload.len() as u64);
+    frame.extend(
+        payload
+            .iter()
+            .zip(MASK.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
+    frame
+}
+
+/// A plain TCP connection, whose kernel holds little of what is not read.
 pub(crate) async fn dial(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.address)
-        .await
-        .expect("it listens");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 * 1024).expect("set");
+    let stream = socket.connect(server.address).await.expect("it listens");
     stream.set_nodelay(true).expect("set");
     stream
 }
