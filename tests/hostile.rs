@@ -1,6 +1,12 @@
 //! Hostile clients against a real server: each gets its typed error or close code, and nobody else
 //! notices.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever is not expected fails the test"
+)]
+
 #[path = "support/root.rs"]
 mod support;
 
@@ -10,6 +16,8 @@ mod deadlines;
 mod frames;
 #[path = "hostile/messages.rs"]
 mod messages;
+#[path = "hostile/paused.rs"]
+mod paused;
 #[path = "hostile/rates.rs"]
 mod rates;
 #[path = "hostile/resume.rs"]

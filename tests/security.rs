@@ -1,5 +1,7 @@
 //! The edge against foreign pages, foreign names, strangers behind proxies, and its own logs.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 #[path = "support/root.rs"]
 mod support;
 

@@ -50,44 +50,7 @@ async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() 
     let written = (MESSAGES * TEXT_BYTES) as u64;
     assert!(grown < written / 2 * 3, "{grown} bytes more for {written}");
 
-    // Awake again: events in order, then gaps that say how far to read.
-    let mut seen: BTreeMap<u64, Value> = BTreeMap::new();
-    let mut position = head;
-    let mut gaps = 0;
-    let mut asked = 2;
-    while position < last {
-        let message = match sleeper.next().await {
-            Heard::Message(message) => message,
-            other => panic!("{other:?} at {position}"),
-        };
-        let mut events = Vec::new();
-        if message["push"]["event"].is_object() {
-            events.push(message["push"]["event"].clone());
-        } else if message["push"]["gap"].is_object() {
-            gaps += 1;
-            assert!(int(&message["push"]["gap"]["head"]) > position, "{message}");
-            asked += 1;
-            let read = json!({"room": scene.room, "epoch": 1, "after": position.to_string()});
-            let read = json!({"id": asked, "events": read});
-            sleeper.frame(TEXT, read.to_string().as_bytes()).await;
-        } else if let Some(page) = message["reply"]["events"]["events"].as_array() {
-            events.clone_from(page);
-            if message["reply"]["events"]["more"] == json!(true) {
-                asked += 1;
-                let after = int(&page.last().expect("a page has one")["seq"]);
-                let read = json!({"room": scene.room, "epoch": 1, "after": after.to_string()});
-                let read = json!({"id": asked, "events": read});
-                sleeper.frame(TEXT, read.to_string().as_bytes()).await;
-            }
-        }
-        for event in events {
-            let seq = int(&event["seq"]);
-            seen.insert(seq, event);
-            while seen.contains_key(&(position + 1)) {
-                position += 1;
-            }
-        }
-    }
+    let (seen, gaps) = catch_up(&mut sleeper, &scene.room, head, last).await;
     assert!(gaps > 0, "it read everything although it slept");
     let texts = seen
         .values()
@@ -95,6 +58,46 @@ async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() 
         .count();
     assert_eq!(texts, MESSAGES);
     scene.is_unharmed().await;
+}
+
+/// Awake again: reads events in order, and by page what a gap says is missing.
+async fn catch_up(
+    sleeper: &mut Raw,
+    room: &str,
+    mut position: u64,
+    last: u64,
+) -> (BTreeMap<u64, Value>, u32) {
+    let (mut seen, mut gaps) = (BTreeMap::new(), 0);
+    while position < last {
+        let message = match sleeper.next().await {
+            Heard::Message(message) => message,
+            other => panic!("{other:?} at {position}"),
+        };
+        let page = &message["reply"]["events"];
+        let mut events = page["events"].as_array().cloned().unwrap_or_default();
+        let mut read_after = None;
+        if message["push"]["event"].is_object() {
+            events.push(message["push"]["event"].clone());
+        } else if message["push"]["gap"].is_object() {
+            gaps += 1;
+            assert!(int(&message["push"]["gap"]["head"]) > position, "{message}");
+            read_after = Some(position);
+        } else if page["more"] == json!(true) {
+            read_after = events.last().map(|event| int(&event["seq"]));
+        }
+        if let Some(after) = read_after {
+            let read = json!({"room": room, "epoch": 1, "after": after.to_string()});
+            let read = json!({"id": 3, "events": read});
+            sleeper.frame(TEXT, read.to_string().as_bytes()).await;
+        }
+        for event in events {
+            seen.insert(int(&event["seq"]), event);
+            while seen.contains_key(&(position + 1)) {
+                position += 1;
+            }
+        }
+    }
+    (seen, gaps)
 }
 
 #[tokio::test]

@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
+/// Headers, a body, and the status that answers them.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16);
+
 async fn sign_in(address: SocketAddr, headers: &[(&str, &str)], body: &str) -> Answer {
     request(address, "POST /api/v1/sign-in", headers, body).await
 }
@@ -37,7 +40,7 @@ async fn what_is_no_sign_in_is_refused_with_its_own_status() {
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(257));
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(20_000));
     let deep = "[".repeat(10_000);
-    let cases: [(&[(&str, &str)], &str, u16); 13] = [
+    let cases: [Case<'_>; 13] = [
         (&[JSON], "", 400),
         (&[JSON], "{", 400),
         (&[JSON], &deep, 422),

@@ -16,6 +16,7 @@ pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const TEXT_BEGINS: u8 = 0x01;
 pub(crate) const BINARY: u8 = 0x82;
 pub(crate) const PING: u8 = 0x89;
+pub(crate) const PONG: u8 = 0x8A;
 
 /// The key that frames are masked with.
 const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];

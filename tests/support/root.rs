@@ -2,6 +2,10 @@
 //! tokens good and bad, and a room with a witness in it.
 
 #![expect(dead_code, reason = "each test file uses its part of it")]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever is not expected fails the test"
+)]
 
 pub(crate) mod client;
 pub(crate) mod http;

@@ -1,0 +1,130 @@
+//! Peers that trickle, where half a minute is the deadline: on paused time, over the WebSocket code and a
+//! stream in memory.
+
+use super::deadlines::is_about;
+use crate::support::client::connect;
+use crate::support::raw::{CONTINUATION, PING, PONG, TEXT, TEXT_BEGINS, header, masked};
+use crate::support::token::Key;
+use kaiwa_chat::adapters::memory::MemoryStore;
+use kaiwa_chat::bus::Bus;
+use kaiwa_chat::service::{Chat, ChatOptions};
+use kaiwa_common::limits::{FRAME, Limits, PING_INTERVAL, PONG_GRACE};
+use kaiwa_common::redact::Secret;
+use kaiwa_common::time::UnixMs;
+use kaiwa_common::token::TokenKey;
+use kaiwa_signaling::codec::Codec;
+use kaiwa_signaling::hub::Hub;
+use kaiwa_signaling::metrics::Metrics;
+use kaiwa_signaling::session::registry::Sessions;
+use kaiwa_signaling::session::{Context, driver};
+use kaiwa_signaling::transport::Format;
+use kaiwa_signaling::transport::websocket::{WebSocket, WebSocketConfig};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_trickles_is_cut_off_after_its_time() {
+    // Four spaces, masked.
+    let piece = &masked(TEXT, b"    ")[6..];
+    let (code, waited) = trickle(&header(TEXT, 60_000), piece, Duration::from_millis(900)).await;
+    assert_eq!(code, 4005);
+    assert!(is_about(waited, FRAME), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fragments_that_trickle_are_cut_off_as_one_frame_is_and_pings_between_change_nothing() {
+    let piece = [masked(CONTINUATION, b" "), masked(PING, b"ping")].concat();
+    let (code, waited) = trickle(
+        &masked(TEXT_BEGINS, b"{"),
+        &piece,
+        Duration::from_millis(900),
+    )
+    .await;
+    assert_eq!(code, 4005);
+    assert!(is_about(waited, FRAME), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_with_websockets_pongs_only_has_not_been_heard() {
+    let (code, waited) = trickle(&[], &masked(PONG, b""), Duration::from_secs(3)).await;
+    assert_eq!(code, 4003);
+    assert!(is_about(waited, PING_INTERVAL + PONG_GRACE), "{waited:?}");
+}
+
+/// A server without sockets, its clock paused.
+fn context() -> Arc<Context> {
+    let limits = Limits::default();
+    let metrics = Metrics::new();
+    let sessions = Arc::new(Sessions::new(limits.clone()));
+    let hub = Hub::start(Arc::clone(&sessions), metrics.clone(), 2);
+    let chat = Chat::start(
+        Arc::new(MemoryStore::new()),
+        Arc::clone(&hub) as Arc<dyn Bus>,
+        ChatOptions {
+            limits: limits.clone(),
+            ..ChatOptions::default()
+        },
+    );
+    let secret = Secret::new(vec![7; 32]);
+    Arc::new(Context {
+        chat,
+        hub,
+        sessions,
+        tokens: TokenKey::hs256(&secret, "kaiwa", None).expect("32 bytes"),
+        limits,
+        node: "test".to_owned(),
+        now: UnixMs::now,
+        metrics,
+        draining: AtomicBool::new(false),
+        drain_spread_ms: AtomicU32::new(0),
+    })
+}
+
+/// The peer's end of a connection that is already upgraded, and connected as somebody.
+async fn connected() -> DuplexStream {
+    let (ours, mut peer) = tokio::io::duplex(64 * 1024);
+    let config = WebSocketConfig {
+        format: Some(Format::Text),
+        frame_bytes: 64 * 1024,
+    };
+    let socket = WebSocket::new(ours, config, &[]);
+    tokio::spawn(driver::serve(socket, Codec::Json, context()));
+    let token = Key::foreign().token("slow", 3600);
+    let mut connect = connect(&token);
+    connect["id"] = 1.into();
+    let connect = connect.to_string();
+    peer.write_all(&masked(TEXT, connect.as_bytes()))
+        .await
+        .unwrap();
+    let mut reply = vec![0; 4];
+    peer.read_exact(&mut reply).await.unwrap();
+    assert_eq!(reply[..2], [0x81, 126]);
+    let mut rest = vec![0; usize::from(u16::from_be_bytes([reply[2], reply[3]]))];
+    peer.read_exact(&mut rest).await.unwrap();
+    assert!(String::from_utf8(rest).unwrap().contains("\"connected\""));
+    peer
+}
+
+/// Sends `piece` again and again until the server closes: its close code, and after how long.
+async fn trickle(first: &[u8], piece: &[u8], every: Duration) -> (u16, Duration) {
+    let mut peer = connected().await;
+    let began = Instant::now();
+    peer.write_all(first).await.unwrap();
+    let mut said = Vec::new();
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        tokio::select! {
+            read = peer.read_buf(&mut said) => {
+                read.unwrap();
+                let close = said.windows(2).position(|w| w[0] == 0x88);
+                if let Some(code) = close.and_then(|at| said.get(at + 2..at + 4)) {
+                    return (u16::from_be_bytes([code[0], code[1]]), began.elapsed());
+                }
+            }
+            _ = ticks.tick() => peer.write_all(piece).await.unwrap(),
+        }
+    }
+}
