@@ -133,6 +133,26 @@ async fn the_sixteenth_message_that_can_not_be_read_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn half_an_emoji_is_refused_by_its_id_and_ends_nothing() {
+    let mut scene = Scene::new().await;
+    let mut client = scene.member("pastes").await;
+    // What JSON.stringify makes of a text that was cut within a surrogate pair. RFC 8259 section 8.2
+    // leaves it to the receiver; a person's text must not cost them the connection.
+    let cid = crate::support::cid();
+    let send = format!(
+        r#"{{"room":"{}","cid":"{cid}","text":"a \ud83d"}}"#,
+        scene.room
+    );
+    let frame = format!("{{\"id\":77,\"send\":{send}}}");
+    client.send(Message::text(frame)).await;
+    let reply = client.reply(77).await;
+    assert_eq!(int(&reply["error"]["code"]), 101, "{reply}");
+    client.ok(scene.send("a 🚄")).await;
+    scene.expect("a 🚄");
+    scene.is_unharmed().await;
+}
+
+#[tokio::test]
 async fn an_empty_frame_is_ignored() {
     let mut scene = Scene::new().await;
     for codec in CODECS {

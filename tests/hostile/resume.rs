@@ -63,7 +63,7 @@ async fn a_session_that_never_was_is_not_resumed() {
 }
 
 #[tokio::test]
-async fn a_count_from_the_future_or_within_a_frame_begins_anew_and_loses_nothing() {
+async fn a_count_from_the_future_begins_anew_and_loses_nothing() {
     let mut scene = Scene::new().await;
     let known = json!({"room": scene.room, "epoch": 1, "seq": "1"});
     for count in [1_000, u64::MAX] {
@@ -85,6 +85,39 @@ async fn a_count_from_the_future_or_within_a_frame_begins_anew_and_loses_nothing
             .expect("events");
         assert_eq!(int(&events[0]["seq"]), 2);
     }
+    scene.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_count_within_a_frame_is_nobodys_and_the_one_before_the_frame_gives_all_of_it_again() {
+    let mut scene = Scene::new().await;
+    let mut client = scene.member("half").await;
+    // Sent in one frame, committed together, pushed in one frame: mostly, so it is tried again.
+    while client.in_last_frame < 2 {
+        let sends: Vec<Value> = (0..10)
+            .map(|no| scene.send(&format!("message {no}")))
+            .collect();
+        scene.witness.say(&sends).await;
+        for no in 0..10 {
+            scene.expect(&format!("message {no}"));
+        }
+        while client.push("event").await["message"]["text"] != json!("message 9") {}
+    }
+    let (session, count) = (client.connected["session"].clone(), client.count);
+    let before = count - client.in_last_frame;
+    drop(client);
+    let mut again = try_resume(&scene, "half", &session, before).await;
+    assert_eq!(
+        again.connected["resumed"],
+        json!(true),
+        "{}",
+        again.connected
+    );
+    while again.push("event").await["message"]["text"] != json!("message 9") {}
+    assert_eq!(again.count, count, "as many as were missed");
+    drop(again);
+    let again = try_resume(&scene, "half", &session, count - 1).await;
+    assert_eq!(again.connected["resumeRefused"], json!("too_far_behind"));
     scene.is_unharmed().await;
 }
 

@@ -6,6 +6,7 @@ use crate::support::scene::Scene;
 use crate::support::server::own;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// What is posted while the sleeper sleeps: several times what its kernel and ours hold for it.
 const MESSAGES: usize = 360;
@@ -31,7 +32,7 @@ async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() 
 
     let before = scene.server.rss_anon();
     let text = "x".repeat(TEXT_BYTES);
-    let mut last = 0;
+    let (mut last, mut latest) = (0, Duration::ZERO);
     for window in 0..MESSAGES / WINDOW {
         let mut begun = Vec::new();
         for no in 0..WINDOW {
@@ -42,10 +43,16 @@ async fn who_stops_reading_gets_gaps_and_catches_up_and_costs_nobody_anything() 
         for id in begun {
             last = int(&scene.witness.reply(id).await["committed"]["seq"]);
         }
-        // Who reads gets each message while the other one sleeps.
+        // Who reads gets each message while the other one sleeps, and not much later.
+        let committed = Instant::now();
         while int(&reader.push("event").await["seq"]) < last {}
+        latest = latest.max(committed.elapsed());
     }
     let grown = scene.server.rss_anon().saturating_sub(before);
+    assert!(
+        latest < Duration::from_secs(2),
+        "a reader waited for {latest:?}"
+    );
     // The store's page cache takes what was written, up to its own bound; a queue would take it again.
     let written = (MESSAGES * TEXT_BYTES) as u64;
     assert!(grown < written / 2 * 3, "{grown} bytes more for {written}");

@@ -58,6 +58,8 @@ pub(crate) struct Client {
     waiting: VecDeque<Value>,
     /// Reliable pushes received since `Connected`.
     pub(crate) count: u64,
+    /// How many of them the last frame had.
+    pub(crate) in_last_frame: u64,
     /// `Connected`.
     pub(crate) connected: Value,
 }
@@ -93,6 +95,7 @@ impl Client {
             incoming,
             waiting,
             count: 0,
+            in_last_frame: 0,
             connected: Value::Null,
         }
     }
@@ -294,7 +297,8 @@ impl Client {
             (Message::Ping(_) | Message::Pong(_), _) => return Ok(()),
             (other, codec) => panic!("{codec:?} does not speak {other:?}"),
         };
-        self.count += messages.iter().map(reliable).sum::<u64>();
+        self.in_last_frame = messages.iter().map(reliable).sum();
+        self.count += self.in_last_frame;
         self.incoming.extend(messages);
         Ok(())
     }
