@@ -368,3 +368,25 @@ async fn alone(floor: &Path, data: &Path, batches: Batches, text: usize) -> Resu
     let floor: Floor = serde_json::from_slice(&output.stdout)?;
     Ok(floor.msgs_per_s)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_floor_gets_batches_of_the_servers_size() {
+        let of = |sends, jobs, commits| {
+            let Batches {
+                rooms,
+                messages,
+                commits,
+            } = Batches::of(sends, jobs, commits);
+            (rooms, messages, commits)
+        };
+        assert_eq!(of(6_400.0, 6_400.0, 100.0), (64, 1, 100));
+        assert_eq!(of(6_400.0, 1_600.0, 25.0), (64, 4, 25));
+        // 1.4 messages of a room in a commit of 42: 42 rooms with one each are as many.
+        assert_eq!(of(4_200.0, 3_000.0, 100.0), (42, 1, 100));
+        assert_eq!(of(1.0, 0.0, 0.0), (1, 1, 1));
+    }
+}
