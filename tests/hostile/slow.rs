@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// What is posted while the sleeper sleeps: several times what its kernel and ours hold for it.
-const MESSAGES: usize = 360;
+const MESSAGES: usize = 450;
 const TEXT_BYTES: usize = 16_000;
 
 /// Messages posted at once: less than a session's queue takes before it makes a gap of them.
@@ -76,10 +76,17 @@ async fn catch_up(
 ) -> (BTreeMap<u64, Value>, u32) {
     let (mut seen, mut gaps) = (BTreeMap::new(), 0);
     while position < last {
+        let asked = Instant::now();
         let message = match sleeper.next().await {
             Heard::Message(message) => message,
             other => panic!("{other:?} at {position}"),
         };
+        // What waits goes out as soon as there is room, not with the next timer.
+        let waited = asked.elapsed();
+        assert!(
+            waited < Duration::from_secs(2),
+            "{waited:?} at {position}, of {last}"
+        );
         let page = &message["reply"]["events"];
         let mut events = page["events"].as_array().cloned().unwrap_or_default();
         let mut read_after = None;

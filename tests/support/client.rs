@@ -70,6 +70,7 @@ impl Client {
         let stream = TcpStream::connect(server.address)
             .await
             .expect("it listens");
+        stream.set_nodelay(true).expect("set");
         Self::over(stream, &format!("ws://{}/ws", server.address), codec).await
     }
 

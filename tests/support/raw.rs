@@ -207,7 +207,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 /// A plain TCP connection, whose kernel holds little of what is not read.
 pub(crate) async fn dial(server: &Server) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_recv_buffer_size(64 * 1024).expect("set");
+    socket.set_recv_buffer_size(256 * 1024).expect("set");
     let stream = socket.connect(server.address).await.expect("it listens");
     stream.set_nodelay(true).expect("set");
     stream
