@@ -97,7 +97,8 @@ fn build(
     let limits = &config.limits;
     let metrics = Metrics::new();
     let sessions = Arc::new(Sessions::new(limits.clone()));
-    let hub = Arc::new(Hub::new(Arc::clone(&sessions), metrics.clone()));
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let hub = Hub::start(Arc::clone(&sessions), metrics.clone(), workers);
     let options = ChatOptions {
         limits: limits.clone(),
         ..ChatOptions::default()

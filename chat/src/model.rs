@@ -269,7 +269,7 @@ pub struct NewRoom {
     pub cid: Cid,
     /// Group or broadcast.
     pub kind: RoomKind,
-    /// 1 to [`TITLE_BYTES`](kaiwa_common::limits::TITLE_BYTES) bytes.
+    /// 1 to [`TITLE_CHARS`](kaiwa_common::limits::TITLE_CHARS) characters.
     pub title: String,
     /// Who can find it.
     pub visibility: Visibility,

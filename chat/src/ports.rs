@@ -317,7 +317,3 @@ pub struct PageOf {
     /// At most so many entries.
     pub limit: usize,
 }
-
-/// Bytes of text in one page of anything, after which it ends early: 64 of the longest messages.
-/// Without it a page of 500 could hold 8 MB for each reader.
-pub const PAGE_BYTES: usize = 1024 * 1024;

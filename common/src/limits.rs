@@ -124,8 +124,8 @@ pub const TOKEN_LEEWAY: Duration = Duration::from_secs(30);
 /// A token's text, in bytes: four times what identity providers make. Longer is refused.
 pub const TOKEN_BYTES: usize = 16 * 1024;
 
-/// A room's title and a person's name, in bytes of UTF-8.
-pub const TITLE_BYTES: usize = 256;
+/// A room's title, in characters: two lines of a phone's list in any script. Longer is refused.
+pub const TITLE_CHARS: usize = 128;
 
 /// A person's name to show, in bytes of UTF-8 (64 characters of any script).
 pub const NAME_BYTES: usize = 256;
@@ -165,3 +165,15 @@ pub const WRITE_AHEAD: usize = 32 * 1024;
 
 /// Events framed together, in bytes: a batch is cut into frames of about this size.
 pub const EVENT_FRAME_BYTES: usize = 32 * 1024;
+
+/// From a request's head to its answer, its body included. Then 408: a body that never ends would hold
+/// its connection for ever.
+pub const HTTP_REQUEST: Duration = Duration::from_secs(10);
+
+/// The life of an HTTP connection that does not become a WebSocket. Browsers open another; a peer that
+/// does not read its answers is left.
+pub const HTTP_CONNECTION: Duration = Duration::from_secs(120);
+
+/// Batches that wait for one fan-out worker. At the bound a batch is dropped: its followers are told
+/// the room's head with the next ping, and read the log.
+pub const FANOUT_QUEUE: usize = 4_096;

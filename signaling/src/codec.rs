@@ -142,23 +142,35 @@ fn decode_proto(mut rest: Bytes) -> Vec<Result<ClientMessage, Malformed>> {
             messages.push(Err(too_many()));
             break;
         }
-        match take_delimited(&mut rest) {
-            Ok(message) => messages.push(Ok(message)),
-            Err(error) => {
+        let message = match take_delimited(&mut rest) {
+            Ok(message) => message,
+            Err(at) => {
                 messages.push(Err(Malformed {
                     id: 0,
-                    at: error.to_string(),
+                    at: at.to_owned(),
                     is_fatal: true,
                 }));
                 break;
             }
-        }
+        };
+        // The framing stands, so the messages after this one can be read.
+        messages.push(ClientMessage::decode(message).map_err(|error| Malformed {
+            id: 0,
+            at: error.to_string(),
+            is_fatal: false,
+        }));
     }
     messages
 }
 
-fn take_delimited(rest: &mut Bytes) -> Result<ClientMessage, prost::DecodeError> {
-    ClientMessage::decode_length_delimited(rest)
+/// Takes one message's bytes off the frame.
+fn take_delimited(rest: &mut Bytes) -> Result<Bytes, &'static str> {
+    let len = prost::decode_length_delimiter(&mut *rest)
+        .map_err(|_| "a message's length is no varint")?;
+    if len > rest.len() {
+        return Err("a message is longer than its frame");
+    }
+    Ok(rest.split_to(len))
 }
 
 #[cfg(test)]
@@ -220,7 +232,6 @@ mod tests {
         for bytes in [
             &b"\x05\x08"[..],
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"\x01\x07",
         ] {
             let read = Codec::Proto.decode(&Bytes::copy_from_slice(bytes));
             assert!(
@@ -228,6 +239,19 @@ mod tests {
                 "{bytes:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_protobuf_message_that_is_none_spoils_no_other_in_its_frame() {
+        let read = Codec::Proto.decode(&Bytes::from_static(b"\x01\x07\x02\x08\x05"));
+        assert!(!read[0].as_ref().expect_err("no message").is_fatal);
+        assert_eq!(
+            read[1],
+            Ok(ClientMessage {
+                id: 5,
+                command: None
+            })
+        );
     }
 
     #[test]

@@ -1,25 +1,30 @@
 //! Fan-out: which sessions follow which room, and what they are pushed.
 //!
-//! Rooms are spread over shards by their hash, so that a large room's fan-out stops only its own
-//! shard's joins. Events are encoded once per codec and shared by all who get them.
+//! Each session belongs to one fan-out worker, and a room's followers are kept by worker. A commit is
+//! handed to the workers that have followers of its room, so a room of thousands neither stops the
+//! shard that committed it nor runs on one core alone, and each session gets everything in order.
+//! Events are encoded once per codec and shared by all who get them.
 
 mod frames;
+mod worker;
 
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::session::registry::Sessions;
-use frames::{Batch, state_push};
+use frames::Batch;
 use kaiwa_chat::bus::{Bus, MemberChange, Published};
-use kaiwa_chat::model::Membership;
 use kaiwa_common::id::RoomId;
+use kaiwa_common::limits::FANOUT_QUEUE;
 use kaiwa_common::position::{Epoch, Position, Seq};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::mpsc;
+use worker::Job;
 
-/// Shards of rooms. Sixteen times the cores of the machines that it usually runs on: two large rooms
-/// seldom share one.
+/// Shards of rooms. Sixteen times the cores of the machines that it usually runs on: joins of two
+/// rooms seldom meet.
 const SHARDS: usize = 64;
 
 /// A session that follows a room.
@@ -62,13 +67,57 @@ impl Follow {
             seq: Seq(head),
         })
     }
+
+    fn deliver(&self, batch: &Batch) {
+        if !self.is_active.load(Ordering::Acquire) {
+            return;
+        }
+        self.announced
+            .fetch_max(batch.head().seq.0, Ordering::Relaxed);
+        for push in batch.pushes(self.session.codec()) {
+            self.session.push(push.clone());
+        }
+    }
 }
 
+/// The followers of a room that belong to one worker, by the session's number.
 #[derive(Default)]
+struct Part {
+    followers: RwLock<BTreeMap<u64, Arc<Follow>>>,
+}
+
+impl Part {
+    fn get(&self, session: &Session) -> Option<Arc<Follow>> {
+        self.read().get(&session.no).cloned()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<u64, Arc<Follow>>> {
+        self.followers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Arc<Follow>>> {
+        self.followers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 struct Room {
     head: Arc<Head>,
-    /// By the session's number.
-    followers: BTreeMap<u64, Arc<Follow>>,
+    /// One for each worker.
+    parts: Box<[Arc<Part>]>,
+}
+
+impl Room {
+    fn new(workers: usize) -> Self {
+        let parts = (0..workers).map(|_| Arc::new(Part::default())).collect();
+        Self {
+            head: Arc::default(),
+            parts,
+        }
+    }
 }
 
 type Shard = RwLock<HashMap<RoomId, Room>>;
@@ -76,32 +125,42 @@ type Shard = RwLock<HashMap<RoomId, Room>>;
 /// Who follows what on this node.
 pub struct Hub {
     shards: Box<[Shard]>,
+    workers: Box<[mpsc::Sender<Job>]>,
     sessions: Arc<Sessions>,
     metrics: Metrics,
 }
 
 impl Hub {
-    /// Nobody follows anything yet.
-    #[must_use]
-    pub fn new(sessions: Arc<Sessions>, metrics: Metrics) -> Self {
-        Self {
+    /// Starts the fan-out with so many workers; nobody follows anything yet. Must be called within a
+    /// tokio runtime; the workers end with the hub.
+    pub fn start(sessions: Arc<Sessions>, metrics: Metrics, workers: usize) -> Arc<Self> {
+        Arc::new_cyclic(|hub| Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            workers: (0..workers.max(1))
+                .map(|_| {
+                    let (jobs, queue) = mpsc::channel(FANOUT_QUEUE);
+                    tokio::spawn(worker::run(queue, hub.clone(), metrics.clone()));
+                    jobs
+                })
+                .collect(),
             sessions,
-            metrics,
-        }
+            metrics: metrics.clone(),
+        })
     }
 
     /// Lets a session follow a room; nothing is pushed until [`Self::activate`].
     pub fn follow(&self, room: &RoomId, session: &Arc<Session>) -> Arc<Follow> {
         let mut shard = self.write(room);
-        let entry = shard.entry(room.clone()).or_default();
-        let head = &entry.head;
-        let follow = entry.followers.entry(session.no).or_insert_with(|| {
+        let entry = shard
+            .entry(room.clone())
+            .or_insert_with(|| Room::new(self.workers.len()));
+        let mut followers = entry.parts[self.worker_of(session)].write();
+        let follow = followers.entry(session.no).or_insert_with(|| {
             Arc::new(Follow {
                 session: Arc::clone(session),
                 is_active: AtomicBool::new(false),
                 announced: AtomicU64::new(0),
-                head: Arc::clone(head),
+                head: Arc::clone(&entry.head),
             })
         });
         Arc::clone(follow)
@@ -111,7 +170,8 @@ impl Hub {
     /// taken out of the room meanwhile.
     pub fn activate(&self, room: &RoomId, session: &Session, head: Position) -> bool {
         let shard = self.read(room);
-        let Some(follow) = shard.get(room).and_then(|r| r.followers.get(&session.no)) else {
+        let part = shard.get(room).map(|r| &r.parts[self.worker_of(session)]);
+        let Some(follow) = part.and_then(|part| part.get(session)) else {
             return false;
         };
         follow.head.raise(head);
@@ -129,11 +189,18 @@ impl Hub {
             }
         }
         let mut shard = self.write(room);
-        if let Some(entry) = shard.get_mut(room) {
-            entry.followers.remove(&session.no);
-            if entry.followers.is_empty() {
-                shard.remove(room);
-            }
+        let Some(entry) = shard.get_mut(room) else {
+            return;
+        };
+        let gone = entry.parts[self.worker_of(session)]
+            .write()
+            .remove(&session.no);
+        if let Some(follow) = gone {
+            // A fan-out that has it in hand stops here.
+            follow.is_active.store(false, Ordering::Release);
+        }
+        if entry.parts.iter().all(|part| part.read().is_empty()) {
+            shard.remove(room);
         }
     }
 
@@ -152,40 +219,44 @@ impl Hub {
         }
     }
 
-    fn fan_out(&self, published: &Published) {
-        let Some(last) = published.events.last() else {
-            return;
-        };
-        let shard = self.read(&published.room);
-        let Some(room) = shard.get(&published.room) else {
-            return;
-        };
-        room.head.raise(last.position);
-        let batch = Batch::new(published);
-        let mut deliveries = 0;
-        for follow in room.followers.values() {
-            if !follow.is_active.load(Ordering::Acquire) {
+    fn fan_out(&self, batch: &Arc<Batch>, room: &RoomId) {
+        let shard = self.read(room);
+        let Some(room) = shard.get(room) else { return };
+        room.head.raise(batch.head());
+        for (worker, part) in self.workers.iter().zip(&room.parts) {
+            if part.read().is_empty() {
                 continue;
             }
-            follow
-                .announced
-                .fetch_max(last.position.seq.0, Ordering::Relaxed);
-            for push in batch.pushes(follow.session.codec()) {
-                follow.session.push(push.clone());
+            let job = Job::Events {
+                part: Arc::clone(part),
+                batch: Arc::clone(batch),
+            };
+            // A batch that finds no place is lost to these followers: the next ping tells them.
+            if worker.try_send(job).is_err() {
+                self.metrics.fanout_lost.increment(batch.len() as u64);
             }
-            deliveries += published.events.len() as u64;
         }
-        self.metrics.deliveries.increment(deliveries);
     }
 
-    /// Tells a person's sessions how they stand to a room now, and ends what they may not read.
-    fn change(&self, change: &MemberChange) {
+    /// Tells a person's sessions how they stand to a room now, behind the events that say so.
+    fn change(&self, change: MemberChange) {
+        let change = Arc::new(change);
         for session in self.sessions.of(&change.user) {
-            session.push(state_push(session.codec(), change));
-            if change.info.membership != Membership::Joined {
-                self.unfollow(&change.info.room, &session);
+            let worker = &self.workers[self.worker_of(&session)];
+            let job = Job::Change {
+                session,
+                change: Arc::clone(&change),
+            };
+            // The end of a right to read must not be lost: without a place it is done at once.
+            if let Err(full) = worker.try_send(job) {
+                worker::perform_change(self, full.into_inner());
             }
         }
+    }
+
+    fn worker_of(&self, session: &Session) -> usize {
+        let workers = self.workers.len() as u64;
+        usize::try_from(session.no % workers).expect("less than the number of workers")
     }
 
     fn shard(&self, room: &RoomId) -> &Shard {
@@ -209,9 +280,13 @@ impl Hub {
 }
 
 impl Bus for Hub {
-    fn publish(&self, published: Published) {
-        self.fan_out(&published);
-        for change in &published.changes {
+    fn publish(&self, mut published: Published) {
+        let changes = std::mem::take(&mut published.changes);
+        if !published.events.is_empty() {
+            let room = published.room.clone();
+            self.fan_out(&Arc::new(Batch::new(published)), &room);
+        }
+        for change in changes {
             self.change(change);
         }
     }

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub malformed: Counter,
     /// Events handed to sessions.
     pub deliveries: Counter,
+    /// Events that found a fan-out worker's queue full.
+    pub fanout_lost: Counter,
 }
 
 impl Default for Metrics {
@@ -60,6 +62,10 @@ impl Metrics {
             malformed: counter(
                 "kaiwa_signaling_malformed_total",
                 "Messages that can't be read",
+            ),
+            fanout_lost: counter(
+                "kaiwa_signaling_fanout_lost_total",
+                "Events not fanned out because a worker's queue was full; clients repair it",
             ),
             deliveries: counter(
                 "kaiwa_signaling_deliveries_total",

@@ -12,12 +12,13 @@ pub mod follow;
 pub mod registry;
 pub mod wire;
 
-use self::core::SessionCore;
 use self::core::outbox::Reliable;
+use self::core::{LinkNo, SessionCore};
 use crate::codec::Codec;
 use crate::hub::{Follow, Hub};
 use crate::metrics::Metrics;
-use crate::transport::Frame;
+use crate::transport::{Direct, DirectWrite, Frame};
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
 use kaiwa_chat::service::Chat;
@@ -27,6 +28,7 @@ use kaiwa_common::limits::Limits;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::TokenKey;
 use registry::{Sessions, UserSlot};
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -101,7 +103,7 @@ pub struct Session {
     pub user: Arc<UserSlot>,
     codec: Codec,
     actor: Mutex<Arc<Actor>>,
-    core: Mutex<SessionCore>,
+    core: Mutex<Linked>,
     /// Sorted by room.
     follows: Mutex<Vec<(RoomId, Arc<Follow>)>>,
     /// Of the link's task.
@@ -121,15 +123,15 @@ impl Session {
         Arc::clone(&lock(&self.actor))
     }
 
-    /// Queues a reliable push and wakes the link.
+    /// Queues a reliable push. It is written at once where the link's connection is idle; else the
+    /// link's task is woken.
     pub fn push(&self, push: Reliable) {
-        self.core().handle_push(push);
-        self.waker.wake();
-    }
-
-    /// Queues a reply and wakes the link.
-    pub fn reply(&self, frame: Frame) {
-        self.core().handle_control(frame);
+        let mut linked = self.core();
+        linked.core.handle_push(push);
+        if linked.send_directly() {
+            return;
+        }
+        drop(linked);
         self.waker.wake();
     }
 
@@ -146,13 +148,100 @@ impl Session {
     }
 
     /// Its state, for one synchronous step.
-    pub fn core(&self) -> MutexGuard<'_, SessionCore> {
+    pub fn core(&self) -> MutexGuard<'_, Linked> {
         lock(&self.core)
     }
 
     /// The rooms that it follows.
     pub fn follows(&self) -> MutexGuard<'_, Vec<(RoomId, Arc<Follow>)>> {
         lock(&self.follows)
+    }
+}
+
+/// A session's core, and who may write to its connection now: its link's task, or whoever pushes.
+///
+/// ```text
+///            claim (the task has something to write)
+///   idle ─────────────────────────────────────────────► claimed
+///     ▲  └─ a pusher wrote a part: the rest is left ──────► │
+///     └────────── release (all of it is written) ──────────┘
+/// ```
+pub struct Linked {
+    core: SessionCore,
+    direct: Option<Arc<dyn DirectWrite>>,
+    /// The link's task has unwritten bytes, or a pusher left it some.
+    is_claimed: bool,
+    /// The rest of a frame that a pusher began on this link.
+    rest: Option<(LinkNo, Bytes)>,
+}
+
+impl Linked {
+    fn new(core: SessionCore) -> Self {
+        // Until its link's task has said that nothing is queued there.
+        Self {
+            core,
+            direct: None,
+            is_claimed: true,
+            rest: None,
+        }
+    }
+
+    /// A connection became this session's link.
+    fn link(&mut self, direct: Option<Arc<dyn DirectWrite>>) {
+        self.direct = direct;
+        self.is_claimed = true;
+    }
+
+    /// Writes what may be written past the link's task; true when nothing is left for it to do.
+    fn send_directly(&mut self) -> bool {
+        if self.is_claimed {
+            return false;
+        }
+        let Some(direct) = self.direct.clone() else {
+            return false;
+        };
+        while let Some(frame) = self.core.poll_direct() {
+            if let Direct::Left(rest) = direct.try_send(&frame) {
+                self.rest = Some((self.core.link_no(), rest));
+                self.is_claimed = true;
+                return false;
+            }
+        }
+        self.core.is_quiet()
+    }
+
+    /// The link's task is about to write; gives the rest of a frame that has to go first.
+    fn claim(&mut self, link: LinkNo) -> Option<Bytes> {
+        self.is_claimed = true;
+        self.rest
+            .take_if(|(of, _)| *of == link)
+            .map(|(_, rest)| rest)
+    }
+
+    /// A pusher left something for the link's task.
+    fn has_rest(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// The link's task has written all it had.
+    fn release(&mut self, link: LinkNo) {
+        if self.core.is_current(link) && self.rest.is_none() {
+            self.is_claimed = false;
+        }
+    }
+}
+
+impl Deref for Linked {
+    type Target = SessionCore;
+
+    fn deref(&self) -> &SessionCore {
+        &self.core
+    }
+}
+
+impl DerefMut for Linked {
+    fn deref_mut(&mut self) -> &mut SessionCore {
+        &mut self.core
     }
 }
 

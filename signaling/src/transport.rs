@@ -10,6 +10,7 @@ pub mod websocket;
 pub use frame::{Format, Frame};
 
 use bytes::Bytes;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// One attachment of a peer.
@@ -53,6 +54,31 @@ pub trait Connection: Send + 'static {
 
     /// Drives the end: ready when the peer agreed, or the connection is lost.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// A way to send whole frames from another task while nothing is queued here, if this transport
+    /// has one: a fan-out then needs no task switch for each of its receivers.
+    fn direct(&self) -> Option<Arc<dyn DirectWrite>> {
+        None
+    }
+
+    /// Takes over the rest of a frame that was begun through [`Self::direct`]: it goes out before
+    /// everything that is queued.
+    fn resume_direct(&mut self, rest: Bytes);
+}
+
+/// Sends frames past a connection's own task. Its user sees to it that the two never write at once.
+pub trait DirectWrite: Send + Sync {
+    /// Sends a frame, or as much of it as the peer's window takes.
+    fn try_send(&self, frame: &Frame) -> Direct;
+}
+
+/// What became of a frame that was to be sent at once.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Direct {
+    /// The operating system has it.
+    Sent,
+    /// This is left of it, perhaps all; nothing else may be written before.
+    Left(Bytes),
 }
 
 /// Why nothing more can be received.

@@ -35,7 +35,7 @@ fn wall() -> UnixMs {
 fn server(limits: Limits) -> Arc<Context> {
     let metrics = Metrics::new();
     let sessions = Arc::new(Sessions::new(limits.clone()));
-    let hub = Arc::new(Hub::new(Arc::clone(&sessions), metrics.clone()));
+    let hub = Hub::start(Arc::clone(&sessions), metrics.clone(), 2);
     let options = ChatOptions {
         limits: limits.clone(),
         shards: 2,

@@ -1,6 +1,6 @@
 //! Where a page ends before its count is reached.
 
-use crate::ports::PAGE_BYTES;
+use kaiwa_common::limits::PAGE_BYTES;
 
 /// Counts the text in a page.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use crate::error::ChatError;
 use crate::model::RoomKind;
 use kaiwa_common::id::Cid;
-use kaiwa_common::limits::{CID_AHEAD, CID_WINDOW, CREATE_MEMBERS, TITLE_BYTES};
+use kaiwa_common::limits::{CID_AHEAD, CID_WINDOW, CREATE_MEMBERS, TITLE_CHARS};
 use kaiwa_common::time::UnixMs;
 
 /// A message's text.
@@ -45,8 +45,8 @@ pub fn title(title: &str) -> Result<String, ChatError> {
     if title.is_empty() {
         return invalid("must not be empty");
     }
-    if title.len() > TITLE_BYTES {
-        return invalid("1 to 256 bytes of UTF-8");
+    if title.chars().count() > TITLE_CHARS {
+        return invalid("1 to 128 characters");
     }
     if title.chars().any(char::is_control) {
         return invalid("must not contain control characters");
@@ -119,10 +119,10 @@ mod tests {
     #[test]
     fn a_title_is_trimmed_and_not_empty() {
         assert_eq!(title("  Tea \n").as_deref(), Ok("Tea"));
-        for wrong in ["", "  ", "a\nb", &"x".repeat(257)] {
+        for wrong in ["", "  ", "a\nb", &"x".repeat(129)] {
             assert!(title(wrong).is_err(), "{wrong:?}");
         }
-        assert!(title(&"x".repeat(256)).is_ok());
+        assert!(title(&"話".repeat(128)).is_ok());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
 use kaiwa_common::error::{ErrorCode, Refusal};
+use kaiwa_common::limits::HTTP_REQUEST;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -117,7 +118,10 @@ pub(super) async fn check(
     let mut response = match admit(&edge, &request) {
         Ok(peer) => {
             request.extensions_mut().insert(peer);
-            next.run(request).await
+            match tokio::time::timeout(HTTP_REQUEST, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => too_slow(),
+            }
         }
         Err(refused) => *refused,
     };
@@ -129,6 +133,19 @@ pub(super) async fn check(
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    response
+}
+
+/// The request did not come to its end in time.
+fn too_slow() -> Response {
+    let refusal = Refusal::new(
+        ErrorCode::Malformed,
+        "the request did not arrive whole in time",
+    );
+    let mut response = problem(StatusCode::REQUEST_TIMEOUT, &refusal);
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -7,7 +7,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use kaiwa_common::limits::{HTTP_HEADER, TLS_HANDSHAKE};
+use kaiwa_common::limits::{HTTP_CONNECTION, HTTP_HEADER, TLS_HANDSHAKE};
 use rustls::ServerConfig;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +108,7 @@ fn accept(
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = tokio::time::sleep(HTTP_CONNECTION) => return,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "an HTTP connection ended badly");

@@ -79,7 +79,9 @@ async fn run(edge: Arc<Edge>, codec: Codec, upgrade: OnUpgrade) {
         format: Some(codec.format()),
         frame_bytes: edge.context.limits.frame_bytes as usize,
     };
-    let socket = WebSocket::new(parts.io.into_inner(), config, &parts.read_buf);
+    let stream = parts.io.into_inner();
+    let direct = stream.direct();
+    let socket = WebSocket::new(stream, config, &parts.read_buf).with_direct(direct);
     drop(parts.read_buf);
     let context = Arc::clone(&edge.context);
     drop(edge);

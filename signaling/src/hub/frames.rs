@@ -5,23 +5,38 @@ use crate::session::core::outbox::Reliable;
 use kaiwa_chat::bus::{MemberChange, Published};
 use kaiwa_chat::model::Event;
 use kaiwa_common::limits::EVENT_FRAME_BYTES;
+use kaiwa_common::position::Position;
 use kaiwa_proto::client::v1 as wire;
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 /// One commit's events, for all who follow the room.
-pub(super) struct Batch<'a> {
-    published: &'a Published,
-    json: OnceCell<Vec<Reliable>>,
-    proto: OnceCell<Vec<Reliable>>,
+pub(super) struct Batch {
+    published: Published,
+    json: OnceLock<Vec<Reliable>>,
+    proto: OnceLock<Vec<Reliable>>,
 }
 
-impl<'a> Batch<'a> {
-    pub(super) fn new(published: &'a Published) -> Self {
+impl Batch {
+    pub(super) fn new(published: Published) -> Self {
         Self {
             published,
-            json: OnceCell::new(),
-            proto: OnceCell::new(),
+            json: OnceLock::new(),
+            proto: OnceLock::new(),
         }
+    }
+
+    /// How many events there are.
+    pub(super) fn len(&self) -> usize {
+        self.published.events.len()
+    }
+
+    /// Where they end.
+    pub(super) fn head(&self) -> Position {
+        self.published
+            .events
+            .last()
+            .expect("a commit has events")
+            .position
     }
 
     /// The events as pushes, a few events to a frame.

@@ -166,15 +166,18 @@ impl SessionCore {
         matches!(self.link, Link::Detached { .. })
     }
 
-    /// The reply to `Connect`: from now on pushes follow it.
-    pub fn handle_connected(&mut self, reply: Frame) {
-        self.outbox.push_control(reply);
-        self.outbox.release();
+    /// The reply to this link's `Connect`: from now on pushes follow it.
+    pub fn handle_connected(&mut self, link_no: LinkNo, reply: Frame) {
+        if self.is_current(link_no) {
+            self.outbox.push_control(reply);
+            self.outbox.release();
+        }
     }
 
-    /// A reply, or another frame of the control lane.
-    pub fn handle_control(&mut self, frame: Frame) {
-        if matches!(self.link, Link::Attached(_)) {
+    /// A reply to what came over this link. One for a link that was replaced meanwhile is dropped: its
+    /// id is another command's on the link of now.
+    pub fn handle_reply(&mut self, link_no: LinkNo, frame: Frame) {
+        if self.is_current(link_no) {
             self.outbox.push_control(frame);
         }
     }
@@ -298,6 +301,32 @@ impl SessionCore {
         self.outbox
             .pop_reliable()
             .map_or(Transmit::Nothing, Transmit::Frame)
+    }
+
+    /// The next reliable push for somebody who sends it past the link's task; `None` as well when
+    /// there is anything that only the link's task can do.
+    pub fn poll_direct(&mut self) -> Option<Frame> {
+        match &self.link {
+            Link::Attached(Attached { closing: None, .. })
+                if self.outbox.control_waiting() == 0 =>
+            {
+                self.outbox.pop_reliable()
+            }
+            Link::Attached(_) | Link::Detached { .. } | Link::Ended => None,
+        }
+    }
+
+    /// Nothing waits for the link's task.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        let closing = matches!(
+            self.link,
+            Link::Attached(Attached {
+                closing: Some(_),
+                ..
+            })
+        );
+        !closing && self.outbox.is_empty()
     }
 
     /// Frames of the control lane that wait.

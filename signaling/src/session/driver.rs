@@ -167,8 +167,8 @@ impl<C: Connection> Driver<C> {
         };
         let failed = matches!(result, ReplyResult::Error(_));
         let mut core = live.session.core();
-        core.handle_connected(edge::reply(self.codec, id, result));
-        if failed {
+        core.handle_connected(live.link, edge::reply(self.codec, id, result));
+        if failed && core.is_current(live.link) {
             core.handle_close(CloseCode::ServerError);
         }
     }
@@ -291,9 +291,11 @@ impl<C: Connection> Driver<C> {
     }
 
     fn begin(&mut self, id: u32, begun: Begun) {
+        begun.session.core().link(self.connection.direct());
         self.phase = Phase::Live(Live {
             session: Arc::clone(&begun.session),
             link: begun.link,
+            is_claimed: true,
             context: Arc::clone(&self.context),
         });
         self.is_connecting = true;
@@ -368,7 +370,7 @@ impl<C: Connection> Driver<C> {
     fn queue(&mut self, frame: crate::transport::Frame) {
         match &self.phase {
             Phase::Greeting { .. } => self.connection.send(&frame),
-            Phase::Live(live) => live.session.core().handle_control(frame),
+            Phase::Live(live) => live.session.core().handle_reply(live.link, frame),
         }
     }
 
@@ -378,15 +380,20 @@ impl<C: Connection> Driver<C> {
         self.inbox = VecDeque::new();
         match &mut self.phase {
             Phase::Greeting { closing, .. } => *closing = Some(code),
-            Phase::Live(live) => live.session.core().handle_close(code),
+            Phase::Live(live) => {
+                let mut core = live.session.core();
+                if core.is_current(live.link) {
+                    core.handle_close(code);
+                }
+            }
         }
     }
 
     fn poll_transmit(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, End> {
         let mut progressed = false;
         while self.connection.queued_bytes() < WRITE_AHEAD {
-            let transmit = match &self.phase {
-                Phase::Live(live) => live.poll_transmit(cx, now),
+            let transmit = match &mut self.phase {
+                Phase::Live(live) => live.poll_transmit(cx, now, &mut self.connection),
                 Phase::Greeting {
                     closing: Some(code),
                     ..
@@ -413,7 +420,12 @@ impl<C: Connection> Driver<C> {
         }
         match self.connection.poll_flush(cx) {
             // More may wait behind what was just written.
-            Poll::Ready(Ok(())) => Ok(progressed),
+            Poll::Ready(Ok(())) => {
+                if let Phase::Live(live) = &mut self.phase {
+                    live.release();
+                }
+                Ok(progressed)
+            }
             Poll::Ready(Err(_)) => Err(End::Peer),
             Poll::Pending => Ok(false),
         }
@@ -474,6 +486,9 @@ impl<C: Connection> Driver<C> {
     }
 
     async fn finish(mut self, end: End) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.claim(&mut self.connection);
+        }
         if let End::Close(code) = end {
             self.context.metrics.closed(code.reason());
             let retry_ms = self.context.retry_ms(code);
@@ -499,18 +514,48 @@ impl<C: Connection> Driver<C> {
 struct Live {
     session: Arc<Session>,
     link: LinkNo,
+    /// This task has the right to write, until it has written all.
+    is_claimed: bool,
     context: Arc<Context>,
 }
 
 impl Live {
-    fn poll_transmit(&self, cx: &TaskContext<'_>, now: Instant) -> Transmit {
-        let mut core = self.session.core();
+    fn poll_transmit<C: Connection>(
+        &mut self,
+        cx: &TaskContext<'_>,
+        now: Instant,
+        connection: &mut C,
+    ) -> Transmit {
+        let mut linked = self.session.core();
         // Under the core's lock, so that a link that was replaced can't take the waker of the one
         // that replaced it.
-        if core.is_current(self.link) {
+        if linked.is_current(self.link) {
             self.session.waker.register(cx.waker());
         }
-        core.poll_transmit(self.link, now)
+        let transmit = linked.poll_transmit(self.link, now);
+        let writes = !matches!(transmit, Transmit::Nothing) || connection.queued_bytes() > 0;
+        if writes || linked.has_rest() {
+            if let Some(rest) = linked.claim(self.link) {
+                connection.resume_direct(rest);
+            }
+            self.is_claimed = true;
+        }
+        transmit
+    }
+
+    fn claim<C: Connection>(&mut self, connection: &mut C) {
+        if let Some(rest) = self.session.core().claim(self.link) {
+            connection.resume_direct(rest);
+        }
+        self.is_claimed = true;
+    }
+
+    /// All is written: pushers may write past this task again.
+    fn release(&mut self) {
+        if self.is_claimed {
+            self.is_claimed = false;
+            self.session.core().release(self.link);
+        }
     }
 
     /// Heads of followed rooms that moved without an event reaching this session.

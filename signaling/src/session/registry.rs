@@ -2,7 +2,7 @@
 
 use super::core::SessionCore;
 use super::core::bucket::TokenBucket;
-use super::{Session, lock};
+use super::{Linked, Session, lock};
 use crate::codec::Codec;
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
@@ -83,7 +83,12 @@ impl Sessions {
             user: Arc::clone(&slot),
             codec,
             actor: Mutex::new(actor),
-            core: Mutex::new(SessionCore::new(codec, token_until, &self.limits, now)),
+            core: Mutex::new(Linked::new(SessionCore::new(
+                codec,
+                token_until,
+                &self.limits,
+                now,
+            ))),
             follows: Mutex::new(Vec::new()),
             waker: AtomicWaker::new(),
         });

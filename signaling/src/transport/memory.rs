@@ -151,6 +151,10 @@ impl Connection for MemoryConnection {
         wire.server = Some(cx.waker().clone());
         Poll::Pending
     }
+
+    fn resume_direct(&mut self, _: Bytes) {
+        unreachable!("this transport has no direct way");
+    }
 }
 
 impl Drop for MemoryConnection {

@@ -9,13 +9,14 @@ pub mod handshake;
 mod header;
 mod reader;
 
-use super::{Connection, Format, Frame, RecvError};
+use super::{Connection, DirectWrite, Format, Frame, RecvError};
 use bytes::{BufMut, Bytes, BytesMut};
 use header::OpCode;
 use reader::{Item, Reader, Violation};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -66,6 +67,7 @@ pub struct WebSocket<S> {
     written_bytes: u64,
     closing: Closing,
     received_format: Option<Format>,
+    direct: Option<Arc<dyn DirectWrite>>,
 }
 
 thread_local! {
@@ -88,7 +90,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> WebSocket<S> {
             written_bytes: 0,
             closing: Closing::Open,
             received_format: None,
+            direct: None,
         }
+    }
+
+    /// With a way past this connection's task, for streams that have one.
+    #[must_use]
+    pub fn with_direct(mut self, direct: Option<Arc<dyn DirectWrite>>) -> Self {
+        self.direct = direct;
+        self
     }
 
     /// The format of the frame received last, where both are accepted.
@@ -198,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
 
     fn send(&mut self, frame: &Frame) {
         if self.closing == Closing::Open {
-            self.push(frame.websocket(data_frame).clone());
+            self.push(wire(frame).clone());
         }
     }
 
@@ -276,6 +286,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
             }
         }
     }
+
+    fn direct(&self) -> Option<Arc<dyn DirectWrite>> {
+        self.direct.clone()
+    }
+
+    fn resume_direct(&mut self, rest: Bytes) {
+        // Whoever writes directly does so only while nothing of the queue is half written.
+        debug_assert_eq!(self.head_written, 0);
+        self.queued_bytes += rest.len();
+        self.queue.push_front(rest);
+    }
+}
+
+/// A frame as it is on the wire, made once.
+pub(crate) fn wire(frame: &Frame) -> &Bytes {
+    frame.websocket(data_frame)
 }
 
 fn data_frame(format: Format, payload: &Bytes) -> Bytes {

@@ -147,6 +147,12 @@ impl Outbox {
         frame
     }
 
+    /// Whether nothing waits in either lane.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.control.is_empty() && self.log.is_empty()
+    }
+
     /// Replies that wait.
     #[must_use]
     pub fn control_waiting(&self) -> usize {

@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn session(limits: &Limits, now: Instant) -> SessionCore {
     let mut core = SessionCore::new(Codec::Proto, now + HOUR, limits, now);
-    core.handle_connected(frame(b"connected"));
+    core.handle_connected(core.link_no(), frame(b"connected"));
     assert!(matches!(
         core.poll_transmit(core.link_no(), now),
         Transmit::Frame(_)
@@ -130,8 +130,26 @@ fn an_older_link_is_replaced_and_has_no_say() {
         Transmit::Close(CloseCode::Replaced)
     ));
     assert_eq!(core.detach(old, now), None, "its end is not the session's");
-    core.handle_connected(frame(b"connected"));
+    core.handle_connected(core.link_no(), frame(b"connected"));
     assert!(matches!(core.poll_transmit(new, now), Transmit::Frame(_)));
+}
+
+#[test]
+fn a_reply_to_a_replaced_link_is_not_given_to_the_new_one() {
+    let now = Instant::now();
+    let mut core = session(&Limits::default(), now);
+    let old = core.link_no();
+    let new = core
+        .attach(0, Codec::Proto, now + HOUR, now)
+        .expect("a take-over");
+    core.handle_reply(old, frame(b"late"));
+    core.handle_connected(old, frame(b"late"));
+    assert!(matches!(core.poll_transmit(new, now), Transmit::Nothing));
+    core.handle_push(push(1));
+    assert!(
+        matches!(core.poll_transmit(new, now), Transmit::Nothing),
+        "held for its own reply"
+    );
 }
 
 #[test]
@@ -300,7 +318,7 @@ fn simulate(steps: &[Step]) {
             Step::Resume | Step::TakeOver => {
                 match core.attach(client.count, Codec::Proto, now + HOUR, now) {
                     Ok(link) => {
-                        core.handle_connected(frame(b"connected"));
+                        core.handle_connected(core.link_no(), frame(b"connected"));
                         client.link = Some(link);
                     }
                     Err(_) => {
@@ -332,7 +350,7 @@ fn simulate_end(mut core: SessionCore, mut client: Client, pushed: u64, now: Ins
     if client.link.is_none() {
         match core.attach(client.count, Codec::Proto, now + HOUR, now) {
             Ok(link) => {
-                core.handle_connected(frame(b"connected"));
+                core.handle_connected(core.link_no(), frame(b"connected"));
                 client.link = Some(link);
             }
             Err(_) => return,
