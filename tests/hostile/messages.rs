@@ -1,6 +1,6 @@
 //! Frames whose content can't be read.
 
-use crate::support::client::{CODECS, Client, Codec, int};
+use crate::support::client::{CODECS, Client, Codec, connect, int};
 use crate::support::raw::{BINARY, Heard, Raw, TEXT};
 use crate::support::scene::Scene;
 use crate::support::server::shared;
@@ -157,7 +157,7 @@ async fn an_empty_frame_is_ignored() {
     let mut scene = Scene::new().await;
     for codec in CODECS {
         let name = scene.user(codec.name().trim_start_matches("kaiwa.v1+"));
-        let connect = crate::support::client::connect(&scene.server.token(&name));
+        let connect = connect(&scene.server.token(&name));
         let mut client = Client::connect_with(&scene.server, codec, connect).await;
         for _ in 0..40 {
             let empty = if codec == Codec::Json {
@@ -182,7 +182,7 @@ async fn a_frame_of_too_many_messages_is_done_up_to_the_bound_and_ends_the_conne
         let pongs = vec![json!({"pong": {"count": "0"}}); 300];
         for (count, name) in [(256, "bound"), (257, "over"), (300, "far")] {
             let name = scene.user(&format!("{name}-{codec:?}"));
-            let connect = crate::support::client::connect(&scene.server.token(&name));
+            let connect = connect(&scene.server.token(&name));
             let mut client = Client::connect_with(&scene.server, codec, connect).await;
             client.say(&pongs[..count]).await;
             if count == 256 {
@@ -241,24 +241,43 @@ async fn the_other_protocols_frames_are_refused() {
 }
 
 #[tokio::test]
-async fn protobuf_that_can_not_be_read_ends_the_connection() {
+async fn protobuf_whose_lengths_are_wrong_ends_the_connection() {
     let mut scene = Scene::new().await;
-    let wrong: [&[u8]; 6] = [
-        // Longer than the frame; a length that does not end; an end of a group; a wrong wire type;
-        // an inner length over its message; text that is no UTF-8.
-        &[200, 1, 8, 1],
-        &[0xFF; 11],
+    // Longer than the frame; a length that does not end; nothing where a message was announced.
+    for frame in [&[200, 1, 8, 1][..], &[0xFF; 11], &[5]] {
+        let connect = connect(&scene.server.token(&scene.user("mallory")));
+        let mut client = Client::connect_with(&scene.server, Codec::Proto, connect).await;
+        client.send(Message::binary(frame.to_vec())).await;
+        let closed = client.closed_with(4302).await;
+        assert_eq!(orphan(&closed.before), 101, "{frame:?}");
+    }
+    scene.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_protobuf_message_that_can_not_be_read_spoils_neither_its_frame_nor_the_connection() {
+    let mut scene = Scene::new().await;
+    let connect = connect(&scene.server.token(&scene.user("mallory")));
+    let mut client = Client::connect_with(&scene.server, Codec::Proto, connect).await;
+    let wrong: [&[u8]; 4] = [
+        // The end of a group; a wrong wire type; an inner length over its message; text that is no
+        // UTF-8.
         &[1, 0x0C],
         &[2, 0x0D, 0x01],
         &[4, 0x12, 0x7F, 0x0A, 0x01],
         &[5, 0x12, 0x03, 0x0A, 0x01, 0xFF],
     ];
-    for frame in wrong {
-        let connect = crate::support::client::connect(&scene.server.token(&scene.user("mallory")));
-        let mut client = Client::connect_with(&scene.server, Codec::Proto, connect).await;
-        client.send(Message::binary(frame.to_vec())).await;
-        let closed = client.closed_with(4302).await;
-        assert_eq!(orphan(&closed.before), 101, "{frame:?}");
+    for message in wrong {
+        // Followed by a list of rooms, id 7, in the same frame.
+        let frame = [message, &[5, 0x08, 0x07, 0x82, 0x02, 0x00]].concat();
+        client.send(Message::binary(frame)).await;
+        assert_eq!(
+            int(&client.reply(0).await["error"]["code"]),
+            101,
+            "{message:?}"
+        );
+        let rooms = client.reply(7).await;
+        assert!(rooms["rooms"].is_object(), "{message:?}: {rooms}");
     }
     scene.is_unharmed().await;
 }
