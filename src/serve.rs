@@ -34,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 /// clients that come back at once are met in waves of it.
 const BACKLOG: u32 = 4096;
 
+/// For the store's last commit and checkpoint. Longer than that is a disk that hangs.
+const CLOSE_STORE: Duration = Duration::from_secs(5);
+
 /// Runs the server until it is told to stop.
 pub(crate) fn run(config: Config) -> anyhow::Result<()> {
     telemetry::start_logs(&config.log)?;
@@ -41,7 +44,10 @@ pub(crate) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the runtime can't start")?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // A disk that hangs must not keep the process: what was acknowledged is on it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -213,8 +219,14 @@ async fn drain(
 ) {
     let deadline = Instant::now() + within;
     tracing::info!(sessions = edge.context.sessions.len(), "draining");
+    edge.context.begin_drain();
     let orderly = async {
-        edge.context.chat.drain().await;
+        if tokio::time::timeout(within / 4, edge.context.chat.drain())
+            .await
+            .is_err()
+        {
+            tracing::warn!("writes are still waiting for the store");
+        }
         edge.context.drain(within / 2).await;
         stop.cancel();
         let _ = accepting.await;
@@ -227,10 +239,8 @@ async fn drain(
         );
     }
     let store = store.clone();
-    if tokio::task::spawn_blocking(move || store.close())
-        .await
-        .is_err()
-    {
+    let closing = tokio::task::spawn_blocking(move || store.close());
+    if !matches!(tokio::time::timeout(CLOSE_STORE, closing).await, Ok(Ok(()))) {
         tracing::error!("the store was not closed; it recovers at the next start");
     }
 }

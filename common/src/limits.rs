@@ -33,7 +33,7 @@ pub struct Limits {
     pub request_burst: u32,
     /// Connections of one process; another is answered 503. Under the usual 20,000 open files.
     pub connections: u32,
-    /// Connections from one address (peers on loopback and trusted proxies' clients alike).
+    /// TCP connections from one address; behind a reverse proxy all have the proxy's, so raise it there.
     /// Others get 429. A large office behind one address fits.
     pub connections_per_address: u32,
     /// Sessions of one person, over all devices; at the bound the oldest one ends (4305).
@@ -82,7 +82,7 @@ impl Default for Limits {
 /// From accepting a TCP connection to the end of its TLS handshake. Then it is dropped.
 pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// From the first byte of an HTTP request's head to its end. Then 408 and close.
+/// From when an HTTP request's head is awaited to its end; an idle connection's too. Then it is closed.
 pub const HTTP_HEADER: Duration = Duration::from_secs(10);
 
 /// From the upgrade to the `Connect` command. Then close 4005.
@@ -175,5 +175,5 @@ pub const HTTP_REQUEST: Duration = Duration::from_secs(10);
 pub const HTTP_CONNECTION: Duration = Duration::from_secs(120);
 
 /// Batches that wait for one fan-out worker. At the bound a batch is dropped: its followers are told
-/// the room's head with the next ping, and read the log.
-pub const FANOUT_QUEUE: usize = 4_096;
+/// the room's head with the next ping, and read the log. A batch has half a megabyte of text at most.
+pub const FANOUT_QUEUE: usize = 512;

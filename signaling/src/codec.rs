@@ -117,20 +117,28 @@ fn too_many() -> Malformed {
     }
 }
 
+/// A command of which only the id is looked at.
+#[derive(serde::Deserialize)]
+struct OnlyId {
+    #[serde(default)]
+    id: Value,
+}
+
 fn decode_line(line: &[u8]) -> Result<ClientMessage, Malformed> {
     serde_json::from_slice(line).map_err(|error| {
-        // A second, lenient look: so that the error names the command it belongs to.
-        let value: Result<Value, _> = serde_json::from_slice(line);
-        let id = value
-            .as_ref()
-            .ok()
-            .and_then(|v| v.get("id"))
-            .and_then(Value::as_u64);
+        // A second, lenient look, so that the error names the command it belongs to. What it skips is
+        // only parsed: half of a surrogate pair, which scripts make of a text cut within a character,
+        // is no reason to end the connection.
+        let only_id = serde_json::from_slice::<OnlyId>(line).map(|message| message.id.as_u64());
         Malformed {
-            id: id.and_then(|id| u32::try_from(id).ok()).unwrap_or(0),
+            id: only_id
+                .iter()
+                .flatten()
+                .find_map(|id| u32::try_from(*id).ok())
+                .unwrap_or(0),
             // serde's words name the field and the place, and quote nothing but tokens.
             at: error.to_string(),
-            is_fatal: value.is_err(),
+            is_fatal: only_id.is_err(),
         }
     })
 }
@@ -219,6 +227,13 @@ mod tests {
                 command: None
             })
         );
+    }
+
+    #[test]
+    fn half_a_character_is_refused_by_its_id_and_ends_nothing() {
+        let read = json("{\"id\":9,\"send\":{\"text\":\"a \\ud83d\"}}");
+        let malformed = read[0].as_ref().expect_err("no text");
+        assert_eq!((malformed.id, malformed.is_fatal), (9, false));
     }
 
     #[test]

@@ -21,11 +21,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::mpsc;
-use worker::Job;
+use worker::{Job, Pending};
 
 /// Shards of rooms. Sixteen times the cores of the machines that it usually runs on: joins of two
 /// rooms seldom meet.
 const SHARDS: usize = 64;
+
+/// Followers up to which a commit is delivered on the spot, by whoever publishes it. That costs less
+/// than handing it over, and the sender's own push leaves together with the reply.
+const SMALL: usize = 16;
 
 /// A session that follows a room.
 pub struct Follow {
@@ -34,6 +38,8 @@ pub struct Follow {
     is_active: AtomicBool,
     /// The last seq that this session was pushed, or told as the head.
     announced: AtomicU64,
+    /// The head at which the right to read was seen.
+    authorized: AtomicU64,
     head: Arc<Head>,
 }
 
@@ -66,6 +72,17 @@ impl Follow {
             epoch,
             seq: Seq(head),
         })
+    }
+
+    /// Whether events are pushed.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.is_active.load(Ordering::Acquire)
+    }
+
+    /// What a ping told may have been lost with its connection: the next one tells it again.
+    pub fn forget_told(&self) {
+        self.announced.store(0, Ordering::Relaxed);
     }
 
     fn deliver(&self, batch: &Batch) {
@@ -108,6 +125,9 @@ struct Room {
     head: Arc<Head>,
     /// One for each worker.
     parts: Box<[Arc<Part>]>,
+    /// Jobs of this room that workers have not finished: while there are any, everything goes through
+    /// the workers, so that nothing overtakes them.
+    pending: Arc<AtomicU32>,
 }
 
 impl Room {
@@ -116,7 +136,26 @@ impl Room {
         Self {
             head: Arc::default(),
             parts,
+            pending: Arc::default(),
         }
+    }
+
+    /// The followers, when they are few and no worker has a job of this room.
+    fn few(&self) -> Option<Vec<Arc<Follow>>> {
+        let count = || {
+            self.parts
+                .iter()
+                .map(|part| part.read().len())
+                .sum::<usize>()
+        };
+        if self.pending.load(Ordering::Acquire) > 0 || count() > SMALL {
+            return None;
+        }
+        let mut few = Vec::with_capacity(SMALL);
+        self.parts
+            .iter()
+            .for_each(|part| few.extend(part.read().values().cloned()));
+        Some(few)
     }
 }
 
@@ -160,6 +199,7 @@ impl Hub {
                 session: Arc::clone(session),
                 is_active: AtomicBool::new(false),
                 announced: AtomicU64::new(0),
+                authorized: AtomicU64::new(0),
                 head: Arc::clone(&entry.head),
             })
         });
@@ -176,40 +216,52 @@ impl Hub {
         };
         follow.head.raise(head);
         follow.announced.fetch_max(head.seq.0, Ordering::Relaxed);
+        follow.authorized.fetch_max(head.seq.0, Ordering::Relaxed);
         follow.is_active.store(true, Ordering::Release);
         true
     }
 
     /// Ends a session's following of a room.
     pub fn unfollow(&self, room: &RoomId, session: &Session) {
-        {
-            let mut follows = session.follows();
-            if let Ok(at) = follows.binary_search_by(|(r, _)| r.cmp(room)) {
-                follows.remove(at);
+        self.unfollow_before(room, session, Seq(u64::MAX));
+    }
+
+    /// Ends a session's following of a room, unless its right to read was seen at `version` or later.
+    fn unfollow_before(&self, room: &RoomId, session: &Session, version: Seq) {
+        // Held throughout, so that a session's own list and the room's never disagree.
+        let mut follows = session.follows();
+        let mut shard = self.write(room);
+        if let Some(entry) = shard.get_mut(room) {
+            let mut followers = entry.parts[self.worker_of(session)].write();
+            if let Some(follow) = followers.get(&session.no) {
+                if follow.authorized.load(Ordering::Relaxed) >= version.0 {
+                    return;
+                }
+                // A fan-out that has it in hand stops here.
+                follow.is_active.store(false, Ordering::Release);
+                followers.remove(&session.no);
+            }
+            drop(followers);
+            if entry.parts.iter().all(|part| part.read().is_empty()) {
+                shard.remove(room);
             }
         }
-        let mut shard = self.write(room);
-        let Some(entry) = shard.get_mut(room) else {
-            return;
-        };
-        let gone = entry.parts[self.worker_of(session)]
-            .write()
-            .remove(&session.no);
-        if let Some(follow) = gone {
-            // A fan-out that has it in hand stops here.
-            follow.is_active.store(false, Ordering::Release);
-        }
-        if entry.parts.iter().all(|part| part.read().is_empty()) {
-            shard.remove(room);
+        if let Ok(at) = follows.binary_search_by(|(r, _)| r.cmp(room)) {
+            follows.remove(at);
         }
     }
 
     /// Ends all that a session follows.
     pub fn unfollow_all(&self, session: &Session) {
-        let follows = std::mem::take(&mut *session.follows());
-        for (room, _) in follows {
+        let rooms: Vec<RoomId> = session
+            .follows()
+            .iter()
+            .map(|(room, _)| room.clone())
+            .collect();
+        for room in rooms {
             self.unfollow(&room, session);
         }
+        *session.follows() = Vec::new();
     }
 
     /// Notes a head that was heard of without its events: pings will name it.
@@ -219,37 +271,58 @@ impl Hub {
         }
     }
 
-    fn fan_out(&self, batch: &Arc<Batch>, room: &RoomId) {
+    /// Delivers events, or has them delivered. Gives the count of jobs that what follows has to stay
+    /// behind; none when all was done on the spot.
+    fn fan_out(&self, batch: Batch, room: &RoomId) -> Option<Arc<AtomicU32>> {
         let shard = self.read(room);
-        let Some(room) = shard.get(room) else { return };
+        let room = shard.get(room)?;
         room.head.raise(batch.head());
+        if let Some(few) = room.few() {
+            drop(shard);
+            few.iter().for_each(|follow| follow.deliver(&batch));
+            self.metrics
+                .deliveries
+                .increment((few.len() * batch.len()) as u64);
+            return None;
+        }
+        let batch = Arc::new(batch);
         for (worker, part) in self.workers.iter().zip(&room.parts) {
             if part.read().is_empty() {
                 continue;
             }
+            let (part, batch) = (Arc::clone(part), Arc::clone(&batch));
             let job = Job::Events {
-                part: Arc::clone(part),
-                batch: Arc::clone(batch),
+                part,
+                batch,
+                pending: Pending::of(&room.pending),
             };
             // A batch that finds no place is lost to these followers: the next ping tells them.
-            if worker.try_send(job).is_err() {
-                self.metrics.fanout_lost.increment(batch.len() as u64);
+            if let Err(lost) = worker.try_send(job) {
+                drop(lost);
+                self.metrics.fanout_lost.increment(1);
             }
         }
+        Some(Arc::clone(&room.pending))
     }
 
     /// Tells a person's sessions how they stand to a room now, behind the events that say so.
-    fn change(&self, change: MemberChange) {
+    fn change(&self, change: MemberChange, behind: Option<&Arc<AtomicU32>>) {
         let change = Arc::new(change);
         for session in self.sessions.of(&change.user) {
+            let Some(behind) = behind else {
+                worker::perform_change(self, &session, &change);
+                continue;
+            };
             let worker = &self.workers[self.worker_of(&session)];
+            let pending = Pending::of(behind);
             let job = Job::Change {
-                session,
+                session: Arc::clone(&session),
                 change: Arc::clone(&change),
+                pending,
             };
             // The end of a right to read must not be lost: without a place it is done at once.
-            if let Err(full) = worker.try_send(job) {
-                worker::perform_change(self, full.into_inner());
+            if worker.try_send(job).is_err() {
+                worker::perform_change(self, &session, &change);
             }
         }
     }
@@ -282,12 +355,14 @@ impl Hub {
 impl Bus for Hub {
     fn publish(&self, mut published: Published) {
         let changes = std::mem::take(&mut published.changes);
-        if !published.events.is_empty() {
-            let room = published.room.clone();
-            self.fan_out(&Arc::new(Batch::new(published)), &room);
-        }
+        let room = published.room.clone();
+        let behind = if published.events.is_empty() {
+            None
+        } else {
+            self.fan_out(Batch::new(published), &room)
+        };
         for change in changes {
-            self.change(change);
+            self.change(change, behind.as_ref());
         }
     }
 }

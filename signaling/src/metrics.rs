@@ -21,7 +21,7 @@ pub struct Metrics {
     pub malformed: Counter,
     /// Events handed to sessions.
     pub deliveries: Counter,
-    /// Events that found a fan-out worker's queue full.
+    /// Batches of events that found a fan-out worker's queue full.
     pub fanout_lost: Counter,
 }
 
@@ -49,6 +49,11 @@ impl Metrics {
             Unit::Count,
             "Connections closed by the server, by reason"
         );
+        metrics::describe_counter!(
+            "kaiwa_signaling_turned_away_total",
+            Unit::Count,
+            "TCP connections for which there was no place"
+        );
         Self {
             connections: metrics::gauge!("kaiwa_signaling_connections"),
             accepted: counter("kaiwa_signaling_accepted_total", "Connections accepted"),
@@ -65,7 +70,7 @@ impl Metrics {
             ),
             fanout_lost: counter(
                 "kaiwa_signaling_fanout_lost_total",
-                "Events not fanned out because a worker's queue was full; clients repair it",
+                "Batches of events that found a fan-out worker's queue full; clients repair it",
             ),
             deliveries: counter(
                 "kaiwa_signaling_deliveries_total",

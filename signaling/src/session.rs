@@ -17,7 +17,7 @@ use self::core::{LinkNo, SessionCore};
 use crate::codec::Codec;
 use crate::hub::{Follow, Hub};
 use crate::metrics::Metrics;
-use crate::transport::{Direct, DirectWrite, Frame};
+use crate::transport::{Direct, DirectWrite};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
@@ -31,7 +31,7 @@ use registry::{Sessions, UserSlot};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Everything that sessions need of the rest.
 pub struct Context {
@@ -72,10 +72,13 @@ impl Context {
         }
     }
 
-    /// Sends every session away, spread over `over`, and returns when all were told. New connections
-    /// are refused from the beginning.
-    pub async fn drain(&self, over: Duration) {
+    /// Refuses new connections from now on.
+    pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Sends every session away, spread over `over`, and returns when all were told.
+    pub async fn drain(&self, over: Duration) {
         let sessions = self.sessions.all();
         let spread = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
         // Ten thousand reconnects take five seconds: two thousand handshakes a second are what one
@@ -90,6 +93,11 @@ impl Context {
                 tokio::time::sleep(slice).await;
             }
         }
+        // Whoever slipped in while the others were told.
+        self.sessions
+            .all()
+            .iter()
+            .for_each(|session| session.close(CloseCode::Drain));
     }
 }
 
@@ -106,6 +114,8 @@ pub struct Session {
     core: Mutex<Linked>,
     /// Sorted by room.
     follows: Mutex<Vec<(RoomId, Arc<Follow>)>>,
+    /// A reply is on its way: pushes wait for the link's task, which writes both at once.
+    expects_reply: AtomicBool,
     /// Of the link's task.
     waker: AtomicWaker,
 }
@@ -128,7 +138,7 @@ impl Session {
     pub fn push(&self, push: Reliable) {
         let mut linked = self.core();
         linked.core.handle_push(push);
-        if linked.send_directly() {
+        if !self.expects_reply.load(Ordering::Relaxed) && linked.send_directly() {
             return;
         }
         drop(linked);
@@ -186,10 +196,22 @@ impl Linked {
         }
     }
 
-    /// A connection became this session's link.
-    fn link(&mut self, direct: Option<Arc<dyn DirectWrite>>) {
-        self.direct = direct;
-        self.is_claimed = true;
+    /// The way past a link's task. A link that was replaced before it came to this has none.
+    fn link(&mut self, link: LinkNo, direct: Option<Arc<dyn DirectWrite>>) {
+        if self.core.is_current(link) {
+            self.direct = direct;
+            self.is_claimed = true;
+        }
+    }
+
+    /// A link is gone; gives until when the session waits for another.
+    fn unlink(&mut self, link: LinkNo, now: Instant) -> Option<Instant> {
+        if self.core.is_current(link) {
+            self.direct = None;
+            self.is_claimed = true;
+            self.rest = None;
+        }
+        self.core.detach(link, now)
     }
 
     /// Writes what may be written past the link's task; true when nothing is left for it to do.

@@ -499,6 +499,7 @@ async fn a_person_has_so_many_sessions_and_the_oldest_makes_room() {
 async fn a_drain_tells_everybody_when_to_come_back() {
     let server = server(Limits::default());
     let (mut alice, _) = Client::connect(&server, "alice", json!({})).await;
+    server.begin_drain();
     server.drain(Duration::from_secs(5)).await;
     let bye = alice.push("bye").await;
     assert_eq!(

@@ -6,8 +6,8 @@ use dashmap::DashMap;
 use ipnet::IpNet;
 use kaiwa_common::limits::Limits;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -91,6 +91,7 @@ pub struct Addresses {
     total: AtomicU32,
     connections: DashMap<IpAddr, u32>,
     rates: DashMap<IpAddr, TokenBucket>,
+    swept: Mutex<Option<Instant>>,
     /// Told when the last connection goes.
     gone: Notify,
 }
@@ -113,6 +114,7 @@ impl Addresses {
             total: AtomicU32::new(0),
             connections: DashMap::new(),
             rates: DashMap::new(),
+            swept: Mutex::new(None),
             gone: Notify::new(),
         })
     }
@@ -144,17 +146,28 @@ impl Addresses {
     /// # Errors
     /// How long to wait.
     pub fn take_request(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        if self.rates.len() >= REMEMBERED {
-            self.rates.retain(|_, bucket| !bucket.is_full(now));
-            if self.rates.len() >= REMEMBERED {
-                return Err(Duration::from_secs(1));
-            }
+        let address = subscriber(address);
+        if let Some(mut bucket) = self.rates.get_mut(&address) {
+            return bucket.take(now);
+        }
+        if self.rates.len() >= REMEMBERED && !self.make_room(now) {
+            return Err(Duration::from_secs(1));
         }
         let rate = (self.limits.requests_per_s, self.limits.request_burst);
-        let bucket = self.rates.entry(subscriber(address));
+        let bucket = self.rates.entry(address);
         bucket
             .or_insert_with(|| TokenBucket::new(rate.0, rate.1, now))
             .take(now)
+    }
+
+    /// Forgets those that owe nothing, once a second at most; whether there is room then.
+    fn make_room(&self, now: Instant) -> bool {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.is_none_or(|at| now.duration_since(at) >= Duration::from_secs(1)) {
+            *swept = Some(now);
+            self.rates.retain(|_, bucket| !bucket.is_full(now));
+        }
+        self.rates.len() < REMEMBERED
     }
 
     /// Waits until no connection is left.

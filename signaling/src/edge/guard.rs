@@ -9,7 +9,7 @@ use super::address::{Peer, peer};
 use super::api::problem;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
@@ -181,12 +181,15 @@ fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
         }
     }
     let on_loopback = ends.local.ip().to_canonical().is_loopback();
-    Ok(peer(
+    let mut peer = peer(
         ends.remote.ip(),
         on_loopback,
         headers,
         &edge.guard.trusted_proxies,
-    ))
+    );
+    // No browser speaks HTTP/1.0 any more; a proxy that adds no header often does.
+    peer.is_forwarded |= request.version() < Version::HTTP_11;
+    Ok(peer)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use crate::metrics::Metrics;
 use crate::session::Session;
 use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::model::Membership;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 
@@ -15,12 +17,33 @@ const TURN: usize = 64;
 /// What a worker does next.
 pub(super) enum Job {
     /// Events for some of a room's followers.
-    Events { part: Arc<Part>, batch: Arc<Batch> },
+    Events {
+        part: Arc<Part>,
+        batch: Arc<Batch>,
+        pending: Pending,
+    },
     /// A person's new standing in a room, for one of their sessions.
     Change {
         session: Arc<Session>,
         change: Arc<MemberChange>,
+        pending: Pending,
     },
+}
+
+/// Counts a job of a room for as long as it is not done.
+pub(super) struct Pending(Arc<AtomicU32>);
+
+impl Pending {
+    pub(super) fn of(room: &Arc<AtomicU32>) -> Self {
+        room.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(room))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Works until the hub is gone.
@@ -28,11 +51,15 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, hub: Weak<Hub>, metrics: 
     let mut followers: Vec<Arc<Follow>> = Vec::new();
     while let Some(job) = jobs.recv().await {
         match job {
-            Job::Events { part, batch } => {
+            Job::Events {
+                part,
+                batch,
+                pending,
+            } => {
                 // A copy, so that joins and leaves need not wait for the writing.
                 followers.extend(part.read().values().cloned());
                 for turn in followers.chunks(TURN) {
-                    turn.iter().for_each(|follow| follow.deliver(&batch));
+                    whole(|| turn.iter().for_each(|follow| follow.deliver(&batch)));
                     tokio::task::yield_now().await;
                 }
                 metrics
@@ -40,22 +67,33 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, hub: Weak<Hub>, metrics: 
                     .increment((followers.len() * batch.len()) as u64);
                 followers.clear();
                 followers.shrink_to(1024);
+                drop(pending);
             }
-            change @ Job::Change { .. } => {
+            Job::Change {
+                session,
+                change,
+                pending,
+            } => {
                 let Some(hub) = hub.upgrade() else { return };
-                perform_change(&hub, change);
+                whole(|| perform_change(&hub, &session, &change));
+                drop(pending);
             }
         }
     }
 }
 
+/// A panic costs this turn's deliveries, which their followers repair, and not the worker.
+fn whole(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("a fan-out panicked; its followers read what they missed from the log");
+    }
+}
+
 /// Tells a session, and ends what it may not read any more.
-pub(super) fn perform_change(hub: &Hub, job: Job) {
-    let Job::Change { session, change } = job else {
-        return;
-    };
-    session.push(state_push(session.codec(), &change));
+pub(super) fn perform_change(hub: &Hub, session: &Session, change: &MemberChange) {
+    session.push(state_push(session.codec(), change));
     if change.info.membership != Membership::Joined {
-        hub.unfollow(&change.info.room, &session);
+        // A right that was given again since then stays.
+        hub.unfollow_before(&change.info.room, session, change.version);
     }
 }

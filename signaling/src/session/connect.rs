@@ -17,6 +17,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::Identity;
 use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
+use std::ops::Not as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -135,6 +136,10 @@ fn attach(
     // The link before, if there is one, has to see that it was replaced.
     session.waker.wake();
     let link = attached.inspect_err(|_| end(context, &session))?;
+    session
+        .follows()
+        .iter()
+        .for_each(|(_, follow)| follow.forget_told());
     *super::lock(&session.actor) = Arc::new(actor(identity.clone()));
     context.metrics.resumed.increment(1);
     Ok((session, link))
@@ -224,7 +229,11 @@ impl Begun {
 
     fn not_followed(&self) -> Vec<(RoomId, Option<Position>)> {
         let follows = self.session.follows();
-        let is_new = |room: &RoomId| follows.binary_search_by(|(r, _)| r.cmp(room)).is_err();
+        let is_new = |room: &RoomId| {
+            // One that was cut off before it became active has to be followed again.
+            let at = follows.binary_search_by(|(r, _)| r.cmp(room));
+            at.is_ok_and(|at| follows[at].1.is_active()).not()
+        };
         self.rooms
             .iter()
             .filter(|(room, _)| is_new(room))

@@ -65,6 +65,8 @@ pub struct SessionCore {
     link_no: LinkNo,
     token_until: Instant,
     outbox: Outbox,
+    /// Its client was told its id: without that nobody can come back to it.
+    is_known: bool,
 }
 
 impl SessionCore {
@@ -77,6 +79,7 @@ impl SessionCore {
             link_no: LinkNo(0),
             token_until,
             outbox: Outbox::new(codec, limits),
+            is_known: false,
         }
     }
 
@@ -126,6 +129,10 @@ impl SessionCore {
                 self.link = Link::Ended;
                 None
             }
+            Link::Attached(_) if link == self.link_no && !self.is_known => {
+                self.link = Link::Ended;
+                None
+            }
             Link::Attached(_) if link == self.link_no => {
                 let until = now + RESUME;
                 self.outbox.drop_replies();
@@ -171,6 +178,15 @@ impl SessionCore {
         if self.is_current(link_no) {
             self.outbox.push_control(reply);
             self.outbox.release();
+            self.is_known = true;
+        }
+    }
+
+    /// `Connect` failed after the session was made: the reply says so, and the link closes.
+    pub fn handle_not_connected(&mut self, link_no: LinkNo, reply: Frame) {
+        if self.is_current(link_no) {
+            self.outbox.push_control(reply);
+            self.handle_close(CloseCode::ServerError);
         }
     }
 
@@ -198,17 +214,24 @@ impl SessionCore {
         self.outbox.forget(count);
     }
 
-    /// Something was heard from the client.
-    pub fn handle_heard(&mut self, now: Instant) {
-        if let Link::Attached(link) = &mut self.link {
+    /// Something was heard from the client over this link.
+    pub fn handle_heard(&mut self, link_no: LinkNo, now: Instant) {
+        if let Some(link) = self.current(link_no) {
             link.watch.heard(now);
         }
     }
 
     /// How far the link's connection is with reading and writing.
-    pub fn handle_progress(&mut self, progress: watch::Progress, now: Instant) {
-        if let Link::Attached(link) = &mut self.link {
+    pub fn handle_progress(&mut self, link_no: LinkNo, progress: watch::Progress, now: Instant) {
+        if let Some(link) = self.current(link_no) {
             link.watch.observe(progress, now);
+        }
+    }
+
+    fn current(&mut self, link_no: LinkNo) -> Option<&mut Attached> {
+        match &mut self.link {
+            Link::Attached(link) if link_no == self.link_no => Some(link),
+            Link::Attached(_) | Link::Detached { .. } | Link::Ended => None,
         }
     }
 
@@ -268,6 +291,15 @@ impl SessionCore {
         }
     }
 
+    /// Why the present link closes, if it does.
+    #[must_use]
+    pub fn closing(&self) -> Option<CloseCode> {
+        match &self.link {
+            Link::Attached(link) => link.closing,
+            Link::Detached { .. } | Link::Ended => None,
+        }
+    }
+
     /// Whether this link is the one that counts.
     #[must_use]
     pub fn is_current(&self, link_no: LinkNo) -> bool {
@@ -308,7 +340,7 @@ impl SessionCore {
     pub fn poll_direct(&mut self) -> Option<Frame> {
         match &self.link {
             Link::Attached(Attached { closing: None, .. })
-                if self.outbox.control_waiting() == 0 =>
+                if self.outbox.control_waiting().0 == 0 =>
             {
                 self.outbox.pop_reliable()
             }
@@ -329,9 +361,9 @@ impl SessionCore {
         !closing && self.outbox.is_empty()
     }
 
-    /// Frames of the control lane that wait.
+    /// Frames of the control lane that wait, and their bytes.
     #[must_use]
-    pub fn control_waiting(&self) -> usize {
+    pub fn control_waiting(&self) -> (usize, usize) {
         self.outbox.control_waiting()
     }
 

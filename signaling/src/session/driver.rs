@@ -6,18 +6,23 @@ use super::core::{LinkNo, Transmit};
 use super::dispatch::{self, Dispatched, refused};
 use super::{Context, Session, wire as edge};
 use crate::codec::{Codec, Malformed};
+use crate::metrics::Metrics;
 use crate::transport::{Connection, RecvError};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use kaiwa_common::close::CloseCode;
 use kaiwa_common::error::{ErrorCode, Refusal};
-use kaiwa_common::limits::{CLOSE, CONNECT, MALFORMED, PING_HEADS, READS_IN_FLIGHT, WRITE_AHEAD};
+use kaiwa_common::limits::{
+    CLOSE, CONNECT, MALFORMED, PAGE_BYTES, PING_HEADS, READS_IN_FLIGHT, WRITE_AHEAD,
+};
 use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::client_message::Command;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
+use metrics::Gauge;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 use tokio::time::Sleep;
@@ -27,10 +32,26 @@ const BUDGET: usize = 64;
 
 /// Serves a connection to its end. Its session may go on.
 pub async fn serve<C: Connection>(connection: C, codec: Codec, context: Arc<Context>) {
-    context.metrics.connections.increment(1.0);
+    let _open = Open::count(&context.metrics);
     let mut driver = Driver::new(connection, codec, context);
     let end = std::future::poll_fn(|cx| driver.poll_run(cx)).await;
     driver.finish(end).await;
+}
+
+/// Counts a connection for as long as it is served, however that ends.
+struct Open(Gauge);
+
+impl Open {
+    fn count(metrics: &Metrics) -> Self {
+        metrics.connections.increment(1.0);
+        Self(metrics.connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 /// How a connection ends.
@@ -80,6 +101,8 @@ struct Driver<C> {
     reads: usize,
     is_connecting: bool,
     is_deaf: bool,
+    /// The session's core wants the link closed: for this reason, and by then at the latest.
+    closing: Option<(CloseCode, Instant)>,
     malformed: u32,
     refused: u32,
     sleep: Pin<Box<Sleep>>,
@@ -103,6 +126,7 @@ impl<C: Connection> Driver<C> {
             reads: 0,
             is_connecting: false,
             is_deaf: false,
+            closing: None,
             malformed: 0,
             refused: 0,
             sleep: Box::pin(tokio::time::sleep_until(now + CONNECT)),
@@ -112,6 +136,9 @@ impl<C: Connection> Driver<C> {
     fn poll_run(&mut self, cx: &mut TaskContext<'_>) -> Poll<End> {
         for _ in 0..BUDGET {
             let now = tokio::time::Instant::now().into_std();
+            if let Err(end) = self.attend(cx, now) {
+                return Poll::Ready(end);
+            }
             let mut progressed = self.poll_work(cx);
             match self.poll_receive(cx, now) {
                 Poll::Ready(Ok(())) => progressed = true,
@@ -134,13 +161,36 @@ impl<C: Connection> Driver<C> {
         Poll::Pending
     }
 
+    /// Asks the session whether this link still counts, and lets it wake this task.
+    fn attend(&mut self, cx: &TaskContext<'_>, now: Instant) -> Result<(), End> {
+        let Phase::Live(live) = &self.phase else {
+            return Ok(());
+        };
+        let core = live.session.core();
+        if !core.is_current(live.link) {
+            return Err(End::Close(CloseCode::Replaced));
+        }
+        // Under the core's lock, so that a link that was replaced can't take the waker of the one
+        // that replaced it.
+        live.session.waker.register(cx.waker());
+        if let Some(code) = core.closing() {
+            // Nothing more is done for it, and what waits for it does not wait for ever.
+            self.is_deaf = true;
+            self.closing.get_or_insert((code, now + CLOSE));
+        }
+        Ok(())
+    }
+
     /// Takes the results of commands that are done.
     fn poll_work(&mut self, cx: &mut TaskContext<'_>) -> bool {
         let mut progressed = false;
         while let Some(work) = &mut self.work {
             match work.poll_next_unpin(cx) {
                 Poll::Ready(Some(done)) => self.done(done),
-                Poll::Ready(None) => self.work = None,
+                Poll::Ready(None) => {
+                    self.work = None;
+                    self.expect_reply(false);
+                }
                 Poll::Pending => break,
             }
             progressed = true;
@@ -166,10 +216,12 @@ impl<C: Connection> Driver<C> {
             return;
         };
         let failed = matches!(result, ReplyResult::Error(_));
+        let reply = edge::reply(self.codec, id, result);
         let mut core = live.session.core();
-        core.handle_connected(live.link, edge::reply(self.codec, id, result));
-        if failed && core.is_current(live.link) {
-            core.handle_close(CloseCode::ServerError);
+        if failed {
+            core.handle_not_connected(live.link, reply);
+        } else {
+            core.handle_connected(live.link, reply);
         }
     }
 
@@ -190,7 +242,7 @@ impl<C: Connection> Driver<C> {
                 self.context.metrics.frames_in.increment(1);
                 match &mut self.phase {
                     Phase::Greeting { watch, .. } => watch.heard(now),
-                    Phase::Live(live) => live.session.core().handle_heard(now),
+                    Phase::Live(live) => live.session.core().handle_heard(live.link, now),
                 }
                 self.inbox = self.codec.decode(&frame).into();
                 Poll::Ready(Ok(()))
@@ -216,14 +268,15 @@ impl<C: Connection> Driver<C> {
         }
     }
 
-    /// Whether another command may begin: replies in work or waiting are bounded.
+    /// Whether another command may begin: replies in work or waiting are bounded, in number and bytes.
     fn may_start(&self) -> bool {
         let in_work = self.work.as_ref().map_or(0, |work| work.len());
-        let waiting = match &self.phase {
-            Phase::Greeting { .. } => usize::from(self.connection.queued_bytes() > WRITE_AHEAD),
+        let (waiting, bytes) = match &self.phase {
+            Phase::Greeting { .. } => (0, self.connection.queued_bytes()),
             Phase::Live(live) => live.session.core().control_waiting(),
         };
         !self.is_connecting
+            && bytes < PAGE_BYTES
             && self.reads < READS_IN_FLIGHT
             && in_work + waiting < self.context.limits.in_flight as usize
     }
@@ -291,7 +344,10 @@ impl<C: Connection> Driver<C> {
     }
 
     fn begin(&mut self, id: u32, begun: Begun) {
-        begun.session.core().link(self.connection.direct());
+        begun
+            .session
+            .core()
+            .link(begun.link, self.connection.direct());
         self.phase = Phase::Live(Live {
             session: Arc::clone(&begun.session),
             link: begun.link,
@@ -351,6 +407,16 @@ impl<C: Connection> Driver<C> {
             }
         });
         self.work.get_or_insert_default().push(done);
+        self.expect_reply(true);
+    }
+
+    /// Whether pushes should wait for a reply that is about to be written.
+    fn expect_reply(&self, expected: bool) {
+        if let Phase::Live(live) = &self.phase {
+            live.session
+                .expects_reply
+                .store(expected, Ordering::Relaxed);
+        }
     }
 
     fn reply_error(&mut self, id: u32, refusal: Refusal) {
@@ -391,9 +457,10 @@ impl<C: Connection> Driver<C> {
 
     fn poll_transmit(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Result<bool, End> {
         let mut progressed = false;
+        let before = self.connection.written_bytes();
         while self.connection.queued_bytes() < WRITE_AHEAD {
             let transmit = match &mut self.phase {
-                Phase::Live(live) => live.poll_transmit(cx, now, &mut self.connection),
+                Phase::Live(live) => live.poll_transmit(now, &mut self.connection),
                 Phase::Greeting {
                     closing: Some(code),
                     ..
@@ -424,7 +491,7 @@ impl<C: Connection> Driver<C> {
                 if let Phase::Live(live) = &mut self.phase {
                     live.release();
                 }
-                Ok(progressed)
+                Ok(progressed || self.connection.written_bytes() != before)
             }
             Poll::Ready(Err(_)) => Err(End::Peer),
             Poll::Pending => Ok(false),
@@ -450,16 +517,23 @@ impl<C: Connection> Driver<C> {
             }
             Phase::Live(live) => {
                 let mut core = live.session.core();
-                core.handle_progress(progress, now);
+                core.handle_progress(live.link, progress, now);
                 let is_due = core.handle_timeout(now);
-                if let Some(code) = core.gives_up(now) {
+                let overdue = self
+                    .closing
+                    .filter(|(_, by)| *by <= now)
+                    .map(|(code, _)| code);
+                if let Some(code) = core.gives_up(now).or(overdue) {
                     return Err(End::Close(code));
                 }
                 if is_due {
                     return Ok(true);
                 }
-                core.poll_timeout(progress.queued_bytes < WRITE_AHEAD)
-                    .unwrap_or(now + CLOSE)
+                {
+                    let can_send = progress.queued_bytes < WRITE_AHEAD;
+                    let deadline = core.poll_timeout(can_send).unwrap_or(now + CLOSE);
+                    self.closing.map_or(deadline, |(_, by)| deadline.min(by))
+                }
             }
         };
         self.arm(cx, deadline, now)
@@ -495,7 +569,6 @@ impl<C: Connection> Driver<C> {
             self.connection.send(&edge::bye(self.codec, code, retry_ms));
             self.connection.close(code.number(), code.reason());
         }
-        self.context.metrics.connections.decrement(1.0);
         let Self {
             mut connection,
             phase,
@@ -520,18 +593,8 @@ struct Live {
 }
 
 impl Live {
-    fn poll_transmit<C: Connection>(
-        &mut self,
-        cx: &TaskContext<'_>,
-        now: Instant,
-        connection: &mut C,
-    ) -> Transmit {
+    fn poll_transmit<C: Connection>(&mut self, now: Instant, connection: &mut C) -> Transmit {
         let mut linked = self.session.core();
-        // Under the core's lock, so that a link that was replaced can't take the waker of the one
-        // that replaced it.
-        if linked.is_current(self.link) {
-            self.session.waker.register(cx.waker());
-        }
         let transmit = linked.poll_transmit(self.link, now);
         let writes = !matches!(transmit, Transmit::Nothing) || connection.queued_bytes() > 0;
         if writes || linked.has_rest() {
@@ -577,7 +640,7 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         let now = tokio::time::Instant::now().into_std();
-        let until = self.session.core().detach(self.link, now);
+        let until = self.session.core().unlink(self.link, now);
         if let Some(until) = until {
             let (context, session) = (Arc::clone(&self.context), Arc::clone(&self.session));
             tokio::spawn(async move {

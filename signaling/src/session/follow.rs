@@ -94,7 +94,11 @@ fn begin(
 ) -> Result<Position, Refusal> {
     match head {
         Ok(head) if context.hub.activate(room, session, head) => Ok(head),
-        Ok(_) => Err(ChatError::NotAMember.into()),
+        // Taken out while the right was looked at: it may be given again by now, so ask again.
+        Ok(_) => {
+            context.hub.unfollow(room, session);
+            Err(ChatError::Overloaded.into())
+        }
         Err(error) => {
             context.hub.unfollow(room, session);
             Err(error.into())

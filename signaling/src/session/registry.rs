@@ -9,9 +9,12 @@ use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
 use kaiwa_common::id::{SessionId, UserId};
 use kaiwa_common::limits::Limits;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+/// Sessions begun between two looks for people who are gone: what they leave is a few hundred bytes.
+const SWEEP: u64 = 1_024;
 
 /// All sessions of this node.
 pub struct Sessions {
@@ -36,6 +39,11 @@ impl UserSlot {
     /// How long to wait.
     pub fn take_command(&self, now: Instant) -> Result<(), Duration> {
         lock(&self.commands).take(now)
+    }
+
+    /// Nobody is here, and nothing is owed to the rate limit.
+    fn is_forgettable(&self, now: Instant) -> bool {
+        lock(&self.sessions).is_empty() && lock(&self.commands).is_full(now)
     }
 
     /// The person's sessions, the oldest first.
@@ -90,18 +98,22 @@ impl Sessions {
                 now,
             ))),
             follows: Mutex::new(Vec::new()),
+            expects_reply: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         });
         self.by_id.insert(session.id.clone(), Arc::clone(&session));
         let mut sessions = lock(&slot.sessions);
-        let evicted = (sessions.len() >= self.limits.sessions_per_user as usize)
-            .then(|| {
-                let waiting = sessions.iter().find(|s| s.core().is_detached());
-                waiting.or(sessions.first()).cloned()
-            })
-            .flatten();
+        // Taken out at once, so that two that begin together don't choose the same one.
+        let evicted = (sessions.len() >= self.limits.sessions_per_user as usize).then(|| {
+            let waiting = sessions.iter().position(|s| s.core().is_detached());
+            sessions.remove(waiting.unwrap_or(0))
+        });
         sessions.push(Arc::clone(&session));
         drop(sessions);
+        drop(slot);
+        if session.no.is_multiple_of(SWEEP) {
+            self.users.retain(|_, slot| !slot.is_forgettable(now));
+        }
         (session, evicted)
     }
 
@@ -118,13 +130,10 @@ impl Sessions {
         slot.map(|slot| slot.sessions()).unwrap_or_default()
     }
 
-    /// Forgets a session that ended.
+    /// Forgets a session that ended. What its person owes to the rate limit is kept until a sweep.
     pub fn remove(&self, session: &Session) {
         self.by_id.remove(&session.id);
         lock(&session.user.sessions).retain(|s| s.no != session.no);
-        self.users.remove_if(&session.user.id, |_, slot| {
-            lock(&slot.sessions).is_empty() && lock(&slot.commands).is_full(Instant::now())
-        });
     }
 
     /// Every session, in the order in which they began.

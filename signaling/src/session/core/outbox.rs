@@ -8,7 +8,8 @@
 //!   `gap`; the client reads them from the room's log when it can.
 //! - The log lane past its hard cap: [`Overflow`], the session is given up.
 //! - The ring past its frames or bytes: the oldest are forgotten, and a resume before them is refused.
-//! - The control lane is bounded by its caller: replies to commands in flight.
+//! - The control lane is bounded by its caller: no command begins while too many replies, or too many
+//!   bytes of them, are in work or wait.
 
 use crate::codec::Codec;
 use crate::transport::Frame;
@@ -92,6 +93,7 @@ pub struct Outbox {
     ring_max_bytes: usize,
 
     control: VecDeque<Frame>,
+    control_bytes: usize,
     log: VecDeque<Queued>,
     log_bytes: usize,
     gaps: usize,
@@ -114,6 +116,7 @@ impl Outbox {
             ring_frames: limits.resume_frames as usize,
             ring_max_bytes: limits.resume_bytes as usize,
             control: VecDeque::new(),
+            control_bytes: 0,
             log: VecDeque::new(),
             log_bytes: 0,
             gaps: 0,
@@ -137,14 +140,16 @@ impl Outbox {
 
     /// Queues a reply.
     pub fn push_control(&mut self, frame: Frame) {
+        self.control_bytes += frame.len();
         self.control.push_back(frame);
     }
 
     /// The next reply.
     pub fn pop_control(&mut self) -> Option<Frame> {
-        let frame = self.control.pop_front();
+        let frame = self.control.pop_front()?;
+        self.control_bytes -= frame.len();
         shrink(&mut self.control);
-        frame
+        Some(frame)
     }
 
     /// Whether nothing waits in either lane.
@@ -153,15 +158,16 @@ impl Outbox {
         self.control.is_empty() && self.log.is_empty()
     }
 
-    /// Replies that wait.
+    /// Replies that wait, and their bytes.
     #[must_use]
-    pub fn control_waiting(&self) -> usize {
-        self.control.len()
+    pub fn control_waiting(&self) -> (usize, usize) {
+        (self.control.len(), self.control_bytes)
     }
 
     /// Replies die with the connection that asked.
     pub fn drop_replies(&mut self) {
         self.control = VecDeque::new();
+        self.control_bytes = 0;
     }
 
     /// Forgets everything.

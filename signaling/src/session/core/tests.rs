@@ -69,14 +69,14 @@ fn the_tokens_end_is_the_connections_end_unless_it_is_refreshed() {
     let mut heard = now;
     while heard < now + HOUR {
         heard += Duration::from_secs(20);
-        core.handle_heard(heard);
+        core.handle_heard(core.link_no(), heard);
     }
     core.handle_timeout(now + HOUR - Duration::from_millis(1));
     assert_eq!(closes(&mut core, now), None);
     core.handle_refreshed(now + 2 * HOUR);
     core.handle_timeout(now + HOUR);
     assert_eq!(closes(&mut core, now), None);
-    core.handle_heard(now + 2 * HOUR);
+    core.handle_heard(core.link_no(), now + 2 * HOUR);
     core.handle_timeout(now + 2 * HOUR);
     assert_eq!(closes(&mut core, now), Some(CloseCode::TokenExpired));
 }
@@ -109,11 +109,11 @@ fn a_link_that_cannot_write_is_not_woken_for_its_ping_and_ends_when_it_stalls() 
         queued_bytes: 99_999,
         is_mid_frame: false,
     };
-    core.handle_progress(blocked, start);
-    core.handle_heard(start + PING_INTERVAL);
+    core.handle_progress(core.link_no(), blocked, start);
+    core.handle_heard(core.link_no(), start + PING_INTERVAL);
     let wake = core.poll_timeout(false).expect("a deadline");
     assert_eq!(wake, start + WRITE_STALL);
-    core.handle_progress(blocked, wake);
+    core.handle_progress(core.link_no(), blocked, wake);
     assert_eq!(core.gives_up(wake), Some(CloseCode::SlowConsumer));
 }
 
@@ -236,7 +236,7 @@ impl Client {
     fn read(&mut self, core: &mut SessionCore, link: LinkNo, now: Instant) -> bool {
         match core.poll_transmit(link, now) {
             Transmit::Frame(frame) => {
-                core.handle_heard(now);
+                core.handle_heard(core.link_no(), now);
                 if frame.payload().as_ref() == b"connected" {
                     return true;
                 }
@@ -257,7 +257,7 @@ impl Client {
                     count, self.count,
                     "a ping's count is what the client has read"
                 );
-                core.handle_heard(now);
+                core.handle_heard(core.link_no(), now);
                 true
             }
             Transmit::Close(_) | Transmit::Nothing => false,
@@ -336,7 +336,7 @@ fn simulate(steps: &[Step]) {
             Step::Pong => core.handle_count(client.count),
             Step::Wait(seconds) => {
                 now += Duration::from_secs(*seconds);
-                core.handle_heard(now);
+                core.handle_heard(core.link_no(), now);
                 core.handle_timeout(now);
                 core.expire(now);
             }
