@@ -35,7 +35,7 @@ if [ "$1" = test ]; then
   stamp=$venv/.installed
   if ! cmp -s tests/requirements.txt "$stamp" 2>/dev/null; then
     say "installing Python's test tools into ${venv##*/}"
-    python3 -m venv "$venv"
+    python3 -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/requirements.txt
     cp tests/requirements.txt "$stamp"
   fi

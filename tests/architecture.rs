@@ -14,12 +14,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kaiwa-common", &[]),
     ("kaiwa-platform", &["kaiwa-common"]),
     ("kaiwa-proto", &["kaiwa-common"]),
-    ("kaiwa-chat", &["kaiwa-common", "kaiwa-platform", "kaiwa-proto"]),
-    ("kaiwa-signaling", &["kaiwa-common", "kaiwa-proto", "kaiwa-chat"]),
+    (
+        "kaiwa-chat",
+        &["kaiwa-common", "kaiwa-platform", "kaiwa-proto"],
+    ),
+    (
+        "kaiwa-signaling",
+        &["kaiwa-common", "kaiwa-proto", "kaiwa-chat"],
+    ),
     ("kaiwa-loadtest", &["kaiwa-common", "kaiwa-proto"]),
     (
         "kaiwa",
-        &["kaiwa-common", "kaiwa-platform", "kaiwa-proto", "kaiwa-chat", "kaiwa-signaling"],
+        &[
+            "kaiwa-common",
+            "kaiwa-platform",
+            "kaiwa-proto",
+            "kaiwa-chat",
+            "kaiwa-signaling",
+        ],
     ),
 ];
 
@@ -58,19 +70,37 @@ fn root() -> PathBuf {
 #[test]
 fn crates_import_only_what_the_plan_allows() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--format-version=1", "--offline", "--locked"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version=1",
+            "--offline",
+            "--locked",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let plan: BTreeMap<_, BTreeSet<_>> =
-        MAY_IMPORT.iter().map(|(name, may)| (*name, may.iter().copied().collect())).collect();
+    let plan: BTreeMap<_, BTreeSet<_>> = MAY_IMPORT
+        .iter()
+        .map(|(name, may)| (*name, may.iter().copied().collect()))
+        .collect();
     let packages = metadata["packages"].as_array().expect("packages");
-    assert_eq!(packages.len(), plan.len(), "every crate has its row, and every row its crate");
+    assert_eq!(
+        packages.len(),
+        plan.len(),
+        "every crate has its row, and every row its crate"
+    );
     for package in packages {
         let name = package["name"].as_str().expect("a name");
-        let may = plan.get(name).unwrap_or_else(|| panic!("{name} is not in the plan"));
+        let may = plan
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is not in the plan"));
         let dependencies = package["dependencies"].as_array().expect("dependencies");
         // A test may use more than the code it tests.
         for dependency in dependencies.iter().filter(|d| d["kind"] != "dev") {
@@ -85,8 +115,15 @@ fn crates_import_only_what_the_plan_allows() {
 
 #[test]
 fn cores_have_no_clock_chance_task_lock_channel_or_socket() {
-    let cores: Vec<_> = sources().into_iter().filter(|(path, _)| is_in(path, "core")).collect();
-    assert!(cores.len() >= 8, "chat and signaling have cores: {}", cores.len());
+    let cores: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, _)| is_in(path, "core"))
+        .collect();
+    assert!(
+        cores.len() >= 8,
+        "chat and signaling have cores: {}",
+        cores.len()
+    );
     for (path, code) in cores {
         for word in IMPURE {
             assert!(!code.contains(word), "{} names {word}", path.display());
@@ -99,16 +136,28 @@ fn databases_and_clouds_are_named_in_adapters_only() {
     for (path, code) in sources() {
         let may = path.starts_with("platform") || is_in(&path, "adapters");
         for word in ["rusqlite", "aws_sdk", "redis::"] {
-            assert!(may || !code.contains(word), "{} names {word}", path.display());
+            assert!(
+                may || !code.contains(word),
+                "{} names {word}",
+                path.display()
+            );
         }
     }
 }
 
 #[test]
 fn nothing_above_the_transport_knows_which_one_it_is() {
-    let above = ["signaling/src/session", "signaling/src/hub", "signaling/src/codec", "chat/src"];
+    let above = [
+        "signaling/src/session",
+        "signaling/src/hub",
+        "signaling/src/codec",
+        "chat/src",
+    ];
     for (path, code) in sources() {
-        if above.iter().any(|part| path.to_string_lossy().starts_with(part)) {
+        if above
+            .iter()
+            .any(|part| path.to_string_lossy().starts_with(part))
+        {
             let names = code.to_lowercase().contains("websocket");
             assert!(!names, "{} names WebSocket", path.display());
         }
@@ -132,25 +181,39 @@ fn the_protocols_tables_are_those_of_the_code() {
     let codes: BTreeSet<(u32, String)> = ErrorCode::ALL
         .iter()
         .map(|c| (c.number(), c.reason().to_owned()))
-        .chain(CloseCode::ALL.iter().map(|c| (u32::from(c.number()), c.reason().to_owned())))
+        .chain(
+            CloseCode::ALL
+                .iter()
+                .map(|c| (u32::from(c.number()), c.reason().to_owned())),
+        )
         // Named in the document for clients of later servers.
         .chain([(4001, "rebalance".to_owned())])
         .collect();
     let missing: Vec<_> = codes.difference(&rows).collect();
     let unknown: Vec<_> = rows.difference(&codes).collect();
-    assert!(missing.is_empty() && unknown.is_empty(), "missing {missing:?}, unknown {unknown:?}");
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "missing {missing:?}, unknown {unknown:?}"
+    );
     for code in ErrorCode::ALL {
         let row = format!("| {} | {} | {} |", code.number(), code.reason(), {
             if code.is_temporary() { "yes" } else { "" }
         });
-        let found = text.lines().any(|line| squeeze(line).starts_with(&squeeze(&row)));
+        let found = text
+            .lines()
+            .any(|line| squeeze(line).starts_with(&squeeze(&row)));
         assert!(found, "the document says otherwise of {row}");
     }
 }
 
 /// A row with a number and a name side by side, wherever they stand in it.
 fn numbered_row(line: &str) -> Option<(u32, String)> {
-    let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
+    let cells: Vec<&str> = line
+        .trim()
+        .trim_matches('|')
+        .split('|')
+        .map(str::trim)
+        .collect();
     let pair = cells.windows(2).find_map(|pair| {
         let number: u32 = pair[0].parse().ok()?;
         let is_name = pair[1].bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
@@ -166,7 +229,14 @@ fn squeeze(line: &str) -> String {
 /// Every source of the crates below the root, without its tests and comments.
 fn sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for folder in ["common", "platform", "proto", "chat", "signaling", "loadtest"] {
+    for folder in [
+        "common",
+        "platform",
+        "proto",
+        "chat",
+        "signaling",
+        "loadtest",
+    ] {
         collect(&root().join(folder).join("src"), &mut found);
     }
     collect(&root().join("src"), &mut found);
@@ -175,9 +245,14 @@ fn sources() -> Vec<(PathBuf, String)> {
         .map(|path| {
             let text = fs::read_to_string(&path).expect("a source");
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let lines = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
             let code = lines.collect::<Vec<_>>().join("\n");
-            let path = path.strip_prefix(root()).expect("below the root").to_owned();
+            let path = path
+                .strip_prefix(root())
+                .expect("below the root")
+                .to_owned();
             (path, code)
         })
         .collect()
@@ -185,10 +260,15 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     paths.sort();
     for path in paths {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .unwrap_or_default();
         if path.is_dir() {
             if name != "tests" {
                 collect(&path, found);
@@ -202,5 +282,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
 /// Whether a file belongs to the module of that name.
 fn is_in(path: &Path, module: &str) -> bool {
     path.iter().any(|part| part == module)
-        || path.file_name().is_some_and(|name| name.to_str() == Some(&format!("{module}.rs")))
+        || path
+            .file_name()
+            .is_some_and(|name| name.to_str() == Some(&format!("{module}.rs")))
 }

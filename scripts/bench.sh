@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Measures, and writes the figures into docs/benchmarks.md between its markers. Everything runs on this
+# machine over loopback; each figure stands beside a bare loop or SQLite alone in the same run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+results=$target/bench-results
+cargo build --release --locked -p kaiwa
+cargo build --release --locked -p kaiwa-loadtest
+cargo build --release --locked -p kaiwa-chat --example sqlite_floor
+mkdir -p "$target/bench-data" "$results"
+"$target/release/loadtest" chat all --server "$target/release/kaiwa" \
+  --floor "$target/release/examples/sqlite_floor" --data "$target/bench-data" --out "$results"
+"$target/release/loadtest" report --results "$results" --into docs/benchmarks.md --plots docs/benchmarks
