@@ -8,6 +8,10 @@
 
 #[path = "chat/conformance.rs"]
 mod conformance;
+#[path = "chat/erasure.rs"]
+mod erasure;
+#[path = "chat/room.rs"]
+mod room;
 #[path = "chat/service.rs"]
 mod service;
 #[path = "chat/simulation.rs"]

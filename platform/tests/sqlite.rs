@@ -198,8 +198,8 @@ async fn a_failed_commit_fails_its_jobs_and_the_writer_goes_on() {
             .map(|_| (Keep::Yes, ()))
     });
     drop(release);
-    assert!(matches!(good.await, Err(WriteError::NotCommitted(_))));
-    assert!(matches!(orphan.await, Err(WriteError::NotCommitted(_))));
+    assert!(matches!(good.await, Err(WriteError::Unknown(_))));
+    assert!(matches!(orphan.await, Err(WriteError::Unknown(_))));
     assert_eq!(numbers(&db).await, [] as [i64; 0]);
     db.writer.submit(1, insert(2)).await.unwrap();
     assert_eq!(numbers(&db).await, [2]);

@@ -189,7 +189,7 @@ fn written<T: Send + Unpin + 'static>(job: Submitted<T>) -> Answer<T> {
     Box::pin(async move {
         job.await.map_err(|error| match error {
             WriteError::Overloaded => StoreError::Overloaded,
-            WriteError::NotCommitted(_) => StoreError::Unknown,
+            WriteError::Unknown(_) => StoreError::Unknown,
             WriteError::Closed | WriteError::Failed(_) | WriteError::Panicked => {
                 tracing::warn!(%error, cause = ?std::error::Error::source(&error), "chat store");
                 StoreError::Failed

@@ -12,6 +12,9 @@
 //! Commands are taken in their order. While an append is under way they queue, and form the next
 //! batch together. Each is decided against the room as the ones before it leave it; what rests on
 //! events that are not on disk yet, refusals too, is told only when they are.
+//!
+//! A batch that comes back is planned again alone, before what was queued meanwhile: once the store has
+//! told which of its cids it knows, the next append commits unless somebody else writes the room.
 
 use super::batch::{BATCH_EVENTS, Batch, Dup, Making, Outcome};
 use super::cache::Recent;
@@ -35,7 +38,8 @@ const QUEUE_COMMANDS: usize = 4_096;
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Conflicts and duplicates after which a command is given up. Two owners in turns cost each other one
-/// attempt a round; more than this means that the room is being fought over.
+/// attempt a round, and duplicates one in all, since the next round knows them; more than this means
+/// that the room is being fought over.
 const ATTEMPTS: u8 = 8;
 
 /// One room, as its owner runs it.
@@ -49,6 +53,9 @@ pub struct RoomCore {
     recent: Recent,
     queue: VecDeque<Command>,
     queued_bytes: usize,
+    /// So many commands at the front were in a batch that came back. They are planned before the others
+    /// and without them: what joins them could bring one more duplicate each time.
+    again: usize,
     /// The last event that the bus was told of, once an append's outcome was not known.
     announced: Option<Seq>,
     effects: VecDeque<Effect>,
@@ -77,6 +84,7 @@ impl RoomCore {
             recent: Recent::default(),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            again: 0,
             announced: None,
             effects: VecDeque::new(),
         }
@@ -231,7 +239,7 @@ impl RoomCore {
     }
 
     /// Decides commands from the front of the queue until a batch is full, something is unknown, or
-    /// none is left.
+    /// none is left that may be in this batch.
     fn plan(&mut self, now: UnixMs) {
         let mut making = Making {
             room: &self.room,
@@ -245,7 +253,15 @@ impl RoomCore {
             },
         };
         let mut needs = None;
+        let most = if self.again > 0 {
+            self.again
+        } else {
+            self.queue.len()
+        };
         while let Some(command) = self.queue.front() {
+            if making.batch.commands.len() >= most {
+                break;
+            }
             let scene = Scene {
                 state: self.state.as_ref(),
                 recent: &self.recent,
@@ -269,6 +285,7 @@ impl RoomCore {
             making.add(command, decision, &mut self.state, &mut self.recent);
         }
         let Making { events, batch, .. } = making;
+        self.again = self.again.saturating_sub(batch.commands.len());
         if let Some(state) = self.state.as_ref().filter(|_| !events.is_empty()) {
             let append = Append {
                 room: self.room.clone(),
@@ -388,10 +405,12 @@ impl RoomCore {
             }
             self.queued_bytes += command.bytes();
             self.queue.push_front(command);
+            self.again += 1;
         }
     }
 
     fn refuse_first(&mut self, count: usize, error: &ChatError) {
+        self.again = self.again.saturating_sub(count);
         for command in self.queue.drain(..count).collect::<Vec<_>>() {
             self.queued_bytes -= command.bytes();
             self.reply(command.ticket, Err(error.clone()));

@@ -52,7 +52,7 @@ impl Housekeeping {
         }
     }
 
-    /// Cleans the store's journals, if anything was erased.
+    /// Cleans the store's journals, if anything was erased, by this process or perhaps the one before.
     pub(super) async fn scrub(&self) {
         let erased: Vec<_> = self
             .erasures

@@ -119,7 +119,8 @@ pub(super) struct Shard {
     /// Places of writes that were answered just now: given back once the bus has been told as well, so
     /// that a drained service has nothing left to say.
     answered: Vec<Permit>,
-    /// Set when a text was erased: the store's journals have to be cleaned.
+    /// Set when a text may have been erased: the store's journals have to be cleaned. So it is from the
+    /// start: the process before may have died between an erasure and its cleaning.
     erasures: Arc<AtomicBool>,
 }
 
@@ -140,7 +141,7 @@ impl Shard {
             generations: 0,
             under_way: FuturesUnordered::new(),
             answered: Vec::new(),
-            erasures: Arc::default(),
+            erasures: Arc::new(AtomicBool::new(true)),
         }
     }
 
@@ -348,14 +349,14 @@ impl Shard {
     }
 
     fn count(&self, append: &Append, outcome: &Result<Appended, StoreError>) {
-        let counter = match outcome {
-            Ok(Appended::Committed) => {
-                let erased = |body: &EventBody| matches!(body, EventBody::Deleted { .. });
-                if append.events.iter().any(|event| erased(&event.body)) {
-                    self.erasures.store(true, Relaxed);
-                }
-                return;
+        if matches!(outcome, Ok(Appended::Committed) | Err(StoreError::Unknown)) {
+            let erased = |body: &EventBody| matches!(body, EventBody::Deleted { .. });
+            if append.events.iter().any(|event| erased(&event.body)) {
+                self.erasures.store(true, Relaxed);
             }
+        }
+        let counter = match outcome {
+            Ok(Appended::Committed) => return,
             Ok(Appended::Conflict) => &self.stats.conflicts,
             Ok(Appended::Duplicate(_)) => &self.stats.duplicates,
             Err(StoreError::Unknown) => &self.stats.unknown,

@@ -12,6 +12,7 @@ use kaiwa_chat::ports::{
     Wanted, WriteKind,
 };
 use kaiwa_common::id::{Cid, RoomId};
+use kaiwa_common::limits::PAGE_BYTES;
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
@@ -501,7 +502,7 @@ async fn history_pages_in_both_directions(subject: &Subject) {
 
 async fn a_page_ends_early_when_its_texts_are_long(subject: &Subject) {
     let mut writer = Writer::create(&*subject.store, 1).await;
-    let long = "x".repeat(400 * 1024);
+    let long = "x".repeat(PAGE_BYTES * 2 / 5);
     for number in 0..4 {
         writer.post(number, &long).await;
     }
@@ -514,7 +515,7 @@ async fn a_page_ends_early_when_its_texts_are_long(subject: &Subject) {
         (vec![2, 3], true)
     );
     assert_eq!(writer.read(Seq(1), 10).await.len(), 2);
-    let more_than_a_page = "x".repeat(2 * 1024 * 1024);
+    let more_than_a_page = "x".repeat(2 * PAGE_BYTES);
     let seq = writer.post(9, &more_than_a_page).await;
     assert_eq!(
         writer.history(HistoryFrom::Newest, 10).await,

@@ -5,7 +5,6 @@ use crate::support::{
     send, text, user_id,
 };
 use kaiwa_chat::adapters::memory::MemoryStore;
-use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
@@ -771,42 +770,4 @@ async fn a_broadcast_room_of_ten_thousand_works_like_a_small_one() {
         .map(|member| member.user.id.as_str())
         .collect();
     assert_eq!(names, ["user50", "user500", "user5000"]);
-}
-
-/// What was deleted leaves the journal by itself.
-#[tokio::test]
-async fn a_deleted_text_leaves_the_files_while_the_service_runs() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(&dir.path().join("chat.db")).unwrap();
-    let bus: Arc<Recorder> = Arc::default();
-    let chat = Chat::start(Arc::new(store), bus as _, ChatOptions::default());
-    seen(&chat, &["alice"]).await;
-    let room = info(&chat, "alice", group(fresh_cid(), &[])).await.room;
-    let sent = committed(
-        &chat,
-        "alice",
-        send(&room, fresh_cid(), "very secret indeed"),
-    )
-    .await;
-    assert!(is_in_a_file(&dir));
-    let cid = fresh_cid();
-    committed(
-        &chat,
-        "alice",
-        Write::Delete {
-            room,
-            cid,
-            target: sent.position.seq,
-        },
-    )
-    .await;
-    chat.keep_house().await;
-    assert!(!is_in_a_file(&dir));
-}
-
-fn is_in_a_file(dir: &TempDir) -> bool {
-    let needle = b"very secret indeed";
-    let files = std::fs::read_dir(dir.path()).unwrap();
-    let mut contents = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
-    contents.any(|bytes| bytes.windows(needle.len()).any(|part| part == needle))
 }

@@ -124,6 +124,17 @@ pub(crate) fn open_fast(path: &Path) -> SqliteStore {
     SqliteStore::open_with(options).unwrap()
 }
 
+/// Whether the bytes of a text are in a file of this directory.
+pub(crate) fn is_in_a_file(dir: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(dir).unwrap();
+    let mut contents = files.map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+    contents.any(|bytes| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    })
+}
+
 /// A bus that remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {

@@ -37,10 +37,11 @@ pub enum WriteError {
     /// This job panicked and was rolled back; nothing of it happened.
     #[error("the write panicked")]
     Panicked,
-    /// The transaction was not committed, as far as SQLite can tell. After a failed `fsync` nobody can
-    /// tell for sure what the disk has: read before assuming anything.
-    #[error("the transaction could not be committed")]
-    NotCommitted(#[source] Arc<rusqlite::Error>),
+    /// The transaction that this job was in failed, and whether it is on disk is not known: after a
+    /// failed `COMMIT` (say, of its `fsync`) the disk may have all of it or nothing. Read before assuming
+    /// anything.
+    #[error("the transaction failed, and may have been committed")]
+    Unknown(#[source] Arc<rusqlite::Error>),
 }
 
 /// Why a read has no result.

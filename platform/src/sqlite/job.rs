@@ -24,7 +24,7 @@ pub(super) trait Job: Send {
     fn run(&mut self, connection: &Connection) -> Keep;
     /// The group was committed: hands over what `run` gave.
     fn deliver(self: Box<Self>);
-    /// The group was not committed: hands over why.
+    /// The group's transaction failed: hands over what that means, unless the job had failed before.
     fn fail(self: Box<Self>, error: WriteError);
 }
 

@@ -22,7 +22,7 @@ pub struct WriterStats {
 pub struct StatsSnapshot {
     /// Transactions committed.
     pub commits: u64,
-    /// Transactions that could not be committed.
+    /// Transactions that failed, at `COMMIT` or before; of some the disk may have all the same.
     pub failed_commits: u64,
     /// Jobs run.
     pub jobs: u64,

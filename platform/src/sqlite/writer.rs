@@ -292,12 +292,13 @@ impl WriterThread {
     }
 }
 
-/// None of them was committed.
+/// Their transaction failed. Whether it is on disk nobody can tell from here: SQLite takes back what it
+/// can, but after a failed `COMMIT` the disk may have all of it.
 fn fail(jobs: Vec<Box<dyn Job>>, error: rusqlite::Error) {
-    tracing::warn!(%error, jobs = jobs.len(), "a transaction could not be committed");
+    tracing::warn!(%error, jobs = jobs.len(), "a transaction failed; its jobs' outcome is not known");
     let error = Arc::new(error);
     for job in jobs {
-        job.fail(WriteError::NotCommitted(Arc::clone(&error)));
+        job.fail(WriteError::Unknown(Arc::clone(&error)));
     }
 }
 
