@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 /// When there is no answer, or another one.
 pub async fn get(server: SocketAddr, path: &str) -> Result<String> {
     let mut tcp = TcpStream::connect(server).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
     tcp.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     tcp.read_to_end(&mut bytes).await?;

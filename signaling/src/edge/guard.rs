@@ -2,7 +2,9 @@
 //!
 //! Three attacks end here. *Cross-site WebSocket hijacking*: a foreign page's upgrade carries its
 //! `Origin`. *DNS rebinding*: a foreign name that points to this machine is the `Host`. *A local
-//! proxy* that lends its loopback address to strangers leaves a forwarding header.
+//! proxy* that lends its loopback address to strangers usually leaves a forwarding header, or speaks
+//! HTTP/1.0; one that does neither can't be told from this machine, so behind any proxy sign-in by
+//! name is to be switched off (docs/operations.md).
 
 use super::Edge;
 use super::address::{Peer, peer};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
 
 /// The bytes of a connection.
@@ -19,15 +20,18 @@ pub struct EdgeStream {
 }
 
 enum Inner {
-    Plain(Arc<TcpStream>),
+    /// In halves: the read half knows from a short read that the socket is empty, which saves a
+    /// system call for each message, and the write half can be lent to a fan-out.
+    Plain(OwnedReadHalf, Arc<OwnedWriteHalf>),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl EdgeStream {
     /// Without TLS.
     pub(super) fn plain(stream: TcpStream, slot: Slot) -> Self {
+        let (read, write) = stream.into_split();
         Self {
-            inner: Inner::Plain(Arc::new(stream)),
+            inner: Inner::Plain(read, Arc::new(write)),
             _slot: slot,
         }
     }
@@ -44,14 +48,14 @@ impl EdgeStream {
     /// belongs to one task.
     pub(super) fn direct(&self) -> Option<Arc<dyn DirectWrite>> {
         match &self.inner {
-            Inner::Plain(stream) => Some(Arc::new(DirectTcp(Arc::downgrade(stream)))),
+            Inner::Plain(_, write) => Some(Arc::new(DirectTcp(Arc::downgrade(write)))),
             Inner::Tls(_) => None,
         }
     }
 }
 
 /// Writes WebSocket frames to a TCP connection, for as long as its task keeps it open.
-struct DirectTcp(Weak<TcpStream>);
+struct DirectTcp(Weak<OwnedWriteHalf>);
 
 impl DirectWrite for DirectTcp {
     fn try_send(&self, frame: &Frame) -> Direct {
@@ -74,33 +78,22 @@ impl AsyncRead for EdgeStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = match &mut self.get_mut().inner {
-            Inner::Plain(stream) => stream,
-            Inner::Tls(stream) => return Pin::new(stream.as_mut()).poll_read(cx, buffer),
-        };
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            match stream.try_read(buffer.initialize_unfilled()) {
-                Ok(read) => {
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
-                // The readiness was an older one; it is cleared now.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        match &mut self.get_mut().inner {
+            Inner::Plain(read, _) => Pin::new(read).poll_read(cx, buffer),
+            Inner::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buffer),
         }
     }
 }
 
 fn poll_write_plain(
-    stream: &TcpStream,
+    half: &OwnedWriteHalf,
     cx: &mut Context<'_>,
-    write: impl Fn(&TcpStream) -> io::Result<usize>,
+    write: impl Fn(&OwnedWriteHalf) -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(stream.poll_write_ready(cx))?;
-        match write(stream) {
+        ready!(half.as_ref().poll_write_ready(cx))?;
+        match write(half) {
+            // The readiness was an older one; it is cleared now.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             result => return Poll::Ready(result),
         }
@@ -114,7 +107,7 @@ impl AsyncWrite for EdgeStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().inner {
-            Inner::Plain(stream) => poll_write_plain(stream, cx, |s| s.try_write(bytes)),
+            Inner::Plain(_, write) => poll_write_plain(write, cx, |w| w.try_write(bytes)),
             Inner::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
         }
     }
@@ -125,7 +118,7 @@ impl AsyncWrite for EdgeStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().inner {
-            Inner::Plain(stream) => poll_write_plain(stream, cx, |s| s.try_write_vectored(slices)),
+            Inner::Plain(_, write) => poll_write_plain(write, cx, |w| w.try_write_vectored(slices)),
             Inner::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, slices),
         }
     }
@@ -137,15 +130,16 @@ impl AsyncWrite for EdgeStream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().inner {
             // The kernel has it already.
-            Inner::Plain(_) => Poll::Ready(Ok(())),
+            Inner::Plain(..) => Poll::Ready(Ok(())),
             Inner::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().inner {
-            Inner::Plain(stream) => {
-                Poll::Ready(SockRef::from(stream.as_ref()).shutdown(Shutdown::Write))
+            Inner::Plain(_, write) => {
+                let socket: &TcpStream = write.as_ref().as_ref();
+                Poll::Ready(SockRef::from(socket).shutdown(Shutdown::Write))
             }
             Inner::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
