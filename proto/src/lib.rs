@@ -6,7 +6,10 @@
 /// The client protocol; `docs/protocol.md` is its specification.
 pub mod client {
     /// Version 1: subprotocols `kaiwa.v1+json` and `kaiwa.v1+proto`.
-    #[expect(missing_docs, reason = "generated: the schema's comments become the documentation")]
+    #[expect(
+        missing_docs,
+        reason = "generated: the schema's comments become the documentation"
+    )]
     #[allow(
         clippy::all,
         clippy::unwrap_used,
