@@ -126,19 +126,17 @@ struct OnlyId {
 
 fn decode_line(line: &[u8]) -> Result<ClientMessage, Malformed> {
     serde_json::from_slice(line).map_err(|error| {
-        // A second, lenient look, so that the error names the command it belongs to. What it skips is
-        // only parsed: half of a surrogate pair, which scripts make of a text cut within a character,
-        // is no reason to end the connection.
-        let only_id = serde_json::from_slice::<OnlyId>(line).map(|message| message.id.as_u64());
+        // A second, lenient look, so that the error names the command it belongs to, and a third for
+        // whether it is JSON at all. What they skip is only parsed: half of a surrogate pair, which
+        // scripts make of a text cut within a character, is no reason to end the connection.
+        let only_id = serde_json::from_slice::<OnlyId>(line).ok();
         Malformed {
             id: only_id
-                .iter()
-                .flatten()
-                .find_map(|id| u32::try_from(*id).ok())
+                .and_then(|message| u32::try_from(message.id.as_u64()?).ok())
                 .unwrap_or(0),
             // serde's words name the field and the place, and quote nothing but tokens.
             at: error.to_string(),
-            is_fatal: only_id.is_err(),
+            is_fatal: serde_json::from_slice::<serde::de::IgnoredAny>(line).is_err(),
         }
     })
 }
@@ -234,6 +232,22 @@ mod tests {
         let read = json("{\"id\":9,\"send\":{\"text\":\"a \\ud83d\"}}");
         let malformed = read[0].as_ref().expect_err("no text");
         assert_eq!((malformed.id, malformed.is_fatal), (9, false));
+    }
+
+    #[test]
+    fn json_that_is_no_object_is_not_fatal() {
+        for text in [
+            "null",
+            "1",
+            "[]",
+            "\"\\ud83d\"",
+            "{\"id\":\"\\ud83d\"}",
+            "{\"id\":-1}",
+        ] {
+            let read = json(text);
+            let malformed = read[0].as_ref().expect_err("no command");
+            assert_eq!((malformed.id, malformed.is_fatal), (0, false), "{text}");
+        }
     }
 
     #[test]
