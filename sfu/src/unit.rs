@@ -1,0 +1,194 @@
+//! Ids and units of media, each its own type.
+
+use std::fmt;
+
+/// A synchronisation source (RFC 3550, section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ssrc(pub u32);
+
+/// A payload type, 0–127 (RFC 3550, section 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PayloadType(pub u8);
+
+/// A sequence number as it is on the wire: it wraps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeqNo(pub u16);
+
+/// A sequence number that does not wrap: rollovers in the upper bits (RFC 3711, section 3.3.1, calls
+/// it the packet index).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExtSeqNo(pub u64);
+
+impl ExtSeqNo {
+    /// As it goes on the wire.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the wire has the lower 16 bits"
+    )]
+    pub fn wire(self) -> SeqNo {
+        SeqNo(self.0 as u16)
+    }
+
+    /// The rollover counter (RFC 3711, section 3.3.1).
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "SRTP's counter has 32 bits"
+    )]
+    pub fn rollovers(self) -> u32 {
+        (self.0 >> 16) as u32
+    }
+
+    /// The extended number nearest to `self` whose lower bits are `seq`; never below zero.
+    #[must_use]
+    pub fn nearest(self, seq: SeqNo) -> Self {
+        let distance = i64::from(seq.0.wrapping_sub(self.wire().0).cast_signed());
+        match self.0.checked_add_signed(distance) {
+            Some(near) => Self(near),
+            None => Self(u64::from(seq.0)),
+        }
+    }
+
+    /// The next one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// An RTP timestamp, in ticks of its stream's clock: it wraps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RtpTime(pub u32);
+
+/// Ticks per second of a stream's RTP clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClockRate(pub u32);
+
+/// An NTP timestamp: seconds since 1900 in the upper 32 bits, their fraction in the lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// The middle 32 bits, as reports carry them (RFC 3550, section 6.4.1).
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the middle 32 bits are meant"
+    )]
+    pub fn middle(self) -> u32 {
+        (self.0 >> 16) as u32
+    }
+}
+
+/// Bits per second, of the whole datagram's UDP payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Bitrate(pub u64);
+
+impl Bitrate {
+    /// From thousands of bits per second.
+    #[must_use]
+    pub const fn kbps(kbps: u64) -> Self {
+        Self(kbps * 1_000)
+    }
+}
+
+impl fmt::Display for Bitrate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} kbit/s", self.0 / 1_000)
+    }
+}
+
+/// What a stream carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+}
+
+macro_rules! short_text {
+    ($(#[$doc:meta])* $name:ident, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name {
+            bytes: [u8; $max],
+            len: u8,
+        }
+
+        impl $name {
+            /// The most bytes that one has.
+            pub const MAX_BYTES: usize = $max;
+
+            /// Checks a text from outside: 1 to [`Self::MAX_BYTES`] printable ASCII characters
+            /// without a space.
+            #[must_use]
+            pub fn parse(text: &[u8]) -> Option<Self> {
+                let len = u8::try_from(text.len()).ok()?;
+                let fits = (1..=$max).contains(&text.len());
+                if !fits || !text.iter().all(u8::is_ascii_graphic) {
+                    return None;
+                }
+                let mut bytes = [0; $max];
+                bytes[..text.len()].copy_from_slice(text);
+                Some(Self { bytes, len })
+            }
+
+            /// Its bytes.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                &self.bytes[..usize::from(self.len)]
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                std::str::from_utf8(self.as_bytes()).expect("checked to be ASCII")
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+short_text! {
+    /// Names an m-line (RFC 9143). Sixteen bytes are what a one-byte header extension carries.
+    Mid, 16
+}
+short_text! {
+    /// Names an encoding of a simulcast (RFC 8851).
+    Rid, 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_number_is_on_either_side_of_a_wrap() {
+        let at = ExtSeqNo(0x1_0002);
+        assert_eq!(at.nearest(SeqNo(0xffff)), ExtSeqNo(0xffff));
+        assert_eq!(at.nearest(SeqNo(5)), ExtSeqNo(0x1_0005));
+        assert_eq!(ExtSeqNo(0xfffe).nearest(SeqNo(1)), ExtSeqNo(0x1_0001));
+        assert_eq!(ExtSeqNo(1).nearest(SeqNo(0xffff)), ExtSeqNo(0xffff));
+    }
+
+    #[test]
+    fn a_mid_is_short_and_printable() {
+        assert_eq!(Mid::parse(b"0").expect("a mid").as_str(), "0");
+        for wrong in [&b""[..], b"a b", b"seventeen letters", b"\xff"] {
+            assert_eq!(Mid::parse(wrong), None);
+        }
+    }
+}
