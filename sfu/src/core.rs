@@ -1,1 +1,3 @@
-//! To come.
+//! The rules of media, without I/O: time comes in as an argument, effects go out.
+
+pub mod room;
