@@ -126,8 +126,11 @@ impl Gate {
             return false;
         }
         for number in &numbers[..count] {
-            passed.lowest_message =
-                Some(passed.lowest_message.map_or(*number, |lowest| lowest.min(*number)));
+            passed.lowest_message = Some(
+                passed
+                    .lowest_message
+                    .map_or(*number, |lowest| lowest.min(*number)),
+            );
             self.highest_message = self.highest_message.max(Some(*number));
         }
         true
@@ -247,16 +250,30 @@ mod tests {
             record(HANDSHAKE, 0, &fragment(3, 40, 11, 0)),
             record(ALERT, 0, &[1, 41]),
         ];
-        let mixed: Vec<u8> = good.iter().chain(&bad).chain(&good).flatten().copied().collect();
+        let mixed: Vec<u8> = good
+            .iter()
+            .chain(&bad)
+            .chain(&good)
+            .flatten()
+            .copied()
+            .collect();
         let expected = [good.concat(), good.concat()].concat();
         assert_eq!(passes(&mixed, Phase::Handshaking), expected);
-        assert_eq!(passes(&mixed, Phase::Connected), [&good[3][..], &good[3]].concat());
+        assert_eq!(
+            passes(&mixed, Phase::Connected),
+            [&good[3][..], &good[3]].concat()
+        );
     }
 
     #[test]
     fn what_follows_a_broken_record_is_lost_with_it() {
         let good = record(ALERT, 1, &[9; 30]);
-        for broken in [&record(ALERT, 1, &[])[..], &good[..20], &[22, 3, 3], &[0; 40]] {
+        for broken in [
+            &record(ALERT, 1, &[])[..],
+            &good[..20],
+            &[22, 3, 3],
+            &[0; 40],
+        ] {
             let datagram = [&good[..], broken, &good].concat();
             assert_eq!(passes(&datagram, Phase::Connected), good);
         }
@@ -267,7 +284,10 @@ mod tests {
         let mut gate = Gate::new();
         let both = [fragment(5, 9, 0, 9), fragment(4, 0, 0, 0)].concat();
         let passed = gate.pass(&record(HANDSHAKE, 0, &both), Phase::Handshaking);
-        assert_eq!((passed.lowest_message, gate.highest_message()), (Some(4), Some(5)));
+        assert_eq!(
+            (passed.lowest_message, gate.highest_message()),
+            (Some(4), Some(5))
+        );
         assert!(passed.has_handshake);
     }
 
