@@ -47,37 +47,26 @@ pub enum ClientHelloError {
     TooManyParts,
 }
 
-/// A DTLS-SRTP protection profile, as the wire has it (RFC 5764, section 4.1.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProfileId(pub u16);
-
-impl ProfileId {
-    /// AES in counter mode with a tag of 80 bits (RFC 5764, section 4.1.2).
-    pub const AES128_CM_HMAC_SHA1_80: Self = Self(0x0001);
-    /// AES-GCM with a tag of 128 bits (RFC 7714, section 14.2).
-    pub const AEAD_AES_128_GCM: Self = Self(0x0007);
-}
-
-/// The profiles of a client, by falling preference.
+/// The SRTP protection profiles of a client, by falling preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SrtpOffer {
-    profiles: [ProfileId; MAX_PROFILES],
+    profiles: [u16; MAX_PROFILES],
     len: usize,
 }
 
 impl SrtpOffer {
-    /// The profiles, at most [`MAX_PROFILES`]; none when the client doesn't offer SRTP.
+    /// Their numbers (RFC 5764, section 4.1.2), at most [`MAX_PROFILES`]; none when the client doesn't offer SRTP.
     #[must_use]
-    pub fn profiles(&self) -> &[ProfileId] {
+    pub fn profiles(&self) -> &[u16] {
         self.profiles.get(..self.len).unwrap_or_default()
     }
 
     const NONE: Self = Self {
-        profiles: [ProfileId(0); MAX_PROFILES],
+        profiles: [0; MAX_PROFILES],
         len: 0,
     };
 
-    fn push(&mut self, profile: ProfileId) {
+    fn push(&mut self, profile: u16) {
         if let Some(place) = self.profiles.get_mut(self.len) {
             *place = profile;
             self.len += 1;
@@ -276,7 +265,7 @@ fn parse_use_srtp(value: &[u8]) -> Option<SrtpOffer> {
     let _mki = reader.prefixed_u8()?;
     let mut offer = SrtpOffer::NONE;
     while !profiles.is_empty() {
-        offer.push(ProfileId(profiles.u16()?));
+        offer.push(profiles.u16()?);
     }
     reader.is_empty().then_some(offer)
 }

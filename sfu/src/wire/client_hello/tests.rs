@@ -46,7 +46,7 @@ fn datagram(message_seq: u8, body: &[u8], part: std::ops::Range<usize>) -> Vec<u
 }
 
 fn ids(offer: &SrtpOffer) -> Vec<u16> {
-    offer.profiles().iter().map(|profile| profile.0).collect()
+    offer.profiles().to_vec()
 }
 
 #[test]
@@ -57,17 +57,16 @@ fn the_profiles_of_a_hello_in_one_datagram_keep_their_order() {
         .unwrap()
         .unwrap();
     assert_eq!(ids(&offer), [7, 8, 1]);
-    assert_eq!(offer.profiles()[0], ProfileId::AEAD_AES_128_GCM);
 }
 
 #[test]
 fn a_client_without_srtp_offers_nothing() {
     let body = hello(40, &[]);
     let read = ClientHelloReader::new().handle_datagram(&datagram(0, &body, 0..body.len()));
-    assert_eq!(ids(&read.unwrap().unwrap()), []);
+    assert!(ids(&read.unwrap().unwrap()).is_empty());
     let no_extensions = &body[..46];
     let read = ClientHelloReader::new().handle_datagram(&datagram(0, no_extensions, 0..46));
-    assert_eq!(ids(&read.unwrap().unwrap()), []);
+    assert!(ids(&read.unwrap().unwrap()).is_empty());
 }
 
 #[test]

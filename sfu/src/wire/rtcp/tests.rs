@@ -73,6 +73,13 @@ fn feedback<'a>(packet: &Packet<'a>) -> TransportFeedback<'a> {
     }
 }
 
+fn ended(bytes: &[u8]) -> Vec<Ssrc> {
+    match one(bytes) {
+        Packet::Bye(bye) => bye.ssrcs().collect(),
+        other => panic!("{other:?} is no BYE"),
+    }
+}
+
 fn numbers(bytes: &[u8]) -> Vec<u16> {
     match one(bytes) {
         Packet::Nack(nack) => nack.numbers().map(|number| number.0).collect(),
@@ -179,7 +186,7 @@ fn a_nack_that_is_full_says_how_far_it_came() {
     assert_eq!(numbers(&out).len(), MAX_NACK_PAIRS);
     out.clear();
     assert_eq!(write_nack(&mut out, US, MEDIA, &[]), 0);
-    assert_eq!(out, []);
+    assert!(out.is_empty());
 }
 
 #[test]
@@ -225,13 +232,10 @@ fn a_bye_is_what_another_stack_reads() {
         sources: vec![US.0],
         reason: "gone".into(),
     });
-    let Packet::Bye(ours) = one(&bytes) else {
-        panic!("no BYE")
-    };
-    assert_eq!(ours.ssrcs().collect::<Vec<_>>(), [US]);
+    assert_eq!(ended(&bytes), [US]);
     out.clear();
     write_bye(&mut out, &[US; 40]);
-    assert_eq!(one(&out), Packet::Bye(Bye { ssrcs: &out[4..] }));
+    assert_eq!(ended(&out), [US; 31]);
     assert_eq!(out.len(), 4 + 31 * 4);
 }
 
@@ -314,12 +318,7 @@ fn padding_is_taken_off_and_must_fit() {
     out[0] |= 0x20;
     out[3] = 2;
     out.extend_from_slice(&[0, 0, 0, 4]);
-    assert_eq!(
-        one(&out),
-        Packet::Bye(Bye {
-            ssrcs: &US.0.to_be_bytes()
-        })
-    );
+    assert_eq!(ended(&out), [US]);
     for wrong in [0, 9] {
         out[11] = wrong;
         assert_eq!(read(&out), [Err(RtcpError::Malformed(203))]);
@@ -449,7 +448,7 @@ fn feedback_about_nothing_is_not_written() {
     assert_eq!(write_transport_feedback(&mut out, US, MEDIA, 0, &[]), 0);
     let lost = [arrival(1, None), arrival(2, None)];
     assert_eq!(write_transport_feedback(&mut out, US, MEDIA, 0, &lost), 2);
-    assert_eq!(out, []);
+    assert!(out.is_empty());
 }
 
 #[test]
@@ -544,6 +543,11 @@ proptest! {
         }
         prop_assert_eq!(read_back, list.iter().map(|number| number.0).collect::<Vec<_>>());
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_arrivals_survive_the_round_trip_in_feedback_of_bounded_size(arrivals in arrivals()) {

@@ -59,6 +59,16 @@ fn key() -> IntegrityKey {
     IntegrityKey::new(PASSWORD)
 }
 
+fn their_crypto() -> &'static dyn rtc_stun::crypto::RTCCrypto {
+    let provider = rtc_stun::crypto::default_provider().unwrap();
+    Box::leak(Box::new(provider)).crypto()
+}
+
+fn their_check(message: &mut rtc_stun::message::Message) {
+    MessageIntegrity::check(message, PASSWORD.as_bytes(), their_crypto()).unwrap();
+    FINGERPRINT.check(message).unwrap();
+}
+
 /// Attributes with a header whose length fits, and nothing that checks them.
 fn bare(kind: u16, attributes: &[u8]) -> Vec<u8> {
     let mut out = kind.to_be_bytes().to_vec();
@@ -79,7 +89,7 @@ fn the_sample_request_of_rfc_5769_is_read_and_authentic() {
     assert_eq!(message.priority, Some(0x6e00_01ff));
     assert_eq!(message.role, Some(Role::Controlled(0x932f_f9b1_5126_3b36)));
     assert!(!message.use_candidate && message.has_fingerprint);
-    assert_eq!(message.unknown.types(), []);
+    assert!(message.unknown.types().is_empty());
     assert_eq!(message.check_integrity(&key()), Ok(()));
     assert_eq!(
         message.check_integrity(&IntegrityKey::new("another")),
@@ -129,10 +139,7 @@ fn a_request_that_we_write_is_what_another_stack_reads() {
     assert_eq!(theirs.get(ATTR_USERNAME).unwrap(), b"evtj:h6vY");
     assert_eq!(theirs.get(ATTR_PRIORITY).unwrap(), [0x6e, 0, 1, 0xff]);
     assert!(theirs.contains(ATTR_USE_CANDIDATE) && theirs.contains(ATTR_ICE_CONTROLLING));
-    MessageIntegrity::new_short_term_integrity(PASSWORD.into())
-        .check(&mut theirs)
-        .unwrap();
-    FINGERPRINT.check(&theirs).unwrap();
+    their_check(&mut theirs);
 }
 
 #[test]
@@ -151,10 +158,7 @@ fn a_success_that_we_write_is_what_another_stack_reads() {
         let mut mapped = XorMappedAddress::default();
         mapped.get_from(&theirs).unwrap();
         assert_eq!((mapped.ip, mapped.port), (address.ip(), address.port()));
-        MessageIntegrity::new_short_term_integrity(PASSWORD.into())
-            .check(&mut theirs)
-            .unwrap();
-        FINGERPRINT.check(&theirs).unwrap();
+        their_check(&mut theirs);
     }
 }
 
@@ -211,7 +215,10 @@ fn a_message_of_another_stack_is_read() {
                 length: 5,
                 value: b"ab:cd".to_vec(),
             }),
-            Box::new(MessageIntegrity::new_short_term_integrity(PASSWORD.into())),
+            Box::new(MessageIntegrity::new_short_term_integrity_with_provider(
+                PASSWORD.into(),
+                their_crypto(),
+            )),
             Box::new(FINGERPRINT),
         ])
         .unwrap();
@@ -238,7 +245,7 @@ fn what_stands_after_the_integrity_does_not_count() {
     let message = Message::parse(&bytes).unwrap();
     assert_eq!(message.check_integrity(&key()), Ok(()));
     assert!(!message.use_candidate);
-    assert_eq!(message.unknown.types(), []);
+    assert!(message.unknown.types().is_empty());
 }
 
 #[test]
@@ -296,6 +303,15 @@ fn each_wrong_shape_has_its_error() {
     for (at, (bytes, error)) in table.into_iter().enumerate() {
         assert_eq!(Message::parse(bytes).unwrap_err(), error, "case {at}");
     }
+}
+
+#[test]
+fn nothing_may_follow_the_fingerprint() {
+    let mut bytes = bare(1, &[0x80, 0x28, 0, 4, 0, 0, 0, 0, 0x80, 0x22, 0, 0]);
+    let fingerprint = crc::fingerprint(&bytes[..HEADER_BYTES]);
+    bytes[24..28].copy_from_slice(&fingerprint.to_be_bytes());
+    let error = Message::parse(&bytes).unwrap_err();
+    assert_eq!(error, StunError::Attribute(0x8028));
 }
 
 #[test]
