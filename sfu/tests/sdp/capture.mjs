@@ -1,6 +1,6 @@
 // Has Chromium and Firefox offer what calls need, one step after the other, answers each offer with
-// `cargo run -p kaiwa-sfu --example sdp_answer`, and has the browser take the answer. Writes the offers
-// beside this file and fails when a browser or the negotiator refuses something.
+// the example `sdp_answer`, and has the browser take the answer. Writes offers and answers beside this
+// file, or to CAPTURE_TO, and fails when a browser or the negotiator refuses something.
 //
 //   node capture.mjs <path of the built example> [chromium|firefox]     (needs puppeteer-core)
 import { spawn } from 'node:child_process';
@@ -22,7 +22,8 @@ const BROWSERS = {
     executablePath: '/usr/bin/firefox-esr',
     extraPrefsFirefox: {
       'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true,
-      'media.getusermedia.insecure.enabled': true, 'network.captive-portal-service.enabled': false,
+      'media.peerconnection.ice.loopback': true, 'network.manage-offline-status': false,
+      'network.captive-portal-service.enabled': false,
       'network.connectivity-service.enabled': false, 'app.update.enabled': false, 'services.settings.server': '',
     },
   },
@@ -96,8 +97,8 @@ const PAGE = `
   window.take = async (sdp) => {
     await pc.setRemoteDescription({ type: 'answer', sdp });
     return {
-      transceivers: pc.getTransceivers().map((t) => [t.mid, t.currentDirection, t.sender.getParameters().encodings.map((e) => e.rid + (e.active ? '' : '~')).join(';'),
-        (t.sender.getParameters().codecs[0]?.mimeType ?? '') + '|' + (t.receiver.getParameters?.().codecs?.map((c) => c.mimeType).join(',') ?? '')].join(' ')),
+      transceivers: pc.getTransceivers().map((t) => [t.mid, t.currentDirection, t.sender.getParameters().encodings.map((e) => (e.rid ?? '') + (e.active ? '' : '~')).join(';'),
+        t.sender.getParameters().codecs[0]?.mimeType ?? ''].join(' ')),
       ice: [pc.iceConnectionState, pc.signalingState, pc.currentRemoteDescription.sdp.match(/a=ice-ufrag:(.*)/)?.[1]].join(' '),
     };
   };`;
@@ -108,16 +109,22 @@ const SCENARIOS = {
   call: [
     ['publish', 'await publish()', MIC_CAM],
     ['screen', "window.screenT = pc.addTransceiver(picture(), { direction: 'sendonly', sendEncodings: [{}] })", [...MIC_CAM, '2=screen']],
-    ['pool', 'pool(3, 6)', [...MIC_CAM, '2=screen']],
-    ['more', 'pool(0, 3)', [...MIC_CAM, '2=screen']],
     ['removed', 'pc.removeTrack(screenT.sender)', MIC_CAM],
     ['back', "await screenT.sender.replaceTrack(picture()); screenT.direction = 'sendonly'", [...MIC_CAM, '2=screen']],
-    ['restart', 'pc.restartIce()', [...MIC_CAM, '2=screen']],
     ['stopped', 'screenT.stop()', MIC_CAM],
-    ['recycled', "window.screenT = pc.addTransceiver(picture(), { direction: 'sendonly' })", (sdp) => [...MIC_CAM, `${sdp.split('m=')[3].match(/a=mid:(\S+)/)[1]}=screen`]],
+    ['recycled', "window.screenT = pc.addTransceiver(picture(), { direction: 'sendonly' })", [...MIC_CAM, '3=screen']],
+    ['pool', 'pool(3, 6)', [...MIC_CAM, '3=screen']],
+    ['more', 'pool(0, 3)', [...MIC_CAM, '3=screen']],
+    ['restart', 'pc.restartIce()', [...MIC_CAM, '3=screen']],
   ],
   pool: [['first', 'pool(3, 6)', []], ['publish', 'await publish()', ['9=microphone', '10=camera']]],
   vp8: [['first', `pool(0, 2); for (const t of pc.getTransceivers()) t.setCodecPreferences?.(RTCRtpReceiver.getCapabilities('video').codecs.filter((c) => /vp8|rtx/i.test(c.mimeType)))`, []]],
+  // A camera that is switched off and on again keeps its layers.
+  camera: [
+    ['publish', 'await publish()', MIC_CAM],
+    ['off', "await cam.sender.replaceTrack(null); cam.direction = 'inactive'", ['0=microphone']],
+    ['on', "await cam.sender.replaceTrack(picture()); cam.direction = 'sendonly'", MIC_CAM],
+  ],
   // A page that knows nothing of this server: any bundle policy, sendrecv, a data channel.
   naive: [
     ['first', "make({}); const s = await media(); s.getTracks().forEach((t) => pc.addTrack(t, s)); pc.createDataChannel('x')", MIC_CAM],
@@ -156,10 +163,10 @@ for (const [name, options] of Object.entries(BROWSERS).filter(([name]) => !only 
       try {
         const sdp = await tab.evaluate(`(async () => { ${script}; return offer(); })()`);
         writeFileSync(`${here}/${label}.sdp`, sdp);
-        const answer = await server.answer(sdp, typeof named === 'function' ? named(sdp) : named);
-        if (process.env.ANSWERS_TO) writeFileSync(`${process.env.ANSWERS_TO}/${label}.answer.sdp`, answer);
+        const answer = await server.answer(sdp, named);
+        writeFileSync(`${here}/${label}.answer.sdp`, answer);
         const state = await tab.evaluate(`take(${JSON.stringify(answer)})`);
-        console.log(`  ok ${label}: offer ${sdp.length} B, answer ${answer.length} B, ${state.ice}\n      ${state.transceivers.join('\n      ')}`);
+        console.log(`  ok ${label}: offer ${sdp.length} B, answer ${answer.length} B, ${state.ice} [${state.transceivers.join(', ')}]`);
       } catch (error) {
         failures += 1;
         console.log(`  FAILED ${label}: ${error.message}`);

@@ -40,7 +40,15 @@ impl Answer<'_> {
             is_ice_lite: true,
             bundles: vec![mids.iter().filter_map(|one| one.mline.mid).collect()],
             allows_mixed_extensions: self.offer.allows_mixed_extensions,
-            transport: TransportAttributes::default(),
+            // Once for all m-lines, and not in the one that stands for them (RFC 9143, section 7.1.3):
+            // Firefox ESR 153 crashes on a bundled m-line that has no fingerprint from either, and
+            // takes credentials that only one m-line has for a restart of that one.
+            transport: TransportAttributes {
+                ufrag: Some(self.credentials.ufrag.clone()),
+                password: Some(self.credentials.password.clone()),
+                fingerprints: vec![self.local.fingerprint],
+                setup: Some(Setup::Passive),
+            },
             media: self.decided.iter().map(|one| self.media(one)).collect(),
         }
     }
@@ -66,8 +74,10 @@ impl Answer<'_> {
             offered.allows_mixed_extensions && !self.offer.allows_mixed_extensions;
         media.has_rtcp_mux = true;
         media.has_rtcp_rsize = offered.has_rtcp_rsize;
+        // Candidates are the bundle's (RFC 9429, section 5.3.1).
         if one.mline.index == self.tag {
-            self.put_transport(&mut media);
+            media.candidates.clone_from(&self.local.candidates);
+            media.has_end_of_candidates = true;
         }
         put_encodings(&mut media, &one.encodings, offered);
         match &one.mline.line {
@@ -76,18 +86,6 @@ impl Answer<'_> {
             Line::Inactive | Line::Refused(_) | Line::Rejected(_) => {}
         }
         media
-    }
-
-    /// Once for all m-lines (RFC 9143, section 7.1.3).
-    fn put_transport(&self, media: &mut Media) {
-        media.transport = TransportAttributes {
-            ufrag: Some(self.credentials.ufrag.clone()),
-            password: Some(self.credentials.password.clone()),
-            fingerprints: vec![self.local.fingerprint],
-            setup: Some(Setup::Passive),
-        };
-        media.candidates.clone_from(&self.local.candidates);
-        media.has_end_of_candidates = true;
     }
 }
 
@@ -107,11 +105,11 @@ fn put_encodings(media: &mut Media, encodings: &[Encoding], offered: &Media) {
     };
     media.rids = encodings.iter().filter_map(|one| line(one.rid)).collect();
     media.rids.sort_by_key(|line| line.rid);
-    // One that is paused may begin at any time: the answer pauses none.
+    // Chromium starts a paused one that the answer does not pause.
     let stream = |one: &Encoding| {
         vec![SimulcastStream {
             rid: one.rid,
-            is_paused: false,
+            is_paused: one.is_paused,
         }]
     };
     media.simulcast = Some(Simulcast {

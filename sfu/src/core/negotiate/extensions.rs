@@ -90,10 +90,10 @@ pub(super) fn choose(kind: MediaKind, way: Way, media: &Media) -> (ExtensionIds,
     let mut answered = Vec::new();
     for offered in &media.extensions {
         let is_usable = match (offered.direction, way) {
-            (None, _) => true,
+            // Of an m-line that is not in use all stay, for when it is.
+            (None, _) | (_, Way::Neither) => true,
             (Some(direction), Way::Receives) => direction.sends(),
             (Some(direction), Way::Sends) => direction.receives(),
-            (Some(_), Way::Neither) => false,
         };
         let known = Known::of(offered).filter(|known| known.is_for(kind));
         let Some(known) = known.filter(|_| is_usable && offered.id <= MAX_ID) else {
