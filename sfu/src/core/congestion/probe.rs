@@ -21,7 +21,7 @@ const PROBE_US: f64 = 15_000.0;
 pub struct ProbeCluster(pub(super) NonZeroU8);
 
 impl ProbeCluster {
-    pub(super) fn from_index(index: u8) -> Option<Self> {
+    pub(in crate::core) fn from_index(index: u8) -> Option<Self> {
         NonZeroU8::new(index).map(Self)
     }
 }
