@@ -199,10 +199,13 @@ impl Outgoing {
             match outcome {
                 Ok(0) => return self.handle_blocked(),
                 Ok(sent) => self.handle_sent(sent),
-                Err(error) => match Refusal::new(&error) {
-                    Refusal::Blocked => return self.handle_blocked(),
-                    refusal => self.handle_refused(refusal),
-                },
+                Err(error) => {
+                    let refusal = Refusal::new(&error);
+                    if refusal == Refusal::Blocked {
+                        return self.handle_blocked();
+                    }
+                    self.handle_refused(refusal);
+                }
             }
         }
     }

@@ -44,10 +44,9 @@ fn try_loopback(address: SocketAddr) -> Option<SendMode> {
         let came = receiver.recv(&mut bytes).ok();
         came.and_then(|came| bytes.get(..came)) == Some(&vec![number; len][..])
     });
-    match arena.mode() {
-        SendMode::Gso if !is_whole => Some(SendMode::Mmsg),
-        mode => Some(mode),
-    }
+    let mode = arena.mode();
+    let is_ignored = mode == SendMode::Gso && !is_whole;
+    Some(if is_ignored { SendMode::Mmsg } else { mode })
 }
 
 #[cfg(test)]

@@ -8,11 +8,6 @@ use std::time::Duration;
 const SET_BYTES: usize = mem::size_of::<libc::cpu_set_t>();
 
 /// Cores that a set of the kernel has room for.
-#[expect(
-    clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
-    reason = "libc's constant is 1,024"
-)]
 pub(in crate::net) const CORES_MAX: usize = libc::CPU_SETSIZE as usize;
 
 fn empty() -> libc::cpu_set_t {
