@@ -5,13 +5,14 @@ pub(crate) mod outflow;
 pub(crate) mod slot;
 pub(crate) mod transport;
 
-use crate::control::{ParticipantId, Quality};
+use crate::control::ParticipantId;
 use crate::core::negotiate::Negotiator;
-use crate::core::report::{PublisherClock, RoundTrip};
+use crate::core::allocate::Allocator;
+use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::shard::rooms::RoomState;
 use crate::table::Key;
 use crate::track::Track;
-use crate::unit::{Mid, Ssrc};
+use crate::unit::{MediaKind, Mid, Ssrc};
 use inbound::Inbound;
 use outflow::Outflow;
 use slot::SendSlot;
@@ -35,7 +36,12 @@ pub(crate) struct Peer {
     pub(crate) rtt: RoundTrip,
     /// Who we are in RTCP.
     pub(crate) our_ssrc: Ssrc,
-    pub(crate) quality: Quality,
+    pub(crate) meter: QualityMeter,
+    /// Of the last report about what they send: 256ths of packets lost.
+    pub(crate) lost_up: u8,
+    /// Divides what their path carries among their slots, by place.
+    pub(crate) allocator: Allocator<usize>,
+    pub(crate) cname: String,
     /// The earliest entry of this peer among the shard's timers.
     pub(crate) scheduled: Option<Instant>,
     pub(crate) next_report: Instant,
@@ -47,6 +53,12 @@ impl Peer {
     pub(crate) fn slots(&self) -> impl Iterator<Item = (usize, &SendSlot)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(at, slot)| slot.as_ref().map(|slot| (at, slot)))
+    }
+
+    /// Whether there are pictures to choose layers of.
+    pub(crate) fn has_video(&self) -> bool {
+        self.slots()
+            .any(|(_, slot)| slot.kind == MediaKind::Video && slot.track.is_some())
     }
 
     /// The place of the slot of an m-line.

@@ -26,8 +26,10 @@ mod voices;
 pub(crate) use setup::ShardSetup;
 
 use crate::control::{
-    Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Prefer, SfuError, SfuEvents,
+    Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Prefer, PublicationId, SfuError,
+    SfuEvents,
 };
+use crate::core::forward::SourceKey;
 use crate::core::ice::Ufrag;
 use crate::metrics::ShardCounts;
 use crate::net::poll::{Poller, SocketKey};
@@ -89,6 +91,8 @@ pub(crate) struct Shard {
     by_room: HashMap<RoomId, Key<RoomState>>,
     by_path: HashMap<Path, Key<Peer>>,
     by_ufrag: HashMap<Ufrag, Key<Peer>>,
+    by_source: HashMap<SourceKey, Key<Track>>,
+    by_publication: HashMap<PublicationId, Key<Track>>,
 
     timers: Timers<Key<Peer>>,
     room_timers: Timers<Key<RoomState>>,
@@ -100,6 +104,7 @@ pub(crate) struct Shard {
     counts_due: Instant,
     scratch: Scratch,
     next_id: u64,
+    next_source: u32,
     is_stopping: bool,
 }
 

@@ -1,5 +1,7 @@
 //! A shard's sockets, and the one place where media is written and sealed.
 
+use crate::core::receive::ReceiveStream;
+use crate::core::redundancy::{self, MAX_RED_BYTES, RedPlan};
 use crate::net::address::Destination;
 use crate::net::send::{Flushed, SendArena, SendMode};
 use crate::net::socket::{LocalIndex, UdpSocket};
@@ -25,6 +27,8 @@ pub(crate) enum Body<'a> {
     Payload(&'a [u8], Option<Pictures>),
     /// The same behind its original number (RFC 4588, section 4).
     Repair(SeqNo, &'a [u8], Option<Pictures>),
+    /// Opus and what went before it, written from a layer's ring (RFC 2198).
+    Red(&'a ReceiveStream, ExtSeqNo, RedPlan),
     /// So many bytes of padding, 1 to 255 (RFC 3550, section 5.1).
     Padding(u8),
 }
@@ -45,6 +49,7 @@ impl Outgoing<'_> {
         let body = match self.body {
             Body::Payload(payload, _) => payload.len(),
             Body::Repair(_, payload, _) => payload.len() + 2,
+            Body::Red(..) => MAX_RED_BYTES,
             Body::Padding(bytes) => usize::from(bytes),
         };
         self.header.header_len() + body + sealer.profile().rtp_overhead()
@@ -60,6 +65,11 @@ impl Outgoing<'_> {
                 let osn = osn.0.to_be_bytes();
                 place.get_mut(header_len..at)?.copy_from_slice(&osn);
                 put_payload(place, at, payload, pictures)?
+            }
+            Body::Red(stream, seq, plan) => {
+                let end = (header_len + MAX_RED_BYTES).min(place.len());
+                let body = place.get_mut(header_len..end)?;
+                header_len + redundancy::write(stream, seq, &plan, body).ok()?
             }
             Body::Padding(bytes) => {
                 let end = header_len + usize::from(bytes);

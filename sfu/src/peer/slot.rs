@@ -1,5 +1,6 @@
 //! A slot of a subscriber on the media path: what is written into its packets' headers, and what was.
 
+use crate::control::LimitedBy;
 use crate::core::forward::{Forwarder, ForwarderConfig};
 use crate::core::negotiate::{Codec, ExtensionIds, Sending};
 use crate::core::retransmit::SentHistory;
@@ -32,6 +33,8 @@ pub(crate) struct SendSlot {
     pub(crate) track: Option<Key<Track>>,
     /// Of the last report: 256ths of packets lost.
     pub(crate) fraction_lost: u8,
+    /// Why less is sent than was wished for.
+    pub(crate) limited_by: Option<LimitedBy>,
 }
 
 impl SendSlot {
@@ -84,6 +87,7 @@ impl SendSlot {
             history: SentHistory::new(now, u16::from_be_bytes([b, g]) & 0x7fff),
             track: None,
             fraction_lost: 0,
+            limited_by: None,
         })
     }
 }

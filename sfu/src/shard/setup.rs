@@ -168,6 +168,8 @@ impl Shard {
             by_room: HashMap::new(),
             by_path: HashMap::new(),
             by_ufrag: HashMap::new(),
+            by_source: HashMap::new(),
+            by_publication: HashMap::new(),
             timers: Timers::new(),
             room_timers: Timers::new(),
             touched: Vec::new(),
@@ -176,6 +178,7 @@ impl Shard {
             counts_due,
             scratch: Scratch::default(),
             next_id: 0,
+            next_source: 0,
             is_stopping: false,
         }
     }

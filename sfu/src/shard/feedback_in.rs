@@ -1,0 +1,210 @@
+//! RTCP in: what publishers say of their clocks, and subscribers of what reaches them.
+
+use super::Shard;
+use super::forward::KeyframesWanted;
+use crate::control::Event;
+use crate::core::report::Sample;
+use crate::core::report::{SenderLine, round_trip};
+use crate::peer::Peer;
+use crate::peer::inbound::Carries;
+use crate::peer::transport::Path;
+use crate::table::Key;
+use crate::unit::{SeqNo, Ssrc};
+use crate::wire::rtcp::{Nack, Packet, Packets, ReportBlock, SenderReport, TransportFeedback};
+use std::time::Instant;
+
+/// Numbers of one NACK that are looked at. What is missing beyond needs a key frame.
+const NACKS: usize = 256;
+
+impl Shard {
+    /// Takes an RTCP datagram of a peer. False when it is of no use.
+    pub(super) fn take_rtcp(
+        &mut self,
+        now: Instant,
+        key: Key<Peer>,
+        path: Path,
+        bytes: &mut [u8],
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return false;
+        };
+        let Some(secure) = &mut peer.transport.secure else {
+            return false;
+        };
+        let Ok(len) = secure.opener.open_rtcp(bytes) else {
+            return false;
+        };
+        peer.transport.handle_authentic(now, path);
+        let plain = bytes.get(..len).unwrap_or_default();
+        for packet in Packets::new(plain) {
+            match packet {
+                Ok(packet) => self.take_packet(now, key, &packet),
+                Err(_) => self.counts.refused += 1,
+            }
+        }
+        self.schedule(key, now);
+        true
+    }
+
+    fn take_packet(&mut self, now: Instant, key: Key<Peer>, packet: &Packet<'_>) {
+        match packet {
+            Packet::SenderReport(report) => self.take_sender_report(now, key, report),
+            Packet::ReceiverReport(report) => {
+                for block in report.blocks.iter() {
+                    self.take_block(now, key, &block);
+                }
+            }
+            Packet::Nack(nack) => self.take_nack(now, key, nack),
+            Packet::Pli(pli) => self.want_keyframe(now, key, pli.media),
+            Packet::Fir(fir) => {
+                for entry in fir.entries() {
+                    self.want_keyframe(now, key, entry.media);
+                }
+            }
+            Packet::TransportFeedback(feedback) => self.take_feedback(now, key, feedback),
+            // REMB is no estimate of ours; streams end by signalling.
+            Packet::Remb(_) | Packet::Bye(_) | Packet::Other { .. } => {}
+        }
+    }
+
+    fn take_sender_report(&mut self, now: Instant, key: Key<Peer>, report: &SenderReport<'_>) {
+        let ntp = self.ntp(now);
+        for block in report.blocks.iter() {
+            self.take_block(now, key, &block);
+        }
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let Some(Carries::Media(track, layer)) = peer.inbound.find(report.ssrc) else {
+            return;
+        };
+        peer.clock.handle_sender_report(ntp, report.info.ntp);
+        let line = SenderLine {
+            ntp: report.info.ntp,
+            time: report.info.time,
+        };
+        let track = self.tracks.get_mut(track);
+        if let Some(layer) = track.and_then(|track| track.layer_mut(layer)) {
+            layer.stream.handle_sender_report(now, line);
+        }
+    }
+
+    /// What a subscriber says of one of its slots.
+    fn take_block(&mut self, now: Instant, key: Key<Peer>, block: &ReportBlock) {
+        let ntp = self.ntp(now);
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        if let Some(rtt) = round_trip(ntp, block.last_sr, block.delay_since_last_sr) {
+            peer.rtt.handle_measured(rtt);
+            peer.outflow.handle_rtt(rtt);
+        }
+        if let Some(slot) = peer.slot_of(block.ssrc) {
+            slot.fraction_lost = block.fraction_lost;
+        }
+    }
+
+    fn take_nack(&mut self, now: Instant, key: Key<Peer>, nack: &Nack<'_>) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let rtt = peer.rtt.get();
+        let Some(at) = peer
+            .slots()
+            .find(|(_, slot)| slot.ssrc == nack.media)
+            .map(|(at, _)| at)
+        else {
+            return;
+        };
+        let mut numbers = std::mem::take(&mut self.scratch.nacks);
+        numbers.clear();
+        numbers.extend(nack.numbers().take(NACKS));
+        for &number in &numbers {
+            self.resend_missing(now, key, at, (rtt, number));
+        }
+        self.scratch.nacks = numbers;
+    }
+
+    fn resend_missing(
+        &mut self,
+        now: Instant,
+        key: Key<Peer>,
+        at: usize,
+        (rtt, number): (std::time::Duration, SeqNo),
+    ) {
+        let peer = self.peers.get_mut(key);
+        let slot = peer.and_then(|peer| peer.slots.get_mut(at)?.as_mut());
+        // Without RTX it could only be sent again bit for bit, and it is not kept as it was sealed.
+        let Some(slot) = slot.filter(|slot| slot.rtx.is_some()) else {
+            return;
+        };
+        if let Some(resend) = slot.history.handle_nack(now, rtt, number) {
+            self.resend(now, key, &resend, at);
+        }
+    }
+
+    /// A subscriber can't go on without a key frame.
+    fn want_keyframe(&mut self, now: Instant, key: Key<Peer>, media: Ssrc) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let Some(slot) = peer.slot_of(media) else {
+            return;
+        };
+        let mut wanted = KeyframesWanted::default();
+        wanted.add(slot.forwarder.wanted_keyframe());
+        wanted.add(slot.forwarder.current_layer());
+        let track = slot.track;
+        if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
+            wanted.apply(now, track);
+            let owner = track.owner;
+            self.schedule(owner, now);
+        }
+    }
+
+    fn take_feedback(&mut self, now: Instant, key: Key<Peer>, feedback: &TransportFeedback<'_>) {
+        if let Some(peer) = self.peers.get_mut(key)
+            && peer.outflow.handle_feedback(now, feedback).is_err()
+        {
+            self.counts.refused += 1;
+        }
+    }
+
+    /// How well a peer's media gets through, both ways; told when it changed.
+    pub(super) fn judge(&mut self, now: Instant, key: Key<Peer>) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let lost_down = peer
+            .slots()
+            .filter(|(_, slot)| slot.track.is_some())
+            .map(|(_, slot)| slot.fraction_lost)
+            .max();
+        let (lost_up, jitter, is_silent) = {
+            let layers = peer.tracks.iter().filter_map(|(_, track)| {
+                let track = self.tracks.get(*track).filter(|track| !track.is_muted)?;
+                track.layers.iter().find(|l| l.stream.is_alive(now))
+            });
+            let jitter = layers.map(|layer| layer.stream.jitter()).max();
+            (peer.lost_up, jitter.unwrap_or_default(), false)
+        };
+        let sample = Sample {
+            fraction_lost: lost_down.unwrap_or_default().max(lost_up),
+            rtt: peer.rtt.get(),
+            jitter,
+            is_silent,
+        };
+        let Some(quality) = peer.meter.handle_sample(sample) else {
+            return;
+        };
+        let participant = peer.participant;
+        let Some(room) = self.rooms.get(peer.room) else {
+            return;
+        };
+        self.tell(Event::Quality {
+            room: room.core.id().clone(),
+            participant,
+            quality,
+        });
+    }
+}

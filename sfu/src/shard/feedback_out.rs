@@ -1,0 +1,240 @@
+//! What a peer is attended to for: reports, requests for what is missing, and what is due.
+
+use super::Shard;
+use crate::peer::Peer;
+use crate::table::Key;
+use crate::unit::Ssrc;
+use crate::wire::rtcp::{
+    Pli, ReportBlock, SenderInfo, write_cname, write_nack, write_pli, write_receiver_report,
+    write_sender_report,
+};
+use std::time::{Duration, Instant};
+
+/// Between two rounds of reports (RFC 3550, section 6.2, allows less than 5 s where the bandwidth is
+/// there; browsers take a second as well).
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two allocations for a subscriber whose estimate stays.
+const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The round trip that a look at what is missing is timed by before one is measured.
+pub(super) const NACK_RTT: Duration = Duration::from_millis(100);
+
+/// RTCP written into one datagram: what fits every path.
+const DATAGRAM: usize = 1_200;
+
+/// Report blocks of one packet (RFC 3550, section 6.4.1).
+const BLOCKS: usize = 31;
+
+impl Shard {
+    /// Does what is due for a peer, and says when it is to be attended to again.
+    pub(super) fn attend(&mut self, now: Instant, key: Key<Peer>) {
+        if !self.follow_transport(now, key) {
+            return;
+        }
+        let is_connected = self
+            .peers
+            .get(key)
+            .is_some_and(|peer| peer.transport.is_connected());
+        if is_connected {
+            self.ask_publisher(now, key);
+            self.report(now, key);
+            self.adapt(now, key);
+            self.drain(now, key);
+        }
+        if let Some(due) = self.next_due(now, key, is_connected) {
+            self.schedule(key, due);
+        }
+    }
+
+    fn next_due(&self, now: Instant, key: Key<Peer>, is_connected: bool) -> Option<Instant> {
+        let peer = self.peers.get(key)?;
+        let transport = peer.transport.poll_timeout();
+        if !is_connected {
+            return transport;
+        }
+        let rtt = peer.rtt.measured().unwrap_or(NACK_RTT);
+        let layers = peer.tracks.iter().filter_map(|(_, key)| self.tracks.get(*key));
+        let layers = layers.flat_map(|track| &track.layers);
+        let asks = layers
+            .flat_map(|layer| [layer.stream.next_due(rtt), layer.keyframes.next_due()])
+            .flatten()
+            .min();
+        let allocation = peer.has_video().then_some(peer.next_allocation);
+        let due = [
+            transport,
+            asks,
+            peer.inbound.feedback_due(),
+            peer.outflow.poll_timeout(),
+            allocation,
+            Some(peer.next_report),
+        ];
+        // What is due already was done: it comes again in a moment, not at once for ever.
+        let soon = now + Duration::from_millis(1);
+        due.into_iter().flatten().min().map(|due| due.max(soon))
+    }
+
+    /// Asks a publisher for what is missing, and tells it what has come.
+    fn ask_publisher(&mut self, now: Instant, key: Key<Peer>) {
+        let Self {
+            peers,
+            tracks,
+            sockets,
+            scratch,
+            counts,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(key) else {
+            return;
+        };
+        let ours = peer.our_ssrc;
+        let rtt = peer.rtt.measured().unwrap_or(NACK_RTT);
+        let out = &mut scratch.bytes;
+        begin(out, ours);
+        let empty = out.len();
+        for (_, track) in &peer.tracks {
+            let Some(track) = tracks.get_mut(*track) else {
+                continue;
+            };
+            for layer in &mut track.layers {
+                let Some(media) = layer.ssrc else {
+                    continue;
+                };
+                scratch.nacks.clear();
+                layer.stream.poll_nacks(now, rtt, &mut scratch.nacks);
+                let mut numbers = scratch.nacks.as_slice();
+                while !numbers.is_empty() {
+                    let told = write_nack(out, ours, media, numbers).max(1);
+                    numbers = numbers.get(told..).unwrap_or_default();
+                }
+                if layer.stream.take_wants_keyframe() {
+                    layer.keyframes.handle_request(now);
+                }
+                if layer.keyframes.poll(now) {
+                    counts.keyframe_requests += 1;
+                    write_pli(out, Pli { sender: ours, media });
+                }
+            }
+        }
+        peer.inbound.poll_feedback(now, ours, out);
+        if out.len() > empty {
+            peer.transport.send_rtcp(sockets, out);
+        }
+    }
+
+    /// Tells a peer, once a second, what came of its streams and what was sent on its slots.
+    fn report(&mut self, now: Instant, key: Key<Peer>) {
+        let ntp = self.ntp(now);
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        if now < peer.next_report {
+            return;
+        }
+        peer.next_report = now + REPORT_INTERVAL;
+        let mut blocks = Vec::new();
+        let mut lost_up = 0;
+        for (_, track) in &peer.tracks {
+            let Some(track) = self.tracks.get_mut(*track) else {
+                continue;
+            };
+            for layer in &mut track.layers {
+                let report = layer.stream.reception_report(now);
+                let Some((ssrc, values)) = layer.ssrc.zip(report) else {
+                    continue;
+                };
+                lost_up = lost_up.max(values.fraction_lost);
+                blocks.push(ReportBlock {
+                    ssrc,
+                    fraction_lost: values.fraction_lost,
+                    cumulative_lost: values.cumulative_lost,
+                    highest_seq: values.highest_seq,
+                    jitter: values.jitter,
+                    last_sr: values.last_sr,
+                    delay_since_last_sr: values.delay_since_sr,
+                });
+            }
+        }
+        peer.lost_up = lost_up;
+        let out = &mut self.scratch.bytes;
+        for blocks in blocks.chunks(BLOCKS) {
+            out.clear();
+            write_receiver_report(out, peer.our_ssrc, blocks);
+            write_cname(out, peer.our_ssrc, &peer.cname);
+            peer.transport.send_rtcp(&mut self.sockets, out);
+        }
+        self.report_slots(now, ntp, key);
+        self.judge(now, key);
+    }
+
+    fn report_slots(&mut self, now: Instant, ntp: crate::unit::NtpTime, key: Key<Peer>) {
+        let Self {
+            peers,
+            tracks,
+            sockets,
+            scratch,
+            ..
+        } = self;
+        let shift = |track: Option<Key<crate::track::Track>>| {
+            let owner = tracks.get(track?)?.owner;
+            peers.get(owner)?.clock.shift()
+        };
+        let Some(peer) = peers.get(key) else {
+            return;
+        };
+        let reports: Vec<(Ssrc, SenderInfo)> = peer
+            .slots()
+            .filter_map(|(_, slot)| {
+                let shift = shift(slot.track);
+                let values = slot.forwarder.sender_report(now, ntp, shift)?;
+                let info = SenderInfo {
+                    ntp: values.ntp,
+                    time: values.time,
+                    packets: values.packets,
+                    octets: values.octets,
+                };
+                Some((slot.ssrc, info))
+            })
+            .collect();
+        let Some(peer) = peers.get_mut(key) else {
+            return;
+        };
+        let out = &mut scratch.bytes;
+        out.clear();
+        for (ssrc, info) in reports {
+            write_sender_report(out, ssrc, info, &[]);
+            write_cname(out, ssrc, &peer.cname);
+            if out.len() > DATAGRAM {
+                peer.transport.send_rtcp(sockets, out);
+                out.clear();
+            }
+        }
+        if !out.is_empty() {
+            peer.transport.send_rtcp(sockets, out);
+        }
+    }
+
+    /// Follows the estimate of a subscriber's path with the layers that it is sent.
+    fn adapt(&mut self, now: Instant, key: Key<Peer>) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        peer.outflow.handle_timeout(now);
+        let mut is_due = now >= peer.next_allocation;
+        while let Some(changed) = peer.outflow.poll_estimate(now) {
+            peer.allocator
+                .handle_estimate(changed.estimate, super::allocate::basis(changed.cause));
+            is_due = true;
+        }
+        if is_due && peer.has_video() {
+            peer.next_allocation = now + ALLOCATION_INTERVAL;
+            self.allocate(now, key);
+        }
+    }
+}
+
+/// A compound begins with a report (RFC 3550, section 6.1), here one of nothing.
+fn begin(out: &mut Vec<u8>, ours: Ssrc) {
+    out.clear();
+    write_receiver_report(out, ours, &[]);
+}

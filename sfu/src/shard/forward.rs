@@ -1,0 +1,463 @@
+//! Media out: what came in this turn to those who are subscribed, what waited to those whose path has
+//! room, and what was lost to those who miss it.
+
+use super::Shard;
+use crate::core::forward::{Decision, Rewrite};
+use crate::core::pacer::{Class, Enqueued, Output};
+use crate::core::redundancy::{self, RedPlan};
+use crate::core::retransmit::Resend;
+use crate::core::ring::Meta;
+use crate::metrics::ShardCounts;
+use crate::peer::Peer;
+use crate::peer::outflow::Queued;
+use crate::peer::slot::SendSlot;
+use crate::sockets::{Body, Outgoing, Pictures, Sockets};
+use crate::table::{Key, Table};
+use crate::track::Track;
+use crate::unit::{ExtSeqNo, MediaKind};
+use crate::wire::red::MAX_REDUNDANT;
+use crate::wire::rtp;
+use std::time::Instant;
+
+/// Packets before it that go along with a payload as redundancy. Two bring one in ten losses down to one
+/// in a thousand, for three times the bytes of a voice.
+const REDUNDANT: usize = if MAX_REDUNDANT < 2 { MAX_REDUNDANT } else { 2 };
+
+/// Padding of a packet that fills in a number, in bytes.
+const FILL: u8 = 1;
+
+/// Where packets go, and where they are counted.
+struct Way<'a> {
+    sockets: &'a mut Sockets,
+    counts: &'a mut ShardCounts,
+    now: Instant,
+}
+
+impl Shard {
+    /// Shows the packets of this turn to the subscriptions of their tracks.
+    pub(super) fn forward(&mut self, now: Instant) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for key in touched.drain(..) {
+            self.forward_track(now, key);
+        }
+        self.touched = touched;
+    }
+
+    fn forward_track(&mut self, now: Instant, key: Key<Track>) {
+        let Self {
+            peers,
+            tracks,
+            sockets,
+            counts,
+            timers,
+            ..
+        } = self;
+        let Some(track) = tracks.get_mut(key) else {
+            return;
+        };
+        self.focus = peers.get(track.owner).map(|owner| owner.room);
+        let mut wanted = KeyframesWanted::default();
+        let mut way = Way {
+            sockets,
+            counts,
+            now,
+        };
+        if !track.is_muted {
+            for subscriber in &track.subscribers {
+                let Some(peer) = peers.get_mut(subscriber.peer) else {
+                    continue;
+                };
+                peer.show(&mut way, subscriber.slot, track, &mut wanted);
+                if let Some(due) = peer.outflow.poll_timeout() {
+                    timers.schedule(subscriber.peer, due, &mut peer.scheduled);
+                }
+            }
+        }
+        track.fresh.clear();
+        wanted.apply(now, track);
+        if !wanted.is_empty() {
+            let owner = track.owner;
+            self.schedule(owner, now);
+        }
+    }
+
+    /// Sends what waited and may leave now.
+    pub(super) fn drain(&mut self, now: Instant, key: Key<Peer>) {
+        let Self {
+            peers,
+            tracks,
+            sockets,
+            counts,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(key) else {
+            return;
+        };
+        let mut way = Way {
+            sockets,
+            counts,
+            now,
+        };
+        while let Some(output) = peer.outflow.poll(now) {
+            match output {
+                Output::Send { item, .. } => peer.send_queued(&mut way, tracks, &item),
+                Output::Drop { class, item } => peer.give_up(class, &item),
+                Output::Pad { bytes } => {
+                    if !peer.send_probe(&mut way, tracks, bytes) {
+                        peer.outflow.cancel_probe(now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A subscriber misses packets of a slot.
+    pub(super) fn resend(&mut self, now: Instant, key: Key<Peer>, resend: &Resend, slot: usize) {
+        let Self {
+            peers,
+            tracks,
+            sockets,
+            counts,
+            ..
+        } = self;
+        let Some(peer) = peers.get_mut(key) else {
+            return;
+        };
+        let item = Queued {
+            slot,
+            source: resend.source,
+            layer: resend.layer,
+            seq: resend.source_seq,
+            rewrite: resend.rewrite,
+            repair: Some(resend.rtx_seq),
+        };
+        let mut way = Way {
+            sockets,
+            counts,
+            now,
+        };
+        let bytes = peer.size_of(tracks, &item).unwrap_or_default();
+        match peer.outflow.enqueue(now, Class::Retransmission, bytes, item) {
+            Enqueued::Now => peer.send_queued(&mut way, tracks, &item),
+            Enqueued::Queued | Enqueued::Dropped => {}
+        }
+    }
+}
+
+/// Layers whose key frames subscriptions wait for.
+#[derive(Debug, Default)]
+pub(super) struct KeyframesWanted(u8);
+
+impl KeyframesWanted {
+    pub(super) fn add(&mut self, layer: Option<u8>) {
+        self.0 |= layer.map_or(0, |layer| 1_u8.checked_shl(layer.into()).unwrap_or(0));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn apply(&self, now: Instant, track: &mut Track) {
+        for (at, layer) in track.layers.iter_mut().enumerate() {
+            if self.0 >> at & 1 == 1 {
+                layer.keyframes.handle_request(now);
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Shows a track's packets of this turn to one of its slots.
+    fn show(&mut self, way: &mut Way<'_>, at: usize, track: &Track, wanted: &mut KeyframesWanted) {
+        if self.transport.secure.is_none() {
+            return;
+        }
+        for fresh in &track.fresh {
+            self.show_packet(way, at, track, fresh.layer, fresh.seq);
+            // A key frame's later packets may have come before its first one.
+            while let Some((layer, seq)) = self
+                .slots
+                .get_mut(at)
+                .and_then(Option::as_mut)
+                .and_then(|slot| slot.forwarder.poll_replay())
+            {
+                self.show_packet(way, at, track, layer, seq);
+            }
+        }
+        if let Some(Some(slot)) = self.slots.get(at) {
+            wanted.add(slot.forwarder.wanted_keyframe());
+        }
+    }
+
+    fn show_packet(
+        &mut self,
+        way: &mut Way<'_>,
+        at: usize,
+        track: &Track,
+        layer: u8,
+        seq: ExtSeqNo,
+    ) {
+        let Some(stream) = track.layer(layer).map(|layer| &layer.stream) else {
+            return;
+        };
+        let Some((meta, payload)) = stream.get(seq) else {
+            return;
+        };
+        let Some(Some(slot)) = self.slots.get_mut(at) else {
+            return;
+        };
+        let rewrite = match slot.forwarder.decide(layer, seq, meta) {
+            Decision::Drop(_) => return,
+            Decision::Fill(rewrite) => return self.fill(way, at, meta, &rewrite),
+            Decision::Forward(rewrite) => rewrite,
+        };
+        let item = Queued {
+            slot: at,
+            source: track.source_key,
+            layer,
+            seq,
+            rewrite,
+            repair: None,
+        };
+        let class = match slot.kind {
+            MediaKind::Audio => Class::Audio,
+            MediaKind::Video => Class::Video,
+        };
+        let bytes = self.bytes_of(at, payload.len());
+        match self.outflow.enqueue(way.now, class, bytes, item) {
+            Enqueued::Now => self.send(way, track, &item, meta, payload),
+            Enqueued::Queued => {}
+            Enqueued::Dropped => self.give_up(class, &item),
+        }
+    }
+
+    /// A packet of a slot won't be sent: of video what follows is of no use before a key frame.
+    fn give_up(&mut self, class: Class, item: &Queued) {
+        let is_media = class == Class::Video && item.repair.is_none();
+        if let Some(Some(slot)) = self.slots.get_mut(item.slot).filter(|_| is_media) {
+            slot.forwarder.pause();
+            slot.forwarder.resume();
+            self.outflow.discard(item.slot);
+        }
+    }
+
+    /// The datagram's bytes for a payload.
+    fn bytes_of(&self, at: usize, payload: usize) -> u16 {
+        let overhead = self
+            .transport
+            .secure
+            .as_ref()
+            .map_or(0, |secure| secure.sealer.profile().rtp_overhead());
+        let header = self
+            .slots
+            .get(at)
+            .and_then(Option::as_ref)
+            .map_or(0, |slot| slot.header.header_len());
+        u16::try_from(header + payload + overhead).unwrap_or(u16::MAX)
+    }
+
+    fn size_of(&self, tracks: &Table<Track>, item: &Queued) -> Option<u16> {
+        let slot = self.slots.get(item.slot)?.as_ref()?;
+        let track = tracks.get(slot.track?)?;
+        let (meta, _) = track.layer(item.layer)?.stream.get(item.seq)?;
+        Some(self.bytes_of(item.slot, usize::from(meta.payload_len) + 2))
+    }
+
+    /// Sends a packet that waited, if it is still there and still wanted.
+    fn send_queued(&mut self, way: &mut Way<'_>, tracks: &Table<Track>, item: &Queued) {
+        let Some(Some(slot)) = self.slots.get(item.slot) else {
+            return;
+        };
+        let track = slot.track.and_then(|key| tracks.get(key));
+        let Some(track) = track.filter(|track| track.source_key == item.source) else {
+            return;
+        };
+        let Some(layer) = track.layer(item.layer) else {
+            return;
+        };
+        if let Some((meta, payload)) = layer.stream.get(item.seq) {
+            self.send(way, track, item, meta, payload);
+        }
+    }
+
+    /// Something that the subscriber can do without, to see whether it gets through: the newest packet
+    /// again over RTX, or padding there.
+    fn send_probe(&mut self, way: &mut Way<'_>, tracks: &Table<Track>, bytes: u16) -> bool {
+        let mut slots = self.slots.iter_mut().enumerate();
+        let found = slots.find_map(|(at, slot)| {
+            let slot = slot.as_mut().filter(|slot| slot.rtx.is_some())?;
+            slot.history.poll_probe().map(|resend| (at, resend))
+        });
+        let Some((slot, resend)) = found else {
+            return false;
+        };
+        let item = Queued {
+            slot,
+            source: resend.source,
+            layer: resend.layer,
+            seq: resend.source_seq,
+            rewrite: resend.rewrite,
+            repair: Some(resend.rtx_seq),
+        };
+        let is_there = self
+            .size_of(tracks, &item)
+            .is_some_and(|size| u32::from(size) * 2 >= u32::from(bytes));
+        if is_there {
+            self.send_queued(way, tracks, &item);
+            return true;
+        }
+        self.pad(way, slot, resend.rtx_seq, &resend.rewrite)
+    }
+
+    /// A packet of nothing but padding on a slot's RTX source.
+    fn pad(&mut self, way: &mut Way<'_>, at: usize, seq: ExtSeqNo, like: &Rewrite) -> bool {
+        let Some(Some(slot)) = self.slots.get(at) else {
+            return false;
+        };
+        let Some(rtx) = &slot.rtx else {
+            return false;
+        };
+        let body = Body::Padding(u8::MAX);
+        let bytes = rtx.header.header_len() + usize::from(u8::MAX) + 16;
+        let number = self.outflow.on_sent(way.now, bytes);
+        let packet = Outgoing {
+            header: &rtx.header,
+            fields: rtp::Fields {
+                payload_type: rtx.pt,
+                marker: false,
+                seq: seq.wire(),
+                time: like.time,
+            },
+            values: values(number, None),
+            index: seq,
+            ssrc: rtx.ssrc,
+            body,
+        };
+        self.transport
+            .send_media(way.sockets, &packet)
+            .is_some()
+    }
+
+    /// A packet of padding under a number that was left open.
+    fn fill(&mut self, way: &mut Way<'_>, at: usize, meta: &Meta, rewrite: &Rewrite) {
+        let bytes = usize::from(self.bytes_of(at, usize::from(FILL)));
+        let number = self.outflow.on_sent(way.now, bytes);
+        let Some(Some(slot)) = self.slots.get(at) else {
+            return;
+        };
+        let packet = Outgoing {
+            header: &slot.header,
+            fields: fields(slot, rewrite),
+            values: values(number, meta.level.as_ref()),
+            index: rewrite.seq,
+            ssrc: slot.ssrc,
+            body: Body::Padding(FILL),
+        };
+        self.transport.send_media(way.sockets, &packet);
+    }
+
+    /// Writes, seals and puts a packet where it will be sent from.
+    fn send(
+        &mut self,
+        way: &mut Way<'_>,
+        track: &Track,
+        item: &Queued,
+        meta: &Meta,
+        payload: &[u8],
+    ) {
+        let bytes = usize::from(self.bytes_of(item.slot, payload.len()));
+        let number = self.outflow.on_sent(way.now, bytes);
+        let Some(Some(slot)) = self.slots.get_mut(item.slot) else {
+            return;
+        };
+        let rewrite = &item.rewrite;
+        let pictures = rewrite.picture_id.map(|id| Pictures {
+            id,
+            tl0: rewrite.tl0.unwrap_or_default(),
+        });
+        let values = values(number, meta.level.as_ref());
+        if let Some(rtx_seq) = item.repair {
+            let Some(rtx) = &slot.rtx else {
+                return;
+            };
+            let packet = Outgoing {
+                header: &rtx.header,
+                fields: rtp::Fields {
+                    payload_type: rtx.pt,
+                    marker: rewrite.marker,
+                    seq: rtx_seq.wire(),
+                    time: rewrite.time,
+                },
+                values,
+                index: rtx_seq,
+                ssrc: rtx.ssrc,
+                body: Body::Repair(rewrite.seq.wire(), payload, pictures),
+            };
+            let sent = self.transport.send_media(way.sockets, &packet);
+            way.counts.repaired += u64::from(sent.is_some());
+            return;
+        }
+        let body = match body(slot, track, item, meta, payload, pictures) {
+            Some(body) => body,
+            None => return,
+        };
+        let packet = Outgoing {
+            header: &slot.header,
+            fields: fields(slot, rewrite),
+            values,
+            index: rewrite.seq,
+            ssrc: slot.ssrc,
+            body,
+        };
+        if self.transport.send_media(way.sockets, &packet).is_some() {
+            way.counts.forwarded += 1;
+            slot.history
+                .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);
+        }
+    }
+}
+
+/// What follows the header of a slot's packet: for sound as the subscriber takes it.
+fn body<'a>(
+    slot: &SendSlot,
+    track: &'a Track,
+    item: &Queued,
+    meta: &Meta,
+    payload: &'a [u8],
+    pictures: Option<Pictures>,
+) -> Option<Body<'a>> {
+    if slot.kind == MediaKind::Video {
+        return Some(Body::Payload(payload, pictures));
+    }
+    if slot.red.is_none() {
+        let primary = redundancy::primary(meta, payload).ok()?;
+        return Some(Body::Payload(primary, None));
+    }
+    let stream = &track.layer(item.layer)?.stream;
+    let plan = RedPlan {
+        opus: slot.pt,
+        redundant: REDUNDANT,
+        oldest: slot.forwarder.oldest().unwrap_or(item.seq),
+    };
+    Some(Body::Red(stream, item.seq, plan))
+}
+
+fn fields(slot: &SendSlot, rewrite: &Rewrite) -> rtp::Fields {
+    rtp::Fields {
+        payload_type: slot.red.unwrap_or(slot.pt),
+        marker: rewrite.marker,
+        seq: rewrite.seq.wire(),
+        time: rewrite.time,
+    }
+}
+
+fn values(transport_seq: u16, level: Option<&crate::core::audio::AudioLevel>) -> rtp::Values {
+    rtp::Values {
+        transport_seq,
+        abs_send_time: 0,
+        audio_level: level.map(|level| rtp::AudioLevel {
+            level: level.level,
+            voice: level.is_voice,
+        }),
+    }
+}

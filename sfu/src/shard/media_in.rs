@@ -1,0 +1,245 @@
+//! Media in: RTP from a publisher into its layers' rings.
+
+use super::Shard;
+use crate::core::audio::AudioLevel;
+use crate::core::negotiate::Codec;
+use crate::core::receive::{Arrival, Resolution};
+use crate::core::redundancy;
+use crate::core::ring::{Format, PictureId, Vp8};
+use crate::peer::Peer;
+use crate::peer::inbound::Carries;
+use crate::peer::transport::Path;
+use crate::table::Key;
+use crate::track::{Fresh, Track};
+use crate::unit::{MediaKind, SeqNo};
+use crate::wire::rtp::{Extensions, Header};
+use crate::wire::{rtx, vp8};
+use std::time::Instant;
+
+/// An RTP packet that is authentic.
+struct Packet<'a> {
+    header: Header,
+    extensions: Extensions,
+    payload: &'a [u8],
+    wire_bytes: u16,
+}
+
+impl Shard {
+    /// Takes an RTP datagram of a peer. False when it is of no use.
+    pub(super) fn take_rtp(
+        &mut self,
+        now: Instant,
+        key: Key<Peer>,
+        path: Path,
+        bytes: &mut [u8],
+    ) -> bool {
+        let wire_bytes = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        let Ok(header) = Header::parse(bytes) else {
+            return false;
+        };
+        let Some(peer) = self.peers.get_mut(key) else {
+            return false;
+        };
+        let Some(secure) = &mut peer.transport.secure else {
+            return false;
+        };
+        let opened = secure
+            .opener
+            .open_rtp(bytes, header.header_len, header.ssrc, header.seq);
+        let Ok((_, plain_len)) = opened else {
+            return false;
+        };
+        peer.transport.handle_authentic(now, path);
+        let plain = bytes.get(..plain_len).unwrap_or_default();
+        let extensions = Extensions::read(&peer.inbound.ids, &header, plain);
+        if let Some(number) = extensions.transport_seq {
+            peer.inbound.handle_arrival(now, number);
+        }
+        if let Some(due) = peer.inbound.feedback_due() {
+            self.schedule(key, due);
+        }
+        let Ok(payload) = header.payload(plain) else {
+            return false;
+        };
+        let packet = Packet {
+            header,
+            extensions,
+            payload,
+            wire_bytes,
+        };
+        match self.carried(key, &packet) {
+            Some(Carries::Media(track, layer)) => self.take_media(now, track, layer, &packet),
+            Some(Carries::Rtx(track, layer)) => self.take_repair(now, track, layer, &packet),
+            None => false,
+        }
+    }
+
+    /// What a packet's SSRC carries; learned from its MID and RID when it is new.
+    fn carried(&mut self, key: Key<Peer>, packet: &Packet<'_>) -> Option<Carries> {
+        let ssrc = packet.header.ssrc;
+        let peer = self.peers.get_mut(key)?;
+        if let Some(known) = peer.inbound.find(ssrc) {
+            return Some(known);
+        }
+        let pt = packet.header.payload_type;
+        let extensions = &packet.extensions;
+        let track_key = match extensions.mid {
+            Some(mid) => peer.tracks.iter().find(|(of, _)| *of == mid)?.1,
+            // Without a name it can only be the one track that has such packets.
+            None => self.only_track(key, packet)?,
+        };
+        let track = self.tracks.get_mut(track_key)?;
+        let carries = if track.is_rtx(pt) {
+            let layer = track.layer_of(extensions.rrid.or(extensions.rid))?;
+            Carries::Rtx(track_key, layer)
+        } else {
+            track.codec(pt)?;
+            let layer = track.layer_of(extensions.rid)?;
+            track.layer_mut(layer)?.ssrc = Some(ssrc);
+            Carries::Media(track_key, layer)
+        };
+        let peer = self.peers.get_mut(key)?;
+        peer.inbound.learn(ssrc, carries).then_some(carries)
+    }
+
+    fn only_track(&self, key: Key<Peer>, packet: &Packet<'_>) -> Option<Key<Track>> {
+        let pt = packet.header.payload_type;
+        let peer = self.peers.get(key)?;
+        let mut fitting = peer.tracks.iter().filter(|(_, track)| {
+            let track = self.tracks.get(*track);
+            track.is_some_and(|track| track.codec(pt).is_some() || track.is_rtx(pt))
+        });
+        let (_, first) = fitting.next()?;
+        fitting.next().is_none().then_some(*first)
+    }
+
+    fn take_media(
+        &mut self,
+        now: Instant,
+        key: Key<Track>,
+        layer: u8,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let Some(track) = self.tracks.get_mut(key) else {
+            return false;
+        };
+        let Some(codec) = track.codec(packet.header.payload_type) else {
+            return false;
+        };
+        let arrival = arrival(codec, packet.header.seq, packet, packet.payload);
+        let Some(at) = track.layer_mut(layer) else {
+            return false;
+        };
+        let taken = at.stream.handle_packet(now, &arrival, packet.payload);
+        let Ok(seq) = taken else {
+            return true;
+        };
+        if arrival.keyframe.is_some() {
+            at.keyframes.handle_keyframe();
+        }
+        let recovered = if arrival.format == Format::Red {
+            redundancy::recover(&mut at.stream, now, &arrival, packet.payload).unwrap_or_default()
+        } else {
+            Default::default()
+        };
+        let nack_due = at.stream.next_due(super::feedback_out::NACK_RTT);
+        let owner = track.owner;
+        self.counts.recovered += recovered.iter().flatten().count() as u64;
+        let shown = recovered.into_iter().flatten().chain([seq]);
+        self.show(key, shown.map(|seq| Fresh { layer, seq }));
+        if let Some(due) = nack_due {
+            self.schedule(owner, due);
+        }
+        self.hear(now, key, &arrival, packet.payload.len());
+        true
+    }
+
+    fn take_repair(
+        &mut self,
+        now: Instant,
+        key: Key<Track>,
+        layer: u8,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let Some(track) = self.tracks.get_mut(key) else {
+            return false;
+        };
+        // A payload of nothing is a probe of the publisher's (RFC 4588 has no such packets).
+        let Some((osn, payload)) = rtx::split(packet.payload) else {
+            return packet.payload.is_empty();
+        };
+        let codec = match track.kind() {
+            MediaKind::Video => Codec::Vp8,
+            MediaKind::Audio => return false,
+        };
+        let arrival = arrival(codec, osn, packet, payload);
+        let Some(at) = track.layer_mut(layer) else {
+            return false;
+        };
+        if let Ok(seq) = at.stream.handle_repair(now, &arrival, payload) {
+            if arrival.keyframe.is_some() {
+                at.keyframes.handle_keyframe();
+            }
+            self.counts.recovered += 1;
+            self.show(key, std::iter::once(Fresh { layer, seq }));
+        }
+        true
+    }
+
+    /// Notes packets that are to be shown to the track's subscribers in this turn.
+    fn show(&mut self, key: Key<Track>, fresh: impl Iterator<Item = Fresh>) {
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
+        if track.fresh.is_empty() {
+            self.touched.push(key);
+        }
+        track.fresh.extend(fresh);
+    }
+}
+
+/// A packet as its layer takes it; `seq` and `payload` are the original's if it is a repair.
+fn arrival(codec: Codec, seq: SeqNo, packet: &Packet<'_>, payload: &[u8]) -> Arrival {
+    let level = packet.extensions.audio_level;
+    let mut arrival = Arrival {
+        seq,
+        time: packet.header.time,
+        marker: packet.header.marker,
+        format: Format::Primary,
+        starts_frame: true,
+        keyframe: None,
+        vp8: None,
+        level: level.map(|level| AudioLevel {
+            level: level.level,
+            is_voice: level.voice,
+        }),
+        wire_bytes: packet.wire_bytes,
+    };
+    match codec {
+        Codec::Opus(_) => {}
+        Codec::Red => arrival.format = Format::Red,
+        Codec::Vp8 => describe_vp8(&mut arrival, payload),
+    }
+    arrival
+}
+
+fn describe_vp8(arrival: &mut Arrival, payload: &[u8]) {
+    arrival.starts_frame = false;
+    let Ok(descriptor) = vp8::Descriptor::parse(payload) else {
+        return;
+    };
+    arrival.starts_frame = descriptor.starts_frame();
+    arrival.keyframe = descriptor.key_frame.map(|frame| {
+        let (width, height) = frame.size.unwrap_or_default();
+        Resolution { width, height }
+    });
+    arrival.vp8 = Some(Vp8 {
+        picture_id: descriptor.picture_id.map(|id| match id {
+            vp8::PictureId::Short(id) => PictureId::Short(id),
+            vp8::PictureId::Long(id) => PictureId::Long(id),
+        }),
+        tl0: descriptor.tl0,
+        temporal: descriptor.temporal.map_or(0, |temporal| temporal.layer),
+        is_sync: descriptor.temporal.is_some_and(|temporal| temporal.is_sync),
+    });
+}

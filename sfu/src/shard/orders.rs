@@ -1,0 +1,292 @@
+//! Commands, and the effects of rooms.
+
+use super::rooms::RoomState;
+use super::setup::random;
+use super::{Order, Shard};
+use crate::control::{
+    Event, GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, SfuError,
+};
+use crate::core::allocate::Allocator;
+use crate::core::negotiate::{Config, Negotiator};
+use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
+use crate::core::room::{Assignment, Effect};
+use crate::peer::Peer;
+use crate::peer::inbound::Inbound;
+use crate::peer::outflow::Outflow;
+use crate::peer::transport::{CONNECT, Transport};
+use crate::table::Key;
+use crate::track::Subscriber;
+use crate::unit::Ssrc;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Shard {
+    /// Carries out a command. Whoever gave it may have gone meanwhile: then nobody hears the answer.
+    pub(super) fn obey(&mut self, now: Instant, order: Order) {
+        match order {
+            Order::Join(join, reply) => {
+                let _ = reply.send(self.join(now, &join));
+            }
+            Order::Leave(participant, reply) => {
+                if let Ok(peer) = self.peer_of(participant) {
+                    self.remove_peer(peer, GoneReason::Left);
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Order::Offer(offer, reply) => {
+                let answer = self.answer(now, &offer);
+                let _ = reply.send(answer);
+            }
+            Order::Prefer(prefer, reply) => {
+                let _ = reply.send(self.prefer(now, &prefer));
+            }
+            Order::Mute(mute, reply) => {
+                let _ = reply.send(self.mute(now, mute));
+            }
+            Order::Stop => self.is_stopping = true,
+        }
+    }
+
+    pub(super) fn peer_of(&mut self, participant: ParticipantId) -> Result<Key<Peer>, SfuError> {
+        let key = self.by_participant.get(&participant).copied();
+        let key = key.ok_or(SfuError::NoSuchParticipant)?;
+        self.focus = self.peers.get(key).map(|peer| peer.room);
+        Ok(key)
+    }
+
+    /// A number that no other shard gives out.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id * self.fixed.shards as u64 + self.fixed.index as u64
+    }
+
+    fn join(&mut self, now: Instant, join: &Join) -> Result<(), SfuError> {
+        let room_key = match self.by_room.get(&join.room) {
+            Some(&key) => key,
+            None => {
+                let room = RoomState::new(join.room.clone(), self.fixed.audio_slots);
+                let key = self.rooms.insert(room);
+                self.by_room.insert(join.room.clone(), key);
+                key
+            }
+        };
+        self.focus = Some(room_key);
+        let Some(room) = self.rooms.get_mut(room_key) else {
+            return Err(SfuError::Unavailable);
+        };
+        let joined = room.core.handle_join(join.participant, join.rights);
+        if joined.is_err() && room.members.is_empty() {
+            self.rooms.remove(room_key);
+            self.by_room.remove(&join.room);
+        }
+        joined?;
+        if !self.by_participant.contains_key(&join.participant) {
+            let peer = self.new_peer(now, join.participant, room_key);
+            let key = self.peers.insert(peer);
+            self.by_participant.insert(join.participant, key);
+            if let Some(room) = self.rooms.get_mut(room_key) {
+                room.members.push(key);
+            }
+            self.schedule(key, now + CONNECT);
+        }
+        self.end_forbidden(now, join);
+        self.perform_room(now, room_key);
+        Ok(())
+    }
+
+    /// Rights that were taken away end what was published by them.
+    fn end_forbidden(&mut self, now: Instant, join: &Join) {
+        let Some(key) = self.by_participant.get(&join.participant) else {
+            return;
+        };
+        let tracks = self.peers.get(*key).map(|peer| peer.tracks.clone());
+        for (_, track) in tracks.unwrap_or_default() {
+            let source = self.tracks.get(track).map(|track| track.source);
+            if source.is_some_and(|source| !join.rights.may_publish(source)) {
+                self.end_track(now, track);
+            }
+        }
+    }
+
+    fn new_peer(&self, now: Instant, participant: ParticipantId, room: Key<RoomState>) -> Peer {
+        let config = Config {
+            // RFC 9429, section 5.2.1: below 2^63.
+            session_id: u64::from_be_bytes(random()) >> 1,
+            seed: u64::from_be_bytes(random()),
+            prefers_redundancy: true,
+        };
+        let outflow = Outflow::new(now, self.fixed.is_paced);
+        let negotiator = Negotiator::new(config);
+        Peer {
+            participant,
+            room,
+            transport: Transport::new(Arc::clone(&self.fixed.identity), now),
+            cname: negotiator.cname(),
+            negotiator,
+            tracks: Vec::new(),
+            inbound: Inbound::new(now),
+            slots: Vec::new(),
+            allocator: Allocator::new(outflow.estimate()),
+            outflow,
+            clock: PublisherClock::new(),
+            rtt: RoundTrip::default(),
+            our_ssrc: Ssrc(u32::from_be_bytes(random()) | 1),
+            meter: QualityMeter::default(),
+            lost_up: 0,
+            scheduled: None,
+            next_report: now,
+            next_allocation: now,
+        }
+    }
+
+    /// A participant is no longer in the call.
+    pub(super) fn remove_peer(&mut self, key: Key<Peer>, reason: GoneReason) {
+        let now = Instant::now();
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let (participant, room_key) = (peer.participant, peer.room);
+        let tracks = peer.tracks.clone();
+        peer.transport.close(now);
+        while let Some(datagram) = peer.transport.poll_transmit() {
+            if let Some(to) = peer.transport.destination() {
+                self.sockets.send(to, &datagram);
+            }
+        }
+        for (_, track) in tracks {
+            self.end_track(now, track);
+        }
+        let subscribed: Vec<_> = self.peers.get(key).map_or_else(Vec::new, |peer| {
+            let slots = peer.slots();
+            slots.map(|(at, slot)| (at, slot.track)).collect()
+        });
+        for (at, track) in subscribed {
+            self.unsubscribe(track, key, at);
+        }
+        self.peers.remove(key);
+        self.by_participant.remove(&participant);
+        self.forget_paths(key);
+        self.by_ufrag.retain(|_, peer| *peer != key);
+        let Some(room) = self.rooms.get_mut(room_key) else {
+            return;
+        };
+        room.members.retain(|member| *member != key);
+        room.core.handle_leave(participant);
+        let id = room.core.id().clone();
+        let is_empty = room.core.is_empty();
+        self.perform_room(now, room_key);
+        if is_empty {
+            self.rooms.remove(room_key);
+            self.by_room.remove(&id);
+        }
+        self.tell(Event::Gone {
+            room: id,
+            participant,
+            reason,
+        });
+    }
+
+    #[expect(clippy::iter_over_hash_type, reason = "announcements have no order")]
+    fn forget_paths(&mut self, key: Key<Peer>) {
+        let Self {
+            by_path, handover, ..
+        } = self;
+        by_path.retain(|path, peer| {
+            let stays = *peer != key;
+            if !stays {
+                handover.announce(*path, false);
+            }
+            stays
+        });
+    }
+
+    fn prefer(&mut self, now: Instant, prefer: &Prefer) -> Result<(), SfuError> {
+        let key = self.peer_of(prefer.participant)?;
+        let Some(peer) = self.peers.get_mut(key) else {
+            return Err(SfuError::NoSuchParticipant);
+        };
+        peer.next_allocation = now;
+        let room_key = peer.room;
+        if let Some(room) = self.rooms.get_mut(room_key) {
+            room.core.handle_prefer(prefer.participant, &prefer.wishes);
+        }
+        self.perform_room(now, room_key);
+        self.schedule(key, now);
+        Ok(())
+    }
+
+    fn mute(&mut self, now: Instant, mute: Mute) -> Result<(), SfuError> {
+        let key = self.peer_of(mute.participant)?;
+        let room_key = self.peers.get(key).map(|peer| peer.room);
+        let room_key = room_key.ok_or(SfuError::NoSuchParticipant)?;
+        let Some(room) = self.rooms.get_mut(room_key) else {
+            return Err(SfuError::NoSuchParticipant);
+        };
+        room.core
+            .handle_mute(mute.participant, mute.publication, mute.is_muted)?;
+        self.perform_room(now, room_key);
+        Ok(())
+    }
+
+    /// Performs what a room wants to be done.
+    pub(super) fn perform_room(&mut self, now: Instant, key: Key<RoomState>) {
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        for effect in room.core.take_effects() {
+            match effect {
+                Effect::Assign(assignment) => self.assign(now, assignment),
+                Effect::Tell(event) => self.tell(event),
+                Effect::Gate(publication, is_muted) => self.gate(now, publication, is_muted),
+            }
+        }
+    }
+
+    fn gate(&mut self, now: Instant, publication: PublicationId, is_muted: bool) {
+        let Some(&key) = self.by_publication.get(&publication) else {
+            return;
+        };
+        let Some(track) = self.tracks.get_mut(key) else {
+            return;
+        };
+        track.is_muted = is_muted;
+        for subscriber in track.subscribers.clone() {
+            if let Some(peer) = self.peers.get_mut(subscriber.peer) {
+                peer.next_allocation = now;
+            }
+            self.schedule(subscriber.peer, now);
+        }
+    }
+
+    fn assign(&mut self, now: Instant, assignment: Assignment) {
+        let Some(&key) = self.by_participant.get(&assignment.participant) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let Some(at) = peer.slot_at(assignment.mid) else {
+            return;
+        };
+        let track = assignment
+            .publication
+            .and_then(|id| self.by_publication.get(&id).copied());
+        let source = track
+            .and_then(|track| self.tracks.get(track))
+            .map(|track| track.source_key);
+        peer.outflow.discard(at);
+        peer.next_allocation = now;
+        let Some(Some(slot)) = peer.slots.get_mut(at) else {
+            return;
+        };
+        let before = std::mem::replace(&mut slot.track, track);
+        slot.forwarder.set_source(source);
+        slot.limited_by = None;
+        self.unsubscribe(before, key, at);
+        let subscriber = Subscriber { peer: key, slot: at };
+        if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
+            track.subscribers.push(subscriber);
+        }
+        self.schedule(key, now);
+    }
+}
