@@ -20,7 +20,8 @@ const WRITE: u32 = libc::EPOLLOUT.cast_unsigned();
 /// An error or the end of a socket shows when it is read from or written to.
 const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP).cast_unsigned();
 
-/// A socket's number, given by the caller: less than [`SOCKETS_MAX`].
+/// A socket's number, given by the caller: less than [`SOCKETS_MAX`]. It may stand for several
+/// sockets, which are then ready when one of them is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SocketKey(pub u8);
 

@@ -298,8 +298,8 @@ impl Outgoing {
         }
     }
 
-    /// A kernel or a device that takes no runs refuses the first one. Later, before Linux 6.2, the
-    /// same error can also tell of a path's MTU.
+    /// A kernel or a device that takes no runs refuses the first one. Later the same error can tell
+    /// of one path: some kernels have no other for a segment that is longer than its MTU.
     fn handle_refused_run(&mut self) {
         match self.taken {
             Runs::Taken { refused } if refused < REFUSED_RUNS_MAX => {
