@@ -148,10 +148,8 @@ impl Outgoing {
         }
         let start = self.tail;
         self.tail += len;
-        // A run of which the kernel took a part, or refused, is left as it is.
-        let is_open = self.runs.len() > self.cursor.run + usize::from(self.cursor.datagram > 0);
         match self.runs.last_mut() {
-            Some(run) if is_open && !run.is_split && run.takes(len, destination) => {
+            Some(run) if run.takes(len, destination) => {
                 run.len += len;
                 run.datagrams += 1;
             }
