@@ -252,18 +252,18 @@ impl Report {
             SendMode::Mmsg => "mmsg",
             SendMode::Single => "single",
         };
+        let work = if options.seals { "seal+" } else { "" };
         let pace = match self.pace {
             Pace::Real => "real",
             Pace::Flat => "flat",
         };
         let seconds = self.elapsed.as_secs_f64();
         format!(
-            "{{\"floor\":\"seal+copy+{mode}\",\"seals\":{},\"gro_receivers\":{},\"pace\":\"{pace}\",\
+            "{{\"floor\":\"{work}copy+{mode}\",\"gro_receivers\":{},\"pace\":\"{pace}\",\
              \"subscribers\":{},\"bytes\":{},\"burst\":{},\"pps\":{},\"seconds\":{seconds:.2},\
              \"us_per_packet\":{:.3},\"us_per_packet_thread_clock\":{:.3},\"waited_us_per_packet\":{:.3},\
              \"packets\":{},\"packets_per_call\":{:.1},\"runs\":{},\"sent\":{},\"received\":{},\
              \"errors\":{},\"late_frames\":{}}}",
-            options.seals,
             options.has_gro,
             self.subscribers,
             options.bytes,

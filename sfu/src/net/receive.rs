@@ -5,6 +5,7 @@ use super::socket::{LocalIndex, UdpSocket};
 use super::sys::datagrams::{self, BATCH_MAX, ReceiveTable};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
 /// The longest datagram that is taken: more than any path's MTU but jumbo frames', which the
 /// Internet does not carry. What is longer is dropped and counted.
@@ -85,8 +86,12 @@ impl ReceiveBatch {
     ///
     /// # Errors
     /// The socket can't be read from, now or later: it is broken.
+    ///
+    /// # Panics
+    /// The socket gives runs and the batch has no places for them.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
-        use std::os::fd::AsFd;
+        let fits = self.slot_bytes == RUN_BYTES_MAX || !socket.has_gro();
+        assert!(fits, "a socket that gives runs is read with `for_runs`");
         self.came = 0;
         self.local = socket.local();
         for _ in 0..PENDING_ERRORS_MAX {

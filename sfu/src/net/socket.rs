@@ -177,6 +177,10 @@ enum Port {
 /// the kernel chooses. The kernel spreads datagrams over an address's sockets by the sender's
 /// address and port, so one sender's always come to the same shard while the set is unchanged.
 ///
+/// Addresses should be those of interfaces and not 0.0.0.0 or ::. From a socket on the latter, answers
+/// leave with whatever address the route prefers, and a browser takes only those that come from the
+/// candidate it sent to (RFC 8445, section 7.2.5.2.1).
+///
 /// The first socket of each address is bound alone and shared afterwards: a second server on the
 /// same port is refused instead of taking a part of the first one's datagrams, and the kernel does
 /// not choose a port that another set of shared sockets has.
@@ -293,6 +297,20 @@ mod tests {
         assert!(matches!(second, BindError::InUse(taken) if taken == address));
         drop(first);
         bind_shards(&[address], 2).unwrap();
+    }
+
+    #[test]
+    fn a_port_of_both_families_is_two_sockets() {
+        let sets = bind_shards(&[any_port("0.0.0.0"), any_port("::")], 1).unwrap();
+        let (v4, v6) = (&sets[0][0], &sets[0][1]);
+        assert_eq!(v4.address().port(), v6.address().port());
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        sender
+            .send_to(b"x", ("127.0.0.1", v4.address().port()))
+            .unwrap();
+        let mut batch = ReceiveBatch::new();
+        assert_eq!(batch.receive(v6).unwrap(), 0);
+        assert_eq!(batch.receive(v4).unwrap(), 1);
     }
 
     #[test]

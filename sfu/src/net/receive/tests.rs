@@ -78,6 +78,14 @@ fn a_datagram_that_is_too_long_is_dropped_and_counted() {
 }
 
 #[test]
+#[should_panic(expected = "is read with `for_runs`")]
+fn runs_are_not_cut_off_by_mistake() {
+    let mut joined = socket("127.0.0.1");
+    assert!(joined.enable_gro());
+    let _ = ReceiveBatch::new().receive(&joined);
+}
+
+#[test]
 fn an_empty_datagram_is_nothing() {
     let to = socket("127.0.0.1");
     let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -148,10 +148,8 @@ impl Outgoing {
         }
         let start = self.tail;
         self.tail += len;
-        // A run of which the kernel took a part, or refused, is left as it is.
-        let is_open = self.runs.len() > self.cursor.run + usize::from(self.cursor.datagram > 0);
         match self.runs.last_mut() {
-            Some(run) if is_open && !run.is_split && run.takes(len, destination) => {
+            Some(run) if run.takes(len, destination) => {
                 run.len += len;
                 run.datagrams += 1;
             }
@@ -298,8 +296,8 @@ impl Outgoing {
         }
     }
 
-    /// A kernel or a device that takes no runs refuses the first one. Later, before Linux 6.2, the
-    /// same error can also tell of a path's MTU.
+    /// A kernel or a device that takes no runs refuses the first one. Later the same error can tell
+    /// of one path: some kernels have no other for a segment that is longer than its MTU.
     fn handle_refused_run(&mut self) {
         match self.taken {
             Runs::Taken { refused } if refused < REFUSED_RUNS_MAX => {

@@ -431,7 +431,7 @@ fn an_error_of_an_earlier_datagram_costs_nothing_once() {
 }
 
 #[test]
-fn what_waits_for_a_full_socket_is_not_joined_by_half() {
+fn what_waits_for_a_full_socket_goes_on_where_it_stopped() {
     let mut outgoing = outgoing(SendMode::Mmsg, &[(1, 100), (1, 100), (1, 100)]);
     let mut kernel = Script::new([Ok(2), Err(libc::EAGAIN)]);
     assert_eq!(outgoing.flush(&mut kernel), Flushed::Blocked);
