@@ -123,8 +123,7 @@ impl RtcDtls {
             return Ok(());
         };
         let (until, held) = (*until, std::mem::take(held));
-        let offered: Vec<u16> = offer.profiles().iter().map(|id| id.0).collect();
-        let Some(profile) = Profile::choose(&offered) else {
+        let Some(profile) = Profile::choose(offer.profiles()) else {
             self.transmits.push_back(BytesMut::from(&REFUSAL[..]));
             self.fail(DtlsFailure::NoProfile);
             return Ok(());
