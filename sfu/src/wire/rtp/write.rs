@@ -39,7 +39,7 @@ pub struct Fields {
 }
 
 /// What each packet has of its own in the extension; what the stream doesn't carry is passed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Values {
     /// The number among all of the transport's packets.
     pub transport_seq: u16,
@@ -47,16 +47,6 @@ pub struct Values {
     pub abs_send_time: u32,
     /// The level; without one a place that there is says silence.
     pub audio_level: Option<AudioLevel>,
-}
-
-impl Default for Values {
-    fn default() -> Self {
-        Self {
-            transport_seq: 0,
-            abs_send_time: 0,
-            audio_level: None,
-        }
-    }
 }
 
 /// Where values stand in the headers of a stream, counted from the packet's first byte.

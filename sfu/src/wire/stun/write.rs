@@ -127,7 +127,7 @@ fn put_attribute(out: &mut Vec<u8>, kind: u16, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);
     }
-    while out.len() % 4 != 0 {
+    while !out.len().is_multiple_of(4) {
         out.push(0);
     }
 }
