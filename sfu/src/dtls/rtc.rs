@@ -44,7 +44,7 @@ pub struct RtcDtls {
     fingerprints: Vec<Fingerprint>,
     state: State,
     transmits: VecDeque<BytesMut>,
-    event: VecDeque<DtlsEvent>,
+    events: VecDeque<DtlsEvent>,
 }
 
 enum State {
@@ -101,7 +101,7 @@ impl RtcDtls {
             fingerprints,
             state,
             transmits: VecDeque::new(),
-            event: VecDeque::new(),
+            events: VecDeque::new(),
         }
     }
 
@@ -176,7 +176,7 @@ impl RtcDtls {
         };
         match association.keys(&self.fingerprints) {
             Ok((profile, keys)) => {
-                self.event.push_back(DtlsEvent::Connected { profile, keys });
+                self.events.push_back(DtlsEvent::Connected { profile, keys });
                 self.state = State::Connected(association);
             }
             Err(failure) => self.fail(failure),
@@ -185,7 +185,7 @@ impl RtcDtls {
 
     fn fail(&mut self, failure: DtlsFailure) {
         self.state = State::Over;
-        self.event.push_back(DtlsEvent::Failed(failure));
+        self.events.push_back(DtlsEvent::Failed(failure));
     }
 }
 
@@ -198,7 +198,7 @@ impl Dtls for RtcDtls {
                 let is_over = association.handle_rest(now, datagram, &mut self.transmits)?;
                 if is_over {
                     self.state = State::Over;
-                    self.event.push_back(DtlsEvent::Closed);
+                    self.events.push_back(DtlsEvent::Closed);
                 }
                 Ok(())
             }
@@ -244,7 +244,7 @@ impl Dtls for RtcDtls {
     }
 
     fn poll_event(&mut self) -> Option<DtlsEvent> {
-        self.event.pop_front()
+        self.events.pop_front()
     }
 }
 
