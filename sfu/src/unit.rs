@@ -1,6 +1,7 @@
 //! Ids and units of media, each its own type.
 
 use std::fmt;
+use std::time::Duration;
 
 /// A synchronisation source (RFC 3550, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,6 +172,53 @@ short_text! {
     Rid, 16
 }
 
+impl RtpTime {
+    /// So many ticks later.
+    #[must_use]
+    pub fn plus(self, ticks: u32) -> Self {
+        Self(self.0.wrapping_add(ticks))
+    }
+
+    /// Ticks from `earlier` to this; negative when this is the earlier one of the two.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> i32 {
+        self.0.wrapping_sub(earlier.0).cast_signed()
+    }
+}
+
+impl ClockRate {
+    /// Of every video format (RFC 7741, section 4.1).
+    pub const VIDEO: Self = Self(90_000);
+    /// Of Opus, whatever it samples at (RFC 7587, section 4.1).
+    pub const OPUS: Self = Self(48_000);
+
+    /// How many ticks a span has, modulo 2^32 as timestamps are.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the lower 32 bits are the result modulo 2^32"
+    )]
+    pub fn ticks(self, span: Duration) -> u32 {
+        (span.as_nanos() * u128::from(self.0) / 1_000_000_000) as u32
+    }
+}
+
+impl NtpTime {
+    /// So much later.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Self {
+        let seconds = span.as_secs() << 32;
+        let fraction = (u64::from(span.subsec_nanos()) << 32) / 1_000_000_000;
+        Self(self.0.wrapping_add(seconds).wrapping_add(fraction))
+    }
+
+    /// From `earlier` to this, in units of 2^-32 s; negative when this is the earlier one of the two.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0.wrapping_sub(earlier.0).cast_signed()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +238,15 @@ mod tests {
         for wrong in [&b""[..], b"a b", b"seventeen letters", b"\xff"] {
             assert_eq!(Mid::parse(wrong), None);
         }
+    }
+
+    #[test]
+    fn times_are_told_apart_across_their_wrap() {
+        assert_eq!(RtpTime(5).since(RtpTime(u32::MAX - 4)), 10);
+        assert_eq!(RtpTime(u32::MAX - 4).since(RtpTime(5)), -10);
+        assert_eq!(NtpTime(1).since(NtpTime(u64::MAX)), 2);
+        let half = Duration::from_millis(500);
+        assert_eq!(ClockRate::VIDEO.ticks(half), 45_000);
+        assert_eq!(NtpTime(0).plus(half), NtpTime(1 << 31));
     }
 }

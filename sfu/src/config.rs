@@ -1,0 +1,38 @@
+//! Settings of the SFU.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// How the SFU is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where media is received. Port 0 takes a free one; an unspecified address takes all of the host's
+    /// of its family.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses that clients are told to send to, in place of those that are found. For a host behind
+    /// one-to-one NAT.
+    pub advertise: Vec<IpAddr>,
+    /// Also advertise loopback addresses; for trying it on one machine.
+    pub loopback: bool,
+    /// Threads that carry media; each room is on one of them.
+    pub shards: usize,
+    /// The core of the first shard, for measurements; `None` leaves it to the scheduler.
+    pub first_core: Option<usize>,
+    /// Sounds that a subscriber is sent at once: the loudest of the room.
+    pub audio_slots: u8,
+    /// Send in the subscriber's estimated rate instead of at once.
+    pub is_paced: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            loopback: false,
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            first_core: None,
+            audio_slots: 3,
+            is_paced: true,
+        }
+    }
+}

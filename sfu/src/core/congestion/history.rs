@@ -1,0 +1,227 @@
+//! What was sent, until its feedback comes: a ring indexed by the transport-wide number.
+
+use super::ProbeCluster;
+
+/// How long a packet waits for its feedback. Feedback comes every 50–100 ms a round trip later; what is
+/// older says nothing about the path of now. Twice this would double the ring's memory.
+const KEEP_US: u64 = 2_000_000;
+
+/// Packets that the ring begins with: two seconds of 128 packets a second.
+const MIN_SLOTS: usize = 256;
+
+/// Packets that it has at most, 8 bytes each. 4,096 in two seconds are about 18 Mbit/s of full packets;
+/// beyond that the oldest leave before their two seconds are over, which only a round trip of more than
+/// a second would notice.
+const MAX_SLOTS: usize = 4_096;
+
+/// What is known of a packet's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Fate {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// A feedback says that it did not arrive; a later one may still say that it did.
+    Lost,
+    /// It arrived.
+    Received,
+}
+
+/// A packet that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// Its transport-wide number, not wrapped.
+    pub(super) number: u64,
+    /// When, in µs of the estimator's clock.
+    pub(super) at_us: u64,
+    /// The datagram's payload.
+    pub(super) bytes: u16,
+    /// The probe it belongs to.
+    pub(super) cluster: Option<ProbeCluster>,
+    /// What was known of it before.
+    pub(super) fate: Fate,
+}
+
+/// Numbers are given out one after the other, so a slot needs none: its place says it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// The lower 32 bits of the time in µs. They wrap after 71 minutes, long after the slot is stale.
+    at_us: u32,
+    bytes: u16,
+    /// 0 for none.
+    cluster: u8,
+    fate: Fate,
+}
+
+/// The packets of the last two seconds.
+#[derive(Debug)]
+pub(super) struct History {
+    slots: Vec<Slot>,
+    oldest: u64,
+    next: u64,
+    last_us: u64,
+}
+
+impl History {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: vec![Slot::default(); MIN_SLOTS],
+            oldest: 0,
+            next: 0,
+            last_us: 0,
+        }
+    }
+
+    /// Enters a packet and gives it its number. Allocates only when more packets than ever are under
+    /// way, and never beyond [`MAX_SLOTS`].
+    pub(super) fn push(&mut self, now_us: u64, bytes: u16, cluster: Option<ProbeCluster>) -> u16 {
+        self.expire(now_us);
+        if self.len() == self.slots.len() {
+            self.make_room();
+        }
+        let number = self.next;
+        let slot = self.place(number);
+        self.slots[slot] = Slot {
+            at_us: lower_32(now_us),
+            bytes,
+            cluster: cluster.map_or(0, |cluster| cluster.0.get()),
+            fate: Fate::Unknown,
+        };
+        self.next += 1;
+        self.last_us = now_us;
+        lower_16(number)
+    }
+
+    /// Notes what became of a packet and returns it as it was before; `None` when no such packet was
+    /// sent lately.
+    pub(super) fn settle(&mut self, now_us: u64, wire: u16, fate: Fate) -> Option<Sent> {
+        let sent = self.find(now_us, wire)?;
+        if sent.fate != Fate::Received {
+            let slot = self.place(sent.number);
+            self.slots[slot].fate = fate;
+        }
+        Some(sent)
+    }
+
+    /// The packet with this number, when it was sent lately.
+    pub(super) fn find(&self, now_us: u64, wire: u16) -> Option<Sent> {
+        let back = u64::from(lower_16(self.next).wrapping_sub(wire));
+        let number = self.next.checked_sub(back)?;
+        if number < self.oldest || number >= self.next {
+            return None;
+        }
+        let slot = self.slots[self.place(number)];
+        let age_us = lower_32(now_us).wrapping_sub(slot.at_us);
+        Some(Sent {
+            number,
+            at_us: now_us.saturating_sub(u64::from(age_us)),
+            bytes: slot.bytes,
+            cluster: ProbeCluster::from_index(slot.cluster),
+            fate: slot.fate,
+        })
+    }
+
+    /// Whether this number has not been given out, and is nearer to the next one than to the past.
+    pub(super) fn is_to_come(&self, wire: u16) -> bool {
+        wire.wrapping_sub(lower_16(self.next)) < 1 << 15
+    }
+
+    /// Forgets what is too old. To be called before numbers are looked up.
+    pub(super) fn expire(&mut self, now_us: u64) {
+        if now_us.saturating_sub(self.last_us) > KEEP_US {
+            self.oldest = self.next;
+            return;
+        }
+        while self.oldest < self.next {
+            let slot = self.slots[self.place(self.oldest)];
+            if u64::from(lower_32(now_us).wrapping_sub(slot.at_us)) <= KEEP_US {
+                return;
+            }
+            self.oldest += 1;
+        }
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.next - self.oldest).unwrap_or(usize::MAX)
+    }
+
+    fn place(&self, number: u64) -> usize {
+        usize::from(lower_16(number)) & (self.slots.len() - 1)
+    }
+
+    fn make_room(&mut self) {
+        if self.slots.len() >= MAX_SLOTS {
+            self.oldest += 1;
+            return;
+        }
+        let mut larger = vec![Slot::default(); self.slots.len() * 2];
+        let mask = larger.len() - 1;
+        for number in self.oldest..self.next {
+            larger[usize::from(lower_16(number)) & mask] = self.slots[self.place(number)];
+        }
+        self.slots = larger;
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
+fn lower_32(value: u64) -> u32 {
+    value as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
+fn lower_16(value: u64) -> u16 {
+    value as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_wrap_and_are_found_on_both_sides() {
+        let mut history = History::new();
+        for number in 0..70_000_u64 {
+            let wire = history.push(number * 1_000, 100, None);
+            assert_eq!(u64::from(wire), number % 65_536);
+        }
+        let now = 70_000 * 1_000;
+        let last = history.find(now, lower_16(69_999)).expect("just sent");
+        assert_eq!((last.number, last.at_us), (69_999, 69_999_000));
+        assert_eq!(history.find(now, lower_16(70_000)), None, "not yet sent");
+        assert_eq!(history.find(now, lower_16(60_000)), None, "long ago");
+    }
+
+    #[test]
+    fn the_ring_grows_to_its_bound_and_then_forgets_the_oldest() {
+        let mut history = History::new();
+        for _ in 0..10_000 {
+            history.push(5, 1, None);
+        }
+        assert_eq!(history.slots.len(), MAX_SLOTS);
+        assert!(history.find(5, 9_999).is_some());
+        assert!(history.find(5, lower_16(10_000 - 4_096)).is_some());
+        assert!(history.find(5, lower_16(10_000 - 4_097)).is_none());
+    }
+
+    #[test]
+    fn silence_of_any_length_makes_everything_stale() {
+        let mut history = History::new();
+        history.push(0, 1, None);
+        // One turn of the 32-bit time and a bit: the slot looks fresh, and must not be.
+        let later = (1 << 32) + 10;
+        history.expire(later);
+        assert_eq!(history.find(later, 0), None);
+    }
+
+    #[test]
+    fn a_received_packet_stays_received() {
+        let mut history = History::new();
+        history.push(0, 1, ProbeCluster::from_index(3));
+        let first = history.settle(1, 0, Fate::Lost).expect("sent");
+        assert_eq!(first.cluster, ProbeCluster::from_index(3));
+        let again = history.settle(1, 0, Fate::Received).expect("sent");
+        assert_eq!(again.fate, Fate::Lost);
+        history.settle(1, 0, Fate::Lost);
+        let last = history.settle(1, 0, Fate::Lost).expect("sent");
+        assert_eq!(last.fate, Fate::Received);
+    }
+}

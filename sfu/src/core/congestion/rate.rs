@@ -1,0 +1,288 @@
+//! The rate that the delay allows: additive and multiplicative increase, multiplicative decrease
+//! (draft-ietf-rmcat-gcc-02, section 5.5; libwebrtc's `AimdRateControl`).
+
+use super::trendline::Usage;
+
+/// What remains of the acknowledged rate after overuse (draft, section 5.5). Less of it empties queues
+/// faster and costs more picture.
+const BACK_OFF: f64 = 0.85;
+
+/// Growth per second while the path's capacity is unknown (draft, section 5.5).
+const GROWTH: f64 = 1.08;
+
+/// The estimate does not grow beyond so much of what is seen to arrive: what is not sent proves nothing.
+const PROVEN: f64 = 1.5;
+
+/// And this much more, so that a silent start can grow at all, in bit/s.
+const PROVEN_EXTRA_BPS: f64 = 10_000.0;
+
+/// Near capacity the estimate grows by a packet a response time, and at least so fast, in bit/s a second.
+const ADDITIVE_MIN_BPS: f64 = 4_000.0;
+
+/// A response time is the round trip and what the detector needs.
+const DETECTOR_US: u64 = 100_000;
+
+/// A packet, for the additive increase.
+const PACKET_BITS: f64 = 1_200.0 * 8.0;
+
+/// A second back-off has to wait a round trip, within these bounds, for the first to show.
+const REACTION_MIN_US: u64 = 10_000;
+const REACTION_MAX_US: u64 = 200_000;
+
+/// How far the estimate of the capacity follows a sample, from overuse and from a probe.
+const CAPACITY_GAIN: f64 = 0.05;
+const CAPACITY_GAIN_OF_PROBE: f64 = 0.5;
+
+/// What the rate control sees of the rest.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) usage: Usage,
+    /// What arrives, in bit/s.
+    pub(super) acknowledged_bps: Option<f64>,
+    pub(super) rtt_us: u64,
+    /// The source sends much less than it might.
+    pub(super) is_limited_by_source: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Hold,
+    Increase,
+}
+
+/// The delay-based estimate.
+#[derive(Debug)]
+pub(super) struct RateControl {
+    rate_bps: f64,
+    phase: Phase,
+    updated_us: Option<u64>,
+    decreased_us: Option<u64>,
+    capacity: Capacity,
+}
+
+impl RateControl {
+    pub(super) fn new(start_bps: f64) -> Self {
+        Self {
+            rate_bps: start_bps,
+            phase: Phase::Hold,
+            updated_us: None,
+            decreased_us: None,
+            capacity: Capacity::default(),
+        }
+    }
+
+    /// In bit/s.
+    pub(super) fn rate_bps(&self) -> f64 {
+        self.rate_bps
+    }
+
+    /// When it last backed off.
+    pub(super) fn decreased_us(&self) -> Option<u64> {
+        self.decreased_us
+    }
+
+    /// Takes a rate from elsewhere: silence, or a bound.
+    pub(super) fn set(&mut self, rate_bps: f64, now_us: u64) {
+        self.rate_bps = rate_bps;
+        self.updated_us = Some(now_us);
+    }
+
+    /// Takes what a probe measured. It may be lower than the estimate, when the probe filled the path;
+    /// but never is it brought below what was seen to arrive.
+    pub(super) fn handle_probe(&mut self, probe_bps: f64, seen: Seen, now_us: u64) {
+        let floor_bps = seen
+            .acknowledged_bps
+            .map_or(0.0, |acknowledged| acknowledged * BACK_OFF)
+            .min(self.rate_bps);
+        self.set(probe_bps.max(floor_bps), now_us);
+        self.capacity.learn(probe_bps, CAPACITY_GAIN_OF_PROBE);
+        self.phase = Phase::Hold;
+    }
+
+    /// Takes the state of the path, once a feedback.
+    pub(super) fn handle(&mut self, seen: Seen, now_us: u64) {
+        match seen.usage {
+            Usage::Over if self.may_decrease(seen, now_us) => self.decrease(seen, now_us),
+            Usage::Over | Usage::Under => self.phase = Phase::Hold,
+            Usage::Normal => {
+                if self.phase == Phase::Increase {
+                    self.increase(seen, now_us);
+                }
+                self.phase = Phase::Increase;
+            }
+        }
+        self.updated_us = Some(now_us);
+    }
+
+    fn may_decrease(&self, seen: Seen, now_us: u64) -> bool {
+        let reaction_us = seen.rtt_us.clamp(REACTION_MIN_US, REACTION_MAX_US);
+        let is_far_off = seen
+            .acknowledged_bps
+            .is_some_and(|acknowledged| acknowledged < 0.5 * self.rate_bps);
+        self.decreased_us
+            .is_none_or(|last| now_us.saturating_sub(last) >= reaction_us)
+            || (is_far_off && !seen.is_limited_by_source)
+    }
+
+    fn decrease(&mut self, seen: Seen, now_us: u64) {
+        let carried_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
+        let mut rate_bps = carried_bps * BACK_OFF;
+        if rate_bps > self.rate_bps
+            && let Some(capacity_bps) = self.capacity.mean_bps()
+        {
+            rate_bps = BACK_OFF * capacity_bps;
+        }
+        self.rate_bps = self.rate_bps.min(rate_bps);
+        if self.capacity.lower_bps().is_some_and(|lower| carried_bps < lower) {
+            self.capacity = Capacity::default();
+        }
+        self.capacity.learn(carried_bps, CAPACITY_GAIN);
+        self.decreased_us = Some(now_us);
+        self.phase = Phase::Hold;
+    }
+
+    fn increase(&mut self, seen: Seen, now_us: u64) {
+        if seen.is_limited_by_source {
+            return;
+        }
+        let acknowledged_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
+        if self.capacity.upper_bps().is_some_and(|upper| acknowledged_bps > upper) {
+            self.capacity = Capacity::default();
+        }
+        let limit_bps = PROVEN * acknowledged_bps + PROVEN_EXTRA_BPS;
+        if self.rate_bps >= limit_bps {
+            return;
+        }
+        let since_us = self
+            .updated_us
+            .map_or(0, |last| now_us.saturating_sub(last))
+            .min(1_000_000);
+        let seconds = since_us as f64 / 1e6;
+        let grown_bps = if self.capacity.mean_bps().is_some() {
+            self.rate_bps + self.additive_bps(seen.rtt_us) * seconds
+        } else {
+            self.rate_bps * GROWTH.powf(seconds) + 1_000.0 * seconds
+        };
+        self.rate_bps = grown_bps.min(limit_bps);
+    }
+
+    /// Bit/s a second.
+    fn additive_bps(&self, rtt_us: u64) -> f64 {
+        let frame_bits = self.rate_bps / 30.0;
+        let packet_bits = frame_bits / (frame_bits / PACKET_BITS).ceil().max(1.0);
+        let response_s = (rtt_us + DETECTOR_US) as f64 / 1e6;
+        (packet_bits / response_s).max(ADDITIVE_MIN_BPS)
+    }
+}
+
+/// What the path carried when it was full: a mean and its deviation, in kbit/s.
+#[derive(Debug, Default)]
+struct Capacity {
+    mean_kbps: Option<f64>,
+    /// Of the squared deviation, relative to the mean.
+    variance: f64,
+}
+
+impl Capacity {
+    fn learn(&mut self, sample_bps: f64, gain: f64) {
+        let sample = sample_bps / 1_000.0;
+        let before = self.mean_kbps.unwrap_or(sample);
+        let mean = before + gain * (sample - before);
+        let error = (mean - sample).powi(2) / mean.max(1.0);
+        self.variance = ((1.0 - gain) * self.variance + gain * error).clamp(0.4, 2.5);
+        self.mean_kbps = Some(mean);
+    }
+
+    fn mean_bps(&self) -> Option<f64> {
+        self.mean_kbps.map(|mean| mean * 1_000.0)
+    }
+
+    /// Three deviations above the mean.
+    fn upper_bps(&self) -> Option<f64> {
+        let mean = self.mean_kbps?;
+        Some((mean + 3.0 * (self.variance * mean).sqrt()) * 1_000.0)
+    }
+
+    fn lower_bps(&self) -> Option<f64> {
+        let mean = self.mean_kbps?;
+        Some((mean - 3.0 * (self.variance * mean).sqrt()).max(0.0) * 1_000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(usage: Usage, acknowledged_bps: f64) -> Seen {
+        Seen {
+            usage,
+            acknowledged_bps: Some(acknowledged_bps),
+            rtt_us: 50_000,
+            is_limited_by_source: false,
+        }
+    }
+
+    #[test]
+    fn overuse_backs_off_below_what_arrives_and_not_twice_at_once() {
+        let mut control = RateControl::new(2_000_000.0);
+        control.handle(seen(Usage::Over, 1_000_000.0), 1_000_000);
+        assert!((control.rate_bps() - 850_000.0).abs() < 1.0);
+        control.handle(seen(Usage::Over, 600_000.0), 1_020_000);
+        assert!((control.rate_bps() - 850_000.0).abs() < 1.0, "too soon");
+        control.handle(seen(Usage::Over, 600_000.0), 1_060_000);
+        assert!((control.rate_bps() - 510_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn it_grows_by_eight_per_cent_a_second_and_only_to_what_is_proven() {
+        let mut control = RateControl::new(1_000_000.0);
+        let mut now_us = 0;
+        for _ in 0..21 {
+            control.handle(seen(Usage::Normal, 1_000_000.0), now_us);
+            now_us += 50_000;
+        }
+        let after_a_second = control.rate_bps();
+        assert!((1_070_000.0..1_090_000.0).contains(&after_a_second));
+        for _ in 0..1_000 {
+            control.handle(seen(Usage::Normal, 1_000_000.0), now_us);
+            now_us += 50_000;
+        }
+        assert!((control.rate_bps() - 1_510_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn near_a_known_capacity_it_grows_slowly() {
+        let mut control = RateControl::new(1_000_000.0);
+        control.handle(seen(Usage::Over, 1_000_000.0), 0);
+        let low = control.rate_bps();
+        let mut now_us = 0;
+        for _ in 0..22 {
+            now_us += 50_000;
+            control.handle(seen(Usage::Normal, 900_000.0), now_us);
+        }
+        let grown = control.rate_bps() - low;
+        assert!((30_000.0..68_000.0).contains(&grown), "{grown}");
+    }
+
+    #[test]
+    fn an_idle_source_proves_nothing() {
+        let mut control = RateControl::new(1_000_000.0);
+        let idle = Seen {
+            is_limited_by_source: true,
+            ..seen(Usage::Normal, 900_000.0)
+        };
+        for step in 0..100 {
+            control.handle(idle, step * 50_000);
+        }
+        assert!((control.rate_bps() - 1_000_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_probe_lowers_the_estimate_but_not_below_what_arrives() {
+        let mut control = RateControl::new(2_000_000.0);
+        control.handle_probe(3_000_000.0, seen(Usage::Normal, 500_000.0), 0);
+        assert!((control.rate_bps() - 3_000_000.0).abs() < 1.0);
+        control.handle_probe(700_000.0, seen(Usage::Normal, 1_000_000.0), 0);
+        assert!((control.rate_bps() - 850_000.0).abs() < 1.0);
+    }
+}

@@ -1,0 +1,421 @@
+//! One layer of a publisher as it arrives: one SSRC, one encoding.
+//!
+//! Every packet comes through here once: duplicates are dropped, late and repaired ones take their
+//! place in the ring. What is counted on the way tells the publisher how well it gets through, the
+//! allocator what the layer costs, and subscribers whether it is alive.
+
+mod meter;
+mod stats;
+
+pub use meter::TEMPORAL_LAYERS;
+
+use super::audio::AudioLevel;
+use super::nack::NackGenerator;
+use super::report::{ReceptionValues, SenderLine};
+use super::ring::{Format, Meta, PayloadRing, RingError, Vp8};
+use crate::control::Source;
+use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo};
+use meter::RateMeter;
+use stats::ReceptionStats;
+use std::time::{Duration, Instant};
+
+/// A layer of a camera without packets for so long is dead: fifteen frames of a slow one are missing.
+/// Subscribers are then better off with another layer.
+const CAMERA_DEAD_AFTER: Duration = Duration::from_secs(1);
+
+/// A screen that does not change may be sent once a second only.
+const SCREEN_DEAD_AFTER: Duration = Duration::from_millis(2_500);
+
+/// Sound may pause for 400 ms (Opus DTX), and longer when a sender leaves silence out entirely.
+const AUDIO_DEAD_AFTER: Duration = Duration::from_secs(5);
+
+/// A jump ahead by more than this is believed when a second packet follows it (RFC 3550, appendix A.1,
+/// `MAX_DROPOUT`).
+const MAX_DROPOUT: u64 = 3_000;
+
+/// A packet behind by more than this is stray, or the stream began anew (RFC 3550, appendix A.1,
+/// `MAX_MISORDER`, there 100; here as far back as a repair may reach).
+const MAX_MISORDER: u64 = 1_024;
+
+/// The first number lies in the second cycle, so that one before it has a place.
+const FIRST_CYCLE: u64 = 1 << 16;
+
+/// What kind of stream it is.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiveConfig {
+    /// Where it comes from.
+    pub source: Source,
+    /// Of its timestamps.
+    pub clock: ClockRate,
+    /// The publisher answers NACKs.
+    pub is_repairable: bool,
+}
+
+/// A packet that was authenticated and parsed.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Its number. Of a repair, the original's (RFC 4588, section 4, OSN).
+    pub seq: SeqNo,
+    /// Its timestamp.
+    pub time: RtpTime,
+    /// The marker bit.
+    pub marker: bool,
+    /// What the payload holds.
+    pub format: Format,
+    /// It begins a picture.
+    pub starts_frame: bool,
+    /// It begins a key frame, of this size if the payload says so.
+    pub keyframe: Option<Resolution>,
+    /// Of VP8 payloads.
+    pub vp8: Option<Vp8>,
+    /// Of audio (RFC 6464).
+    pub level: Option<AudioLevel>,
+    /// The datagram's bytes, for the bit rate.
+    pub wire_bytes: u16,
+}
+
+/// The size of a picture in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resolution {
+    /// 0 when it is not known.
+    pub width: u16,
+    /// 0 when it is not known.
+    pub height: u16,
+}
+
+/// Why a packet goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ignored {
+    /// The ring does not take it.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// Its number is far from all others, and none followed it yet.
+    #[error("the packet's number is far from the stream's")]
+    Stray,
+}
+
+/// One layer's state.
+#[derive(Debug)]
+pub struct ReceiveStream {
+    config: ReceiveConfig,
+    ring: PayloadRing,
+    nack: Option<NackGenerator>,
+    stats: Option<ReceptionStats>,
+    rates: RateMeter,
+    line: Option<(SenderLine, Instant)>,
+    /// The number that would confirm a jump.
+    suspect: Option<SeqNo>,
+    resolution: Option<Resolution>,
+    keyframe_at: Option<Instant>,
+    media_at: Option<Instant>,
+    repaired: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Wire,
+    Repair,
+}
+
+impl ReceiveStream {
+    /// A stream of which nothing came yet. It takes memory with its first packet.
+    #[must_use]
+    pub fn new(config: ReceiveConfig) -> Self {
+        Self {
+            config,
+            ring: PayloadRing::new(config.source.kind()),
+            nack: config.is_repairable.then(NackGenerator::new),
+            stats: None,
+            rates: RateMeter::new(),
+            line: None,
+            suspect: None,
+            resolution: None,
+            keyframe_at: None,
+            media_at: None,
+            repaired: 0,
+        }
+    }
+
+    /// Takes a packet of the stream itself. Gives its extended number, under which it is kept and is to
+    /// be shown to subscriptions. These numbers are the stream's own: they are not SRTP's.
+    ///
+    /// # Errors
+    /// [`Ignored`]: it goes no further.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        payload: &[u8],
+    ) -> Result<ExtSeqNo, Ignored> {
+        self.rates
+            .handle_bytes(now, temporal(arrival), arrival.wire_bytes);
+        let seq = self.locate(arrival)?;
+        self.keep(now, seq, arrival, payload, Origin::Wire)?;
+        if let Some(stats) = &mut self.stats {
+            stats.handle_received(now, seq, arrival.time);
+        }
+        Ok(seq)
+    }
+
+    /// Takes a packet that came by other means: by RTX (RFC 4588), under its original number, or out of
+    /// the redundancy of a later one (RFC 2198). It does not count as received.
+    ///
+    /// # Errors
+    /// [`Ignored`]: it goes no further; most often since it is known, as probes for bandwidth are.
+    pub fn handle_repair(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        payload: &[u8],
+    ) -> Result<ExtSeqNo, Ignored> {
+        self.rates
+            .handle_bytes(now, temporal(arrival), arrival.wire_bytes);
+        let highest = self.highest().ok_or(Ignored::Stray)?;
+        let seq = highest.nearest(arrival.seq);
+        if seq > highest || highest.0 - seq.0 > MAX_MISORDER {
+            return Err(Ignored::Stray);
+        }
+        self.keep(now, seq, arrival, payload, Origin::Repair)?;
+        self.repaired += 1;
+        Ok(seq)
+    }
+
+    /// Takes a sender report of the stream.
+    pub fn handle_sender_report(&mut self, now: Instant, line: SenderLine) {
+        self.line = Some((line, now));
+    }
+
+    /// A packet by its number, while it is kept.
+    #[must_use]
+    pub fn get(&self, seq: ExtSeqNo) -> Option<(&Meta, &[u8])> {
+        self.ring.get(seq)
+    }
+
+    /// Whether a packet was received, as far back as that is known.
+    #[must_use]
+    pub fn has(&self, seq: ExtSeqNo) -> bool {
+        self.ring.has(seq)
+    }
+
+    /// The highest number so far.
+    #[must_use]
+    pub fn highest(&self) -> Option<ExtSeqNo> {
+        self.stats.as_ref().map(ReceptionStats::highest)
+    }
+
+    /// Adds to `out` what the publisher is to be asked for now.
+    pub fn poll_nacks(&mut self, now: Instant, rtt: Duration, out: &mut Vec<SeqNo>) {
+        if let Some(nack) = &mut self.nack {
+            nack.poll(now, rtt, out);
+        }
+    }
+
+    /// When [`Self::poll_nacks`] has something to do next.
+    #[must_use]
+    pub fn next_due(&self, rtt: Duration) -> Option<Instant> {
+        self.nack.as_ref().and_then(|nack| nack.next_due(rtt))
+    }
+
+    /// Whether so much was lost that only a key frame helps; asked once.
+    pub fn take_wants_keyframe(&mut self) -> bool {
+        self.nack
+            .as_mut()
+            .is_some_and(NackGenerator::take_wants_keyframe)
+    }
+
+    /// The report block about this stream; `None` before its first packet. Loss is counted from one
+    /// call to the next.
+    pub fn reception_report(&mut self, now: Instant) -> Option<ReceptionValues> {
+        let mut values = self.stats.as_mut()?.report();
+        if let Some((line, at)) = self.line {
+            values.last_sr = line.ntp.middle();
+            values.delay_since_sr = short_span(now.saturating_duration_since(at));
+        }
+        Some(values)
+    }
+
+    /// Jitter of arrivals as a span.
+    #[must_use]
+    pub fn jitter(&self) -> Duration {
+        let ticks = self.stats.as_ref().map_or(0, ReceptionStats::jitter);
+        Duration::from_secs(u64::from(ticks)) / self.config.clock.0.max(1)
+    }
+
+    /// Bits per second of the last second, of the temporal layers up to this one, repairs included.
+    #[must_use]
+    pub fn bitrate(&self, now: Instant, temporal: u8) -> Bitrate {
+        self.rates.bitrate(now, temporal)
+    }
+
+    /// Pictures of the last second.
+    #[must_use]
+    pub fn frame_rate(&self, now: Instant) -> u32 {
+        self.rates.frames(now)
+    }
+
+    /// The highest temporal layer that was seen in the last second.
+    #[must_use]
+    pub fn highest_temporal(&self, now: Instant) -> u8 {
+        self.rates.highest_temporal(now)
+    }
+
+    /// The size of its pictures, as the last key frame said.
+    #[must_use]
+    pub fn resolution(&self) -> Option<Resolution> {
+        self.resolution
+    }
+
+    /// When its last key frame began to arrive.
+    #[must_use]
+    pub fn keyframe_at(&self) -> Option<Instant> {
+        self.keyframe_at
+    }
+
+    /// Media came of late. Padding does not count.
+    #[must_use]
+    pub fn is_alive(&self, now: Instant) -> bool {
+        let dead_after = match self.config.source {
+            Source::Camera => CAMERA_DEAD_AFTER,
+            Source::Screen => SCREEN_DEAD_AFTER,
+            Source::Microphone | Source::ScreenAudio => AUDIO_DEAD_AFTER,
+        };
+        self.media_at
+            .is_some_and(|at| now.saturating_duration_since(at) < dead_after)
+    }
+
+    /// Gives the memory of a dead layer back. What comes next begins anew.
+    pub fn release(&mut self) {
+        self.ring.clear();
+        if let Some(nack) = &mut self.nack {
+            nack.clear();
+        }
+    }
+
+    /// Packets that came by repair, ever.
+    #[must_use]
+    pub fn repaired(&self) -> u64 {
+        self.repaired
+    }
+
+    /// Bytes of memory that its ring holds.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.ring.footprint()
+    }
+
+    /// The extended number of a packet from the wire (RFC 3550, appendix A.1).
+    fn locate(&mut self, arrival: &Arrival) -> Result<ExtSeqNo, Ignored> {
+        let seq = arrival.seq;
+        let Some(stats) = &self.stats else {
+            let first = ExtSeqNo(FIRST_CYCLE + u64::from(seq.0));
+            self.begin(first);
+            return Ok(first);
+        };
+        let highest = stats.highest();
+        let near = highest.nearest(seq);
+        let is_near = if near > highest {
+            near.0 - highest.0 <= MAX_DROPOUT
+        } else {
+            highest.0 - near.0 <= MAX_MISORDER
+        };
+        if is_near {
+            self.suspect = None;
+            return Ok(near);
+        }
+        if self.suspect != Some(seq) {
+            self.suspect = Some(SeqNo(seq.0.wrapping_add(1)));
+            return Err(Ignored::Stray);
+        }
+        // Two in a row: the stream goes on elsewhere, ahead of all that was.
+        self.suspect = None;
+        let ahead = if near > highest {
+            near
+        } else {
+            ExtSeqNo(near.0 + FIRST_CYCLE)
+        };
+        self.begin(ahead);
+        Ok(ahead)
+    }
+
+    fn begin(&mut self, first: ExtSeqNo) {
+        self.stats = Some(ReceptionStats::new(first, self.config.clock));
+        self.line = None;
+        if let Some(nack) = &mut self.nack {
+            nack.clear();
+        }
+    }
+
+    fn keep(
+        &mut self,
+        now: Instant,
+        seq: ExtSeqNo,
+        arrival: &Arrival,
+        payload: &[u8],
+        origin: Origin,
+    ) -> Result<(), Ignored> {
+        let meta = Meta {
+            time: arrival.time,
+            received_at: now,
+            captured: self.captured(arrival.time),
+            payload_len: 0,
+            format: arrival.format,
+            marker: arrival.marker,
+            starts_frame: arrival.starts_frame,
+            is_keyframe: arrival.keyframe.is_some(),
+            vp8: arrival.vp8,
+            level: arrival.level,
+        };
+        self.ring.insert(seq, meta, payload)?;
+        self.note_number(now, seq);
+        if let Some(resolution) = arrival.keyframe {
+            self.note_keyframe(now, seq, resolution);
+        }
+        if !payload.is_empty() {
+            self.media_at = Some(now);
+        }
+        if arrival.starts_frame && origin == Origin::Wire {
+            self.rates.handle_frame(now);
+        }
+        Ok(())
+    }
+
+    fn note_number(&mut self, now: Instant, seq: ExtSeqNo) {
+        let (Some(nack), Some(stats)) = (&mut self.nack, &self.stats) else {
+            return;
+        };
+        let highest = stats.highest();
+        if seq > highest {
+            nack.handle_gap(now, highest.next(), seq);
+        } else {
+            nack.handle_received(seq);
+        }
+    }
+
+    fn note_keyframe(&mut self, now: Instant, seq: ExtSeqNo, resolution: Resolution) {
+        if let Some(nack) = &mut self.nack {
+            nack.handle_keyframe(seq);
+        }
+        self.keyframe_at = Some(now);
+        if resolution != Resolution::default() {
+            self.resolution = Some(resolution);
+        }
+    }
+
+    fn captured(&self, time: RtpTime) -> Option<NtpTime> {
+        let (line, _) = self.line?;
+        Some(line.captured(time, self.config.clock))
+    }
+}
+
+fn temporal(arrival: &Arrival) -> u8 {
+    arrival.vp8.map_or(0, |vp8| vp8.temporal)
+}
+
+/// In units of 2^-16 s; the greatest value beyond 18 hours.
+fn short_span(span: Duration) -> u32 {
+    let units = (span.as_micros() << 16) / 1_000_000;
+    u32::try_from(units).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

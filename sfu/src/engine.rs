@@ -1,0 +1,210 @@
+//! The SFU in this process: commands go to the shard that owns the room, events come back.
+
+use crate::config::Config;
+use crate::control::{
+    Answer, Join, Mute, Offer, ParticipantId, Pending, Prefer, SfuControl, SfuError, SfuEvents,
+};
+use crate::net::poll::Waker;
+use crate::shard::{self, Order, Reply, ShardSetup};
+use kaiwa_common::id::RoomId;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// Orders that wait for one shard. At the bound commands are refused ([`SfuError::Unavailable`]); a
+/// shard takes thousands in a millisecond, so then it hangs.
+const ORDERS: usize = 4_096;
+
+/// The shards and who is where.
+pub struct Engine {
+    ports: Vec<Port>,
+    placement: Mutex<Placement>,
+    addresses: Vec<SocketAddr>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Port {
+    orders: SyncSender<Order>,
+    waker: Waker,
+}
+
+/// Which shard has which room and participant.
+#[derive(Default)]
+struct Placement {
+    rooms: HashMap<RoomId, Placed>,
+    participants: HashMap<ParticipantId, RoomId>,
+}
+
+struct Placed {
+    shard: usize,
+    participants: usize,
+}
+
+impl Engine {
+    /// Opens the sockets and starts a thread for each shard.
+    ///
+    /// # Errors
+    /// When a socket can't be bound or a thread can't be started.
+    pub fn start(config: &Config, events: Arc<dyn SfuEvents>) -> io::Result<Arc<Self>> {
+        let setups = ShardSetup::open(config)?;
+        let addresses = setups.first().map(|s| s.addresses()).unwrap_or_default();
+        let mut ports = Vec::new();
+        let mut threads = Vec::new();
+        for setup in setups {
+            let (orders, queue) = sync_channel(ORDERS);
+            let waker = setup.waker();
+            let name = format!("sfu-{}", setup.index());
+            let events = Arc::clone(&events);
+            let run = move || shard::run(setup, queue, events);
+            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+            ports.push(Port { orders, waker });
+        }
+        Ok(Arc::new(Self {
+            ports,
+            placement: Mutex::default(),
+            addresses,
+            threads: Mutex::new(threads),
+        }))
+    }
+
+    /// Where media is received, as bound.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Ends every call and waits for the threads.
+    pub fn stop(&self) {
+        for port in &self.ports {
+            // A shard whose queue is full is told by the sender's end, when the engine is dropped.
+            let _ = port.orders.try_send(Order::Stop);
+            port.waker.wake();
+        }
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
+            // A shard that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+
+    /// The shard of a participant's room.
+    fn shard_of(&self, participant: ParticipantId) -> Result<usize, SfuError> {
+        let placement = lock(&self.placement);
+        let room = placement.participants.get(&participant);
+        let placed = room.and_then(|room| placement.rooms.get(room));
+        placed.map(|p| p.shard).ok_or(SfuError::NoSuchParticipant)
+    }
+
+    fn send<T: Send + 'static>(
+        &self,
+        shard: Result<usize, SfuError>,
+        order: impl FnOnce(Reply<T>) -> Order,
+    ) -> Pending<T> {
+        let (reply, answer) = oneshot::channel();
+        let sent = shard.and_then(|shard| {
+            let port = self.ports.get(shard).ok_or(SfuError::Unavailable)?;
+            port.orders
+                .try_send(order(reply))
+                .map_err(|_| SfuError::Unavailable)?;
+            port.waker.wake();
+            Ok(())
+        });
+        Box::pin(async move {
+            sent?;
+            answer.await.unwrap_or(Err(SfuError::Unavailable))
+        })
+    }
+}
+
+impl Placement {
+    /// Puts a participant into their room, and the room onto the emptiest shard if it is new.
+    fn place(&mut self, join: &Join, shards: usize) -> usize {
+        if let Some(room) = self.participants.get(&join.participant)
+            && let Some(placed) = self.rooms.get(room)
+        {
+            return placed.shard;
+        }
+        let shard = match self.rooms.get(&join.room) {
+            Some(placed) => placed.shard,
+            None => self.emptiest(shards),
+        };
+        self.participants.insert(join.participant, join.room.clone());
+        let placed = self.rooms.entry(join.room.clone()).or_insert(Placed {
+            shard,
+            participants: 0,
+        });
+        placed.participants += 1;
+        shard
+    }
+
+    fn emptiest(&self, shards: usize) -> usize {
+        let mut load = vec![0_usize; shards.max(1)];
+        #[expect(clippy::iter_over_hash_type, reason = "a sum has no order")]
+        for placed in self.rooms.values() {
+            if let Some(load) = load.get_mut(placed.shard) {
+                *load += placed.participants + 1;
+            }
+        }
+        let least = load.iter().enumerate().min_by_key(|(_, load)| **load);
+        least.map_or(0, |(shard, _)| shard)
+    }
+
+    fn remove(&mut self, participant: ParticipantId) {
+        let Some(room) = self.participants.remove(&participant) else {
+            return;
+        };
+        if let Some(placed) = self.rooms.get_mut(&room) {
+            placed.participants -= 1;
+            if placed.participants == 0 {
+                self.rooms.remove(&room);
+            }
+        }
+    }
+}
+
+impl SfuControl for Engine {
+    fn join(&self, join: Join) -> Pending<()> {
+        let shard = lock(&self.placement).place(&join, self.ports.len());
+        self.send(Ok(shard), |reply| Order::Join(join, reply))
+    }
+
+    fn leave(&self, participant: ParticipantId) -> Pending<()> {
+        let shard = self.shard_of(participant);
+        lock(&self.placement).remove(participant);
+        match shard {
+            Ok(shard) => self.send(Ok(shard), |reply| Order::Leave(participant, reply)),
+            // Leaving twice is no error.
+            Err(_) => Box::pin(async { Ok(()) }),
+        }
+    }
+
+    fn offer(&self, offer: Offer) -> Pending<Answer> {
+        let shard = self.shard_of(offer.participant);
+        self.send(shard, |reply| Order::Offer(offer, reply))
+    }
+
+    fn prefer(&self, prefer: Prefer) -> Pending<()> {
+        let shard = self.shard_of(prefer.participant);
+        self.send(shard, |reply| Order::Prefer(prefer, reply))
+    }
+
+    fn mute(&self, mute: Mute) -> Pending<()> {
+        let shard = self.shard_of(mute.participant);
+        self.send(shard, |reply| Order::Mute(mute, reply))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A panic elsewhere must not spread: each step leaves the maps whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

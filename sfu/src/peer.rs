@@ -1,0 +1,62 @@
+//! One participant: their transport, what they send, what they are sent.
+
+pub(crate) mod inbound;
+pub(crate) mod outflow;
+pub(crate) mod slot;
+pub(crate) mod transport;
+
+use crate::control::{ParticipantId, Quality};
+use crate::core::negotiate::Negotiator;
+use crate::core::report::{PublisherClock, RoundTrip};
+use crate::shard::rooms::RoomState;
+use crate::table::Key;
+use crate::track::Track;
+use crate::unit::{Mid, Ssrc};
+use inbound::Inbound;
+use outflow::Outflow;
+use slot::SendSlot;
+use std::time::Instant;
+use transport::Transport;
+
+/// One participant of a call, on the shard that has the room.
+pub(crate) struct Peer {
+    pub(crate) participant: ParticipantId,
+    pub(crate) room: Key<RoomState>,
+    pub(crate) transport: Transport,
+    pub(crate) negotiator: Negotiator,
+    /// Of their tracks, by m-line.
+    pub(crate) tracks: Vec<(Mid, Key<Track>)>,
+    pub(crate) inbound: Inbound,
+    /// By the places that subscriptions keep; a slot that is no more leaves its place empty.
+    pub(crate) slots: Vec<Option<SendSlot>>,
+    pub(crate) outflow: Outflow,
+    /// Puts their streams' times on our clock.
+    pub(crate) clock: PublisherClock,
+    pub(crate) rtt: RoundTrip,
+    /// Who we are in RTCP.
+    pub(crate) our_ssrc: Ssrc,
+    pub(crate) quality: Quality,
+    /// The earliest entry of this peer among the shard's timers.
+    pub(crate) scheduled: Option<Instant>,
+    pub(crate) next_report: Instant,
+    pub(crate) next_allocation: Instant,
+}
+
+impl Peer {
+    /// Its slots that are in use, with their places.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (usize, &SendSlot)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(at, slot)| slot.as_ref().map(|slot| (at, slot)))
+    }
+
+    /// The place of the slot of an m-line.
+    pub(crate) fn slot_at(&self, mid: Mid) -> Option<usize> {
+        self.slots().find(|(_, slot)| slot.mid == mid).map(|(at, _)| at)
+    }
+
+    /// The slot that has this SSRC, or has it for retransmissions.
+    pub(crate) fn slot_of(&mut self, ssrc: Ssrc) -> Option<&mut SendSlot> {
+        let mut slots = self.slots.iter_mut().flatten();
+        slots.find(|slot| slot.ssrc == ssrc || slot.rtx.as_ref().is_some_and(|r| r.ssrc == ssrc))
+    }
+}

@@ -1,0 +1,163 @@
+//! What a peer is sent: the estimate of its path, and when packets leave.
+
+use crate::core::congestion::{
+    Config, EstimateChanged, Estimator, Feedback, FeedbackError, PacketResult,
+};
+use crate::core::forward::{Rewrite, SourceKey};
+use crate::core::pacer::{Class, Enqueued, Output, Pacer};
+use crate::unit::{Bitrate, ExtSeqNo};
+use crate::wire::rtcp::TransportFeedback;
+use std::time::{Duration, Instant};
+
+/// A media packet that waits: where its payload is and how it is rewritten.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queued {
+    /// The slot's place.
+    pub(crate) slot: usize,
+    pub(crate) source: SourceKey,
+    pub(crate) layer: u8,
+    pub(crate) seq: ExtSeqNo,
+    pub(crate) rewrite: Rewrite,
+    /// Its number on the RTX source, if it is a repair.
+    pub(crate) repair: Option<ExtSeqNo>,
+}
+
+/// The estimator and pacer of one transport.
+pub(crate) struct Outflow {
+    estimator: Estimator,
+    pacer: Pacer<Queued>,
+    is_paced: bool,
+    /// The peer sends transport-wide feedback; otherwise nothing is estimated.
+    has_feedback: bool,
+    is_probing: bool,
+}
+
+/// What a path is taken to carry when its peer gives no feedback: a WHEP player or an old client. A picture
+/// of 720 lines and sound.
+const BLIND: Bitrate = Bitrate::kbps(2_000);
+
+impl Outflow {
+    pub(crate) fn new(now: Instant, is_paced: bool) -> Self {
+        let config = Config::default();
+        Self {
+            estimator: Estimator::new(now, config),
+            pacer: Pacer::new(now, config.start),
+            is_paced,
+            has_feedback: false,
+            is_probing: false,
+        }
+    }
+
+    pub(crate) fn set_has_feedback(&mut self, has_feedback: bool) {
+        self.has_feedback = has_feedback;
+    }
+
+    /// What the path carries.
+    pub(crate) fn estimate(&self) -> Bitrate {
+        if self.has_feedback {
+            self.estimator.estimate()
+        } else {
+            BLIND
+        }
+    }
+
+    /// What the allocator would use if it could.
+    pub(crate) fn set_desired(&mut self, now: Instant, desired: Bitrate) {
+        if self.has_feedback {
+            self.estimator.set_desired(now, desired);
+        }
+    }
+
+    /// Whether a packet leaves now.
+    pub(crate) fn enqueue(
+        &mut self,
+        now: Instant,
+        class: Class,
+        bytes: u16,
+        packet: Queued,
+    ) -> Enqueued {
+        if self.is_paced && self.has_feedback {
+            self.pacer.enqueue(now, class, bytes, packet)
+        } else {
+            Enqueued::Now
+        }
+    }
+
+    /// What is to be done now, of what waited.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Output<Queued>> {
+        let output = self.pacer.poll(now);
+        if output.is_none() && self.is_probing && self.pacer.cluster().is_none() {
+            self.is_probing = false;
+        }
+        output
+    }
+
+    /// The number of a packet that leaves now.
+    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize) -> u16 {
+        let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+        self.estimator.on_sent(now, bytes, self.pacer.cluster())
+    }
+
+    /// What is waiting for a slot is not to be sent any more.
+    pub(crate) fn discard(&mut self, slot: usize) {
+        self.pacer.discard(|queued| queued.slot == slot);
+    }
+
+    /// There is nothing to probe with.
+    pub(crate) fn cancel_probe(&mut self, now: Instant) {
+        self.pacer.cancel_probe(now);
+    }
+
+    pub(crate) fn handle_feedback(
+        &mut self,
+        now: Instant,
+        feedback: &TransportFeedback<'_>,
+    ) -> Result<(), FeedbackError> {
+        self.has_feedback = true;
+        let head = Feedback {
+            base: feedback.base,
+            reference_time: feedback.reference_time,
+        };
+        let results = feedback
+            .statuses()
+            .map(|(offset, delta)| PacketResult { offset, delta });
+        self.estimator.handle_feedback(now, head, results)
+    }
+
+    pub(crate) fn handle_rtt(&mut self, rtt: Duration) {
+        self.estimator.handle_rtt(rtt);
+    }
+
+    /// Takes a change of the estimate, after which layers are chosen anew, and begins what is to be
+    /// probed.
+    pub(crate) fn poll_estimate(&mut self, now: Instant) -> Option<EstimateChanged> {
+        if !self.has_feedback {
+            return None;
+        }
+        if self.is_paced && !self.is_probing
+            && let Some(plan) = self.estimator.poll_probe()
+        {
+            self.is_probing = true;
+            self.pacer.start_probe(now, plan);
+        }
+        let changed = self.estimator.poll_event()?;
+        self.pacer.set_target(now, changed.estimate);
+        Some(changed)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.has_feedback && self.estimator.poll_timeout().is_some_and(|due| due <= now) {
+            self.estimator.handle_timeout(now);
+        }
+    }
+
+    /// When [`Self::poll`] or [`Self::handle_timeout`] have something to do.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let estimator = self.estimator.poll_timeout().filter(|_| self.has_feedback);
+        [estimator, self.pacer.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+

@@ -1,0 +1,101 @@
+//! A slot of a subscriber on the media path: what is written into its packets' headers, and what was.
+
+use crate::core::forward::{Forwarder, ForwarderConfig};
+use crate::core::negotiate::{Codec, ExtensionIds, Sending};
+use crate::core::retransmit::SentHistory;
+use crate::table::Key;
+use crate::track::{Track, clock};
+use crate::unit::{MediaKind, Mid, PayloadType, Ssrc};
+use crate::wire::rtp;
+use std::time::Instant;
+
+/// Where retransmissions of a slot go (RFC 4588).
+pub(crate) struct RtxWire {
+    pub(crate) ssrc: Ssrc,
+    pub(crate) pt: PayloadType,
+    pub(crate) header: rtp::HeaderWriter,
+}
+
+/// One receiving m-line of a subscriber.
+pub(crate) struct SendSlot {
+    pub(crate) mid: Mid,
+    pub(crate) kind: MediaKind,
+    pub(crate) ssrc: Ssrc,
+    /// Of the codec itself: VP8, Opus.
+    pub(crate) pt: PayloadType,
+    /// Of Opus with redundancy, if the subscriber takes it.
+    pub(crate) red: Option<PayloadType>,
+    pub(crate) header: rtp::HeaderWriter,
+    pub(crate) rtx: Option<RtxWire>,
+    pub(crate) forwarder: Forwarder,
+    pub(crate) history: SentHistory,
+    pub(crate) track: Option<Key<Track>>,
+    /// Of the last report: 256ths of packets lost.
+    pub(crate) fraction_lost: u8,
+}
+
+impl SendSlot {
+    /// As it was negotiated; `None` if there is no payload type that we could send with.
+    pub(crate) fn new(
+        mid: Mid,
+        kind: MediaKind,
+        sending: &Sending,
+        random: [u8; 8],
+        now: Instant,
+    ) -> Option<Self> {
+        let primary = sending.payloads.iter().find(|payload| match payload.codec {
+            Codec::Opus(_) | Codec::Vp8 => true,
+            Codec::Red => false,
+        })?;
+        let red = sending.payloads.iter().find(|p| p.codec == Codec::Red);
+        let ids = extension_ids(&sending.extensions);
+        let carried = rtp::Carried {
+            mid: Some(mid),
+            rid: None,
+            rrid: None,
+            transport_seq: ids.transport_cc.is_some(),
+            abs_send_time: false,
+            audio_level: kind == MediaKind::Audio,
+        };
+        let ssrc = sending.sources.primary;
+        let rtx = sending.sources.rtx.zip(primary.rtx).map(|(ssrc, pt)| RtxWire {
+            ssrc,
+            pt,
+            header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
+        });
+        let [a, b, c, d, e, f, g, h] = random;
+        let forwarder = ForwarderConfig {
+            kind,
+            clock: clock(kind),
+            seq: u16::from_be_bytes([a, b]) & 0x7fff,
+            time: u32::from_be_bytes([c, d, e, f]),
+            picture_id: u16::from_be_bytes([g, h]),
+            tl0: h,
+        };
+        Some(Self {
+            mid,
+            kind,
+            ssrc,
+            pt: primary.pt,
+            red: red.map(|payload| payload.pt),
+            header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
+            rtx,
+            forwarder: Forwarder::new(forwarder),
+            history: SentHistory::new(now, u16::from_be_bytes([b, g]) & 0x7fff),
+            track: None,
+            fraction_lost: 0,
+        })
+    }
+}
+
+/// As the wire has them.
+pub(crate) fn extension_ids(ids: &ExtensionIds) -> rtp::ExtensionIds {
+    rtp::ExtensionIds {
+        mid: ids.mid,
+        rid: ids.rid,
+        repaired_rid: ids.repaired_rid,
+        audio_level: ids.audio_level,
+        abs_send_time: ids.abs_send_time,
+        transport_cc: ids.transport_cc,
+    }
+}

@@ -1,0 +1,247 @@
+//! A peer's transport: ICE answers, the DTLS handshake, and the keys that come of it.
+
+use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
+use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
+use crate::net::address::Destination;
+use crate::net::socket::LocalIndex;
+use crate::srtp::{Opener, Sealer};
+use crate::wire::sdp::Fingerprint;
+use crate::wire::stun::{self, IntegrityKey, Message, Role};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// From a peer's join to its first DTLS keys. Then it is given up: a browser that can connect at all
+/// does so in seconds.
+pub(crate) const CONNECT: Duration = Duration::from_secs(45);
+
+/// Between which two addresses datagrams go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Path {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: LocalIndex,
+}
+
+/// The keys of both directions.
+pub(crate) struct Secure {
+    pub(crate) sealer: Sealer,
+    pub(crate) opener: Opener,
+}
+
+/// What became of the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransportEvent {
+    /// Datagrams from there are this peer's.
+    Learned(Path),
+    /// They are no more.
+    Forgotten(Path),
+    /// Checks with this fragment are for nobody.
+    Retired(Ufrag),
+    /// Media flows.
+    Connected,
+    /// Nothing is heard.
+    Interrupted,
+    /// Something is heard again.
+    Recovered,
+    /// Nothing was heard for too long.
+    Expired,
+    /// The handshake failed, or never happened, or the peer closed it.
+    Failed,
+    /// The peer said good-bye.
+    Closed,
+}
+
+/// ICE, DTLS and SRTP of one peer.
+///
+/// ```text
+///  Idle ──offer──► Checking ──check──► Handshaking ──keys──► Secure
+/// ```
+pub(crate) struct Transport {
+    identity: Arc<Identity>,
+    ice: Option<IceLite<Path>>,
+    dtls: Option<RtcDtls>,
+    pub(crate) secure: Option<Secure>,
+    /// Where media goes; follows what ICE has selected.
+    selected: Option<(LocalIndex, Destination)>,
+    since: Instant,
+    is_interrupted: bool,
+}
+
+impl Transport {
+    pub(crate) fn new(identity: Arc<Identity>, now: Instant) -> Self {
+        Self {
+            identity,
+            ice: None,
+            dtls: None,
+            secure: None,
+            selected: None,
+            since: now,
+            is_interrupted: false,
+        }
+    }
+
+    /// The first offer was answered.
+    pub(crate) fn begin(&mut self, credentials: Credentials, peers: Vec<Fingerprint>, now: Instant) {
+        self.ice = Some(IceLite::new(credentials, now));
+        self.dtls = Some(RtcDtls::server(&self.identity, peers, now));
+        self.since = now;
+    }
+
+    /// An ICE restart was answered.
+    pub(crate) fn restart(&mut self, credentials: Credentials, now: Instant) {
+        if let Some(ice) = &mut self.ice {
+            ice.restart(credentials, now);
+        }
+    }
+
+    /// Keys are there and consent is fresh.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.secure.is_some() && !self.is_interrupted
+    }
+
+    /// Where media goes.
+    pub(crate) fn destination(&self) -> Option<&(LocalIndex, Destination)> {
+        self.selected.as_ref()
+    }
+
+    /// Takes a binding request; what is to be answered is written into `answer`.
+    pub(crate) fn handle_check(
+        &mut self,
+        now: Instant,
+        from: Path,
+        message: &Message<'_>,
+        ufrag: Ufrag,
+        answer: &mut Vec<u8>,
+    ) {
+        answer.clear();
+        let Some(ice) = &mut self.ice else {
+            return;
+        };
+        let Some(key) = ice.password(ufrag).map(IntegrityKey::new) else {
+            return;
+        };
+        let transaction = message.transaction;
+        if message.check_integrity(&key).is_err() {
+            // RFC 8489, section 9.1.3; without integrity, since the peer has shown none.
+            let refusal = stun::Refusal::Unauthenticated;
+            stun::write_error(answer, transaction, refusal, None);
+            return;
+        }
+        if !message.unknown.types().is_empty() {
+            let refusal = stun::Refusal::UnknownAttributes(message.unknown);
+            stun::write_error(answer, transaction, refusal, Some(&key));
+            return;
+        }
+        let check = Check {
+            transaction: transaction.0,
+            ufrag,
+            role: message.role.map(|role| match role {
+                Role::Controlling(_) => PeerRole::Controlling,
+                Role::Controlled(_) => PeerRole::Controlled,
+            }),
+            nominates: message.use_candidate,
+        };
+        match ice.handle_check(now, from, &check) {
+            Verdict::Respond => stun::write_success(answer, transaction, from.remote, &key),
+            Verdict::Refuse(_) => {
+                let refusal = stun::Refusal::RoleConflict;
+                stun::write_error(answer, transaction, refusal, Some(&key));
+            }
+            Verdict::Ignore => {}
+        }
+    }
+
+    /// Takes a datagram of the handshake from an address that ICE has validated.
+    pub(crate) fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) {
+        let is_valid = self.ice.as_ref().is_some_and(|ice| ice.is_valid(from));
+        if let Some(dtls) = self.dtls.as_mut().filter(|_| is_valid) {
+            // What can't be used is dropped: anybody may write a datagram with the peer's address.
+            let _ = dtls.handle_datagram(now, datagram);
+        }
+    }
+
+    /// Something authentic came from there.
+    pub(crate) fn handle_authentic(&mut self, now: Instant, from: Path) {
+        if let Some(ice) = &mut self.ice {
+            ice.handle_authentic(now, from);
+        }
+    }
+
+    /// Whether datagrams from there may be the peer's.
+    pub(crate) fn is_valid(&self, from: Path) -> bool {
+        self.ice.as_ref().is_some_and(|ice| ice.is_valid(from))
+    }
+
+    pub(crate) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.dtls.as_mut()?.poll_transmit()
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(dtls) = &mut self.dtls
+            && dtls.poll_timeout().is_some_and(|due| due <= now)
+        {
+            dtls.handle_timeout(now);
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let ice = self.ice.as_ref().and_then(IceLite::poll_timeout);
+        let dtls = self.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
+        let connect = self.secure.is_none().then(|| self.since + CONNECT);
+        [ice, dtls, connect].into_iter().flatten().min()
+    }
+
+    /// What happened, until there is nothing more.
+    pub(crate) fn poll_event(&mut self, now: Instant) -> Option<TransportEvent> {
+        if let Some(event) = self.poll_dtls() {
+            return Some(event);
+        }
+        if self.secure.is_none() && now >= self.since + CONNECT {
+            self.since = now + CONNECT;
+            return Some(TransportEvent::Expired);
+        }
+        let event = self.ice.as_mut()?.poll_event(now)?;
+        Some(match event {
+            IceEvent::Selected(path) => {
+                self.selected = Some((path.local, Destination::from(path.remote)));
+                TransportEvent::Learned(path)
+            }
+            IceEvent::Forgotten(path) => TransportEvent::Forgotten(path),
+            IceEvent::Retired(ufrag) => TransportEvent::Retired(ufrag),
+            IceEvent::Interrupted => {
+                self.is_interrupted = true;
+                TransportEvent::Interrupted
+            }
+            IceEvent::Recovered => {
+                self.is_interrupted = false;
+                TransportEvent::Recovered
+            }
+            IceEvent::Expired => {
+                self.selected = None;
+                TransportEvent::Expired
+            }
+        })
+    }
+
+    fn poll_dtls(&mut self) -> Option<TransportEvent> {
+        match self.dtls.as_mut()?.poll_event()? {
+            DtlsEvent::Connected { keys, .. } => {
+                self.secure = Some(Secure {
+                    sealer: Sealer::new(&keys.server),
+                    opener: Opener::new(&keys.client),
+                });
+                Some(TransportEvent::Connected)
+            }
+            DtlsEvent::Failed(_) => Some(TransportEvent::Failed),
+            DtlsEvent::Closed => Some(TransportEvent::Closed),
+        }
+    }
+
+    /// Says good-bye; what is to be sent is polled afterwards.
+    pub(crate) fn close(&mut self) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.close();
+        }
+    }
+}

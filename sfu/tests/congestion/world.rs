@@ -1,0 +1,500 @@
+//! A subscriber behind a bottleneck, on a virtual clock: estimator, pacer and allocator drive simulcast
+//! sources through a link with a rate, a queue, delay, jitter, loss and foreign traffic.
+
+use kaiwa_sfu::core::allocate::{Allocator, Basis, Demand, Kind, LayerInfo, Target};
+use kaiwa_sfu::core::congestion::{Cause, Config, Estimator, Feedback, PacketResult};
+use kaiwa_sfu::core::pacer::{Class, Enqueued, Output, Pacer};
+use kaiwa_sfu::unit::Bitrate;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// A frame of a camera, of an elastic source, a packet of sound, a feedback, a sample, in µs.
+const FRAME_US: u64 = 40_000;
+const AUDIO_US: u64 = 20_000;
+const FEEDBACK_US: u64 = 50_000;
+const SAMPLE_US: u64 = 100_000;
+
+const AUDIO_BYTES: u16 = 100;
+const AUDIO: Bitrate = Bitrate::kbps(40);
+const PACKET_BYTES: u64 = 1_100;
+const LAYERS_KBPS: [u64; 3] = [150, 500, 1_500];
+
+/// The receiver's clock at the start: a second before its 24-bit reference time wraps.
+const RECEIVER_START_US: u64 = (1 << 23) * 64_000 - 1_000_000;
+
+/// What sends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Source {
+    /// So many cameras in layers of 150, 500 and 1,500 kbit/s, all wanted large, the allocator choosing.
+    Cameras(u32),
+    /// One that sends whatever the estimate is, up to this rate in kbit/s.
+    Elastic(u64),
+}
+
+/// A network and what goes through it.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub seconds: u64,
+    pub source: Source,
+    /// From which second the link has how many kbit/s.
+    pub link: Vec<(u64, u64)>,
+    /// What the link's queue holds, in ms at its rate; beyond that it drops.
+    pub queue_ms: u64,
+    pub delay_ms: u64,
+    pub jitter_ms: u64,
+    /// Of packets that are lost whatever the rate, 0–1.
+    pub loss: f64,
+    pub feedback_loss: f64,
+    /// Seconds in which no feedback comes.
+    pub silence: Option<(u64, u64)>,
+    /// Seconds in which foreign traffic takes so many kbit/s.
+    pub cross: Option<(u64, u64, u64)>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            seconds: 30,
+            source: Source::Cameras(1),
+            link: vec![(0, 2_500)],
+            queue_ms: 300,
+            delay_ms: 25,
+            jitter_ms: 2,
+            loss: 0.0,
+            feedback_loss: 0.0,
+            silence: None,
+            cross: None,
+        }
+    }
+}
+
+/// A tenth of a second.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sample {
+    pub at_ms: u64,
+    pub link_kbps: u64,
+    pub estimate_kbps: u64,
+    pub acknowledged_kbps: u64,
+    /// What the allocator gave, sound included.
+    pub allocated_kbps: u64,
+    pub sent_kbps: u64,
+    pub arrived_kbps: u64,
+    /// Of sent bytes, what probes and their padding were.
+    pub probe_kbps: u64,
+    /// The longest that a packet waited in the link's queue, and in the pacer.
+    pub queue_ms: u64,
+    pub paced_ms: u64,
+    /// Sums of layers, 1 for the lowest of one camera.
+    pub layers: u32,
+    /// Changes of a spatial layer in this tenth.
+    pub switches: u32,
+    pub dropped: u32,
+}
+
+impl Sample {
+    /// What [`Self::csv`] has.
+    pub const HEAD: &str = "at_ms,link_kbps,estimate_kbps,acknowledged_kbps,allocated_kbps,sent_kbps,\
+                            arrived_kbps,probe_kbps,queue_ms,paced_ms,layers,switches,dropped";
+
+    /// A line.
+    pub fn csv(&self) -> String {
+        let columns = [
+            self.at_ms,
+            self.link_kbps,
+            self.estimate_kbps,
+            self.acknowledged_kbps,
+            self.allocated_kbps,
+            self.sent_kbps,
+            self.arrived_kbps,
+            self.probe_kbps,
+            self.queue_ms,
+            self.paced_ms,
+            u64::from(self.layers),
+            u64::from(self.switches),
+            u64::from(self.dropped),
+        ];
+        columns.map(|column| column.to_string()).join(",")
+    }
+}
+
+/// What waits in the pacer: its size and since when.
+#[derive(Debug, Clone, Copy)]
+struct Packet {
+    bytes: u16,
+    since_us: u64,
+}
+
+/// Everything.
+pub struct World {
+    scenario: Scenario,
+    start: Instant,
+    now_us: u64,
+    random: u64,
+    estimator: Estimator,
+    pacer: Pacer<Packet>,
+    allocator: Allocator<u32>,
+    /// By camera: what is sent, and whether a key frame is due.
+    targets: Vec<(Target, bool)>,
+    link_free_us: u64,
+    cross_us: u64,
+    sent: u64,
+    arrivals: BTreeMap<u64, u64>,
+    reported: u64,
+    /// Feedback on its way back, by when it comes.
+    feedback: Vec<(u64, Feedback, Vec<PacketResult>)>,
+    sample: Sample,
+    sent_bytes: [u64; 3],
+}
+
+impl World {
+    /// A scenario with this chance.
+    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+        let start = Instant::now();
+        let config = Config::default();
+        let cameras = match scenario.source {
+            Source::Cameras(count) => count,
+            Source::Elastic(_) => 0,
+        };
+        Self {
+            scenario: scenario.clone(),
+            start,
+            now_us: 0,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            estimator: Estimator::new(start, config),
+            pacer: Pacer::new(start, config.start),
+            allocator: Allocator::new(config.start),
+            targets: vec![(Target::Paused, false); cameras as usize],
+            link_free_us: 0,
+            cross_us: 0,
+            sent: 0,
+            arrivals: BTreeMap::new(),
+            reported: 0,
+            feedback: Vec::new(),
+            sample: Sample::default(),
+            sent_bytes: [0; 3],
+        }
+    }
+
+    /// Runs to the end; a sample for each tenth of a second.
+    pub fn run(mut self) -> Vec<Sample> {
+        let end_us = self.scenario.seconds * 1_000_000;
+        let mut samples = Vec::new();
+        while self.now_us < end_us {
+            self.step();
+            if self.now_us.is_multiple_of(SAMPLE_US) {
+                samples.push(self.take_sample());
+            }
+            self.now_us = self.next_us();
+        }
+        samples
+    }
+
+    fn now(&self) -> Instant {
+        self.start + Duration::from_micros(self.now_us)
+    }
+
+    /// Uniform in [0, 1).
+    fn chance(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn step(&mut self) {
+        let now = self.now();
+        self.foreign_traffic();
+        self.receive_feedback();
+        if self.estimator.poll_timeout().is_some_and(|due| due <= now) {
+            self.estimator.handle_timeout(now);
+        }
+        self.adapt();
+        if self.now_us.is_multiple_of(AUDIO_US) {
+            self.offer(Class::Audio, AUDIO_BYTES);
+        }
+        match self.scenario.source {
+            Source::Cameras(count) => {
+                for camera in 0..u64::from(count) {
+                    if self.now_us % FRAME_US == camera * 7_000 % FRAME_US {
+                        self.camera_frame(camera as usize);
+                    }
+                }
+            }
+            Source::Elastic(kbps) if self.now_us.is_multiple_of(FRAME_US) => {
+                let rate = self.estimator.estimate().min(Bitrate::kbps(kbps)).0;
+                self.frame(rate.saturating_sub(AUDIO.0) * FRAME_US / 8_000_000);
+            }
+            Source::Elastic(_) => {}
+        }
+        self.drain();
+        if self.now_us.is_multiple_of(FEEDBACK_US) {
+            self.send_feedback();
+        }
+    }
+
+    fn next_us(&self) -> u64 {
+        let grid = 1_000;
+        let mut next = (self.now_us / 10_000 + 1) * 10_000;
+        for (at_us, ..) in &self.feedback {
+            next = next.min(*at_us);
+        }
+        for camera in 0..self.targets.len() as u64 {
+            let phase = camera * 7_000 % FRAME_US;
+            let since = (self.now_us + FRAME_US - phase) % FRAME_US;
+            next = next.min(self.now_us + FRAME_US - since);
+        }
+        for due in [self.pacer.poll_timeout(), self.estimator.poll_timeout()] {
+            if let Some(due) = due {
+                // A shell's timer has a millisecond.
+                let due_us = (due - self.start).as_micros() as u64;
+                next = next.min(due_us.div_ceil(grid) * grid);
+            }
+        }
+        next.max(self.now_us + 1)
+    }
+
+    /// Takes what estimator and allocator have to say.
+    fn adapt(&mut self) {
+        let now = self.now();
+        if let Some(change) = self.estimator.poll_event() {
+            self.pacer.set_target(now, change.estimate);
+            let basis = match change.cause {
+                Cause::Probe => Basis::Probed,
+                Cause::Delay | Cause::Loss | Cause::Silence => Basis::Measured,
+            };
+            self.allocator.handle_estimate(change.estimate, basis);
+        }
+        match self.scenario.source {
+            Source::Elastic(kbps) => self.estimator.set_desired(now, Bitrate::kbps(kbps)),
+            Source::Cameras(_) => {
+                if self.now_us.is_multiple_of(SAMPLE_US) {
+                    self.allocate();
+                }
+            }
+        }
+        if self.pacer.cluster().is_none()
+            && let Some(plan) = self.estimator.poll_probe()
+        {
+            self.pacer.start_probe(now, plan);
+        }
+    }
+
+    fn allocate(&mut self) {
+        let now = self.now();
+        let layers = [0, 1, 2].map(|index| LayerInfo {
+            width: 320 << index,
+            height: 180 << index,
+            rates: [4, 7, 10].map(|tenths| Bitrate::kbps(LAYERS_KBPS[index] * tenths / 10)),
+        });
+        let demands: Vec<_> = (0..self.targets.len() as u32)
+            .map(|id| Demand {
+                id,
+                kind: Kind::Camera,
+                width: 1_280,
+                height: 720,
+                is_paused: false,
+                layers: &layers,
+            })
+            .collect();
+        let decisions = self.allocator.allocate(now, AUDIO, &demands);
+        for (decision, (target, is_due)) in decisions.iter().zip(&mut self.targets) {
+            if spatial(decision.target) != spatial(*target) {
+                *is_due = true;
+                self.sample.switches += 1;
+            }
+            *target = decision.target;
+        }
+        self.estimator.set_desired(now, self.allocator.desired());
+    }
+
+    /// A camera's frame in its target layer, a key frame after a switch.
+    fn camera_frame(&mut self, camera: usize) {
+        let (target, is_key) = self.targets[camera];
+        let Target::Layer { spatial, temporal } = target else {
+            return;
+        };
+        self.targets[camera].1 = false;
+        let tenths = [4, 7, 10][usize::from(temporal)];
+        let rate = LAYERS_KBPS[usize::from(spatial)] * 100 * tenths;
+        let even = (rate * FRAME_US / 8_000_000) as f64;
+        let size = even * (0.8 + 0.4 * self.chance()) * if is_key { 4.0 } else { 1.0 };
+        self.frame(size as u64);
+    }
+
+    fn frame(&mut self, mut bytes: u64) {
+        while bytes > 0 {
+            let size = bytes.min(PACKET_BYTES);
+            self.offer(Class::Video, size.max(50) as u16);
+            bytes -= size;
+        }
+    }
+
+    fn offer(&mut self, class: Class, bytes: u16) {
+        let now = self.now();
+        let packet = Packet {
+            bytes,
+            since_us: self.now_us,
+        };
+        match self.pacer.enqueue(now, class, bytes, packet) {
+            Enqueued::Now => self.send(bytes),
+            Enqueued::Queued => {}
+            Enqueued::Dropped => self.sample.dropped += 1,
+        }
+    }
+
+    fn drain(&mut self) {
+        let now = self.now();
+        while let Some(output) = self.pacer.poll(now) {
+            match output {
+                Output::Send { item, .. } => {
+                    let waited_ms = (self.now_us - item.since_us) / 1_000;
+                    self.sample.paced_ms = self.sample.paced_ms.max(waited_ms);
+                    self.send(item.bytes);
+                }
+                Output::Drop { .. } => self.sample.dropped += 1,
+                Output::Pad { bytes } => self.send(bytes),
+            }
+        }
+    }
+
+    /// Onto the link.
+    fn send(&mut self, bytes: u16) {
+        let cluster = self.pacer.cluster();
+        let now = self.now();
+        let wire = self.estimator.on_sent(now, bytes, cluster);
+        assert_eq!(u64::from(wire), self.sent % 65_536);
+        let number = self.sent;
+        self.sent += 1;
+        self.sent_bytes[0] += u64::from(bytes);
+        if cluster.is_some() {
+            self.sent_bytes[2] += u64::from(bytes);
+        }
+        let Some(left_us) = self.queue(u64::from(bytes)) else {
+            return;
+        };
+        if self.chance() < self.scenario.loss {
+            return;
+        }
+        let jitter_us = (self.chance() * self.scenario.jitter_ms as f64 * 1_000.0) as u64;
+        self.sent_bytes[1] += u64::from(bytes);
+        self.arrivals
+            .insert(number, left_us + self.scenario.delay_ms * 1_000 + jitter_us);
+    }
+
+    /// When a packet has left the link's queue; `None` when it was full.
+    fn queue(&mut self, bytes: u64) -> Option<u64> {
+        let waits_us = self.link_free_us.saturating_sub(self.now_us);
+        if waits_us > self.scenario.queue_ms * 1_000 {
+            return None;
+        }
+        self.sample.queue_ms = self.sample.queue_ms.max(waits_us / 1_000);
+        self.link_free_us = self.now_us + waits_us + bytes * 8_000 / self.link_kbps();
+        Some(self.link_free_us)
+    }
+
+    fn link_kbps(&self) -> u64 {
+        let second = self.now_us / 1_000_000;
+        let rates = self.scenario.link.iter().rev();
+        let now = rates.clone().find(|(from, _)| *from <= second);
+        now.map_or(1, |(_, kbps)| *kbps)
+    }
+
+    fn foreign_traffic(&mut self) {
+        let Some((from, to, kbps)) = self.scenario.cross else {
+            return;
+        };
+        if self.now_us < from * 1_000_000 || self.now_us >= to * 1_000_000 {
+            self.cross_us = self.now_us;
+            return;
+        }
+        while self.cross_us < self.now_us {
+            let gap_us = 1_200.0 * 8_000.0 / kbps as f64;
+            self.cross_us += (gap_us * (0.5 + self.chance())) as u64 + 1;
+            let kept = self.sample.queue_ms;
+            self.queue(1_200);
+            self.sample.queue_ms = kept;
+        }
+    }
+
+    /// Reports everything from the last report to what has arrived now.
+    fn send_feedback(&mut self) {
+        let arrived = |at_us: &u64| *at_us <= self.now_us;
+        let last = self.arrivals.iter().rev().find(|(_, at)| arrived(at));
+        let Some(last) = last.map(|(number, _)| *number).filter(|last| *last >= self.reported)
+        else {
+            return;
+        };
+        let clock = |at_us: u64| (RECEIVER_START_US + at_us) / 250;
+        let mut reference = None;
+        let mut before = 0;
+        let mut results = Vec::new();
+        for number in self.reported..=last {
+            let ticks = self.arrivals.get(&number).filter(|at| arrived(at));
+            let delta = ticks.map(|at_us| {
+                let ticks = clock(*at_us);
+                if reference.is_none() {
+                    reference = Some(ticks / 256);
+                    before = ticks / 256 * 256;
+                }
+                let delta = ticks as i64 - before as i64;
+                before = ticks;
+                delta as i16
+            });
+            results.push(PacketResult {
+                offset: (number - self.reported) as u16,
+                delta,
+            });
+        }
+        let head = Feedback {
+            base: self.reported as u16,
+            reference_time: ((reference.unwrap_or(0) << 8) as i32) >> 8,
+        };
+        self.reported = last + 1;
+        self.arrivals = self.arrivals.split_off(&last.saturating_sub(1_000));
+        let second = self.now_us / 1_000_000;
+        let is_silent = self
+            .scenario
+            .silence
+            .is_some_and(|(from, to)| (from..to).contains(&second));
+        if !is_silent && self.chance() >= self.scenario.feedback_loss {
+            let at_us = self.now_us + self.scenario.delay_ms * 1_000;
+            self.feedback.push((at_us, head, results));
+        }
+    }
+
+    fn receive_feedback(&mut self) {
+        let now = self.now();
+        while let Some(index) = self.feedback.iter().position(|one| one.0 <= self.now_us) {
+            let (_, head, results) = self.feedback.remove(index);
+            // Reordering and loss make some of it old news.
+            let _ = self
+                .estimator
+                .handle_feedback(now, head, results.into_iter());
+        }
+    }
+
+    fn take_sample(&mut self) -> Sample {
+        let kbps = |bytes: u64| bytes * 8_000 / SAMPLE_US;
+        let [sent, arrived, probe] = std::mem::take(&mut self.sent_bytes);
+        Sample {
+            at_ms: self.now_us / 1_000,
+            link_kbps: self.link_kbps(),
+            estimate_kbps: self.estimator.estimate().0 / 1_000,
+            acknowledged_kbps: self.estimator.acknowledged().0 / 1_000,
+            allocated_kbps: self.allocator.allocated().0 / 1_000,
+            sent_kbps: kbps(sent),
+            arrived_kbps: kbps(arrived),
+            probe_kbps: kbps(probe),
+            layers: self.targets.iter().map(|(target, _)| spatial(*target)).sum(),
+            ..std::mem::take(&mut self.sample)
+        }
+    }
+}
+
+/// 1 for the lowest layer, 0 for none.
+fn spatial(target: Target) -> u32 {
+    match target {
+        Target::Paused => 0,
+        Target::Layer { spatial, .. } => u32::from(spatial) + 1,
+    }
+}
