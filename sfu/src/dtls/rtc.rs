@@ -18,12 +18,15 @@
 mod association;
 mod identity;
 
+#[cfg(test)]
+pub(super) use identity::fingerprint_of;
 pub use identity::{Identity, IdentityError};
 
 use super::gate::PlainAlert;
-use super::{Dtls, DtlsError, DtlsEvent, DtlsFailure, Fingerprint};
+use super::{Dtls, DtlsError, DtlsEvent, DtlsFailure};
 use crate::srtp::Profile;
 use crate::wire::client_hello::{ClientHelloError, ClientHelloReader};
+use crate::wire::sdp::Fingerprint;
 use association::{Association, Step};
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -65,7 +68,7 @@ impl RtcDtls {
     /// A server, `a=setup:passive`: waits for the peer's ClientHello. The peer's certificate has to
     /// have one of `fingerprints`, those of its offer.
     #[must_use]
-    pub fn new(identity: &Identity, fingerprints: Vec<Fingerprint>, now: Instant) -> Self {
+    pub fn server(identity: &Identity, fingerprints: Vec<Fingerprint>, now: Instant) -> Self {
         let waiting = State::Waiting {
             until: now + HANDSHAKE_TIMEOUT,
             hello: ClientHelloReader::new(),
@@ -176,7 +179,8 @@ impl RtcDtls {
         };
         match association.keys(&self.fingerprints) {
             Ok((profile, keys)) => {
-                self.events.push_back(DtlsEvent::Connected { profile, keys });
+                self.events
+                    .push_back(DtlsEvent::Connected { profile, keys });
                 self.state = State::Connected(association);
             }
             Err(failure) => self.fail(failure),

@@ -1,7 +1,9 @@
 mod hostile;
 mod link;
 
+use super::rtc::fingerprint_of;
 use super::*;
+use crate::wire::sdp::{Fingerprint, Hash};
 use link::{Link, Side, World};
 use std::time::Duration;
 
@@ -90,7 +92,7 @@ fn a_flight_is_sent_again_after_times_that_double() {
 #[test]
 fn a_peer_that_never_begins_is_given_up() {
     let now = Instant::now();
-    let mut server = RtcDtls::new(&identity(), Vec::new(), now);
+    let mut server = RtcDtls::server(&identity(), Vec::new(), now);
     assert_eq!(server.poll_timeout(), Some(now + HANDSHAKE_TIMEOUT));
     server.handle_timeout(now + HANDSHAKE_TIMEOUT - Duration::from_millis(1));
     assert!(server.poll_event().is_none());
@@ -224,8 +226,14 @@ fn a_hello_in_pieces_and_out_of_order_is_put_together() {
     assert!(world.agrees());
 }
 
+#[test]
+fn a_fingerprint_is_the_hash_of_the_certificate() {
+    let abc = fingerprint_of(Hash::Sha256, b"abc").to_string();
+    assert!(abc.starts_with("sha-256 BA:78:16:BF:8F:01:CF:EA:"));
+}
+
 impl Identity {
     fn fingerprint_by(&self, hash: Hash) -> Fingerprint {
-        Fingerprint::of(hash, &self.certificate_der())
+        fingerprint_of(hash, &self.certificate_der())
     }
 }

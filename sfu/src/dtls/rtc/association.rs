@@ -2,8 +2,9 @@
 
 use super::identity::{IdentityError, check_certificate};
 use crate::dtls::gate::{Gate, Phase, PlainAlert};
-use crate::dtls::{DtlsError, DtlsFailure, Fingerprint};
+use crate::dtls::{DtlsError, DtlsFailure};
 use crate::srtp::{Keys, Profile};
+use crate::wire::sdp::Fingerprint;
 use bytes::BytesMut;
 use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
