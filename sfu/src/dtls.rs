@@ -3,14 +3,12 @@
 //! A peer's certificate is the one whose fingerprint its offer names; there is no other authority.
 //! [`Dtls`] is all that the rest knows; [`RtcDtls`] does it with webrtc-rs's `rtc-dtls`.
 
-mod fingerprint;
 mod gate;
 mod rtc;
 
 #[cfg(test)]
 mod tests;
 
-pub use fingerprint::{Fingerprint, Hash};
 pub use rtc::{HANDSHAKE_TIMEOUT, Identity, IdentityError, RtcDtls};
 
 use crate::srtp::{Keys, Profile};

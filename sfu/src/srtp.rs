@@ -29,7 +29,7 @@ use std::hint::black_box;
 /// How packets are encrypted and authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Profile {
-    /// AES-128 in Galois/Counter mode, a tag of 16 bytes (RFC 7714). A packet costs about an eighth
+    /// AES-128 in Galois/Counter mode, a tag of 16 bytes (RFC 7714). A packet costs a fifth
     /// of the other's (`examples/srtp_cost.rs`), so it is the one whenever a peer offers it.
     AeadAes128Gcm,
     /// AES-128 in counter mode with HMAC-SHA1, a tag of 10 bytes (RFC 3711). Every WebRTC peer has it

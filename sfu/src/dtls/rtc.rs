@@ -18,12 +18,15 @@
 mod association;
 mod identity;
 
+#[cfg(test)]
+pub(super) use identity::fingerprint_of;
 pub use identity::{Identity, IdentityError};
 
 use super::gate::PlainAlert;
-use super::{Dtls, DtlsError, DtlsEvent, DtlsFailure, Fingerprint};
+use super::{Dtls, DtlsError, DtlsEvent, DtlsFailure};
 use crate::srtp::Profile;
 use crate::wire::client_hello::{ClientHelloError, ClientHelloReader};
+use crate::wire::sdp::Fingerprint;
 use association::{Association, Step};
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -44,7 +47,7 @@ pub struct RtcDtls {
     fingerprints: Vec<Fingerprint>,
     state: State,
     transmits: VecDeque<BytesMut>,
-    event: VecDeque<DtlsEvent>,
+    events: VecDeque<DtlsEvent>,
 }
 
 enum State {
@@ -65,7 +68,7 @@ impl RtcDtls {
     /// A server, `a=setup:passive`: waits for the peer's ClientHello. The peer's certificate has to
     /// have one of `fingerprints`, those of its offer.
     #[must_use]
-    pub fn new(identity: &Identity, fingerprints: Vec<Fingerprint>, now: Instant) -> Self {
+    pub fn server(identity: &Identity, fingerprints: Vec<Fingerprint>, now: Instant) -> Self {
         let waiting = State::Waiting {
             until: now + HANDSHAKE_TIMEOUT,
             hello: ClientHelloReader::new(),
@@ -101,7 +104,7 @@ impl RtcDtls {
             fingerprints,
             state,
             transmits: VecDeque::new(),
-            event: VecDeque::new(),
+            events: VecDeque::new(),
         }
     }
 
@@ -123,8 +126,7 @@ impl RtcDtls {
             return Ok(());
         };
         let (until, held) = (*until, std::mem::take(held));
-        let offered: Vec<u16> = offer.profiles().iter().map(|id| id.0).collect();
-        let Some(profile) = Profile::choose(&offered) else {
+        let Some(profile) = Profile::choose(offer.profiles()) else {
             self.transmits.push_back(BytesMut::from(&REFUSAL[..]));
             self.fail(DtlsFailure::NoProfile);
             return Ok(());
@@ -177,7 +179,8 @@ impl RtcDtls {
         };
         match association.keys(&self.fingerprints) {
             Ok((profile, keys)) => {
-                self.event.push_back(DtlsEvent::Connected { profile, keys });
+                self.events
+                    .push_back(DtlsEvent::Connected { profile, keys });
                 self.state = State::Connected(association);
             }
             Err(failure) => self.fail(failure),
@@ -186,7 +189,7 @@ impl RtcDtls {
 
     fn fail(&mut self, failure: DtlsFailure) {
         self.state = State::Over;
-        self.event.push_back(DtlsEvent::Failed(failure));
+        self.events.push_back(DtlsEvent::Failed(failure));
     }
 }
 
@@ -199,7 +202,7 @@ impl Dtls for RtcDtls {
                 let is_over = association.handle_rest(now, datagram, &mut self.transmits)?;
                 if is_over {
                     self.state = State::Over;
-                    self.event.push_back(DtlsEvent::Closed);
+                    self.events.push_back(DtlsEvent::Closed);
                 }
                 Ok(())
             }
@@ -245,7 +248,7 @@ impl Dtls for RtcDtls {
     }
 
     fn poll_event(&mut self) -> Option<DtlsEvent> {
-        self.event.pop_front()
+        self.events.pop_front()
     }
 }
 

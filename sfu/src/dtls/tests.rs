@@ -1,7 +1,9 @@
 mod hostile;
 mod link;
 
+use super::rtc::fingerprint_of;
 use super::*;
+use crate::wire::sdp::{Fingerprint, Hash};
 use link::{Link, Side, World};
 use std::time::Duration;
 
@@ -34,10 +36,11 @@ fn gcm_is_taken_although_the_client_prefers_the_other() {
 
 #[test]
 fn a_handshake_survives_loss_reordering_and_repetition() {
-    for seed in 0..60 {
+    for seed in 0..100 {
         let mut world = World::offering(&BOTH);
-        world.run(&mut Link::bad(seed, 25));
-        assert!(world.agrees(), "seed {seed}");
+        world.run(&mut Link::bad(seed, 15));
+        let failures = (&world.server.failure, &world.client.failure);
+        assert!(world.agrees(), "seed {seed}: {failures:?}");
     }
 }
 
@@ -79,7 +82,9 @@ fn a_flight_is_sent_again_after_times_that_double() {
         .collect();
     let mut gaps: Vec<u128> = sent.windows(2).map(|pair| pair[1] - pair[0]).collect();
     gaps.retain(|gap| *gap > 0);
-    assert_eq!(gaps, [300, 600, 1_200, 2_400, 4_800, 5_000, 5_000, 5_000]);
+    let slowest = [5_000; 4];
+    assert_eq!(gaps[..5], [300, 600, 1_200, 2_400, 4_800]);
+    assert_eq!(gaps[5..], slowest);
     assert_eq!(world.server.failure, Some(DtlsFailure::TimedOut));
     assert_eq!(world.client.failure, Some(DtlsFailure::TimedOut));
 }
@@ -87,7 +92,7 @@ fn a_flight_is_sent_again_after_times_that_double() {
 #[test]
 fn a_peer_that_never_begins_is_given_up() {
     let now = Instant::now();
-    let mut server = RtcDtls::new(&identity(), Vec::new(), now);
+    let mut server = RtcDtls::server(&identity(), Vec::new(), now);
     assert_eq!(server.poll_timeout(), Some(now + HANDSHAKE_TIMEOUT));
     server.handle_timeout(now + HANDSHAKE_TIMEOUT - Duration::from_millis(1));
     assert!(server.poll_event().is_none());
@@ -202,10 +207,11 @@ fn a_hello_in_pieces_and_out_of_order_is_put_together() {
     let (fragment, body) = (&hello[13..25], &hello[25..]);
     let mut pieces: Vec<Vec<u8>> = Vec::new();
     for (number, piece) in (0u8..).zip(body.chunks(body.len() / 3)) {
+        // Record numbers that the client does not come to.
         let start = u8::try_from(body.len() / 3).unwrap() * number;
         let len = u8::try_from(piece.len()).unwrap();
         let mut record = hello[..10].to_vec();
-        record.extend([number, 0, len + 12]);
+        record.extend([40 + number, 0, len + 12]);
         record.extend(&fragment[..6]);
         record.extend([0, 0, start, 0, 0, len]);
         record.extend(piece);
@@ -220,8 +226,14 @@ fn a_hello_in_pieces_and_out_of_order_is_put_together() {
     assert!(world.agrees());
 }
 
+#[test]
+fn a_fingerprint_is_the_hash_of_the_certificate() {
+    let abc = fingerprint_of(Hash::Sha256, b"abc").to_string();
+    assert!(abc.starts_with("sha-256 BA:78:16:BF:8F:01:CF:EA:"));
+}
+
 impl Identity {
     fn fingerprint_by(&self, hash: Hash) -> Fingerprint {
-        Fingerprint::of(hash, &self.certificate_der())
+        fingerprint_of(hash, &self.certificate_der())
     }
 }

@@ -117,7 +117,7 @@ impl AesCm {
 }
 
 /// HMAC-SHA1 (RFC 2104), its key's two blocks hashed once for all packets. Not ring's: that one has no
-/// use of the processor's SHA instructions, and takes three times as long.
+/// use of the processor's SHA instructions, and takes four times as long.
 struct Mac {
     inner: Sha1,
     outer: Sha1,

@@ -42,10 +42,6 @@ impl RtcpIndex {
 }
 
 /// Session keys. The key schedules stand inside, not behind a pointer: one cache miss less a packet.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the larger one is the usual one, and there are two of these a direction"
-)]
 pub(super) enum Protection {
     Gcm(Gcm),
     AesCm(AesCm),

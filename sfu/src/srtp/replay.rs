@@ -83,10 +83,6 @@ impl<const WORDS: usize> Window<WORDS> {
         self.received[word] |= bit;
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "below the number of words, a usize"
-    )]
     fn place(index: u64) -> (usize, u64) {
         let place = index % Self::SIZE;
         ((place / 64) as usize, 1 << (place % 64))

@@ -420,7 +420,9 @@ impl World {
     fn send_feedback(&mut self) {
         let arrived = |at_us: &u64| *at_us <= self.now_us;
         let last = self.arrivals.iter().rev().find(|(_, at)| arrived(at));
-        let Some(last) = last.map(|(number, _)| *number).filter(|last| *last >= self.reported)
+        let Some(last) = last
+            .map(|(number, _)| *number)
+            .filter(|last| *last >= self.reported)
         else {
             return;
         };
@@ -485,7 +487,11 @@ impl World {
             sent_kbps: kbps(sent),
             arrived_kbps: kbps(arrived),
             probe_kbps: kbps(probe),
-            layers: self.targets.iter().map(|(target, _)| spatial(*target)).sum(),
+            layers: self
+                .targets
+                .iter()
+                .map(|(target, _)| spatial(*target))
+                .sum(),
             ..std::mem::take(&mut self.sample)
         }
     }

@@ -2,8 +2,9 @@
 
 use super::identity::{IdentityError, check_certificate};
 use crate::dtls::gate::{Gate, Phase, PlainAlert};
-use crate::dtls::{DtlsError, DtlsFailure, Fingerprint};
+use crate::dtls::{DtlsError, DtlsFailure};
 use crate::srtp::{Keys, Profile};
+use crate::wire::sdp::Fingerprint;
 use bytes::BytesMut;
 use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
@@ -233,22 +234,16 @@ impl Association {
     fn begin_flight(&mut self, now: Instant, flight: Vec<BytesMut>) {
         self.answered = self.gate.highest_message();
         self.sent = now;
-        // A server keeps nothing for a client whose address it does not know yet (RFC 6347, section
-        // 4.2.1): a lost HelloVerifyRequest is the client's to ask for again.
+        // A HelloVerifyRequest has no timer: when it is lost, the client asks again (RFC 6347, section
+        // 4.2.1).
         let (at, message) = HELLO_VERIFY_REQUEST;
-        let is_stateless = flight
-            .first()
-            .is_some_and(|datagram| datagram.get(at) == Some(&message));
-        if is_stateless {
-            self.flight.clear();
-            self.resend = None;
-        } else {
-            self.flight = flight;
-            self.resend = Some(Resend {
-                at: now + FIRST_RESEND,
-                after: FIRST_RESEND,
-            });
-        }
+        let first = flight.first();
+        let has_timer = first.is_some_and(|datagram| datagram.get(at) != Some(&message));
+        self.resend = has_timer.then_some(Resend {
+            at: now + FIRST_RESEND,
+            after: FIRST_RESEND,
+        });
+        self.flight = flight;
     }
 
     /// The handshake is complete. A server's last flight may be lost, and is sent again when the client
@@ -278,15 +273,14 @@ impl Association {
 }
 
 fn failure(error: &RtcError) -> DtlsFailure {
-    match error {
-        RtcError::ErrFingerprintMismatch => DtlsFailure::FingerprintMismatch,
-        RtcError::ErrClientCertificateRequired | RtcError::ErrCertificateVerifyNoCertificate => {
-            DtlsFailure::NoCertificate
-        }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "hundreds of another crate's, told apart by their text"
-        )]
-        other => DtlsFailure::Handshake(other.to_string()),
+    if matches!(error, RtcError::ErrFingerprintMismatch) {
+        DtlsFailure::FingerprintMismatch
+    } else if matches!(
+        error,
+        RtcError::ErrClientCertificateRequired | RtcError::ErrCertificateVerifyNoCertificate
+    ) {
+        DtlsFailure::NoCertificate
+    } else {
+        DtlsFailure::Handshake(error.to_string())
     }
 }

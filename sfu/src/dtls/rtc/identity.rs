@@ -1,7 +1,9 @@
 //! Our certificate, and what an endpoint is told to insist on.
 
-use crate::dtls::{Fingerprint, HANDSHAKE_TIMEOUT, Hash};
+use crate::dtls::HANDSHAKE_TIMEOUT;
 use crate::srtp::Profile;
+use crate::wire::sdp::{Fingerprint, Hash};
+use ring::digest::{SHA256, SHA384, SHA512, digest};
 use rtc_dtls::cipher_suite::CipherSuiteId;
 use rtc_dtls::config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig};
 use rtc_dtls::crypto::Certificate;
@@ -47,7 +49,7 @@ impl Identity {
         let der = der.ok_or_else(|| IdentityError("no certificate".to_owned()))?;
         Ok(Self {
             provider,
-            fingerprint: Fingerprint::of(Hash::Sha256, der),
+            fingerprint: fingerprint_of(Hash::Sha256, der),
             certificate: Some(certificate),
         })
     }
@@ -128,9 +130,23 @@ pub(super) fn check_certificate(
     let Some(certificate) = chain.first() else {
         return Err(RtcError::ErrClientCertificateRequired);
     };
-    if accepted.iter().any(|one| one.matches(certificate)) {
+    if accepted
+        .iter()
+        .any(|one| *one == fingerprint_of(one.hash(), certificate))
+    {
         Ok(())
     } else {
         Err(RtcError::ErrFingerprintMismatch)
     }
+}
+
+/// The fingerprint of a certificate in DER (RFC 8122, section 5).
+pub(in crate::dtls) fn fingerprint_of(hash: Hash, certificate: &[u8]) -> Fingerprint {
+    let algorithm = match hash {
+        Hash::Sha256 => &SHA256,
+        Hash::Sha384 => &SHA384,
+        Hash::Sha512 => &SHA512,
+    };
+    let digest = digest(algorithm, certificate);
+    Fingerprint::new(hash, digest.as_ref()).expect("a digest has its hash's length")
 }

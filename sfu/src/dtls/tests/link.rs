@@ -157,7 +157,7 @@ impl World {
         let client = RtcDtls::client(client.0, client.1, profiles, now).unwrap();
         Self {
             now,
-            server: Peer::new(RtcDtls::new(server.0, server.1, now)),
+            server: Peer::new(RtcDtls::server(server.0, server.1, now)),
             client: Peer::new(client),
         }
     }
