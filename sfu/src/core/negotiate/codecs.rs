@@ -213,9 +213,10 @@ fn is_red_of_opus(format: &Format, all: &[Format]) -> bool {
 
 fn rtx_of(pt: PayloadType, formats: &[Format]) -> Option<PayloadType> {
     let repeats = |format: &&Format| {
-        let is_rtx = format.map.as_ref().is_some_and(|map| {
-            map.encoding.eq_ignore_ascii_case(RTX.0) && map.clock_rate == RTX.1
-        });
+        let is_rtx = format
+            .map
+            .as_ref()
+            .is_some_and(|map| map.encoding.eq_ignore_ascii_case(RTX.0) && map.clock_rate == RTX.1);
         is_rtx && parameter(format, "apt").is_some_and(|apt| apt.parse() == Ok(pt.0))
     };
     formats.iter().find(repeats).map(|format| format.pt)
