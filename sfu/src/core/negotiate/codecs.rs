@@ -257,11 +257,17 @@ impl PayloadTypes {
 /// Whether an m-line's codecs kept their numbers; those it did not have before may have any.
 pub(super) fn check_kept(was: &[Payload], is: &[Payload]) -> Result<(), NegotiateError> {
     for new in is {
-        let mut same = was
-            .iter()
-            .filter(|old| std::ptr::eq(old.codec.row(), new.codec.row()));
-        if same.any(|old| old.pt != new.pt) {
+        let is_same = |old: &&Payload| std::ptr::eq(old.codec.row(), new.codec.row());
+        let Some(old) = was.iter().find(is_same) else {
+            continue;
+        };
+        if old.pt != new.pt {
             return Err(NegotiateError::PayloadTypeChanged(new.pt));
+        }
+        if let Some((old, new)) = old.rtx.zip(new.rtx)
+            && old != new
+        {
+            return Err(NegotiateError::PayloadTypeChanged(new));
         }
     }
     Ok(())
