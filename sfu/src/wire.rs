@@ -1,3 +1,24 @@
-//! To come.
+//! What the bytes mean: parsers and writers without state, clock or I/O.
+//!
+//! Read it in this order: [`demux`] tells datagrams apart, [`stun`] and [`client_hello`] are of the
+//! connection's beginning, [`rtp`] and [`rtcp`] of its life, [`vp8`], [`red`] and [`rtx`] of what
+//! payloads carry.
+//!
+//! A parser borrows its input, checks it whole before it gives anything out, and can only fail with
+//! an error. A writer puts into a buffer of the caller, which is used again and again.
 
-pub mod sdp;
+mod reader;
+
+pub mod demux;
+
+pub mod client_hello;
+pub mod stun;
+
+pub mod rtcp;
+pub mod rtp;
+
+pub mod red;
+pub mod rtx;
+pub mod vp8;
+
+pub mod fuzzing;
