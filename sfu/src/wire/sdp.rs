@@ -14,6 +14,8 @@ mod parse;
 mod write;
 
 #[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
 mod tests;
 
 pub use candidate::{Candidate, CandidateKind, TcpKind, Transport};

@@ -213,9 +213,10 @@ fn is_red_of_opus(format: &Format, all: &[Format]) -> bool {
 
 fn rtx_of(pt: PayloadType, formats: &[Format]) -> Option<PayloadType> {
     let repeats = |format: &&Format| {
-        let is_rtx = format.map.as_ref().is_some_and(|map| {
-            map.encoding.eq_ignore_ascii_case(RTX.0) && map.clock_rate == RTX.1
-        });
+        let is_rtx = format
+            .map
+            .as_ref()
+            .is_some_and(|map| map.encoding.eq_ignore_ascii_case(RTX.0) && map.clock_rate == RTX.1);
         is_rtx && parameter(format, "apt").is_some_and(|apt| apt.parse() == Ok(pt.0))
     };
     formats.iter().find(repeats).map(|format| format.pt)
@@ -256,11 +257,17 @@ impl PayloadTypes {
 /// Whether an m-line's codecs kept their numbers; those it did not have before may have any.
 pub(super) fn check_kept(was: &[Payload], is: &[Payload]) -> Result<(), NegotiateError> {
     for new in is {
-        let mut same = was
-            .iter()
-            .filter(|old| std::ptr::eq(old.codec.row(), new.codec.row()));
-        if same.any(|old| old.pt != new.pt) {
+        let is_same = |old: &&Payload| std::ptr::eq(old.codec.row(), new.codec.row());
+        let Some(old) = was.iter().find(is_same) else {
+            continue;
+        };
+        if old.pt != new.pt {
             return Err(NegotiateError::PayloadTypeChanged(new.pt));
+        }
+        if let Some((old, new)) = old.rtx.zip(new.rtx)
+            && old != new
+        {
+            return Err(NegotiateError::PayloadTypeChanged(new));
         }
     }
     Ok(())

@@ -135,7 +135,8 @@ impl Extensions {
     pub(super) fn agree(&mut self, answered: &[Extension]) -> Result<(), NegotiateError> {
         for extension in answered {
             let others = self.0.iter();
-            let mut taken = others.filter(|&(&id, uri)| id != extension.id && *uri == extension.uri);
+            let mut taken =
+                others.filter(|&(&id, uri)| id != extension.id && *uri == extension.uri);
             if taken.next().is_some() {
                 return Err(NegotiateError::ExtensionChanged(extension.id));
             }

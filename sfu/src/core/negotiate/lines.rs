@@ -31,10 +31,7 @@ pub(super) struct Decided {
 }
 
 /// Decides all m-lines, and notes in `next` what is agreed on with them.
-pub(super) fn decide(
-    scene: &Scene<'_>,
-    next: &mut State,
-) -> Result<Vec<Decided>, NegotiateError> {
+pub(super) fn decide(scene: &Scene<'_>, next: &mut State) -> Result<Vec<Decided>, NegotiateError> {
     next.slots.keep(|mid| {
         let media = scene.offer.by_mid(mid);
         media.is_some_and(|media| !media.is_stopped())
@@ -159,9 +156,7 @@ fn usage(scene: &Scene<'_>, media: &Media, mid: Mid, kind: MediaKind) -> Usage {
         match scene.tracks.iter().find(|track| track.mid == mid) {
             None => Usage::Unwanted(Refusal::NotNamed),
             Some(track) if track.source.kind() != kind => Usage::Unwanted(Refusal::WrongKind),
-            Some(track) if !rights.may_publish(track.source) => {
-                Usage::Unwanted(Refusal::Forbidden)
-            }
+            Some(track) if !rights.may_publish(track.source) => Usage::Unwanted(Refusal::Forbidden),
             Some(&track) => Usage::Publication(track),
         }
     } else if !media.direction.receives() {

@@ -155,9 +155,7 @@ impl Reader {
         else {
             return Ok(());
         };
-        media.direction = direction
-            .or(self.direction)
-            .unwrap_or(Direction::SendRecv);
+        media.direction = direction.or(self.direction).unwrap_or(Direction::SendRecv);
         media.extensions.sort_by_key(|extension| extension.id);
         media.rids.sort_by_key(|line| line.rid);
         for format in &mut media.formats {
