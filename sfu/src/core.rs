@@ -6,7 +6,7 @@ pub mod keyframes;
 pub mod layers;
 pub mod nack;
 pub mod receive;
-// pub mod redundancy;
+pub mod redundancy;
 pub mod report;
 pub mod retransmit;
 pub mod ring;
