@@ -12,18 +12,10 @@
 mod voice;
 
 use super::forward::SourceKey;
+use crate::wire::rtp::AudioLevel;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use voice::Voice;
-
-/// A level as a header extension states it (RFC 6464, section 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AudioLevel {
-    /// −dBov: 0 is the loudest, 127 silence.
-    pub level: u8,
-    /// The publisher takes it for speech.
-    pub is_voice: bool,
-}
 
 /// How often it is said who speaks.
 pub const SPEAKERS_INTERVAL: Duration = Duration::from_millis(300);

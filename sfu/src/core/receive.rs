@@ -4,17 +4,19 @@
 //! place in the ring. What is counted on the way tells the publisher how well it gets through, the
 //! allocator what the layer costs, and subscribers whether it is alive.
 
+mod arrival;
 mod meter;
 mod stats;
 
+pub use arrival::{Arrival, Resolution};
 pub use meter::TEMPORAL_LAYERS;
 
-use super::audio::AudioLevel;
 use super::nack::NackGenerator;
-use super::report::{ReceptionValues, SenderLine};
-use super::ring::{Format, Meta, PayloadRing, RingError, Vp8};
+use super::report::SenderLine;
+use super::ring::{Meta, PayloadRing, RingError};
 use crate::control::Source;
-use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo};
+use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
+use crate::wire::rtcp::ReportBlock;
 use meter::RateMeter;
 use stats::ReceptionStats;
 use std::time::{Duration, Instant};
@@ -49,38 +51,6 @@ pub struct ReceiveConfig {
     pub clock: ClockRate,
     /// The publisher answers NACKs.
     pub is_repairable: bool,
-}
-
-/// A packet that was authenticated and parsed.
-#[derive(Debug, Clone, Copy)]
-pub struct Arrival {
-    /// Its number. Of a repair, the original's (RFC 4588, section 4, OSN).
-    pub seq: SeqNo,
-    /// Its timestamp.
-    pub time: RtpTime,
-    /// The marker bit.
-    pub marker: bool,
-    /// What the payload holds.
-    pub format: Format,
-    /// It begins a picture.
-    pub starts_frame: bool,
-    /// It begins a key frame, of this size if the payload says so.
-    pub keyframe: Option<Resolution>,
-    /// Of VP8 payloads.
-    pub vp8: Option<Vp8>,
-    /// Of audio (RFC 6464).
-    pub level: Option<AudioLevel>,
-    /// The datagram's bytes, for the bit rate.
-    pub wire_bytes: u16,
-}
-
-/// The size of a picture in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Resolution {
-    /// 0 when it is not known.
-    pub width: u16,
-    /// 0 when it is not known.
-    pub height: u16,
 }
 
 /// Why a packet goes no further.
@@ -223,13 +193,13 @@ impl ReceiveStream {
             .is_some_and(NackGenerator::take_wants_keyframe)
     }
 
-    /// The report block about this stream; `None` before its first packet. Loss is counted from one
-    /// call to the next.
-    pub fn reception_report(&mut self, now: Instant) -> Option<ReceptionValues> {
-        let mut values = self.stats.as_mut()?.report();
+    /// The report block about this stream, which is `ssrc`; `None` before its first packet. The
+    /// fraction lost is counted from one call to the next.
+    pub fn reception_report(&mut self, now: Instant, ssrc: Ssrc) -> Option<ReportBlock> {
+        let mut values = self.stats.as_mut()?.report(ssrc);
         if let Some((line, at)) = self.line {
             values.last_sr = line.ntp.middle();
-            values.delay_since_sr = short_span(now.saturating_duration_since(at));
+            values.delay_since_last_sr = short_span(now.saturating_duration_since(at));
         }
         Some(values)
     }

@@ -20,6 +20,9 @@ pub const MAX_RECOVERED: usize = 4;
 /// that is too large for the path is lost whole.
 pub const MAX_RED_BYTES: usize = 1_200;
 
+/// Bytes that a redundant block's header adds (RFC 2198, section 3).
+const BLOCK_HEADER_BYTES: usize = 4;
+
 /// Why a payload can't be written for a subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RedundancyError {
@@ -139,7 +142,7 @@ pub fn write(
         let Some(block) = redundant(stream, seq, back, meta.time, plan) else {
             break;
         };
-        let Some(left) = room.checked_sub(red::HEADER_BYTES + block.bytes.len()) else {
+        let Some(left) = room.checked_sub(BLOCK_HEADER_BYTES + block.bytes.len()) else {
             break;
         };
         room = left;

@@ -1,4 +1,4 @@
-//! What reports say (RFC 3550, section 6.4): the values of ours, and what follows from those of others.
+//! What reports say (RFC 3550, section 6.4): what follows from those of others for ours.
 
 mod quality;
 
@@ -6,36 +6,6 @@ pub use quality::{QualityMeter, Sample, score};
 
 use crate::unit::{ClockRate, NtpTime, RtpTime};
 use std::time::Duration;
-
-/// The sender's part of a sender report (RFC 3550, section 6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderValues {
-    /// When, on the reporter's clock.
-    pub ntp: NtpTime,
-    /// The same moment in the stream's timestamps.
-    pub time: RtpTime,
-    /// Packets sent, modulo 2^32.
-    pub packets: u32,
-    /// Bytes of payload sent, modulo 2^32.
-    pub octets: u32,
-}
-
-/// A report block, without the SSRC that it is about (RFC 3550, section 6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReceptionValues {
-    /// Packets lost since the last report, of those expected, in 256ths.
-    pub fraction_lost: u8,
-    /// Packets lost, ever: −2^23 to 2^23 − 1.
-    pub cumulative_lost: i32,
-    /// The highest number received, with its cycles.
-    pub highest_seq: u32,
-    /// Of arrivals, in ticks of the stream's clock.
-    pub jitter: u32,
-    /// The middle bits of the last sender report's time; 0 without one.
-    pub last_sr: u32,
-    /// Since that report came, in units of 2^-16 s; 0 without one.
-    pub delay_since_sr: u32,
-}
 
 /// A point of the line that a sender report draws: this timestamp is this moment on the publisher's
 /// clock.

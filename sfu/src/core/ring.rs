@@ -5,8 +5,12 @@
 //! the index begin small and double whenever they would forget something younger than [`HISTORY`].
 //! Between doublings nothing is allocated.
 
-use super::audio::AudioLevel;
-use crate::unit::{ExtSeqNo, MediaKind, NtpTime, RtpTime};
+mod meta;
+
+pub(in crate::core) use meta::pictures_since;
+pub use meta::{Format, Meta, Vp8};
+
+use crate::unit::{ExtSeqNo, MediaKind};
 use std::time::{Duration, Instant};
 
 /// The largest payload that is taken: what one Ethernet frame can carry. Larger ones are refused.
@@ -25,83 +29,6 @@ const VIDEO_BYTES: (usize, usize) = (32 * 1_024, 1_024 * 1_024);
 const AUDIO_PACKETS: (usize, usize) = (64, 128);
 /// Bytes of audio at first and at most: a second of Opus at 64 kbit/s, and at 510 kbit/s.
 const AUDIO_BYTES: (usize, usize) = (8 * 1_024, 64 * 1_024);
-
-/// What a payload holds, apart from which codec its stream has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// The codec's own payload.
-    Primary,
-    /// Opus with its predecessors (RFC 2198).
-    Red,
-}
-
-/// A VP8 picture id in the width of its field (RFC 7741, section 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PictureId {
-    /// 7 bits.
-    Short(u8),
-    /// 15 bits.
-    Long(u16),
-}
-
-impl PictureId {
-    /// Its value.
-    #[must_use]
-    pub fn value(self) -> u16 {
-        match self {
-            Self::Short(id) => u16::from(id),
-            Self::Long(id) => id,
-        }
-    }
-
-    /// How many pictures after `earlier` this one is, modulo the width of the narrower of the two.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> u16 {
-        let distance = self.value().wrapping_sub(earlier.value());
-        match (self, earlier) {
-            (Self::Long(_), Self::Long(_)) => distance & 0x7fff,
-            (Self::Short(_), _) | (_, Self::Short(_)) => distance & 0x7f,
-        }
-    }
-}
-
-/// What a VP8 payload descriptor says (RFC 7741, section 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Vp8 {
-    /// Which picture the packet belongs to.
-    pub picture_id: Option<PictureId>,
-    /// TL0PICIDX: counts the pictures of the lowest temporal layer.
-    pub tl0: Option<u8>,
-    /// TID: its temporal layer; 0 when the descriptor has none.
-    pub temporal: u8,
-    /// Y: the picture needs no other of its temporal layer, only the lowest layer.
-    pub is_sync: bool,
-}
-
-/// What is known of a packet besides its payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meta {
-    /// As the publisher wrote it.
-    pub time: RtpTime,
-    /// When it came, or was repaired.
-    pub received_at: Instant,
-    /// When it was captured, on the publisher's clock. `None` until its first sender report.
-    pub captured: Option<NtpTime>,
-    /// Bytes of the payload; 0 for a packet of nothing but padding.
-    pub payload_len: u16,
-    /// What the payload holds.
-    pub format: Format,
-    /// The marker bit: the last packet of a picture, the first one of a talk spurt.
-    pub marker: bool,
-    /// It begins a picture.
-    pub starts_frame: bool,
-    /// It begins a key frame.
-    pub is_keyframe: bool,
-    /// Of VP8 payloads.
-    pub vp8: Option<Vp8>,
-    /// Of audio, where the publisher states it.
-    pub level: Option<AudioLevel>,
-}
 
 /// Why a payload is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

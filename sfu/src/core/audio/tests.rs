@@ -6,15 +6,15 @@ fn at(start: Instant, ms: u64) -> Instant {
 
 const LOUD: Option<AudioLevel> = Some(AudioLevel {
     level: 20,
-    is_voice: true,
+    voice: true,
 });
 const SOFT: Option<AudioLevel> = Some(AudioLevel {
     level: 50,
-    is_voice: true,
+    voice: true,
 });
 const SILENT: Option<AudioLevel> = Some(AudioLevel {
     level: 127,
-    is_voice: false,
+    voice: false,
 });
 
 /// A room with voices whose keys are 0, 1, 2 …
@@ -128,7 +128,7 @@ fn never_more_are_heard_than_the_limit() {
             random ^= random << 5;
             let level = AudioLevel {
                 level: u8::try_from(random % 128).unwrap(),
-                is_voice: random & 0x1000 == 0,
+                voice: random & 0x1000 == 0,
             };
             room.handle_packet(at(start, tick * 20), voice, Some(level), 80);
         }
@@ -192,7 +192,7 @@ fn named_speakers_are_few_and_the_loudest() {
     talk(&mut room, &voices, (start, at(start, 400)), |key| {
         Some(AudioLevel {
             level: u8::try_from(60 - key).unwrap(),
-            is_voice: true,
+            voice: true,
         })
     });
     assert!(room.poll_speakers(at(start, 400), &mut out));

@@ -1,6 +1,6 @@
 //! One voice: its level, and when it spoke.
 
-use super::AudioLevel;
+use crate::wire::rtp::AudioLevel;
 use std::time::{Duration, Instant};
 
 /// How fast the level follows a rise: two packets of 20 ms bring it most of the way.
@@ -15,7 +15,7 @@ const SILENT_AFTER: Duration = Duration::from_millis(200);
 /// What a publisher without levels counts for while it sends: clear speech.
 const ASSUMED: AudioLevel = AudioLevel {
     level: 30,
-    is_voice: true,
+    voice: true,
 };
 
 /// An Opus payload of at most so many bytes has no sound (RFC 6716, section 2.1.9: DTX).
@@ -78,7 +78,7 @@ impl Voice {
     ) -> bool {
         let silence = AudioLevel {
             level: 127,
-            is_voice: false,
+            voice: false,
         };
         let level = match level {
             Some(level) => level,
@@ -87,7 +87,7 @@ impl Voice {
         };
         self.follow(now, u32::from(127 - level.level.min(127)) << 8);
         self.packet_at = Some(now);
-        let is_speech = level.level <= LOUD || (level.is_voice && level.level < QUIET);
+        let is_speech = level.level <= LOUD || (level.voice && level.level < QUIET);
         self.advance(now);
         if is_speech {
             self.spoke |= 1;
@@ -202,7 +202,7 @@ mod tests {
     fn speech(level: u8) -> Option<AudioLevel> {
         Some(AudioLevel {
             level,
-            is_voice: true,
+            voice: true,
         })
     }
 
@@ -250,7 +250,7 @@ mod tests {
         let noise = |level| {
             Some(AudioLevel {
                 level,
-                is_voice: false,
+                voice: false,
             })
         };
         assert!(voice.handle_packet(start, noise(40), 80));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::ring::{Format, Vp8};
+use crate::wire::vp8::PictureId;
 use std::time::Duration;
 
 const FIRST: ForwarderConfig = ForwarderConfig {

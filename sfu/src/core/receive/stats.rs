@@ -1,8 +1,8 @@
 //! Loss and jitter, as report blocks state them (RFC 3550, appendices A.3 and A.8).
 
 use super::FIRST_CYCLE;
-use crate::core::report::ReceptionValues;
-use crate::unit::{ClockRate, ExtSeqNo, RtpTime};
+use crate::unit::{ClockRate, ExtSeqNo, RtpTime, Ssrc};
+use crate::wire::rtcp::ReportBlock;
 use std::time::Instant;
 
 /// Counted since the stream began.
@@ -59,7 +59,7 @@ impl ReceptionStats {
         }
     }
 
-    pub(super) fn report(&mut self) -> ReceptionValues {
+    pub(super) fn report(&mut self, ssrc: Ssrc) -> ReportBlock {
         let expected = (self.highest.0 + 1).saturating_sub(self.base.0);
         let lost = i64::try_from(expected).unwrap_or(i64::MAX)
             - i64::try_from(self.received).unwrap_or(i64::MAX);
@@ -69,13 +69,14 @@ impl ReceptionStats {
         self.received_then = self.received;
         let lost_now = expected_now.saturating_sub(received_now);
         let fraction = (lost_now * 256).checked_div(expected_now).unwrap_or(0);
-        ReceptionValues {
+        ReportBlock {
+            ssrc,
             fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
             cumulative_lost: i32::try_from(lost.clamp(-0x80_0000, 0x7f_ffff)).unwrap_or(0),
             highest_seq: cycles(self.highest),
             jitter: self.jitter(),
             last_sr: 0,
-            delay_since_sr: 0,
+            delay_since_last_sr: 0,
         }
     }
 
@@ -126,11 +127,11 @@ mod tests {
             stats.handle_received(start, ExtSeqNo(FIRST_CYCLE + 0xfff0 + index), RtpTime(0));
         }
         stats.handle_received(start, ExtSeqNo(FIRST_CYCLE + 0xfff0 + 99), RtpTime(0));
-        let first = stats.report();
+        let first = stats.report(Ssrc(1));
         assert_eq!(first.cumulative_lost, 24);
         assert_eq!(first.fraction_lost, 61);
         assert_eq!(first.highest_seq, 0xfff0 + 99);
-        let second = stats.report();
+        let second = stats.report(Ssrc(1));
         assert_eq!((second.fraction_lost, second.cumulative_lost), (0, 24));
     }
 
@@ -141,9 +142,9 @@ mod tests {
         let number = |index: u64| ExtSeqNo(FIRST_CYCLE + 0xfff0 + index);
         stats.handle_received(start, number(0), RtpTime(0));
         stats.handle_received(start, number(2), RtpTime(0));
-        assert_eq!(stats.report().cumulative_lost, 1);
+        assert_eq!(stats.report(Ssrc(1)).cumulative_lost, 1);
         stats.handle_received(start, number(1), RtpTime(0));
-        let report = stats.report();
+        let report = stats.report(Ssrc(1));
         assert_eq!((report.cumulative_lost, report.fraction_lost), (0, 0));
     }
 

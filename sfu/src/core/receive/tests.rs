@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::ring::Format;
 
 const RTT: Duration = Duration::from_millis(50);
 
@@ -64,7 +65,7 @@ fn a_gap_is_asked_for_and_a_repair_takes_its_place() {
     assert_eq!(nacks(&mut stream, at(start, 60)), [12]);
     assert_eq!(stream.repaired(), 1);
     // The path lost it all the same.
-    assert_eq!(stream.reception_report(start).unwrap().cumulative_lost, 2);
+    assert_eq!(stream.reception_report(start, Ssrc(1)).unwrap().cumulative_lost, 2);
 }
 
 #[test]
@@ -166,19 +167,19 @@ fn a_layer_is_dead_without_media_even_when_padding_comes() {
 fn reports_refer_to_the_publishers_last_one() {
     let start = Instant::now();
     let mut stream = stream();
-    assert_eq!(stream.reception_report(start), None);
+    assert_eq!(stream.reception_report(start, Ssrc(1)), None);
     stream.handle_packet(start, &packet(9), b"x").unwrap();
-    let report = stream.reception_report(start).unwrap();
-    assert_eq!((report.last_sr, report.delay_since_sr), (0, 0));
+    let report = stream.reception_report(start, Ssrc(1)).unwrap();
+    assert_eq!((report.last_sr, report.delay_since_last_sr), (0, 0));
     assert_eq!(report.highest_seq, 9);
     let line = SenderLine {
         ntp: NtpTime(0x0123_4567_89ab_cdef),
         time: RtpTime(0),
     };
     stream.handle_sender_report(start, line);
-    let report = stream.reception_report(at(start, 500)).unwrap();
+    let report = stream.reception_report(at(start, 500), Ssrc(1)).unwrap();
     assert_eq!(
-        (report.last_sr, report.delay_since_sr),
+        (report.last_sr, report.delay_since_last_sr),
         (0x4567_89ab, 0x8000)
     );
     let seq = stream.handle_packet(start, &packet(10), b"x").unwrap();
