@@ -43,11 +43,13 @@ const PROBED: Duration = Duration::from_secs(1);
 /// Between two upgrades of one video.
 const UP_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Between a downgrade for want of rate and the next upgrade. Doubled for each upgrade that did not
-/// last [`FAILED_WITHIN`], up to 8 times.
+/// Between a downgrade for want of rate and the next upgrade. Doubled for each upgrade in a row that did
+/// not last [`FAILED_WITHIN`], up to 8 times; but not doubled once the estimate is by so many per cent
+/// above that of the downgrade: then the path is another one.
 const DOWN_INTERVAL: Duration = Duration::from_secs(5);
 const FAILED_WITHIN: Duration = Duration::from_secs(10);
 const FAILURES_MAX: u8 = 3;
+const RECOVERED_PERCENT: u64 = 150;
 
 /// What kind of picture it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +133,15 @@ struct Held<K> {
     is_starved: bool,
     wants_up_since: Option<Instant>,
     up_at: Option<Instant>,
-    not_up_before: Option<Instant>,
+    down: Option<Down>,
     failures: u8,
+}
+
+/// When and at which estimate a subscription had to give way.
+#[derive(Debug, Clone, Copy)]
+struct Down {
+    at: Instant,
+    estimate: Bitrate,
 }
 
 /// The working state of one allocation, by demand.
@@ -227,7 +236,7 @@ impl<K: Copy + Eq> Allocator<K> {
             .iter()
             .filter_map(|held| {
                 let lasting = held.wants_up_since? + LASTING;
-                Some(held.not_up_before.map_or(lasting, |until| until.max(lasting)))
+                Some(held.up_due(self.estimate).map_or(lasting, |due| due.max(lasting)))
             })
             .min()
             .map(|due| due.max(last + INTERVAL))
@@ -256,7 +265,8 @@ impl<K: Copy + Eq> Allocator<K> {
             let is_new_wish = held.wish != wish;
             held.wish = wish;
             if is_new_wish {
-                held.not_up_before = None;
+                held.down = None;
+                held.up_at = None;
                 held.failures = 0;
             }
             if held.up_at.is_some_and(|up_at| now >= up_at + FAILED_WITHIN * 3) {
@@ -289,7 +299,7 @@ impl<K: Copy + Eq> Allocator<K> {
                 is_starved: false,
                 wants_up_since: None,
                 up_at: None,
-                not_up_before: None,
+                down: None,
                 failures: 0,
             })
     }
@@ -322,7 +332,7 @@ impl<K: Copy + Eq> Allocator<K> {
             }
             let since = *held.wants_up_since.get_or_insert(now);
             let is_lasting = is_probed || now >= since + LASTING;
-            let is_due = held.not_up_before.is_none_or(|until| now >= until);
+            let is_due = held.up_due(self.estimate).is_none_or(|due| now >= due);
             if !row.may_rise && !(is_lasting && is_due) {
                 row.cap = row.present;
                 is_any = true;
@@ -337,7 +347,7 @@ impl<K: Copy + Eq> Allocator<K> {
         let (mut total, mut most) = (audio.0, audio.0);
         let mut is_best = true;
         for ((row, held), demand) in self.rows.iter().zip(&mut self.held).zip(demands) {
-            held.apply(row, now);
+            held.apply(row, now, self.estimate);
             let top = row.ladder.top();
             is_best &= row.chosen == top;
             total += row.rate(row.chosen);
@@ -390,16 +400,27 @@ impl Row {
 }
 
 impl<K> Held<K> {
-    fn apply(&mut self, row: &Row, now: Instant) {
+    /// When it may get a higher step again, the estimate being what it is.
+    fn up_due(&self, estimate: Bitrate) -> Option<Instant> {
+        let after_up = self.up_at.map(|at| at + UP_INTERVAL);
+        let after_down = self.down.map(|down| {
+            let has_recovered = estimate.0 >= percent(down.estimate.0, RECOVERED_PERCENT);
+            let failures = if has_recovered { 0 } else { self.failures };
+            down.at + DOWN_INTERVAL * (1 << failures)
+        });
+        after_up.max(after_down)
+    }
+
+    fn apply(&mut self, row: &Row, now: Instant, estimate: Bitrate) {
         if row.chosen > row.present {
             self.up_at = Some(now);
             self.wants_up_since = None;
-            self.not_up_before = Some(now + UP_INTERVAL);
         } else if row.chosen < row.present {
-            if self.up_at.is_some_and(|up_at| now < up_at + FAILED_WITHIN) {
+            // One upgrade fails once, however many steps it goes down again.
+            if self.up_at.take_if(|up_at| now < *up_at + FAILED_WITHIN).is_some() {
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
             }
-            self.not_up_before = Some(now + DOWN_INTERVAL * (1 << self.failures));
+            self.down = Some(Down { at: now, estimate });
         }
         self.is_starved = row.chosen.is_none() && row.ladder.top().is_some();
         self.present = row.chosen.map(|index| row.ladder.step(index));

@@ -3,11 +3,11 @@
 //! made of it since).
 //!
 //! ```text
-//! on_sent ──► History                                   ┌► Trendline ─► RateControl ─┐
-//!               │       feedback    ┌─► Arrivals ───────┘      ▲  ▲                  ├─► min ─► estimate
-//!               └──────────────────►├─► Acknowledged ──────────┘  │   LossControl ───┘
-//!                                   ├─► Measurements (of probes) ─┘        ▲
-//!                                   └─► losses ────────────────────────────┘
+//! on_sent ──► History
+//!                │           ┌─► Arrivals ─► Trendline ──┐
+//! feedback ──────┴───────────┼─► Acknowledged ───────────┼─► RateControl ─► estimate ─► Plans ─► probes
+//!                            ├─► Measurements of probes ─┤
+//!                            └─► LossControl ────────────┘
 //! ```
 //!
 //! [`RateControl`](rate) may not grow beyond 1.5 times of what arrives, nor at all while the source sends
@@ -39,8 +39,8 @@ use acknowledged::Acknowledged;
 use alr::Alr;
 use arrival::Arrivals;
 use history::{Fate, History, Sent};
-use loss::{LossControl, LossState};
-use probe::{Measurements, Plans, Pressure, Situation};
+use loss::LossControl;
+use probe::{Measurements, Plans, Situation};
 use rate::{RateControl, Seen};
 use std::time::{Duration, Instant};
 use trendline::{Trendline, Usage};
@@ -63,6 +63,10 @@ const RTT_START_US: u64 = 100_000;
 const SILENCE_US: u64 = 1_000_000;
 const SILENCE_STEP_US: u64 = 500_000;
 const SILENCE_FACTOR: f64 = 0.8;
+
+/// Packets of one feedback, and their time in µs, from which their rate can be told.
+const BURST_PACKETS: u32 = 5;
+const BURST_US: i64 = 20_000;
 
 /// A change of the estimate below this is not worth an event.
 const WORTH: f64 = 0.01;
@@ -199,7 +203,7 @@ impl Estimator {
             trendline: Trendline::new(),
             acknowledged: Acknowledged::new(),
             rate: RateControl::new(start_bps),
-            loss: LossControl::new(start_bps),
+            loss: LossControl::new(),
             alr: Alr::new(),
             plans: Plans::new(start_bps),
             measurements: Measurements::default(),
@@ -410,6 +414,7 @@ impl Estimator {
             batch.last_received_us = Some(sent.at_us);
             self.way_us = Some(way(&sent, arrival_us));
             self.acknowledged.handle(arrival_us, sent.bytes);
+            batch.burst.add(arrival_us, sent.bytes);
             if let Some(rate_bps) = self.measurements.handle(&sent, arrival_us) {
                 batch.probe_bps = Some(rate_bps);
             }
@@ -431,25 +436,29 @@ impl Estimator {
         let seen = Seen {
             usage: self.trendline.usage(),
             acknowledged_bps: self.acknowledged.rate_bps(),
+            burst_bps: batch.burst.rate_bps(),
             rtt_us: self.rtt_us(),
+            is_lossy: self.loss.is_rising(now_us),
             is_limited_by_source: self.alr.is_limited(),
         };
         let probe_bps = batch.probe_bps.filter(|_| seen.usage != Usage::Over);
         if let Some(probe_bps) = probe_bps {
             self.rate.handle_probe(probe_bps, seen, now_us);
-            self.loss.handle_probe(probe_bps);
         } else {
             self.rate.handle(seen, now_us);
         }
-        let context = loss::Context {
-            delay_based_bps: self.rate.rate_bps(),
-            acknowledged_bps: seen.acknowledged_bps,
-        };
-        self.loss.handle(batch.last_sent_us, context);
-        self.publish(if probe_bps.is_some() {
-            Cause::Probe
-        } else if self.loss.bound_bps() < self.rate.rate_bps() {
+        let lower_bps = self.loss.handle(
+            batch.last_sent_us,
+            self.rate.rate_bps(),
+            seen.acknowledged_bps,
+        );
+        if let Some(lower_bps) = lower_bps {
+            self.rate.handle_loss(lower_bps, now_us);
+        }
+        self.publish(if lower_bps.is_some() || self.loss.bound_bps() < self.rate.rate_bps() {
             Cause::Loss
+        } else if probe_bps.is_some() {
+            Cause::Probe
         } else {
             Cause::Delay
         });
@@ -476,18 +485,12 @@ impl Estimator {
             .rate
             .decreased_us()
             .is_some_and(|last| now_us.saturating_sub(last) < rtt_us.max(500_000));
-        let is_over = self.trendline.usage() == Usage::Over || has_just_fallen;
-        let pressure = match self.loss.state() {
-            LossState::Falling => Pressure::Congested,
-            LossState::Unbound | LossState::Rising if is_over || !is_heard => Pressure::Congested,
-            LossState::Rising => Pressure::Recovering,
-            LossState::Unbound => Pressure::None,
-        };
+        let is_full = self.trendline.usage() == Usage::Over || self.loss.is_rising(now_us);
         self.plans.handle(Situation {
             now_us,
             estimate_bps: self.estimate_bps,
             wanted_bps: self.wanted_bps,
-            pressure,
+            is_congested: is_full || has_just_fallen || !is_heard,
         });
     }
 
@@ -506,6 +509,37 @@ struct Batch {
     last_sent_us: u64,
     last_received_us: Option<u64>,
     probe_bps: Option<f64>,
+    burst: Burst,
+}
+
+/// How fast a feedback's packets came in.
+#[derive(Debug, Default)]
+struct Burst {
+    first_us: Option<i64>,
+    last_us: i64,
+    /// Those of all but the first.
+    bytes: u32,
+    packets: u32,
+}
+
+impl Burst {
+    fn add(&mut self, arrival_us: i64, bytes: u16) {
+        if self.first_us.is_none() {
+            self.first_us = Some(arrival_us);
+            self.last_us = arrival_us;
+            return;
+        }
+        self.last_us = self.last_us.max(arrival_us);
+        self.bytes += u32::from(bytes);
+        self.packets += 1;
+    }
+
+    /// In bit/s; `None` when they are too few or came too close to each other.
+    fn rate_bps(&self) -> Option<f64> {
+        let lasted_us = self.last_us - self.first_us?;
+        let is_enough = self.packets >= BURST_PACKETS && lasted_us >= BURST_US;
+        is_enough.then(|| f64::from(self.bytes) * 8e6 / lasted_us as f64)
+    }
 }
 
 /// A feedback's results with absolute numbers and arrival times in µs.

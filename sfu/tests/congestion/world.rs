@@ -24,7 +24,7 @@ const RECEIVER_START_US: u64 = (1 << 23) * 64_000 - 1_000_000;
 
 /// What sends.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Source {
+pub(crate) enum Source {
     /// So many cameras in layers of 150, 500 and 1,500 kbit/s, all wanted large, the allocator choosing.
     Cameras(u32),
     /// One that sends whatever the estimate is, up to this rate in kbit/s.
@@ -33,22 +33,22 @@ pub enum Source {
 
 /// A network and what goes through it.
 #[derive(Debug, Clone)]
-pub struct Scenario {
-    pub seconds: u64,
-    pub source: Source,
+pub(crate) struct Scenario {
+    pub(crate) seconds: u64,
+    pub(crate) source: Source,
     /// From which second the link has how many kbit/s.
-    pub link: Vec<(u64, u64)>,
+    pub(crate) link: Vec<(u64, u64)>,
     /// What the link's queue holds, in ms at its rate; beyond that it drops.
-    pub queue_ms: u64,
-    pub delay_ms: u64,
-    pub jitter_ms: u64,
+    pub(crate) queue_ms: u64,
+    pub(crate) delay_ms: u64,
+    pub(crate) jitter_ms: u64,
     /// Of packets that are lost whatever the rate, 0–1.
-    pub loss: f64,
-    pub feedback_loss: f64,
+    pub(crate) loss: f64,
+    pub(crate) feedback_loss: f64,
     /// Seconds in which no feedback comes.
-    pub silence: Option<(u64, u64)>,
+    pub(crate) silence: Option<(u64, u64)>,
     /// Seconds in which foreign traffic takes so many kbit/s.
-    pub cross: Option<(u64, u64, u64)>,
+    pub(crate) cross: Option<(u64, u64, u64)>,
 }
 
 impl Default for Scenario {
@@ -70,34 +70,34 @@ impl Default for Scenario {
 
 /// A tenth of a second.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sample {
-    pub at_ms: u64,
-    pub link_kbps: u64,
-    pub estimate_kbps: u64,
-    pub acknowledged_kbps: u64,
+pub(crate) struct Sample {
+    pub(crate) at_ms: u64,
+    pub(crate) link_kbps: u64,
+    pub(crate) estimate_kbps: u64,
+    pub(crate) acknowledged_kbps: u64,
     /// What the allocator gave, sound included.
-    pub allocated_kbps: u64,
-    pub sent_kbps: u64,
-    pub arrived_kbps: u64,
+    pub(crate) allocated_kbps: u64,
+    pub(crate) sent_kbps: u64,
+    pub(crate) arrived_kbps: u64,
     /// Of sent bytes, what probes and their padding were.
-    pub probe_kbps: u64,
+    pub(crate) probe_kbps: u64,
     /// The longest that a packet waited in the link's queue, and in the pacer.
-    pub queue_ms: u64,
-    pub paced_ms: u64,
+    pub(crate) queue_ms: u64,
+    pub(crate) paced_ms: u64,
     /// Sums of layers, 1 for the lowest of one camera.
-    pub layers: u32,
+    pub(crate) layers: u32,
     /// Changes of a spatial layer in this tenth.
-    pub switches: u32,
-    pub dropped: u32,
+    pub(crate) switches: u32,
+    pub(crate) dropped: u32,
 }
 
 impl Sample {
     /// What [`Self::csv`] has.
-    pub const HEAD: &str = "at_ms,link_kbps,estimate_kbps,acknowledged_kbps,allocated_kbps,sent_kbps,\
+    pub(crate) const HEAD: &str = "at_ms,link_kbps,estimate_kbps,acknowledged_kbps,allocated_kbps,sent_kbps,\
                             arrived_kbps,probe_kbps,queue_ms,paced_ms,layers,switches,dropped";
 
     /// A line.
-    pub fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         let columns = [
             self.at_ms,
             self.link_kbps,
@@ -125,7 +125,7 @@ struct Packet {
 }
 
 /// Everything.
-pub struct World {
+pub(crate) struct World {
     scenario: Scenario,
     start: Instant,
     now_us: u64,
@@ -148,7 +148,7 @@ pub struct World {
 
 impl World {
     /// A scenario with this chance.
-    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+    pub(crate) fn new(scenario: &Scenario, seed: u64) -> Self {
         let start = Instant::now();
         let config = Config::default();
         let cameras = match scenario.source {
@@ -176,7 +176,7 @@ impl World {
     }
 
     /// Runs to the end; a sample for each tenth of a second.
-    pub fn run(mut self) -> Vec<Sample> {
+    pub(crate) fn run(mut self) -> Vec<Sample> {
         let end_us = self.scenario.seconds * 1_000_000;
         let mut samples = Vec::new();
         while self.now_us < end_us {
@@ -207,6 +207,8 @@ impl World {
         self.receive_feedback();
         if self.estimator.poll_timeout().is_some_and(|due| due <= now) {
             self.estimator.handle_timeout(now);
+            let next = self.estimator.poll_timeout();
+            assert!(next.is_none_or(|due| due > now), "it does not spin");
         }
         self.adapt();
         if self.now_us.is_multiple_of(AUDIO_US) {
@@ -227,6 +229,8 @@ impl World {
             Source::Elastic(_) => {}
         }
         self.drain();
+        let next = self.pacer.poll_timeout();
+        assert!(next.is_none_or(|due| due > now), "it does not spin");
         if self.now_us.is_multiple_of(FEEDBACK_US) {
             self.send_feedback();
         }
@@ -296,6 +300,7 @@ impl World {
                 layers: &layers,
             })
             .collect();
+        let estimate = self.estimator.estimate();
         let decisions = self.allocator.allocate(now, AUDIO, &demands);
         for (decision, (target, is_due)) in decisions.iter().zip(&mut self.targets) {
             if spatial(decision.target) != spatial(*target) {
@@ -304,6 +309,10 @@ impl World {
             }
             *target = decision.target;
         }
+        let allocated = self.allocator.allocated();
+        // An estimate that has changed by less than a hundredth is not told.
+        let most = (estimate.0 * 1_061 / 1_000).max(AUDIO.0);
+        assert!(allocated.0 <= most, "{allocated} of {estimate}");
         self.estimator.set_desired(now, self.allocator.desired());
     }
 

@@ -6,6 +6,10 @@
 //! alone costs no rate, until a share of it can no longer be told from congestion: the rate is held
 //! below 100 kbit/s ÷ (loss − 5 %), which is 2 Mbit/s at 10 % and 670 kbit/s at 20 %.
 //!
+//! Unlike there the result is no second rate that recovers by rules of its own. It lowers the one rate,
+//! and that grows again as after a back-off for delay; a source of layers that is far below its bound
+//! would never lift it.
+//!
 //! Losses come from transport-wide feedback only. Those of receiver reports also tell of the
 //! publisher's bad uplink, and would lower every subscriber for it.
 
@@ -29,8 +33,8 @@ const BALANCE_BPS: f64 = 100_000.0;
 const NEWTON_STEPS: u32 = 2;
 const NEWTON_SIZE: f64 = 0.75;
 
-/// Candidates relative to the present bandwidth.
-const FACTORS: [f64; 3] = [1.02, 1.0, 0.95];
+/// Candidates relative to the present rate; beside them there is what arrives.
+const FACTORS: [f64; 2] = [1.0, 0.95];
 
 /// How much a higher bandwidth is preferred to a lower one that explains as much.
 const BIAS: f64 = 0.02;
@@ -38,21 +42,8 @@ const BIAS: f64 = 0.02;
 /// Above this loss a lower one is preferred.
 const BIAS_LOSS_MAX: f64 = 0.15;
 
-/// Growth of a loss-limited rate: per window, and beyond what arrives.
-const RECOVERY_US: u64 = 1_000_000;
-const RECOVERY: f64 = 1.3;
-const PROVEN: f64 = 1.5;
-
-/// How the losses bound the rate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LossState {
-    /// They don't.
-    Unbound,
-    /// They do, and get worse or stay.
-    Falling,
-    /// They do, and the bound rises.
-    Rising,
-}
+/// How long a loss above the inherent one keeps the rate from growing, after it was last seen.
+const CALM_US: u64 = 500_000;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Observation {
@@ -68,14 +59,7 @@ struct Channel {
     inherent: f64,
 }
 
-/// The rest of the estimator, as far as losses need it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Context {
-    pub(super) delay_based_bps: f64,
-    pub(super) acknowledged_bps: Option<f64>,
-}
-
-/// The loss-based bound.
+/// What losses say of the rate.
 #[derive(Debug)]
 pub(super) struct LossControl {
     observations: [Observation; WINDOW],
@@ -84,20 +68,12 @@ pub(super) struct LossControl {
     bytes: u64,
     lost_bytes: u64,
     began_us: Option<u64>,
-    channel: Channel,
-    state: LossState,
-    recovery: Option<Recovery>,
-}
-
-/// What a bound may rise to until a time.
-#[derive(Debug, Clone, Copy)]
-struct Recovery {
-    until_us: u64,
-    limit_bps: f64,
+    inherent: f64,
+    calm_from_us: u64,
 }
 
 impl LossControl {
-    pub(super) fn new(start_bps: f64) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             observations: [Observation::default(); WINDOW],
             count: 0,
@@ -105,28 +81,14 @@ impl LossControl {
             bytes: 0,
             lost_bytes: 0,
             began_us: None,
-            channel: Channel {
-                bandwidth_bps: start_bps,
-                inherent: INHERENT_START,
-            },
-            state: LossState::Unbound,
-            recovery: None,
+            inherent: INHERENT_START,
+            calm_from_us: 0,
         }
     }
 
-    /// How the losses bound the rate.
-    pub(super) fn state(&self) -> LossState {
-        self.state
-    }
-
-    /// The bound in bit/s.
-    pub(super) fn bound_bps(&self) -> f64 {
-        match self.state {
-            LossState::Unbound => self.instant_bound_bps(),
-            LossState::Falling | LossState::Rising => {
-                self.channel.bandwidth_bps.min(self.instant_bound_bps())
-            }
-        }
+    /// Whether more is lost than the path loses anyway, or was just now.
+    pub(super) fn is_rising(&self, now_us: u64) -> bool {
+        now_us < self.calm_from_us
     }
 
     /// Counts a packet whose fate is known.
@@ -142,24 +104,18 @@ impl LossControl {
         self.lost_bytes = self.lost_bytes.saturating_sub(u64::from(bytes));
     }
 
-    /// A probe showed that the path carries more.
-    pub(super) fn handle_probe(&mut self, probe_bps: f64) {
-        self.channel.bandwidth_bps = self.channel.bandwidth_bps.max(probe_bps);
-        if let Some(recovery) = &mut self.recovery {
-            recovery.limit_bps = recovery.limit_bps.max(probe_bps);
-        }
-    }
-
     /// Ends an observation when it has lasted long enough; `sent_us` is when the last packet left that
-    /// was counted.
-    pub(super) fn handle(&mut self, sent_us: u64, context: Context) {
+    /// was counted. Returns the rate that explains what was seen when it is lower than the present one.
+    pub(super) fn handle(
+        &mut self,
+        sent_us: u64,
+        rate_bps: f64,
+        acknowledged_bps: Option<f64>,
+    ) -> Option<f64> {
         let began_us = *self.began_us.get_or_insert(sent_us);
         let lasted_us = sent_us.saturating_sub(began_us);
-        if self.state == LossState::Unbound {
-            self.channel.bandwidth_bps = context.delay_based_bps;
-        }
         if lasted_us < OBSERVATION_US || self.bytes == 0 {
-            return;
+            return None;
         }
         self.observations[self.next] = Observation {
             kilobytes: self.bytes as f64 / 1_000.0,
@@ -170,65 +126,45 @@ impl LossControl {
         self.count = (self.count + 1).min(WINDOW);
         (self.bytes, self.lost_bytes) = (0, 0);
         self.began_us = Some(sent_us);
-        self.estimate(sent_us, context);
+        let best = self.best(rate_bps, acknowledged_bps);
+        self.inherent = best.inherent;
+        let is_lower = best.bandwidth_bps < rate_bps;
+        if is_lower || self.loss() > best.inherent {
+            self.calm_from_us = sent_us + CALM_US;
+        }
+        is_lower.then_some(best.bandwidth_bps)
     }
 
-    fn estimate(&mut self, now_us: u64, context: Context) {
-        let present_bps = self.channel.bandwidth_bps;
-        let mut best = self.best(context);
-        if self.loss() > best.inherent && best.bandwidth_bps > present_bps {
-            best.bandwidth_bps = present_bps;
-        }
-        if let (LossState::Falling | LossState::Rising, Some(acknowledged)) =
-            (self.state, context.acknowledged_bps)
-        {
-            let proven_bps = (PROVEN * acknowledged).max(present_bps);
-            // What arrives is not too much, whatever is lost beside it.
-            best.bandwidth_bps = best.bandwidth_bps.min(proven_bps).max(acknowledged);
-        }
-        let is_bound = best.bandwidth_bps < context.delay_based_bps;
-        self.state = match self.state {
-            _ if !is_bound => LossState::Unbound,
-            LossState::Falling | LossState::Rising if best.bandwidth_bps > present_bps => {
-                LossState::Rising
-            }
-            LossState::Rising if best.bandwidth_bps >= present_bps => LossState::Rising,
-            LossState::Unbound | LossState::Falling | LossState::Rising => LossState::Falling,
-        };
-        self.channel = best;
-        if !is_bound {
-            self.recovery = None;
-        } else if self.recovery.is_none_or(|recovery| now_us >= recovery.until_us) {
-            self.recovery = Some(Recovery {
-                until_us: now_us + RECOVERY_US,
-                limit_bps: best.bandwidth_bps * RECOVERY,
-            });
+    /// The bound in bit/s that holds whatever explains the losses.
+    pub(super) fn bound_bps(&self) -> f64 {
+        let beyond = self.loss() - INHERENT_OFFSET;
+        if beyond > 0.0 {
+            BALANCE_BPS / beyond
+        } else {
+            f64::MAX
         }
     }
 
-    fn best(&self, context: Context) -> Channel {
-        let present = self.channel;
-        let limit_bps = self
-            .recovery
-            .map_or(f64::MAX, |recovery| recovery.limit_bps)
-            .min(self.instant_bound_bps())
-            .min(context.delay_based_bps);
-        let others = [context.acknowledged_bps, Some(context.delay_based_bps)];
+    fn best(&self, rate_bps: f64, acknowledged_bps: Option<f64>) -> Channel {
+        let floor_bps = acknowledged_bps.unwrap_or(1_000.0);
         FACTORS
             .iter()
-            .map(|factor| factor * present.bandwidth_bps)
-            .chain(others.into_iter().flatten())
-            .map(|bandwidth| {
-                let bandwidth_bps = bandwidth.min(limit_bps).max(1_000.0);
-                let channel = Channel {
-                    bandwidth_bps,
-                    inherent: present.inherent,
-                };
-                let channel = self.with_likeliest_loss(channel);
-                (self.likelihood(channel), channel)
-            })
+            .map(|factor| factor * rate_bps)
+            .chain(acknowledged_bps)
+            // What arrives is not too much, whatever is lost beside it.
+            .map(|bandwidth_bps| self.with_likeliest_loss(Channel {
+                bandwidth_bps: bandwidth_bps.max(floor_bps).min(rate_bps).max(1_000.0),
+                inherent: self.inherent,
+            }))
+            .map(|channel| (self.likelihood(channel), channel))
             .max_by(|one, other| one.0.total_cmp(&other.0))
-            .map_or(present, |(_, channel)| channel)
+            .map_or(
+                Channel {
+                    bandwidth_bps: rate_bps,
+                    inherent: self.inherent,
+                },
+                |(_, channel)| channel,
+            )
     }
 
     fn with_likeliest_loss(&self, mut channel: Channel) -> Channel {
@@ -275,15 +211,6 @@ impl LossControl {
         if all > 0.0 { lost / all } else { 0.0 }
     }
 
-    fn instant_bound_bps(&self) -> f64 {
-        let beyond = self.loss() - INHERENT_OFFSET;
-        if beyond > 0.0 {
-            BALANCE_BPS / beyond
-        } else {
-            f64::MAX
-        }
-    }
-
     /// Observations with their weights, the newest first.
     fn recent(&self) -> impl Iterator<Item = (f64, Observation)> + '_ {
         let newest = self.next + WINDOW - 1;
@@ -316,11 +243,12 @@ impl Channel {
 mod tests {
     use super::*;
 
-    /// Sends at a rate for some seconds and loses a part; returns the bound at the end.
+    /// Sends at a rate for some seconds and loses a part; returns the estimate at the end, which never
+    /// grows here.
     fn run(control: &mut LossControl, at_us: &mut u64, rate_bps: f64, loss: f64, s: u64) -> f64 {
         let mut owed = 0.0;
-        let packets = s * 250;
-        for packet in 0..packets {
+        let mut estimate_bps = 3e6;
+        for packet in 0..s * 250 {
             *at_us += 4_000;
             #[expect(
                 clippy::cast_possible_truncation,
@@ -334,48 +262,48 @@ mod tests {
                 owed -= 1.0;
             }
             if packet % 25 == 0 {
-                control.handle(
-                    *at_us,
-                    Context {
-                        delay_based_bps: 3e6,
-                        acknowledged_bps: Some(rate_bps * (1.0 - loss)),
-                    },
-                );
+                let acknowledged = rate_bps * (1.0 - loss);
+                if let Some(lower) = control.handle(*at_us, estimate_bps, Some(acknowledged)) {
+                    assert!(lower < estimate_bps);
+                    estimate_bps = lower;
+                }
             }
         }
-        control.bound_bps()
+        estimate_bps.min(control.bound_bps())
     }
 
     #[test]
     fn without_loss_there_is_no_bound() {
-        let mut control = LossControl::new(1e6);
+        let mut control = LossControl::new();
         let mut at_us = 0;
         assert!(run(&mut control, &mut at_us, 1e6, 0.0, 10) >= 3e6);
-        assert_eq!(control.state(), LossState::Unbound);
+        assert!(!control.is_rising(at_us));
     }
 
     #[test]
     fn random_loss_of_two_per_cent_costs_nothing() {
-        let mut control = LossControl::new(1e6);
+        let mut control = LossControl::new();
         let mut at_us = 0;
-        assert!(run(&mut control, &mut at_us, 1e6, 0.02, 20) >= 2.5e6);
+        assert!(run(&mut control, &mut at_us, 1e6, 0.02, 20) >= 3e6);
     }
 
     #[test]
     fn random_loss_of_ten_per_cent_leaves_a_rate_that_can_be_used() {
-        let mut control = LossControl::new(1e6);
+        let mut control = LossControl::new();
         let mut at_us = 0;
-        let bound = run(&mut control, &mut at_us, 1e6, 0.1, 20);
-        assert!((900_000.0..2_300_000.0).contains(&bound), "{bound}");
+        let estimate = run(&mut control, &mut at_us, 1e6, 0.1, 20);
+        assert!((900_000.0..2_300_000.0).contains(&estimate), "{estimate}");
     }
 
     #[test]
-    fn a_full_path_bounds_the_rate_to_what_arrives() {
-        let mut control = LossControl::new(2e6);
+    fn a_full_path_lowers_the_rate_to_about_what_arrives() {
+        let mut control = LossControl::new();
         let mut at_us = 0;
-        let bound = run(&mut control, &mut at_us, 2e6, 0.6, 3);
-        assert!(bound < 1_000_000.0, "{bound}");
-        let after = run(&mut control, &mut at_us, 700_000.0, 0.0, 20);
-        assert!(after > bound, "{after}");
+        let estimate = run(&mut control, &mut at_us, 2e6, 0.6, 3);
+        assert!((150_000.0..1_000_000.0).contains(&estimate), "{estimate}");
+        assert!(control.is_rising(at_us));
+        run(&mut control, &mut at_us, 500_000.0, 0.0, 6);
+        assert!(!control.is_rising(at_us));
+        assert!(control.bound_bps() > 1e6);
     }
 }

@@ -4,7 +4,7 @@ mod measure;
 mod plan;
 
 pub(super) use measure::Measurements;
-pub(super) use plan::{Plans, Pressure, Situation};
+pub(super) use plan::{Plans, Situation};
 
 use crate::unit::Bitrate;
 use std::num::NonZeroU8;

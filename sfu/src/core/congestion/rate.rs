@@ -37,9 +37,14 @@ const CAPACITY_GAIN_OF_PROBE: f64 = 0.5;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) usage: Usage,
-    /// What arrives, in bit/s.
+    /// What arrives, in bit/s, over some tenths of a second.
     pub(super) acknowledged_bps: Option<f64>,
+    /// The same of the last feedback's packets alone. While a queue grows it is what the path carries;
+    /// otherwise a burst that says nothing.
+    pub(super) burst_bps: Option<f64>,
     pub(super) rtt_us: u64,
+    /// More is lost than should be.
+    pub(super) is_lossy: bool,
     /// The source sends much less than it might.
     pub(super) is_limited_by_source: bool,
 }
@@ -99,6 +104,14 @@ impl RateControl {
         self.phase = Phase::Hold;
     }
 
+    /// Takes a lower rate from the losses: the path is full there.
+    pub(super) fn handle_loss(&mut self, rate_bps: f64, now_us: u64) {
+        self.set(rate_bps, now_us);
+        self.capacity.learn(rate_bps, CAPACITY_GAIN);
+        self.decreased_us = Some(now_us);
+        self.phase = Phase::Hold;
+    }
+
     /// Takes the state of the path, once a feedback.
     pub(super) fn handle(&mut self, seen: Seen, now_us: u64) {
         match seen.usage {
@@ -116,16 +129,23 @@ impl RateControl {
 
     fn may_decrease(&self, seen: Seen, now_us: u64) -> bool {
         let reaction_us = seen.rtt_us.clamp(REACTION_MIN_US, REACTION_MAX_US);
-        let is_far_off = seen
-            .acknowledged_bps
-            .is_some_and(|acknowledged| acknowledged < 0.5 * self.rate_bps);
+        let is_far_off = self.carried_bps(seen) < 0.5 * self.rate_bps;
         self.decreased_us
             .is_none_or(|last| now_us.saturating_sub(last) >= reaction_us)
-            || (is_far_off && !seen.is_limited_by_source)
+            || is_far_off
+    }
+
+    /// What the path carries while its queue grows. The acknowledged rate lags by tenths of a second, in
+    /// which a source of layers may have gone to ten times of it: then its queue grows because of one
+    /// key frame, and a tenth of the rate would be all that is left.
+    fn carried_bps(&self, seen: Seen) -> f64 {
+        let acknowledged_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
+        let burst_bps = seen.burst_bps.map_or(0.0, |burst| burst.min(self.rate_bps));
+        acknowledged_bps.max(burst_bps)
     }
 
     fn decrease(&mut self, seen: Seen, now_us: u64) {
-        let carried_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
+        let carried_bps = self.carried_bps(seen);
         let mut rate_bps = carried_bps * BACK_OFF;
         if rate_bps > self.rate_bps
             && let Some(capacity_bps) = self.capacity.mean_bps()
@@ -142,7 +162,7 @@ impl RateControl {
     }
 
     fn increase(&mut self, seen: Seen, now_us: u64) {
-        if seen.is_limited_by_source {
+        if seen.is_limited_by_source || seen.is_lossy {
             return;
         }
         let acknowledged_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
@@ -217,7 +237,9 @@ mod tests {
         Seen {
             usage,
             acknowledged_bps: Some(acknowledged_bps),
+            burst_bps: None,
             rtt_us: 50_000,
+            is_lossy: false,
             is_limited_by_source: false,
         }
     }
@@ -231,6 +253,23 @@ mod tests {
         assert!((control.rate_bps() - 850_000.0).abs() < 1.0, "too soon");
         control.handle(seen(Usage::Over, 600_000.0), 1_060_000);
         assert!((control.rate_bps() - 510_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn the_rate_of_the_moment_counts_when_the_source_has_just_risen() {
+        let mut control = RateControl::new(2_000_000.0);
+        let risen = Seen {
+            burst_bps: Some(1_800_000.0),
+            ..seen(Usage::Over, 200_000.0)
+        };
+        control.handle(risen, 1_000_000);
+        assert!((control.rate_bps() - 1_530_000.0).abs() < 1.0);
+        let faster = Seen {
+            burst_bps: Some(90_000_000.0),
+            ..risen
+        };
+        control.handle(faster, 2_000_000);
+        assert!((control.rate_bps() - 1_300_500.0).abs() < 1.0, "it falls anyway");
     }
 
     #[test]

@@ -8,7 +8,7 @@ fn after(start: Instant, ms: u64) -> Instant {
 }
 
 fn pacer(start: Instant) -> Pacer<u32> {
-    // It drains at 2.5 Mbit/s: 3,125 bytes in ten milliseconds.
+    // It drains at 1.5 Mbit/s: a packet of 1,500 bytes in eight milliseconds.
     Pacer::new(start, Bitrate::kbps(1_000))
 }
 
@@ -31,20 +31,20 @@ fn a_small_burst_leaves_at_once_and_the_rest_in_order() {
     let start = Instant::now();
     let mut pacer = pacer(start);
     let verdicts: Vec<_> = (0..8)
-        .map(|number| pacer.enqueue(start, Class::Video, 1_000, number))
+        .map(|number| pacer.enqueue(start, Class::Video, 1_500, number))
         .collect();
-    assert_eq!(verdicts[..4], [Enqueued::Now; 4]);
-    assert_eq!(verdicts[4..], [Enqueued::Queued; 4]);
+    assert_eq!(verdicts[..3], [Enqueued::Now; 3]);
+    assert_eq!(verdicts[3..], [Enqueued::Queued; 5]);
     let mut left = Vec::new();
     while let Some(due) = pacer.poll_timeout() {
         for output in drain(&mut pacer, due) {
             if let Output::Send { item, .. } = output {
-                left.push((item, (due - start).as_micros()));
+                left.push((item, (due - start).as_millis()));
             }
         }
     }
-    // 4,000 bytes take 12.8 ms; then the next run leaves together.
-    assert_eq!(left, vec![(4, 12_800), (5, 12_800), (6, 12_800), (7, 12_800)]);
+    // Three packets take 24 ms; then the next run leaves together.
+    assert_eq!(left, vec![(3, 24), (4, 24), (5, 24), (6, 48), (7, 48)]);
 }
 
 #[test]
@@ -65,29 +65,29 @@ fn sound_never_waits_but_is_counted() {
     let start = Instant::now();
     let mut pacer = pacer(start);
     for _ in 0..100 {
-        assert_eq!(pacer.enqueue(start, Class::Audio, 1_000, 0), Enqueued::Now);
+        assert_eq!(pacer.enqueue(start, Class::Audio, 1_500, 0), Enqueued::Now);
     }
     assert_eq!(pacer.enqueue(start, Class::Video, 100, 1), Enqueued::Queued);
-    assert_eq!(pacer.poll_timeout(), Some(after(start, 320)));
+    assert_eq!(pacer.poll_timeout(), Some(after(start, 800)));
 }
 
 #[test]
 fn what_was_asked_for_again_leaves_before_pictures() {
     let start = Instant::now();
     let mut pacer = pacer(start);
-    for number in 0..6 {
-        pacer.enqueue(start, Class::Video, 1_000, number);
+    for number in 0..4 {
+        pacer.enqueue(start, Class::Video, 1_500, number);
     }
-    pacer.enqueue(start, Class::Padding, 1_000, 98);
-    pacer.enqueue(start, Class::Retransmission, 1_000, 99);
-    let left: Vec<_> = drain(&mut pacer, after(start, 13))
+    pacer.enqueue(start, Class::Padding, 1_500, 98);
+    pacer.enqueue(start, Class::Retransmission, 1_500, 99);
+    let left: Vec<_> = drain(&mut pacer, after(start, 24))
         .into_iter()
         .map(|output| match output {
             Output::Send { item, .. } | Output::Drop { item, .. } => item,
             Output::Pad { .. } => 0,
         })
         .collect();
-    assert_eq!(left, vec![99, 4, 5, 98]);
+    assert_eq!(left, vec![99, 3, 98]);
 }
 
 #[test]
@@ -128,11 +128,11 @@ fn a_lower_target_makes_what_was_sent_take_longer_to_drain() {
     let start = Instant::now();
     let mut pacer = pacer(start);
     for number in 0..5 {
-        pacer.enqueue(start, Class::Video, 1_000, number);
+        pacer.enqueue(start, Class::Video, 1_500, number);
     }
-    assert_eq!(pacer.poll_timeout(), Some(start + Duration::from_micros(12_800)));
+    assert_eq!(pacer.poll_timeout(), Some(after(start, 24)));
     pacer.set_target(start, Bitrate::kbps(500));
-    assert_eq!(pacer.poll_timeout(), Some(start + Duration::from_micros(25_600)));
+    assert_eq!(pacer.poll_timeout(), Some(after(start, 48)));
 }
 
 #[test]

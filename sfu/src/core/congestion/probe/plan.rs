@@ -29,9 +29,6 @@ const REACHED: f64 = 0.7;
 /// Beyond what is wanted by so much nothing is probed: more would be of no use.
 const WANTED: f64 = 1.2;
 
-/// While losses bound the rate and the bound rises, so much of the estimate.
-const RECOVERING: f64 = 1.5;
-
 /// How long a result is waited for.
 const WAIT_US: u64 = 1_000_000;
 
@@ -42,6 +39,9 @@ const INTERVAL_US: u64 = 4_000_000;
 /// Between probes for other reasons.
 const INTERVAL_MIN_US: u64 = 1_000_000;
 
+/// A probe that congestion forbids is thought of again after this.
+const RETRY_US: u64 = 200_000;
+
 /// More is wanted than at the last probe when it is more by this.
 const MORE: f64 = 1.1;
 
@@ -51,24 +51,14 @@ const DROP: f64 = 0.66;
 const DROP_WAIT_US: u64 = 2_000_000;
 const DROP_PROBE: f64 = 0.85;
 
-/// Whether there is room for a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::core::congestion) enum Pressure {
-    /// As far as is known.
-    None,
-    /// Losses bound the rate, less and less.
-    Recovering,
-    /// Queues grow or losses rise: a probe would make it worse.
-    Congested,
-}
-
 /// What plans depend on.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::core::congestion) struct Situation {
     pub(in crate::core::congestion) now_us: u64,
     pub(in crate::core::congestion) estimate_bps: f64,
     pub(in crate::core::congestion) wanted_bps: f64,
-    pub(in crate::core::congestion) pressure: Pressure,
+    /// Queues grow or losses rise: a probe would make it worse.
+    pub(in crate::core::congestion) is_congested: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,6 +86,8 @@ pub(in crate::core::congestion) struct Plans {
     last_wanted_bps: f64,
     estimate_bps: f64,
     drop: Option<Drop>,
+    /// When congestion last forbade a probe.
+    forbidden_us: Option<u64>,
 }
 
 impl Plans {
@@ -109,6 +101,7 @@ impl Plans {
             last_wanted_bps: 0.0,
             estimate_bps: start_bps,
             drop: None,
+            forbidden_us: None,
         }
     }
 
@@ -136,11 +129,13 @@ impl Plans {
             return None;
         }
         let last_us = self.last_us?;
-        match self.phase {
-            Phase::Fresh => None,
-            Phase::Waiting { until_us, .. } => Some(until_us),
-            Phase::Idle => Some(self.due_us(last_us)),
-        }
+        let due_us = match self.phase {
+            Phase::Fresh => return None,
+            Phase::Waiting { until_us, .. } => until_us,
+            Phase::Idle => self.due_us(last_us),
+        };
+        let again_us = self.forbidden_us.map_or(0, |at_us| at_us + RETRY_US);
+        Some(due_us.max(again_us))
     }
 
     /// Plans probes if there is a reason.
@@ -157,7 +152,8 @@ impl Plans {
         {
             self.phase = Phase::Idle;
         }
-        if at.pressure == Pressure::Congested || at.wanted_bps <= at.estimate_bps {
+        self.forbidden_us = at.is_congested.then_some(at.now_us);
+        if at.is_congested || at.wanted_bps <= at.estimate_bps {
             self.queue_bps = [0.0; 2];
             return;
         }
@@ -200,10 +196,7 @@ impl Plans {
     }
 
     fn plan(&mut self, rates_bps: [f64; 2], at: Situation) {
-        let mut limit_bps = WANTED * at.wanted_bps;
-        if at.pressure == Pressure::Recovering {
-            limit_bps = limit_bps.min(RECOVERING * at.estimate_bps);
-        }
+        let limit_bps = WANTED * at.wanted_bps;
         let [first, second] = rates_bps.map(|rate| rate.min(limit_bps));
         self.queue_bps = [first, if second > first { second } else { 0.0 }];
         let highest = first.max(second);
@@ -231,7 +224,7 @@ mod tests {
             now_us: now_ms * 1_000,
             estimate_bps,
             wanted_bps,
-            pressure: Pressure::None,
+            is_congested: false,
         }
     }
 
@@ -282,16 +275,19 @@ mod tests {
     }
 
     #[test]
-    fn congestion_forbids_probes_and_recovery_limits_them() {
+    fn congestion_forbids_probes() {
         let mut plans = Plans::new(300_000.0);
         let mut congested = at(0, 300_000.0, 5e6);
-        congested.pressure = Pressure::Congested;
+        congested.is_congested = true;
         plans.handle(congested);
         assert!(rates(&mut plans).is_empty());
-        let mut recovering = at(10, 300_000.0, 5e6);
-        recovering.pressure = Pressure::Recovering;
-        plans.handle(recovering);
-        assert_eq!(rates(&mut plans), vec![450]);
+        plans.handle(at(10, 300_000.0, 5e6));
+        congested.now_us = 20_000;
+        plans.handle(congested);
+        assert!(rates(&mut plans).is_empty(), "what was planned is dropped");
+        congested.now_us = 60_000_000;
+        plans.handle(congested);
+        assert_eq!(plans.timeout_us(5e6), Some(60_200_000), "it does not spin");
     }
 
     #[test]
