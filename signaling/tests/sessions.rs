@@ -47,6 +47,7 @@ fn server(limits: Limits) -> Arc<Context> {
     Arc::new(Context {
         chat,
         hub,
+        calls: None,
         sessions,
         tokens: TokenKey::hs256(&secret, "kaiwa", None).expect("long enough"),
         limits,

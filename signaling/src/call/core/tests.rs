@@ -1,0 +1,1 @@
+//! Rules of calls one by one, and a seeded simulation.
