@@ -129,11 +129,6 @@ impl Sockets {
         self.links.get(usize::from(local.0)).map(|link| &link.socket)
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.links.len()
-    }
-
     /// Puts a media packet where it will be sent from; its length, or `None` if there is no room.
     pub(crate) fn send_media(
         &mut self,

@@ -1,11 +1,12 @@
 //! A peer's transport: ICE answers, the DTLS handshake, and the keys that come of it.
 
 use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
-use crate::dtls::{Dtls, DtlsEvent, Fingerprint, Identity, RtcDtls};
+use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
 use crate::net::socket::LocalIndex;
 use crate::sockets::{Outgoing, Sockets};
 use crate::srtp::{Opener, Sealer};
+use crate::wire::sdp::Fingerprint;
 use crate::wire::stun::{self, IntegrityKey, Message, Role};
 use bytes::BytesMut;
 use std::net::SocketAddr;
@@ -84,7 +85,7 @@ impl Transport {
     /// The first offer was answered.
     pub(crate) fn begin(&mut self, credentials: Credentials, peers: Vec<Fingerprint>, now: Instant) {
         self.ice = Some(IceLite::new(credentials, now));
-        self.dtls = Some(RtcDtls::new(&self.identity, peers, now));
+        self.dtls = Some(RtcDtls::server(&self.identity, peers, now));
         self.since = now;
     }
 

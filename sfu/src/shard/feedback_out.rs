@@ -5,7 +5,7 @@ use crate::peer::Peer;
 use crate::table::Key;
 use crate::unit::Ssrc;
 use crate::wire::rtcp::{
-    Pli, ReportBlock, SenderInfo, write_cname, write_nack, write_pli, write_receiver_report,
+    Pli, SenderInfo, write_cname, write_nack, write_pli, write_receiver_report,
     write_sender_report,
 };
 use std::time::{Duration, Instant};
@@ -139,20 +139,13 @@ impl Shard {
                 continue;
             };
             for layer in &mut track.layers {
-                let report = layer.stream.reception_report(now);
-                let Some((ssrc, values)) = layer.ssrc.zip(report) else {
-                    continue;
-                };
-                lost_up = lost_up.max(values.fraction_lost);
-                blocks.push(ReportBlock {
-                    ssrc,
-                    fraction_lost: values.fraction_lost,
-                    cumulative_lost: values.cumulative_lost,
-                    highest_seq: values.highest_seq,
-                    jitter: values.jitter,
-                    last_sr: values.last_sr,
-                    delay_since_last_sr: values.delay_since_sr,
-                });
+                let report = layer
+                    .ssrc
+                    .and_then(|ssrc| layer.stream.reception_report(now, ssrc));
+                if let Some(report) = report {
+                    lost_up = lost_up.max(report.fraction_lost);
+                    blocks.push(report);
+                }
             }
         }
         peer.lost_up = lost_up;
@@ -186,13 +179,7 @@ impl Shard {
             .slots()
             .filter_map(|(_, slot)| {
                 let shift = shift(slot.track);
-                let values = slot.forwarder.sender_report(now, ntp, shift)?;
-                let info = SenderInfo {
-                    ntp: values.ntp,
-                    time: values.time,
-                    packets: values.packets,
-                    octets: values.octets,
-                };
+                let info = slot.forwarder.sender_report(now, ntp, shift)?;
                 Some((slot.ssrc, info))
             })
             .collect();
@@ -202,7 +189,7 @@ impl Shard {
         let out = &mut scratch.bytes;
         out.clear();
         for (ssrc, info) in reports {
-            write_sender_report(out, ssrc, info, &[]);
+            write_sender_report(out, ssrc, &info, &[]);
             write_cname(out, ssrc, &peer.cname);
             if out.len() > DATAGRAM {
                 peer.transport.send_rtcp(sockets, out);

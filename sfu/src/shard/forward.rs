@@ -348,7 +348,7 @@ impl Peer {
         let packet = Outgoing {
             header: &slot.header,
             fields: fields(slot, rewrite),
-            values: values(number, meta.level.as_ref()),
+            values: values(number, meta.level),
             index: rewrite.seq,
             ssrc: slot.ssrc,
             body: Body::Padding(FILL),
@@ -375,7 +375,7 @@ impl Peer {
             id,
             tl0: rewrite.tl0.unwrap_or_default(),
         });
-        let values = values(number, meta.level.as_ref());
+        let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
             let Some(rtx) = &slot.rtx else {
                 return;
@@ -451,13 +451,10 @@ fn fields(slot: &SendSlot, rewrite: &Rewrite) -> rtp::Fields {
     }
 }
 
-fn values(transport_seq: u16, level: Option<&crate::core::audio::AudioLevel>) -> rtp::Values {
+fn values(transport_seq: u16, level: Option<rtp::AudioLevel>) -> rtp::Values {
     rtp::Values {
         transport_seq,
         abs_send_time: 0,
-        audio_level: level.map(|level| rtp::AudioLevel {
-            level: level.level,
-            voice: level.is_voice,
-        }),
+        audio_level: level,
     }
 }

@@ -7,7 +7,6 @@ use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
     Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
 };
-use crate::dtls;
 use crate::peer::Peer;
 use crate::peer::inbound::Carries;
 use crate::peer::slot::{SendSlot, extension_ids};
@@ -39,7 +38,7 @@ impl Shard {
             .map_err(|e| SfuError::BadOffer(e.to_string()))?;
         match negotiated.transport {
             TransportChange::New => {
-                let peers = fingerprints(&negotiated);
+                let peers = negotiated.remote.fingerprints.clone();
                 self.by_ufrag.insert(fresh.ufrag(), key);
                 peer.transport.begin(fresh, peers, now);
             }
@@ -205,7 +204,7 @@ impl Shard {
         // Numbers of 32 bits last for years of one new track each millisecond.
         let source_key = SourceKey(self.next_source);
         self.next_source += 1;
-        let track = Track::new(id, source_key, key, receiving);
+        let mut track = Track::new(id, source_key, key, receiving);
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -222,12 +221,11 @@ impl Shard {
         if room.core.handle_publish(publication).is_err() {
             return;
         }
-        let voice = match track.kind() {
-            MediaKind::Audio => room.voices.insert(source_key),
-            MediaKind::Video => None,
-        };
+        if track.kind() == MediaKind::Audio {
+            track.voice = room.voices.insert(source_key);
+        }
         let is_single = track.layers.len() == 1;
-        let track_key = self.tracks.insert(Track { voice, ..track });
+        let track_key = self.tracks.insert(track);
         self.by_source.insert(source_key, track_key);
         self.by_publication.insert(id, track_key);
         peer.tracks.push((receiving.track.mid, track_key));
@@ -318,16 +316,4 @@ impl Shard {
                 .retain(|subscriber| *subscriber != Subscriber { peer, slot });
         }
     }
-}
-
-/// The client's certificate's, as DTLS compares them.
-fn fingerprints(negotiated: &Negotiated) -> Vec<dtls::Fingerprint> {
-    let hash = |hash: sdp::Hash| match hash {
-        sdp::Hash::Sha256 => dtls::Hash::Sha256,
-        sdp::Hash::Sha384 => dtls::Hash::Sha384,
-        sdp::Hash::Sha512 => dtls::Hash::Sha512,
-    };
-    let all = negotiated.remote.fingerprints.iter();
-    all.filter_map(|one| dtls::Fingerprint::new(hash(one.hash()), one.digest()))
-        .collect()
 }
