@@ -1,7 +1,7 @@
 //! What the bytes mean: parsers and writers without state, clock or I/O.
 //!
-//! Read it in this order: [`demux`] tells datagrams apart, [`stun`] and [`client_hello`] are of the
-//! connection's beginning, [`rtp`] and [`rtcp`] of its life, [`vp8`], [`red`] and [`rtx`] of what
+//! Read it in this order: [`demux`] tells datagrams apart, [`sdp`], [`stun`] and [`client_hello`] are
+//! of the connection's beginning, [`rtp`] and [`rtcp`] of its life, [`vp8`], [`red`] and [`rtx`] of what
 //! payloads carry.
 //!
 //! A parser borrows its input, checks it whole before it gives anything out, and can only fail with
@@ -12,6 +12,7 @@ mod reader;
 pub mod demux;
 
 pub mod client_hello;
+pub mod sdp;
 pub mod stun;
 
 pub mod rtcp;
