@@ -1,7 +1,12 @@
 //! Calls over real sockets: the engine's own threads, and clients that check every packet.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+#[allow(dead_code, reason = "each test uses a part")]
 #[path = "call/client.rs"]
 mod client;
+#[path = "call/wait.rs"]
+mod wait;
 
 use client::{Client, Line, OPUS, RTX, VP8, mid, picture};
 use kaiwa_common::id::RoomId;
@@ -9,13 +14,10 @@ use kaiwa_sfu::config::Config;
 use kaiwa_sfu::control::*;
 use kaiwa_sfu::engine::Engine;
 use kaiwa_sfu::srtp::Profile;
-use kaiwa_sfu::unit::{SeqNo, Ssrc};
+use kaiwa_sfu::unit::{Bitrate, SeqNo, Ssrc};
 use kaiwa_sfu::wire::rtcp::{Packet, Packets, Pli, write_nack, write_pli, write_receiver_report};
-use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use wait::{block_on, pump};
 
 const ALL: Rights = Rights {
     microphone: true,
@@ -23,28 +25,6 @@ const ALL: Rights = Rights {
     screen: true,
     subscribe: true,
 };
-
-/// Longer than anything takes; only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Thread(std::thread::Thread);
-
-impl Wake for Thread {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Thread(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
 
 #[derive(Default)]
 struct Events(Mutex<Vec<Event>>);
@@ -111,7 +91,13 @@ impl Stand {
             Event::Published { publication, .. } if publication.source == source => {
                 Some(publication.id)
             }
-            _ => None,
+            Event::Published { .. }
+            | Event::Unpublished { .. }
+            | Event::Slots { .. }
+            | Event::Speakers { .. }
+            | Event::Quality { .. }
+            | Event::Connectivity { .. }
+            | Event::Gone { .. } => None,
         });
         found.expect("published")
     }
@@ -128,14 +114,6 @@ impl Stand {
             wishes: vec![wish],
         };
         block_on(self.engine.prefer(prefer)).expect("a participant");
-    }
-}
-
-fn pump(clients: &mut [&mut Client], mut done: impl FnMut(&mut [&mut Client]) -> bool) {
-    let until = Instant::now() + PATIENCE;
-    while !done(clients) {
-        assert!(Instant::now() < until, "it never came about");
-        clients.iter_mut().for_each(|client| client.pump());
     }
 }
 
@@ -164,7 +142,7 @@ fn a_picture_reaches_who_wants_it_rewritten_and_whole() {
                 Ssrc(1_000),
                 65_530 + u64::from(no),
                 u32::from(no) * 3_000,
-                &picture(no, no % 10 == 0, 900),
+                &picture(no, no.is_multiple_of(10), 900),
             );
             clients[0].send(&sent);
             no += 1;
@@ -238,7 +216,7 @@ fn what_a_subscriber_misses_is_sent_again_over_rtx() {
             Ssrc(1_000),
             u64::from(no),
             u32::from(no) * 3_000,
-            &picture(no, no == 0 || no % 10 == 0, 300),
+            &picture(no, no == 0 || no.is_multiple_of(10), 300),
         );
         clients[0].send(&sent);
         no += 1;
@@ -362,11 +340,11 @@ fn alice_id() -> ParticipantId {
 fn a_small_picture_gets_the_low_layer_and_a_large_one_the_high_one() {
     let stand = Stand::with(Config {
         shards: 1,
-        is_paced: false,
+        assumed: Bitrate::kbps(50_000),
         ..Config::default()
     });
     let mut alice = Client::new(1, vec![Line::simulcast(Source::Camera, &["q", "h", "f"])]);
-    let mut bob = Client::new(2, vec![Line::receive("video")]);
+    let mut bob = Client::new(2, vec![Line::receive("video")]).blind();
     stand.enter(&mut alice);
     stand.enter(&mut bob);
     let publication = stand.publication(Source::Camera);
@@ -377,8 +355,8 @@ fn a_small_picture_gets_the_low_layer_and_a_large_one_the_high_one() {
     ];
     let send = |client: &Client, no: u16| {
         for (at, (rid, bytes, (width, height))) in (0_u32..).zip(layers) {
-            let mut payload = picture(no, no % 5 == 0, bytes);
-            if no % 5 == 0 {
+            let mut payload = picture(no, no.is_multiple_of(5), bytes);
+            if no.is_multiple_of(5) {
                 payload[12..14].copy_from_slice(&width.to_le_bytes());
                 payload[14..16].copy_from_slice(&height.to_le_bytes());
             }
@@ -556,7 +534,7 @@ fn a_pli_of_a_subscriber_reaches_the_publisher() {
             Ssrc(1_000),
             u64::from(no),
             u32::from(no) * 3_000,
-            &picture(no, no % 10 == 0, 300),
+            &picture(no, no.is_multiple_of(10), 300),
         );
         clients[0].send(&sent);
         no += 1;

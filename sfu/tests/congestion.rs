@@ -95,7 +95,10 @@ fn one_camera_settles_below_a_limit_and_returns_when_it_goes() {
     };
     each_seed(&scenario, |seed, samples| {
         let rise = span(samples, 0, 20).seconds_until(|sample| sample.layers == 3);
-        assert!(rise <= 8, "seed {seed}: first at the best layer after {rise} s");
+        assert!(
+            rise <= 8,
+            "seed {seed}: first at the best layer after {rise} s"
+        );
         let steady = span(samples, 10, 20);
         assert!(steady.switches() <= 2, "seed {seed}");
         let fall = span(samples, 20, 40)
@@ -103,7 +106,10 @@ fn one_camera_settles_below_a_limit_and_returns_when_it_goes() {
         assert!(fall <= 4, "seed {seed}: settled after {fall} s");
         let limited = span(samples, 25, 40);
         let arrived = limited.mean(|sample| sample.arrived_kbps);
-        assert!((300..=600).contains(&arrived), "seed {seed}: {arrived} kbit/s");
+        assert!(
+            (300..=600).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
         assert!(limited.switches() <= 3, "seed {seed}");
         assert!(limited.p95(|sample| sample.queue_ms) < 150, "seed {seed}");
         let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
@@ -153,7 +159,10 @@ fn foreign_traffic_is_given_way_and_its_end_is_noticed() {
     each_seed(&scenario, |seed, samples| {
         let together = span(samples, 25, 40);
         let arrived = together.mean(|sample| sample.arrived_kbps);
-        assert!((200..=1_000).contains(&arrived), "seed {seed}: {arrived} kbit/s");
+        assert!(
+            (200..=1_000).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
         let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
         assert!(back <= 12, "seed {seed}: back after {back} s");
     });
@@ -203,5 +212,9 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(lines(3), lines(3));
     assert_ne!(lines(3), lines(4));
     let columns = Sample::HEAD.split(',').count();
-    assert!(lines(3).iter().all(|line| line.split(',').count() == columns));
+    assert!(
+        lines(3)
+            .iter()
+            .all(|line| line.split(',').count() == columns)
+    );
 }

@@ -236,7 +236,10 @@ impl<K: Copy + Eq> Allocator<K> {
             .iter()
             .filter_map(|held| {
                 let lasting = held.wants_up_since? + LASTING;
-                Some(held.up_due(self.estimate).map_or(lasting, |due| due.max(lasting)))
+                Some(
+                    held.up_due(self.estimate)
+                        .map_or(lasting, |due| due.max(lasting)),
+                )
             })
             .min()
             .map(|due| due.max(last + INTERVAL))
@@ -269,7 +272,10 @@ impl<K: Copy + Eq> Allocator<K> {
                 held.up_at = None;
                 held.failures = 0;
             }
-            if held.up_at.is_some_and(|up_at| now >= up_at + FAILED_WITHIN * 3) {
+            if held
+                .up_at
+                .is_some_and(|up_at| now >= up_at + FAILED_WITHIN * 3)
+            {
                 held.failures = 0;
             }
             let ladder = Ladder::of(demand);
@@ -333,7 +339,8 @@ impl<K: Copy + Eq> Allocator<K> {
             let since = *held.wants_up_since.get_or_insert(now);
             let is_lasting = is_probed || now >= since + LASTING;
             let is_due = held.up_due(self.estimate).is_none_or(|due| now >= due);
-            if !row.may_rise && !(is_lasting && is_due) {
+            let is_shown = is_lasting && is_due;
+            if !row.may_rise && !is_shown {
                 row.cap = row.present;
                 is_any = true;
             }
@@ -417,7 +424,11 @@ impl<K> Held<K> {
             self.wants_up_since = None;
         } else if row.chosen < row.present {
             // One upgrade fails once, however many steps it goes down again.
-            if self.up_at.take_if(|up_at| now < *up_at + FAILED_WITHIN).is_some() {
+            if self
+                .up_at
+                .take_if(|up_at| now < *up_at + FAILED_WITHIN)
+                .is_some()
+            {
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
             }
             self.down = Some(Down { at: now, estimate });

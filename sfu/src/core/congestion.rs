@@ -264,7 +264,11 @@ impl Estimator {
     /// Takes a measured round trip, from reports or ICE. Without one the age of what feedback is about
     /// serves.
     pub fn handle_rtt(&mut self, rtt: Duration) {
-        self.rtt_us = Some(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).min(10_000_000));
+        self.rtt_us = Some(
+            u64::try_from(rtt.as_micros())
+                .unwrap_or(u64::MAX)
+                .min(10_000_000),
+        );
     }
 
     /// Takes what the allocator would use if it could. Above the estimate it makes the estimator probe.
@@ -455,13 +459,15 @@ impl Estimator {
         if let Some(lower_bps) = lower_bps {
             self.rate.handle_loss(lower_bps, now_us);
         }
-        self.publish(if lower_bps.is_some() || self.loss.bound_bps() < self.rate.rate_bps() {
-            Cause::Loss
-        } else if probe_bps.is_some() {
-            Cause::Probe
-        } else {
-            Cause::Delay
-        });
+        self.publish(
+            if lower_bps.is_some() || self.loss.bound_bps() < self.rate.rate_bps() {
+                Cause::Loss
+            } else if probe_bps.is_some() {
+                Cause::Probe
+            } else {
+                Cause::Delay
+            },
+        );
         self.plan(now_us);
     }
 

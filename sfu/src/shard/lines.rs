@@ -139,7 +139,9 @@ impl Shard {
             track.map(|track| track.id).ok_or_else(|| refusal(mid))
         };
         let tracks = offer.tracks.iter();
-        tracks.map(|track| (track.mid, outcome(track.mid))).collect()
+        tracks
+            .map(|track| (track.mid, outcome(track.mid)))
+            .collect()
     }
 
     /// In a bundle an id means the same in all m-lines.
@@ -174,7 +176,9 @@ impl Shard {
         let Some(peer) = self.peers.get(key) else {
             return Vec::new();
         };
-        peer.slots().map(|(_, slot)| (slot.mid, slot.kind)).collect()
+        peer.slots()
+            .map(|(_, slot)| (slot.mid, slot.kind))
+            .collect()
     }
 
     fn begin_line(&mut self, now: Instant, key: Key<Peer>, line: &MLine) {
@@ -304,12 +308,7 @@ impl Shard {
     }
 
     /// A slot carries a track no more.
-    pub(super) fn unsubscribe(
-        &mut self,
-        track: Option<Key<Track>>,
-        peer: Key<Peer>,
-        slot: usize,
-    ) {
+    pub(super) fn unsubscribe(&mut self, track: Option<Key<Track>>, peer: Key<Peer>, slot: usize) {
         if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
             track
                 .subscribers

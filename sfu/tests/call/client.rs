@@ -6,6 +6,7 @@ use kaiwa_sfu::engine::Engine;
 use kaiwa_sfu::srtp::{Opener, Profile, Sealer};
 use kaiwa_sfu::unit::{ExtSeqNo, Mid, PayloadType, RtpTime, SeqNo, Ssrc};
 use kaiwa_sfu::wire::demux::Kind;
+use kaiwa_sfu::wire::rtcp::{Arrival, write_receiver_report, write_transport_feedback};
 use kaiwa_sfu::wire::rtp::{
     Carried, ExtensionIds, Extensions, Fields, Header, HeaderWriter, Values,
 };
@@ -16,7 +17,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// Header extensions of all offers.
-pub const IDS: ExtensionIds = ExtensionIds {
+pub(crate) const IDS: ExtensionIds = ExtensionIds {
     mid: Some(1),
     rid: Some(2),
     repaired_rid: Some(3),
@@ -25,34 +26,34 @@ pub const IDS: ExtensionIds = ExtensionIds {
     transport_cc: Some(5),
 };
 
-pub const VP8: PayloadType = PayloadType(96);
-pub const RTX: PayloadType = PayloadType(97);
-pub const OPUS: PayloadType = PayloadType(111);
+pub(crate) const VP8: PayloadType = PayloadType(96);
+pub(crate) const RTX: PayloadType = PayloadType(97);
+pub(crate) const OPUS: PayloadType = PayloadType(111);
 
 /// An RTP packet that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    pub ssrc: Ssrc,
-    pub pt: PayloadType,
-    pub seq: SeqNo,
-    pub time: RtpTime,
-    pub marker: bool,
-    pub mid: Option<Mid>,
-    pub transport_seq: Option<u16>,
-    pub payload: Vec<u8>,
+pub(crate) struct Received {
+    pub(crate) ssrc: Ssrc,
+    pub(crate) pt: PayloadType,
+    pub(crate) seq: SeqNo,
+    pub(crate) time: RtpTime,
+    pub(crate) marker: bool,
+    pub(crate) mid: Option<Mid>,
+    pub(crate) transport_seq: Option<u16>,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// An m-line to offer.
 #[derive(Debug, Clone)]
-pub struct Line {
-    pub kind: &'static str,
-    pub direction: &'static str,
-    pub source: Option<(Source, Ssrc)>,
-    pub rids: Vec<&'static str>,
+pub(crate) struct Line {
+    pub(crate) kind: &'static str,
+    pub(crate) direction: &'static str,
+    pub(crate) source: Option<(Source, Ssrc)>,
+    pub(crate) rids: Vec<&'static str>,
 }
 
 impl Line {
-    pub fn send(source: Source, ssrc: u32) -> Self {
+    pub(crate) fn send(source: Source, ssrc: u32) -> Self {
         let kind = match source {
             Source::Microphone | Source::ScreenAudio => "audio",
             Source::Camera | Source::Screen => "video",
@@ -65,14 +66,14 @@ impl Line {
         }
     }
 
-    pub fn simulcast(source: Source, rids: &[&'static str]) -> Self {
+    pub(crate) fn simulcast(source: Source, rids: &[&'static str]) -> Self {
         Self {
             rids: rids.to_vec(),
             ..Self::send(source, 0)
         }
     }
 
-    pub fn receive(kind: &'static str) -> Self {
+    pub(crate) fn receive(kind: &'static str) -> Self {
         Self {
             kind,
             direction: "recvonly",
@@ -82,33 +83,38 @@ impl Line {
     }
 }
 
-pub struct Client {
-    pub participant: ParticipantId,
-    pub socket: UdpSocket,
+pub(crate) struct Client {
+    pub(crate) participant: ParticipantId,
+    pub(crate) socket: UdpSocket,
     server: SocketAddr,
     identity: Identity,
     ufrag: String,
     lines: Vec<Line>,
     remote: Option<(String, String)>,
     dtls: Option<RtcDtls>,
-    pub profile: Option<Profile>,
+    pub(crate) profile: Option<Profile>,
     profiles: Vec<Profile>,
     sealer: Option<Sealer>,
     opener: Option<Opener>,
     checks: u8,
-    pub received: Vec<Received>,
+    pub(crate) received: Vec<Received>,
     /// RTCP in the clear.
-    pub reports: Vec<Vec<u8>>,
-    pub answer: Option<Answer>,
+    pub(crate) reports: Vec<Vec<u8>>,
+    pub(crate) answer: Option<Answer>,
     wrong_certificate: bool,
+    is_blind: bool,
+    arrivals: Vec<Arrival>,
+    fed_back: Instant,
+    feedbacks: u8,
+    epoch: Instant,
 }
 
-pub fn mid(no: usize) -> Mid {
+pub(crate) fn mid(no: usize) -> Mid {
     Mid::parse(no.to_string().as_bytes()).unwrap()
 }
 
 impl Client {
-    pub fn new(participant: u64, lines: Vec<Line>) -> Self {
+    pub(crate) fn new(participant: u64, lines: Vec<Line>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(2)))
@@ -131,27 +137,38 @@ impl Client {
             reports: Vec::new(),
             answer: None,
             wrong_certificate: false,
+            is_blind: false,
+            arrivals: Vec::new(),
+            fed_back: Instant::now(),
+            feedbacks: 0,
+            epoch: Instant::now(),
         }
     }
 
-    pub fn only(mut self, profile: Profile) -> Self {
+    pub(crate) fn only(mut self, profile: Profile) -> Self {
         self.profiles = vec![profile];
         self
     }
 
+    /// Gives no transport-wide feedback.
+    pub(crate) fn blind(mut self) -> Self {
+        self.is_blind = true;
+        self
+    }
+
     /// Offers a fingerprint that is not its certificate's.
-    pub fn lying(mut self) -> Self {
+    pub(crate) fn lying(mut self) -> Self {
         self.wrong_certificate = true;
         self
     }
 
-    pub fn sdp(&self) -> String {
+    pub(crate) fn sdp(&self) -> String {
         let mids: Vec<String> = (0..self.lines.len()).map(|no| no.to_string()).collect();
         let own = self.identity.fingerprint();
         let fingerprint = if self.wrong_certificate {
             Fingerprint::new(Hash::Sha256, &[9; 32]).unwrap()
         } else {
-            own.clone()
+            own
         };
         let hex: Vec<String> = fingerprint
             .digest()
@@ -192,10 +209,14 @@ impl Client {
                 write!(sdp, "a=ssrc:{} cname:c\r\n", ssrc.0).unwrap();
             }
         }
+        if self.is_blind {
+            let lines = sdp.split_inclusive("\r\n");
+            sdp = lines.filter(|line| !line.contains("transport")).collect();
+        }
         sdp
     }
 
-    pub fn tracks(&self) -> Vec<Track> {
+    pub(crate) fn tracks(&self) -> Vec<Track> {
         let lines = self.lines.iter().enumerate();
         lines
             .filter_map(|(no, line)| {
@@ -210,13 +231,13 @@ impl Client {
     }
 
     /// Offers, and takes the answer.
-    pub fn negotiate(&mut self, engine: &Engine) {
+    pub(crate) fn negotiate(&mut self, engine: &Engine) {
         let offer = Offer {
             participant: self.participant,
             sdp: self.sdp(),
             tracks: self.tracks(),
         };
-        let answer = super::block_on(engine.offer(offer)).expect("an answer");
+        let answer = super::wait::block_on(engine.offer(offer)).expect("an answer");
         let described = Description::parse(&answer.sdp).expect("a description");
         let media = &described.media[0];
         let transport = &media.transport;
@@ -253,13 +274,8 @@ impl Client {
         self.check(true);
     }
 
-    /// Joins with more m-lines.
-    pub fn add(&mut self, line: Line) {
-        self.lines.push(line);
-    }
-
     /// A binding request.
-    pub fn check(&mut self, nominate: bool) {
+    pub(crate) fn check(&mut self, nominate: bool) {
         let Some((ufrag, password)) = &self.remote else {
             return;
         };
@@ -281,29 +297,65 @@ impl Client {
     }
 
     /// Another address from now on.
-    pub fn move_away(&mut self) {
+    pub(crate) fn move_away(&mut self) {
         self.socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         self.socket
             .set_read_timeout(Some(Duration::from_millis(2)))
             .unwrap();
     }
 
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.sealer.is_some()
     }
 
-    /// Takes what waits at the socket, for 2 ms at least.
-    pub fn pump(&mut self) {
-        let now = Instant::now();
-        let mut buffer = [0; 2_048];
-        while let Ok((len, _)) = self.socket.recv_from(&mut buffer) {
-            self.take(now, &mut buffer[..len]);
+    /// Takes what waits at the socket, or waits a moment for it, and does what is due.
+    pub(crate) fn pump(&mut self) {
+        if !self.drain() {
+            let _ = self.socket.set_nonblocking(false);
+            let _ = self.socket.peek_from(&mut [0; 1]);
+            self.drain();
         }
-        let Some(dtls) = &mut self.dtls else { return };
-        if dtls.poll_timeout().is_some_and(|due| due <= now) {
+        let now = Instant::now();
+        if let Some(dtls) = &mut self.dtls
+            && dtls.poll_timeout().is_some_and(|due| due <= now)
+        {
             dtls.handle_timeout(now);
         }
         self.follow_dtls();
+    }
+
+    /// Takes what waits at the socket; whether there was anything.
+    pub(crate) fn drain(&mut self) -> bool {
+        let now = Instant::now();
+        let _ = self.socket.set_nonblocking(true);
+        let mut buffer = [0; 2_048];
+        let mut came = false;
+        while let Ok((len, _)) = self.socket.recv_from(&mut buffer) {
+            came = true;
+            self.take(now, &mut buffer[..len]);
+        }
+        self.feed_back(now);
+        came
+    }
+
+    /// Tells when packets arrived, every 50 ms.
+    fn feed_back(&mut self, now: Instant) {
+        if self.arrivals.is_empty() || now < self.fed_back + Duration::from_millis(50) {
+            return;
+        }
+        self.fed_back = now;
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let newest = arrivals[arrivals.len() - 1].transport_seq;
+        arrivals.sort_by_key(|a| u16::MAX - newest.wrapping_add(100).wrapping_sub(a.transport_seq));
+        let mut rest = arrivals.as_slice();
+        while !rest.is_empty() {
+            let mut out = Vec::new();
+            write_receiver_report(&mut out, Ssrc(5), &[]);
+            let told = write_transport_feedback(&mut out, Ssrc(5), Ssrc(6), self.feedbacks, rest);
+            self.feedbacks = self.feedbacks.wrapping_add(1);
+            self.send_rtcp(out);
+            rest = &rest[told.max(1)..];
+        }
     }
 
     fn follow_dtls(&mut self) {
@@ -333,6 +385,14 @@ impl Client {
                 let (_, len) = opened.expect("authentic media");
                 let plain = &datagram[..len];
                 let extensions = Extensions::read(&IDS, &header, plain);
+                if let Some(transport_seq) = extensions.transport_seq {
+                    let at_us = u64::try_from((now - self.epoch).as_micros()).unwrap();
+                    let at_us = Some(at_us);
+                    self.arrivals.push(Arrival {
+                        transport_seq,
+                        at_us,
+                    });
+                }
                 self.received.push(Received {
                     ssrc: header.ssrc,
                     pt: header.payload_type,
@@ -356,7 +416,11 @@ impl Client {
     }
 
     /// Seals an RTP packet of an m-line.
-    pub fn sealed(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a packet's parts, each named where it is called"
+    )]
+    pub(crate) fn sealed(
         &self,
         no: usize,
         rid: Option<&str>,
@@ -408,11 +472,11 @@ impl Client {
         packet
     }
 
-    pub fn send(&self, datagram: &[u8]) {
+    pub(crate) fn send(&self, datagram: &[u8]) {
         self.socket.send_to(datagram, self.server).unwrap();
     }
 
-    pub fn send_rtcp(&mut self, mut packet: Vec<u8>) {
+    pub(crate) fn send_rtcp(&mut self, mut packet: Vec<u8>) {
         self.sealer
             .as_mut()
             .unwrap()
@@ -422,7 +486,7 @@ impl Client {
     }
 
     /// Received packets of media, whichever slot they came in.
-    pub fn payloads(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
         let media = self
             .received
             .iter()
@@ -432,7 +496,7 @@ impl Client {
 }
 
 /// A VP8 payload of one packet: a whole picture.
-pub fn picture(id: u16, is_key: bool, bytes: usize) -> Vec<u8> {
+pub(crate) fn picture(id: u16, is_key: bool, bytes: usize) -> Vec<u8> {
     // X, S; I with a 15-bit id, L, T; TL0PICIDX; TID 0 (RFC 7741, section 4.2).
     let [high, low] = id.to_be_bytes();
     let mut payload = vec![

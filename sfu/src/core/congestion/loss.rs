@@ -152,10 +152,12 @@ impl LossControl {
             .map(|factor| factor * rate_bps)
             .chain(acknowledged_bps)
             // What arrives is not too much, whatever is lost beside it.
-            .map(|bandwidth_bps| self.with_likeliest_loss(Channel {
-                bandwidth_bps: bandwidth_bps.max(floor_bps).min(rate_bps).max(1_000.0),
-                inherent: self.inherent,
-            }))
+            .map(|bandwidth_bps| {
+                self.with_likeliest_loss(Channel {
+                    bandwidth_bps: bandwidth_bps.max(floor_bps).min(rate_bps).max(1_000.0),
+                    inherent: self.inherent,
+                })
+            })
             .map(|channel| (self.likelihood(channel), channel))
             .max_by(|one, other| one.0.total_cmp(&other.0))
             .map_or(

@@ -153,7 +153,11 @@ impl RateControl {
             rate_bps = BACK_OFF * capacity_bps;
         }
         self.rate_bps = self.rate_bps.min(rate_bps);
-        if self.capacity.lower_bps().is_some_and(|lower| carried_bps < lower) {
+        if self
+            .capacity
+            .lower_bps()
+            .is_some_and(|lower| carried_bps < lower)
+        {
             self.capacity = Capacity::default();
         }
         self.capacity.learn(carried_bps, CAPACITY_GAIN);
@@ -166,7 +170,11 @@ impl RateControl {
             return;
         }
         let acknowledged_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
-        if self.capacity.upper_bps().is_some_and(|upper| acknowledged_bps > upper) {
+        if self
+            .capacity
+            .upper_bps()
+            .is_some_and(|upper| acknowledged_bps > upper)
+        {
             self.capacity = Capacity::default();
         }
         let limit_bps = PROVEN * acknowledged_bps + PROVEN_EXTRA_BPS;
@@ -269,7 +277,10 @@ mod tests {
             ..risen
         };
         control.handle(faster, 2_000_000);
-        assert!((control.rate_bps() - 1_300_500.0).abs() < 1.0, "it falls anyway");
+        assert!(
+            (control.rate_bps() - 1_300_500.0).abs() < 1.0,
+            "it falls anyway"
+        );
     }
 
     #[test]

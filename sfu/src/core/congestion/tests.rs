@@ -76,7 +76,10 @@ fn on_a_free_path_it_grows_to_what_is_proven() {
     peer.run(600);
     // 1.6 Mbit/s are sent and arrive.
     let acknowledged = peer.estimator.acknowledged().0;
-    assert!((1_500_000..1_700_000).contains(&acknowledged), "{acknowledged}");
+    assert!(
+        (1_500_000..1_700_000).contains(&acknowledged),
+        "{acknowledged}"
+    );
     let estimate = peer.estimator.estimate().0;
     assert!((2_000_000..2_600_000).contains(&estimate), "{estimate}");
 }
@@ -119,7 +122,12 @@ fn a_feedback_of_too_many_results_changes_nothing() {
     peer.send(10);
     let before = format!("{:?}", peer.estimator);
     let (head, results) = peer.honest();
-    let many: Vec<_> = results.iter().cycle().take(RESULTS_MAX + 1).copied().collect();
+    let many: Vec<_> = results
+        .iter()
+        .cycle()
+        .take(RESULTS_MAX + 1)
+        .copied()
+        .collect();
     assert_eq!(peer.feed(head, &many), Err(FeedbackError::TooMany));
     assert_eq!(format!("{:?}", peer.estimator), before);
 }
@@ -217,7 +225,11 @@ fn probes_come_when_more_is_wanted_and_lift_the_estimate() {
     let end_ms = (peer.now - peer.start).as_millis() as i64;
     let first = end_ms + 20 - i64::from(count - 1) - i64::from(head.reference_time) * 64;
     for result in &mut results {
-        result.delta = Some(if result.offset == 0 { (first * 4) as i16 } else { 4 });
+        result.delta = Some(if result.offset == 0 {
+            (first * 4) as i16
+        } else {
+            4
+        });
     }
     peer.feed(head, &results).expect("honest");
     let event = peer.estimator.poll_event().expect("it rose");
