@@ -65,7 +65,13 @@ fn a_gap_is_asked_for_and_a_repair_takes_its_place() {
     assert_eq!(nacks(&mut stream, at(start, 60)), [12]);
     assert_eq!(stream.repaired(), 1);
     // The path lost it all the same.
-    assert_eq!(stream.reception_report(start, Ssrc(1)).unwrap().cumulative_lost, 2);
+    assert_eq!(
+        stream
+            .reception_report(start, Ssrc(1))
+            .unwrap()
+            .cumulative_lost,
+        2
+    );
 }
 
 #[test]
