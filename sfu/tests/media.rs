@@ -15,7 +15,7 @@ mod world;
 use world::{Profile, World};
 
 /// Runs of each scenario; each is some seconds of a call.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 fn run(seed: u64, profile: Profile) -> World {
     let mut world = World::new(seed, profile);

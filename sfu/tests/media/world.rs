@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// A call has so many milliseconds, of which the last are quiet: then all layers are there and the best
 /// is wanted.
-const CALL_MS: u64 = 9_000;
-const QUIET_MS: u64 = 3_500;
+const CALL_MS: u64 = 7_000;
+const QUIET_MS: u64 = 2_800;
 const FRAME_MS: u64 = 33;
 const TICK_MS: u64 = 10;
 const RTT: Duration = Duration::from_millis(50);
@@ -280,8 +280,10 @@ impl World {
         let (meta, mut payload) = (*meta, payload.to_vec());
         let before = self.forwarder.current_layer();
         let decision = self.forwarder.decide(layer, seq, &meta);
-        if before.is_some() && before != self.forwarder.current_layer() {
-            self.cut_off(source, before.unwrap());
+        if let Some(before) = before
+            && self.forwarder.current_layer() != Some(before)
+        {
+            self.cut_off(source, before);
         }
         match decision {
             Decision::Forward(rewrite) => {
