@@ -16,7 +16,7 @@ struct Sent<'a> {
 /// On every path.
 pub(crate) fn all(world: &World, seed: u64) {
     let frames = frames(world, seed);
-    assert!(frames.len() > 100, "seed {seed}: {} frames", frames.len());
+    assert!(frames.len() > 60, "seed {seed}: {} frames", frames.len());
     times_go_forward(&frames, seed);
     pictures_go_forward(world, &frames, seed);
     layers_begin_with_key_frames(world, &frames, seed);
