@@ -22,6 +22,7 @@ pub(crate) fn all(world: &World, seed: u64) {
     layers_begin_with_key_frames(world, &frames, seed);
     frames_are_whole(world, &frames, seed);
     needs_are_met(world, &frames, seed);
+    closed_are_unwanted(world, &frames, seed);
     holes_are_losses(world, seed);
     plis_are_few(world, seed);
     let (layer, temporal) = (
@@ -160,6 +161,16 @@ fn needs_are_met(world: &World, frames: &[Sent<'_>], seed: u64) {
                 frame.key
             );
         }
+    }
+}
+
+/// A number that was closed before its packet came was of a frame that is not sent.
+fn closed_are_unwanted(world: &World, frames: &[Sent<'_>], seed: u64) {
+    for key in &world.closed {
+        let is_sent = frames.iter().any(|frame| frame.key == *key);
+        assert!(!is_sent, "seed {seed}: {key:?} is sent in part");
+        let temporal = world.frames[key].temporal;
+        assert_ne!(temporal, 0, "seed {seed}: {key:?} is needed by others");
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) struct World {
     pub(crate) received: BTreeMap<FrameKey, BTreeSet<u8>>,
     /// Frames of which a packet came when its number was gone, or that a switch cut off.
     pub(crate) cut: BTreeSet<FrameKey>,
+    /// Frames of which a packet's number was closed before it came.
+    pub(crate) closed: BTreeSet<FrameKey>,
     pub(crate) out: BTreeMap<u64, Out>,
     pub(crate) filled: BTreeSet<u64>,
     pub(crate) late: u64,
@@ -143,6 +145,7 @@ impl World {
             frames: BTreeMap::new(),
             received: BTreeMap::new(),
             cut: BTreeSet::new(),
+            closed: BTreeSet::new(),
             out: BTreeMap::new(),
             filled: BTreeSet::new(),
             late: 0,
@@ -311,7 +314,11 @@ impl World {
             Decision::Drop(Dropped::TooLate) => {
                 self.late += 1;
                 if !payload.is_empty() {
-                    self.cut.insert(tag(&payload).0);
+                    let key = tag(&payload).0;
+                    self.cut.insert(key);
+                    if self.forwarder.oldest().is_some_and(|oldest| seq >= oldest) {
+                        self.closed.insert(key);
+                    }
                 }
             }
             Decision::Drop(_) => {}
