@@ -176,6 +176,19 @@ fn rtp_seeds() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Feedback about 40 packets across the wrap, one in seven lost, the others so many µs apart.
+fn feedback(step_us: u64) -> Vec<u8> {
+    let arrivals: Vec<_> = (0..40_u16)
+        .map(|at| rtcp::Arrival {
+            transport_seq: at.wrapping_sub(9),
+            at_us: (at % 7 != 3).then_some(1_000_000 + u64::from(at) * step_us),
+        })
+        .collect();
+    written(|out| {
+        rtcp::write_transport_feedback(out, Ssrc(1), Ssrc(0xabcd), 5, &arrivals);
+    })
+}
+
 fn rtcp_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let (us, media) = (Ssrc(1), Ssrc(0xabcd));
     let block = rtcp::ReportBlock {
@@ -192,20 +205,6 @@ fn rtcp_seeds() -> Vec<(&'static str, Vec<u8>)> {
         time: RtpTime(5),
         packets: 3,
         octets: 300,
-    };
-    let arrivals = |step: u64| -> Vec<_> {
-        (0..40_u16)
-            .map(|at| rtcp::Arrival {
-                transport_seq: at.wrapping_sub(9),
-                at_us: (at % 7 != 3).then_some(1_000_000 + u64::from(at) * step),
-            })
-            .collect()
-    };
-    let feedback = |step| {
-        let arrivals = arrivals(step);
-        written(|out| {
-            rtcp::write_transport_feedback(out, us, media, 5, &arrivals);
-        })
     };
     let pli = rtcp::Pli { sender: us, media };
     let entry = rtcp::FirEntry {

@@ -67,24 +67,24 @@ fn arrival(transport_seq: u16, at_us: Option<u64>) -> Arrival {
 }
 
 fn feedback<'a>(packet: &Packet<'a>) -> TransportFeedback<'a> {
-    match packet {
-        Packet::TransportFeedback(feedback) => *feedback,
-        other => panic!("{other:?} is no transport feedback"),
-    }
+    let Packet::TransportFeedback(feedback) = packet else {
+        panic!("no transport feedback")
+    };
+    *feedback
 }
 
 fn ended(bytes: &[u8]) -> Vec<Ssrc> {
-    match one(bytes) {
-        Packet::Bye(bye) => bye.ssrcs().collect(),
-        other => panic!("{other:?} is no BYE"),
-    }
+    let Packet::Bye(bye) = one(bytes) else {
+        panic!("no BYE")
+    };
+    bye.ssrcs().collect()
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u16> {
-    match one(bytes) {
-        Packet::Nack(nack) => nack.numbers().map(|number| number.0).collect(),
-        other => panic!("{other:?} is no NACK"),
-    }
+    let Packet::Nack(nack) = one(bytes) else {
+        panic!("no NACK")
+    };
+    nack.numbers().map(|number| number.0).collect()
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_cname_is_what_another_stack_reads_at_every_length() {
         assert_eq!(other.chunks[0].source, US.0);
         assert_eq!(
             other.chunks[0].items[0].text,
-            cname[..len.min(255)].as_bytes()
+            &cname.as_bytes()[..len.min(255)]
         );
         let expected = Packet::Other {
             packet_type: 202,
