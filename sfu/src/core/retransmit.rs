@@ -286,7 +286,7 @@ mod tests {
         Rewrite {
             seq: ExtSeqNo(seq),
             time: RtpTime(7),
-            marker: seq % 2 == 0,
+            marker: seq.is_multiple_of(2),
             picture_id: Some(0x7fff),
             tl0: None,
         }
