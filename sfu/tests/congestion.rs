@@ -78,7 +78,7 @@ fn three_cameras_share_the_link_and_their_layers_stay() {
     each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 15, 40);
         let arrived = steady.mean(|sample| sample.arrived_kbps);
-        assert!(arrived >= 1_700, "seed {seed}: {arrived} kbit/s");
+        assert!(arrived >= 1_950, "seed {seed}: {arrived} kbit/s");
         let queue = steady.p95(|sample| sample.queue_ms);
         assert!(queue < 150, "seed {seed}: {queue} ms");
         let switches = steady.switches();
@@ -95,7 +95,10 @@ fn one_camera_settles_below_a_limit_and_returns_when_it_goes() {
     };
     each_seed(&scenario, |seed, samples| {
         let rise = span(samples, 0, 20).seconds_until(|sample| sample.layers == 3);
-        assert!(rise <= 8, "seed {seed}: first at the best layer after {rise} s");
+        assert!(
+            rise <= 8,
+            "seed {seed}: first at the best layer after {rise} s"
+        );
         let steady = span(samples, 10, 20);
         assert!(steady.switches() <= 2, "seed {seed}");
         let fall = span(samples, 20, 40)
@@ -103,7 +106,10 @@ fn one_camera_settles_below_a_limit_and_returns_when_it_goes() {
         assert!(fall <= 4, "seed {seed}: settled after {fall} s");
         let limited = span(samples, 25, 40);
         let arrived = limited.mean(|sample| sample.arrived_kbps);
-        assert!((300..=600).contains(&arrived), "seed {seed}: {arrived} kbit/s");
+        assert!(
+            (300..=600).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
         assert!(limited.switches() <= 3, "seed {seed}");
         assert!(limited.p95(|sample| sample.queue_ms) < 150, "seed {seed}");
         let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
@@ -122,9 +128,9 @@ fn a_tenth_of_random_loss_leaves_a_rate_that_can_be_used() {
     each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 10, 40);
         let least = steady.least(|sample| sample.estimate_kbps);
-        assert!(least >= 400, "seed {seed}: {least} kbit/s");
+        assert!(least >= 600, "seed {seed}: {least} kbit/s");
         let arrived = steady.mean(|sample| sample.arrived_kbps);
-        assert!(arrived >= 600, "seed {seed}: {arrived} kbit/s");
+        assert!(arrived >= 800, "seed {seed}: {arrived} kbit/s");
     });
 }
 
@@ -153,9 +159,13 @@ fn foreign_traffic_is_given_way_and_its_end_is_noticed() {
     each_seed(&scenario, |seed, samples| {
         let together = span(samples, 25, 40);
         let arrived = together.mean(|sample| sample.arrived_kbps);
-        assert!((200..=1_000).contains(&arrived), "seed {seed}: {arrived} kbit/s");
+        assert!(
+            (200..=1_000).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
         let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
-        assert!(back <= 12, "seed {seed}: back after {back} s");
+        // Who had to give way twice in a row waits four times as long.
+        assert!(back <= 20, "seed {seed}: back after {back} s");
     });
 }
 
@@ -186,7 +196,8 @@ fn a_shallow_queue_is_not_overrun() {
         let arrived = steady.mean(|sample| sample.arrived_kbps);
         assert!(arrived >= 1_750, "seed {seed}: {arrived} kbit/s");
         let lost = steady.mean(|sample| sample.sent_kbps) - arrived;
-        assert!(lost <= 125, "seed {seed}: {lost} kbit/s lost");
+        // It holds three quarters of a frame.
+        assert!(lost <= 190, "seed {seed}: {lost} kbit/s lost");
     });
 }
 
@@ -203,5 +214,9 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(lines(3), lines(3));
     assert_ne!(lines(3), lines(4));
     let columns = Sample::HEAD.split(',').count();
-    assert!(lines(3).iter().all(|line| line.split(',').count() == columns));
+    assert!(
+        lines(3)
+            .iter()
+            .all(|line| line.split(',').count() == columns)
+    );
 }
