@@ -15,9 +15,9 @@
 //!
 //! The public `Gcc`, `History` and `Pacer` of `rtc-interceptor` 0.21.1 are not used: its history is three
 //! hash maps and a new vector for each feedback, it neither probes nor knows of application-limited
-//! sources, and its loss control takes a tenth of random loss for congestion and goes to the floor.
+//! sources, and its loss control lowers the rate for as long as a tenth is lost, whatever loses it.
 //!
-//! One estimator is about 10 KiB at 250 packets a second. It allocates only when more packets than ever
+//! One estimator is about 6 KiB at 250 packets a second, 4 of them history. It allocates only when more packets than ever
 //! are under way.
 
 mod acknowledged;
@@ -288,7 +288,8 @@ impl Estimator {
 
     fn us(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.epoch);
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX / 2)
+        // Not `as_micros`: dividing 128 bits costs more than the rest of `on_sent`.
+        since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
     }
 
     fn rtt_us(&self) -> u64 {

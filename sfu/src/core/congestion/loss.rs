@@ -136,6 +136,11 @@ impl LossControl {
         self.count = (self.count + 1).min(WINDOW);
         (self.bytes, self.lost_bytes) = (0, 0);
         self.began_us = Some(sent_us);
+        if self.loss() <= 0.0 {
+            // The common case: what is not lost needs no explanation.
+            self.inherent = self.inherent.min(INHERENT_START);
+            return None;
+        }
         let best = self.best(rate_bps, acknowledged_bps);
         self.inherent = best.inherent;
         let is_lower = best.bandwidth_bps < rate_bps;
