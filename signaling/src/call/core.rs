@@ -18,7 +18,7 @@ mod ring;
 mod state;
 
 use effect::{
-    At, CallError, Effect, EndReason, Push, Reply, Ringing, RingState, Roster, SessionNo,
+    At, CallError, Effect, EndReason, Push, Reply, RingState, Ringing, Roster, SessionNo,
     SfuCommand, Summary, Ticket,
 };
 use joining::Joining;
@@ -29,8 +29,8 @@ use kaiwa_common::limits::{
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::ParticipantId;
-use ring::Rings;
 use rights::Powers;
+use ring::Rings;
 use state::{Call, Participant, Phase};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -209,7 +209,10 @@ impl CallCore {
             return;
         };
         let call = self.calls.get_mut(&room).expect("a seat's call");
-        let participant = call.participants.get_mut(&id).expect("a seat's participant");
+        let participant = call
+            .participants
+            .get_mut(&id)
+            .expect("a seat's participant");
         match (is_attached, participant.away) {
             (false, None) => {
                 let until = at.now + CALL_AWAY;
@@ -249,7 +252,9 @@ impl CallCore {
         let Some((room, id)) = self.seat(session) else {
             return;
         };
-        let participant = self.participant_mut(&room, id).expect("a seat's participant");
+        let participant = self
+            .participant_mut(&room, id)
+            .expect("a seat's participant");
         participant.actor.role = role;
         participant.grant = grant;
         self.powers_changed(&room, id, at);
@@ -318,8 +323,10 @@ impl CallCore {
         }
         let call = self.calls.remove(room).expect("just seen");
         let timers = [
-            call.roster_due.map(|due| (due, Timer::Roster(room.clone()))),
-            call.quality_due.map(|due| (due, Timer::Quality(room.clone()))),
+            call.roster_due
+                .map(|due| (due, Timer::Roster(room.clone()))),
+            call.quality_due
+                .map(|due| (due, Timer::Quality(room.clone()))),
         ];
         for timer in timers.into_iter().flatten() {
             self.timers.remove(&timer);
@@ -332,7 +339,10 @@ impl CallCore {
     /// Where a session is.
     fn seat(&self, session: SessionNo) -> Option<(RoomId, ParticipantId)> {
         let id = *self.seats.get(&session)?;
-        Some((self.rooms.get(&id).expect("a participant's room").clone(), id))
+        Some((
+            self.rooms.get(&id).expect("a participant's room").clone(),
+            id,
+        ))
     }
 
     fn participant_mut(&mut self, room: &RoomId, id: ParticipantId) -> Option<&mut Participant> {
@@ -342,7 +352,10 @@ impl CallCore {
     /// Notes that somebody is different from what was told.
     fn changed(&mut self, room: &RoomId, id: ParticipantId, now: Instant) {
         if let Some(call) = self.calls.get_mut(room)
-            && call.participants.get(&id).is_some_and(Participant::is_present)
+            && call
+                .participants
+                .get(&id)
+                .is_some_and(Participant::is_present)
         {
             call.changed(id);
             self.schedule_roster(room, now);
@@ -361,7 +374,10 @@ impl CallCore {
     }
 
     fn tell_roster(&mut self, room: &RoomId, now: Instant) {
-        let call = self.calls.get_mut(room).expect("a call's timer goes with it");
+        let call = self
+            .calls
+            .get_mut(room)
+            .expect("a call's timer goes with it");
         call.roster_due = None;
         call.roster_told = Some(now);
         let roster = call.take_changes(room);
@@ -381,7 +397,10 @@ impl CallCore {
     }
 
     fn tell_qualities(&mut self, room: &RoomId, now: Instant) {
-        let call = self.calls.get_mut(room).expect("a call's timer goes with it");
+        let call = self
+            .calls
+            .get_mut(room)
+            .expect("a call's timer goes with it");
         call.quality_due = None;
         call.quality_told = Some(now);
         let signal = effect::Signal::Quality {
@@ -405,15 +424,20 @@ impl CallCore {
         });
         notice.version = notice.version.max(version);
         if !std::mem::replace(&mut notice.is_dirty, true) {
-            self.timers.remove(&(notice.due, Timer::Notice(room.clone())));
+            self.timers
+                .remove(&(notice.due, Timer::Notice(room.clone())));
             notice.due = after(notice.told, CALL_NOTICE_INTERVAL, now);
-            self.timers.insert((notice.due, Timer::Notice(room.clone())));
+            self.timers
+                .insert((notice.due, Timer::Notice(room.clone())));
         }
     }
 
     fn tell_notice(&mut self, room: &RoomId, now: Instant) {
         let summary = self.summary(room).unwrap_or_else(|| self.over(room));
-        let notice = self.notices.get_mut(room).expect("a notice's timer goes with it");
+        let notice = self
+            .notices
+            .get_mut(room)
+            .expect("a notice's timer goes with it");
         if !std::mem::take(&mut notice.is_dirty) {
             // Nothing for a while.
             self.notices.remove(room);
@@ -421,7 +445,8 @@ impl CallCore {
         }
         notice.told = Some(now);
         notice.due = now + CALL_NOTICE_INTERVAL;
-        self.timers.insert((notice.due, Timer::Notice(room.clone())));
+        self.timers
+            .insert((notice.due, Timer::Notice(room.clone())));
         let except = self.calls.get(room).map(Call::sessions).unwrap_or_default();
         self.effects.push_back(Effect::Notice {
             room: room.clone(),

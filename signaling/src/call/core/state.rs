@@ -8,9 +8,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CALL_QUALITIES, CALL_QUALITY_NAMED};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::CallGrant;
-use kaiwa_sfu::control::{
-    ParticipantId, Publication, PublicationId, Quality, Slot, Wanted,
-};
+use kaiwa_sfu::control::{ParticipantId, Publication, PublicationId, Quality, Slot, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
