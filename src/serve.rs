@@ -117,6 +117,7 @@ fn build(
     let context = Arc::new(Context {
         chat,
         hub,
+        calls: None,
         sessions,
         tokens: data.token_key(&config.auth)?,
         limits: limits.clone(),

@@ -20,8 +20,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "kaiwa-signaling",
-        &["kaiwa-common", "kaiwa-proto", "kaiwa-chat"],
+        &["kaiwa-common", "kaiwa-proto", "kaiwa-chat", "kaiwa-sfu"],
     ),
+    ("kaiwa-sfu", &["kaiwa-common"]),
     ("kaiwa-loadtest", &["kaiwa-common", "kaiwa-proto"]),
     (
         "kaiwa",
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "kaiwa-platform",
             "kaiwa-proto",
             "kaiwa-chat",
+            "kaiwa-sfu",
             "kaiwa-signaling",
         ],
     ),
@@ -234,6 +236,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         "platform",
         "proto",
         "chat",
+        "sfu",
         "signaling",
         "loadtest",
     ] {

@@ -90,6 +90,22 @@ error_codes! {
     LastOwner = 409, "last_owner", false;
     /// The `cid` named another kind of write.
     CidConflict = 410, "cid_conflict", false;
+    /// The session is not in this room's call.
+    NotInCall = 500, "not_in_call", false;
+    /// Nobody of that id in the call.
+    ParticipantNotFound = 501, "participant_not_found", false;
+    /// No such publication in the call.
+    PublicationNotFound = 502, "publication_not_found", false;
+    /// A bound of the call is reached.
+    CallFull = 503, "call_full", false;
+    /// A session description that can't be answered.
+    BadOffer = 504, "bad_offer", false;
+    /// Rung already, or in the call.
+    AlreadyCalled = 505, "already_called", false;
+    /// The SFU takes no commands now; nothing happened.
+    CallsUnavailable = 506, "calls_unavailable", true;
+    /// This server has no calls.
+    CallsOff = 507, "calls_off", false;
 }
 
 /// A refusal as it goes to a client: a code, words for a developer, and particulars.

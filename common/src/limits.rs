@@ -8,8 +8,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// One frame from a client, in bytes. A larger one closes the connection (4304). Text plus its
-    /// envelope fits four times over; doubling it doubles what 20,000 half-sent frames may hold.
+    /// One frame from a client, in bytes. A larger one closes the connection (4304). Twice the largest
+    /// session description ([`CALL_SDP_BYTES`]), so that one that is somewhat too long is refused and ends
+    /// nothing; doubling it doubles what 20,000 half-sent frames may hold.
     pub frame_bytes: u32,
     /// A message's text, in bytes of UTF-8. Longer is refused (`too_large`).
     pub text_bytes: u32,
@@ -51,12 +52,15 @@ pub struct Limits {
     pub room_members: u32,
     /// Rooms that one person is in, invitations included (`limit_reached`).
     pub rooms_per_user: u32,
+    /// Participants of one call (`call_full`). A change of one of them is told to all the others: twice
+    /// as many are four times the pushes.
+    pub call_participants: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            frame_bytes: 64 * 1024,
+            frame_bytes: 128 * 1024,
             text_bytes: 16 * 1024,
             subscriptions: 1_000,
             in_flight: 64,
@@ -75,6 +79,7 @@ impl Default for Limits {
             resume_bytes: 64 * 1024,
             room_members: 10_000,
             rooms_per_user: 1_000,
+            call_participants: 1_000,
         }
     }
 }
@@ -177,3 +182,98 @@ pub const HTTP_CONNECTION: Duration = Duration::from_secs(120);
 /// Batches that wait for one fan-out worker. At the bound a batch is dropped: its followers are told
 /// the room's head with the next ping, and read the log. A batch has half a megabyte of text at most.
 pub const FANOUT_QUEUE: usize = 512;
+
+/// Signals that wait for one session, one of each kind. A later one takes its place; past the bound the
+/// oldest is dropped.
+pub const SIGNALS: usize = 4;
+
+/// Calls of one node. Another is refused (`call_full`): some kilobytes each, and a few packets a second.
+pub const CALLS: usize = 5_000;
+
+/// Participants of one call who publish something. Another's tracks are refused (`call_full`): nobody
+/// can see more, and each of them is a name in everybody's roster.
+pub const CALL_PUBLISHERS: usize = 100;
+
+/// A session description, in bytes: twelve m-lines of a browser that offers every codec it has, or forty
+/// that name VP8 and Opus alone. Longer is refused (`too_large`).
+pub const CALL_SDP_BYTES: usize = 64 * 1024;
+
+/// Tracks named in one offer, four of each source. More are refused.
+pub const CALL_TRACKS: usize = 16;
+
+/// Publications named in one `call_prefer`: more tiles than a screen shows. More are refused.
+pub const CALL_PREFERENCES: usize = 64;
+
+/// A candidate's text, in bytes: four times the longest that browsers make. Longer is refused.
+pub const CALL_CANDIDATE_BYTES: usize = 512;
+
+/// Receiving m-lines for sound that a client's first offer should have: three people who speak at once,
+/// and one to whom it changes.
+pub const CALL_AUDIO_SLOTS: u32 = 4;
+
+/// Receiving m-lines for pictures that a client's first offer should have; the SFU asks for more when
+/// they are wished for.
+pub const CALL_VIDEO_SLOTS: u32 = 8;
+
+/// Offers per second that one participant may make for long; each costs the SFU a negotiation. Faster
+/// ones are refused (`rate_limited`).
+pub const CALL_OFFERS_PER_S: u32 = 2;
+
+/// Offers at once before the rate counts.
+pub const CALL_OFFER_BURST: u32 = 20;
+
+/// Changes of preferences per second that one participant may make for long; each costs an allocation.
+pub const CALL_PREFERS_PER_S: u32 = 10;
+
+/// Changes of preferences at once before the rate counts.
+pub const CALL_PREFER_BURST: u32 = 40;
+
+/// How long a participant whose session or media is away stays. Then they leave (`timed_out`). It is the
+/// time in which a phone changes networks, and in which others bear a frozen picture.
+pub const CALL_AWAY: Duration = Duration::from_secs(30);
+
+/// How long somebody whom a moderator removed can't join again (`rate_limited`): long enough for the
+/// moderator to remove them from the room as well.
+pub const CALL_REMOVED: Duration = Duration::from_secs(10);
+
+/// People whom one `call_ring` names. More are refused.
+pub const CALL_RING_USERS: usize = 32;
+
+/// How long a ring lasts; telephones ring for about as long.
+pub const CALL_RING: Duration = Duration::from_secs(45);
+
+/// After a ring that was declined or not answered, the same person is not rung again in the same room for
+/// this long (`rate_limited`).
+pub const CALL_RING_AGAIN: Duration = Duration::from_secs(10);
+
+/// People per second whom one person may ring for long. More are refused (`rate_limited`).
+pub const CALL_RINGS_PER_S: u32 = 1;
+
+/// People rung at once before the rate counts.
+pub const CALL_RING_BURST: u32 = 64;
+
+/// Rings of one node. Another is refused (`calls_unavailable`).
+pub const CALL_RINGS: usize = 20_000;
+
+/// Between two pushes of one call's roster: what changes meanwhile goes together. A thousand people
+/// who join a call within ten seconds cost 50,000 pushes and not a million.
+pub const CALL_ROSTER_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Between two notices of a call to those who follow its room.
+pub const CALL_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two signals of a call's qualities.
+pub const CALL_QUALITY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a participant whose quality is good again is still named, for those who missed the signal.
+pub const CALL_QUALITY_NAMED: Duration = Duration::from_secs(10);
+
+/// Participants named in one signal of qualities, the worst first: what people look at.
+pub const CALL_QUALITIES: usize = 64;
+
+/// Events of the SFU that wait for the session layer. At the bound they are dropped and counted, signals
+/// (who speaks, qualities) at three quarters of it already; rosters are then sent whole.
+pub const CALL_EVENTS: usize = 16 * 1024;
+
+/// From a command to the SFU to its answer. Then it counts as unavailable.
+pub const CALL_SFU_ANSWER: Duration = Duration::from_secs(10);

@@ -26,6 +26,35 @@ pub enum ServerRole {
     Viewer,
 }
 
+/// What a token lets somebody do in calls, within what the room's role gives. (Claim `call`.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallGrant {
+    /// Publish sound from a microphone.
+    pub microphone: bool,
+    /// Publish pictures from a camera.
+    pub camera: bool,
+    /// Publish a screen and its sound.
+    pub screen: bool,
+    /// Receive what others publish.
+    pub subscribe: bool,
+}
+
+impl CallGrant {
+    /// Nothing is narrowed: what a token without the claim says.
+    pub const ALL: Self = Self {
+        microphone: true,
+        camera: true,
+        screen: true,
+        subscribe: true,
+    };
+}
+
+impl Default for CallGrant {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 /// Who a token names, once it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -35,6 +64,8 @@ pub struct Identity {
     pub name: Redacted<String>,
     /// `role`.
     pub role: ServerRole,
+    /// `call`.
+    pub call: CallGrant,
     /// `exp`.
     pub expires: UnixMs,
 }
@@ -66,6 +97,46 @@ struct Claims {
     name: String,
     #[serde(default)]
     role: ServerRole,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    call: Option<CallClaim>,
+}
+
+/// The claim `call` on the wire. Members and sources that are not known are ignored; what is left out is
+/// not narrowed.
+#[derive(Debug, Serialize, Deserialize)]
+struct CallClaim {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    publish: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscribe: Option<bool>,
+}
+
+impl CallClaim {
+    fn of(grant: CallGrant) -> Option<Self> {
+        let sources = [
+            ("microphone", grant.microphone),
+            ("camera", grant.camera),
+            ("screen", grant.screen),
+        ];
+        let publish = sources.into_iter().filter(|(_, may)| *may);
+        (grant != CallGrant::ALL).then(|| Self {
+            publish: Some(publish.map(|(name, _)| name.to_owned()).collect()),
+            subscribe: Some(grant.subscribe),
+        })
+    }
+
+    fn grant(&self) -> CallGrant {
+        let may = |source: &str| {
+            let named = self.publish.as_ref();
+            named.is_none_or(|named| named.iter().any(|name| name == source))
+        };
+        CallGrant {
+            microphone: may("microphone"),
+            camera: may("camera"),
+            screen: may("screen"),
+            subscribe: self.subscribe.unwrap_or(true),
+        }
+    }
 }
 
 /// `aud` is one string or several (RFC 7519, section 4.1.3).
@@ -146,6 +217,7 @@ impl TokenKey {
             iat: Some(now.0 / 1000),
             name: identity.name.0.clone(),
             role: identity.role,
+            call: CallClaim::of(identity.call),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .expect("plain claims and an HMAC key always sign")
@@ -201,6 +273,7 @@ impl TokenKey {
             user,
             name: Redacted(claims.name),
             role: claims.role,
+            call: claims.call.map_or(CallGrant::ALL, |claim| claim.grant()),
             expires,
         })
     }
@@ -229,8 +302,16 @@ impl Identity {
             user,
             name: Redacted(name.to_owned()),
             role,
+            call: CallGrant::ALL,
             expires: now.plus(ttl),
         }
+    }
+
+    /// With what the token lets them do in calls.
+    #[must_use]
+    pub fn with_call(mut self, call: CallGrant) -> Self {
+        self.call = call;
+        self
     }
 }
 

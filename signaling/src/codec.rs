@@ -3,9 +3,12 @@
 use crate::transport::{Format, Frame};
 use bytes::Bytes;
 use kaiwa_common::limits::FRAME_MESSAGES;
+use kaiwa_proto::client::v1::push::Push;
+use kaiwa_proto::client::v1::server_message::Message;
 use kaiwa_proto::client::v1::{ClientMessage, ServerMessage};
 use prost::Message as _;
 use serde_json::Value;
+use std::sync::OnceLock;
 
 /// The form in which a connection carries messages, agreed on as it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +93,42 @@ impl Codec {
             }
         }
         Frame::new(self.format(), bytes)
+    }
+}
+
+/// A push for many: encoded once in each form, by the first who needs that.
+pub struct EncodedOnce {
+    push: Push,
+    json: OnceLock<Frame>,
+    proto: OnceLock<Frame>,
+}
+
+impl EncodedOnce {
+    /// Nothing is encoded yet.
+    #[must_use]
+    pub fn new(push: Push) -> Self {
+        Self {
+            push,
+            json: OnceLock::new(),
+            proto: OnceLock::new(),
+        }
+    }
+
+    /// The push as a frame.
+    #[must_use]
+    pub fn frame(&self, codec: Codec) -> &Frame {
+        let cell = match codec {
+            Codec::Json => &self.json,
+            Codec::Proto => &self.proto,
+        };
+        cell.get_or_init(|| {
+            let push = kaiwa_proto::client::v1::Push {
+                push: Some(self.push.clone()),
+            };
+            codec.encode(&[ServerMessage {
+                message: Some(Message::Push(push)),
+            }])
+        })
     }
 }
 

@@ -8,18 +8,22 @@
 mod frames;
 mod worker;
 
+use crate::call::service::WeakCalls;
+use crate::codec::EncodedOnce;
 use crate::metrics::Metrics;
 use crate::session::Session;
+use crate::session::core::outbox::Reliable;
 use crate::session::registry::Sessions;
 use frames::Batch;
 use kaiwa_chat::bus::{Bus, MemberChange, Published};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::FANOUT_QUEUE;
 use kaiwa_common::position::{Epoch, Position, Seq};
+use kaiwa_proto::client::v1::push::Push;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::mpsc;
 use worker::{Job, Pending};
 
@@ -85,6 +89,16 @@ impl Follow {
         self.announced.store(0, Ordering::Relaxed);
     }
 
+    fn tell(&self, notice: &Notice) {
+        if self.is_active() && notice.except.binary_search(&self.session.no).is_err() {
+            self.session.push(Reliable {
+                room: None,
+                frame: notice.push.frame(self.session.codec()).clone(),
+                pushes: 1,
+            });
+        }
+    }
+
     fn deliver(&self, batch: &Batch) {
         if !self.is_active.load(Ordering::Acquire) {
             return;
@@ -94,6 +108,21 @@ impl Follow {
         for push in batch.pushes(self.session.codec()) {
             self.session.push(push.clone());
         }
+    }
+}
+
+/// Something of a room that is no event of its log, for those who follow it.
+pub(crate) struct Notice {
+    push: EncodedOnce,
+    /// By ascending number.
+    except: Vec<u64>,
+}
+
+impl Notice {
+    /// A reliable push for everybody but these sessions, which are given by ascending number.
+    pub(crate) fn new(push: Push, except: Vec<u64>) -> Arc<Self> {
+        let push = EncodedOnce::new(push);
+        Arc::new(Self { push, except })
     }
 }
 
@@ -166,6 +195,8 @@ pub struct Hub {
     shards: Box<[Shard]>,
     workers: Box<[mpsc::Sender<Job>]>,
     sessions: Arc<Sessions>,
+    /// Who is told of member changes besides.
+    calls: OnceLock<WeakCalls>,
     metrics: Metrics,
 }
 
@@ -183,8 +214,35 @@ impl Hub {
                 })
                 .collect(),
             sessions,
+            calls: OnceLock::new(),
             metrics: metrics.clone(),
         })
+    }
+
+    /// Hands member changes to these calls from now on. The first ones stay.
+    pub(crate) fn link_calls(&self, calls: WeakCalls) {
+        let _ = self.calls.set(calls);
+    }
+
+    /// Tells those who follow a room.
+    pub(crate) fn tell(&self, room: &RoomId, notice: Arc<Notice>) {
+        let shard = self.read(room);
+        let Some(room) = shard.get(room) else { return };
+        if let Some(few) = room.few() {
+            drop(shard);
+            return few.iter().for_each(|follow| follow.tell(&notice));
+        }
+        for (worker, part) in self.workers.iter().zip(&room.parts) {
+            let job = Job::Notice {
+                part: Arc::clone(part),
+                notice: Arc::clone(&notice),
+                pending: Pending::of(&room.pending),
+            };
+            // Nobody tells it again, so without a place it is told here.
+            if worker.try_send(job).is_err() {
+                part.read().values().for_each(|follow| follow.tell(&notice));
+            }
+        }
     }
 
     /// Lets a session follow a room; nothing is pushed until [`Self::activate`].
@@ -361,6 +419,11 @@ impl Bus for Hub {
         } else {
             self.fan_out(Batch::new(published), &room)
         };
+        if !changes.is_empty()
+            && let Some(calls) = self.calls.get().and_then(WeakCalls::upgrade)
+        {
+            calls.members_changed(&changes);
+        }
         for change in changes {
             self.change(change, behind.as_ref());
         }

@@ -23,6 +23,14 @@ pub struct Metrics {
     pub deliveries: Counter,
     /// Batches of events that found a fan-out worker's queue full.
     pub fanout_lost: Counter,
+    /// Calls that go on.
+    pub calls: Gauge,
+    /// Participants of calls.
+    pub call_participants: Gauge,
+    /// People who were rung.
+    pub call_rings: Counter,
+    /// Events of the SFU that found the queue full.
+    pub call_events_lost: Counter,
 }
 
 impl Default for Metrics {
@@ -39,10 +47,14 @@ impl Metrics {
             metrics::describe_counter!(name, Unit::Count, text);
             metrics::counter!(name)
         };
-        metrics::describe_gauge!(
-            "kaiwa_signaling_connections",
+        let gauge = |name: &'static str, text: &'static str| {
+            metrics::describe_gauge!(name, Unit::Count, text);
+            metrics::gauge!(name)
+        };
+        metrics::describe_counter!(
+            "kaiwa_signaling_call_refused_total",
             Unit::Count,
-            "Connections that are open"
+            "Commands of calls that were refused, by reason"
         );
         metrics::describe_counter!(
             "kaiwa_signaling_closed_total",
@@ -55,7 +67,7 @@ impl Metrics {
             "TCP connections for which there was no place"
         );
         Self {
-            connections: metrics::gauge!("kaiwa_signaling_connections"),
+            connections: gauge("kaiwa_signaling_connections", "Connections that are open"),
             accepted: counter("kaiwa_signaling_accepted_total", "Connections accepted"),
             resumed: counter("kaiwa_signaling_resumed_total", "Sessions resumed"),
             frames_in: counter("kaiwa_signaling_frames_in_total", "Frames from clients"),
@@ -76,7 +88,19 @@ impl Metrics {
                 "kaiwa_signaling_deliveries_total",
                 "Events handed to sessions",
             ),
+            calls: gauge("kaiwa_signaling_calls", "Calls that go on"),
+            call_participants: gauge("kaiwa_signaling_call_participants", "Participants of calls"),
+            call_rings: counter("kaiwa_signaling_call_rings_total", "People who were rung"),
+            call_events_lost: counter(
+                "kaiwa_signaling_call_events_lost_total",
+                "Events of the SFU that found the queue full; rosters are then told whole",
+            ),
         }
+    }
+
+    /// Counts a command of calls that was refused, by one of the reasons of the table of errors.
+    pub fn call_refused(&self, reason: &'static str) {
+        metrics::counter!("kaiwa_signaling_call_refused_total", "reason" => reason).increment(1);
     }
 
     /// Counts a connection that the server closed.

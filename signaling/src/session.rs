@@ -12,12 +12,13 @@ pub mod follow;
 pub mod registry;
 pub mod wire;
 
-use self::core::outbox::Reliable;
+use self::core::outbox::{Reliable, SignalKey};
 use self::core::{LinkNo, SessionCore};
+use crate::call::service::Calls;
 use crate::codec::Codec;
 use crate::hub::{Follow, Hub};
 use crate::metrics::Metrics;
-use crate::transport::{Direct, DirectWrite};
+use crate::transport::{Direct, DirectWrite, Frame};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
@@ -26,7 +27,7 @@ use kaiwa_common::close::CloseCode;
 use kaiwa_common::id::{RoomId, SessionId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::time::UnixMs;
-use kaiwa_common::token::TokenKey;
+use kaiwa_common::token::{CallGrant, TokenKey};
 use registry::{Sessions, UserSlot};
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -39,6 +40,8 @@ pub struct Context {
     pub chat: Chat,
     /// Who follows what.
     pub hub: Arc<Hub>,
+    /// Who talks; `None` on a server without calls.
+    pub calls: Option<Calls>,
     /// Who is here.
     pub sessions: Arc<Sessions>,
     /// Checks tokens.
@@ -110,7 +113,7 @@ pub struct Session {
     /// Whose it is.
     pub user: Arc<UserSlot>,
     codec: Codec,
-    actor: Mutex<Arc<Actor>>,
+    identity: Mutex<(Arc<Actor>, CallGrant)>,
     core: Mutex<Linked>,
     /// Sorted by room.
     follows: Mutex<Vec<(RoomId, Arc<Follow>)>>,
@@ -130,7 +133,21 @@ impl Session {
     /// Who commands, as the latest token says.
     #[must_use]
     pub fn actor(&self) -> Arc<Actor> {
-        Arc::clone(&lock(&self.actor))
+        Arc::clone(&lock(&self.identity).0)
+    }
+
+    /// Who commands, and what they may do in calls, as the latest token says.
+    #[must_use]
+    pub fn identity(&self) -> (Arc<Actor>, CallGrant) {
+        lock(&self.identity).clone()
+    }
+
+    /// Another token took the place of the former.
+    fn set_identity(&self, context: &Context, actor: Actor, grant: CallGrant) {
+        *lock(&self.identity) = (Arc::new(actor), grant);
+        if let Some(calls) = &context.calls {
+            calls.identity_changed(self);
+        }
     }
 
     /// Queues a reliable push. It is written at once where the link's connection is idle; else the
@@ -138,6 +155,17 @@ impl Session {
     pub fn push(&self, push: Reliable) {
         let mut linked = self.core();
         linked.core.handle_push(push);
+        self.send_or_wake(linked);
+    }
+
+    /// Queues a signal, in the place of one of its kind that waits. It is written like a push.
+    pub fn signal(&self, key: SignalKey, frame: Frame) {
+        let mut linked = self.core();
+        linked.core.handle_signal(key, frame);
+        self.send_or_wake(linked);
+    }
+
+    fn send_or_wake(&self, mut linked: MutexGuard<'_, Linked>) {
         if !self.expects_reply.load(Ordering::Relaxed) && linked.send_directly() {
             return;
         }
@@ -268,6 +296,6 @@ impl DerefMut for Linked {
 }
 
 /// A panic elsewhere must not spread: each step leaves the state whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use crate::support::scene::Scene;
 use serde_json::{Value, json};
 
 /// The bounds in force: the defaults.
-const FRAME_BYTES: usize = 64 * 1024;
+const FRAME_BYTES: usize = 128 * 1024;
 const TEXT_BYTES: usize = 16 * 1024;
 
 async fn member(scene: &Scene, name: &str) -> Raw {

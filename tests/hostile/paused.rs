@@ -72,6 +72,7 @@ fn context() -> Arc<Context> {
     Arc::new(Context {
         chat,
         hub,
+        calls: None,
         sessions,
         tokens: TokenKey::hs256(&secret, "kaiwa", None).expect("32 bytes"),
         limits,

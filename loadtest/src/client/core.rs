@@ -396,6 +396,8 @@ impl Core {
             epoch,
             head,
             outcome,
+            // Calls are another test's.
+            call: _,
         } = subscribed;
         let steps = match outcome {
             Some(subscribed::Outcome::Error(_)) => return self.end(room),
@@ -437,6 +439,14 @@ impl Core {
                 let step = self.rooms.handle_gap(&gap);
                 self.perform(step);
             }
+            // Reliable, so counted; what they say is another test's.
+            Some(
+                push::Push::CallRoster(_)
+                | push::Push::CallSlots(_)
+                | push::Push::CallRinging(_)
+                | push::Push::CallEnded(_),
+            ) => self.count += 1,
+            Some(push::Push::CallSpeakers(_) | push::Push::CallQuality(_)) => {}
             Some(push::Push::Ping(ping)) => self.handle_ping(&ping),
             Some(push::Push::Bye(bye)) => self.bye = Some(bye),
             // A kind of a later version; a reliable one would be a new major version.

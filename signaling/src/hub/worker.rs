@@ -1,7 +1,7 @@
 //! A fan-out worker: it delivers what was committed to the sessions that belong to it, in order.
 
 use super::frames::{Batch, state_push};
-use super::{Follow, Hub, Part};
+use super::{Follow, Hub, Notice, Part};
 use crate::metrics::Metrics;
 use crate::session::Session;
 use kaiwa_chat::bus::MemberChange;
@@ -20,6 +20,12 @@ pub(super) enum Job {
     Events {
         part: Arc<Part>,
         batch: Arc<Batch>,
+        pending: Pending,
+    },
+    /// A notice for some of a room's followers.
+    Notice {
+        part: Arc<Part>,
+        notice: Arc<Notice>,
         pending: Pending,
     },
     /// A person's new standing in a room, for one of their sessions.
@@ -56,17 +62,16 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, hub: Weak<Hub>, metrics: 
                 batch,
                 pending,
             } => {
-                // A copy, so that joins and leaves need not wait for the writing.
-                followers.extend(part.read().values().cloned());
-                for turn in followers.chunks(TURN) {
-                    whole(|| turn.iter().for_each(|follow| follow.deliver(&batch)));
-                    tokio::task::yield_now().await;
-                }
-                metrics
-                    .deliveries
-                    .increment((followers.len() * batch.len()) as u64);
-                followers.clear();
-                followers.shrink_to(1024);
+                let count = to_all(&mut followers, &part, |follow| follow.deliver(&batch)).await;
+                metrics.deliveries.increment((count * batch.len()) as u64);
+                drop(pending);
+            }
+            Job::Notice {
+                part,
+                notice,
+                pending,
+            } => {
+                to_all(&mut followers, &part, |follow| follow.tell(&notice)).await;
                 drop(pending);
             }
             Job::Change {
@@ -80,6 +85,21 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, hub: Weak<Hub>, metrics: 
             }
         }
     }
+}
+
+/// Delivers to a part's followers, some in a turn; gives how many they were. `followers` is empty memory to
+/// be used again.
+async fn to_all(followers: &mut Vec<Arc<Follow>>, part: &Part, deliver: impl Fn(&Follow)) -> usize {
+    // A copy, so that joins and leaves need not wait for the writing.
+    followers.extend(part.read().values().cloned());
+    for turn in followers.chunks(TURN) {
+        whole(|| turn.iter().for_each(|follow| deliver(follow)));
+        tokio::task::yield_now().await;
+    }
+    let count = followers.len();
+    followers.clear();
+    followers.shrink_to(1024);
+    count
 }
 
 /// A panic costs this turn's deliveries, which their followers repair, and not the worker.

@@ -14,7 +14,7 @@ use kaiwa_common::id::{DeviceId, RoomId, SessionId};
 use kaiwa_common::limits::{CONNECT_ROOMS, PING_INTERVAL, RESUME};
 use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
-use kaiwa_common::token::Identity;
+use kaiwa_common::token::{CallGrant, Identity};
 use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
 use std::ops::Not as _;
@@ -110,8 +110,9 @@ fn fresh(
     (token_until, now): (Instant, Instant),
     why: Option<ResumeRefused>,
 ) -> Found {
-    let actor = Arc::new(actor(identity));
-    let (session, evicted) = context.sessions.begin(actor, codec, token_until, now);
+    let (actor, grant) = actor(identity);
+    let identity = (Arc::new(actor), grant);
+    let (session, evicted) = context.sessions.begin(identity, codec, token_until, now);
     if let Some(evicted) = evicted {
         end(context, &evicted);
     }
@@ -140,19 +141,22 @@ fn attach(
         .follows()
         .iter()
         .for_each(|(_, follow)| follow.forget_told());
-    *super::lock(&session.actor) = Arc::new(actor(identity.clone()));
+    let (actor, grant) = actor(identity.clone());
+    session.set_identity(context, actor, grant);
+    if let Some(calls) = &context.calls {
+        calls.link_changed(&session);
+    }
     context.metrics.resumed.increment(1);
     Ok((session, link))
 }
 
-fn actor(identity: Identity) -> Actor {
-    Actor {
-        user: User {
-            id: identity.user,
-            name: identity.name,
-        },
-        role: identity.role,
-    }
+pub(super) fn actor(identity: Identity) -> (Actor, CallGrant) {
+    let user = User {
+        id: identity.user,
+        name: identity.name,
+    };
+    let role = identity.role;
+    (Actor { user, role }, identity.call)
 }
 
 /// Ends a session for good: nobody can resume it, and nothing is kept.
@@ -160,6 +164,9 @@ pub fn end(context: &Context, session: &Session) {
     session.end();
     context.hub.unfollow_all(session);
     context.sessions.remove(session);
+    if let Some(calls) = &context.calls {
+        calls.session_ended(session);
+    }
 }
 
 fn check(connect: &wire::Connect) -> Result<Vec<(RoomId, Option<Position>)>, Refusal> {
@@ -193,6 +200,9 @@ impl Begun {
             return unavailable(error);
         }
         let resumed = self.resumed.is_ok();
+        if let Some(calls) = context.calls.as_ref().filter(|_| !resumed) {
+            calls.session_begun(session);
+        }
         let rooms = if resumed {
             self.not_followed()
         } else {

@@ -19,7 +19,7 @@ use crate::codec::Codec;
 use crate::transport::Frame;
 use kaiwa_common::close::CloseCode;
 use kaiwa_common::limits::{Limits, PING_INTERVAL, RESUME};
-use outbox::{Outbox, Overflow, Reliable, ResumeRefused};
+use outbox::{Outbox, Overflow, Reliable, ResumeRefused, SignalKey};
 use std::time::Instant;
 use watch::Watch;
 
@@ -136,6 +136,7 @@ impl SessionCore {
             Link::Attached(_) if link == self.link_no => {
                 let until = now + RESUME;
                 self.outbox.drop_replies();
+                self.outbox.drop_signals();
                 self.link = Link::Detached { until };
                 Some(until)
             }
@@ -165,6 +166,12 @@ impl SessionCore {
     #[must_use]
     pub fn is_ended(&self) -> bool {
         matches!(self.link, Link::Ended)
+    }
+
+    /// There is a connection.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        matches!(self.link, Link::Attached(_))
     }
 
     /// No connection now.
@@ -206,6 +213,13 @@ impl SessionCore {
         if let Err(Overflow) = self.outbox.push_reliable(push) {
             self.outbox.clear();
             self.handle_close(CloseCode::SlowConsumer);
+        }
+    }
+
+    /// A signal; without a link it is dropped.
+    pub fn handle_signal(&mut self, key: SignalKey, frame: Frame) {
+        if self.is_attached() {
+            self.outbox.push_signal(key, frame);
         }
     }
 
@@ -306,7 +320,7 @@ impl SessionCore {
         link_no == self.link_no && matches!(self.link, Link::Attached(_))
     }
 
-    /// What the link should do next: control before log, and a ping when it is due.
+    /// What the link should do next: control before log before signals, and a ping when it is due.
     pub fn poll_transmit(&mut self, link_no: LinkNo, now: Instant) -> Transmit {
         let is_current = self.is_current(link_no);
         let Link::Attached(link) = &mut self.link else {
@@ -330,19 +344,20 @@ impl SessionCore {
                 count: self.outbox.sent(),
             };
         }
-        self.outbox
-            .pop_reliable()
+        let push = self.outbox.pop_reliable();
+        push.or_else(|| self.outbox.pop_signal())
             .map_or(Transmit::Nothing, Transmit::Frame)
     }
 
-    /// The next reliable push for somebody who sends it past the link's task; `None` as well when
-    /// there is anything that only the link's task can do.
+    /// The next push for somebody who sends it past the link's task; `None` as well when there is
+    /// anything that only the link's task can do.
     pub fn poll_direct(&mut self) -> Option<Frame> {
         match &self.link {
             Link::Attached(Attached { closing: None, .. })
                 if self.outbox.control_waiting().0 == 0 =>
             {
-                self.outbox.pop_reliable()
+                let push = self.outbox.pop_reliable();
+                push.or_else(|| self.outbox.pop_signal())
             }
             Link::Attached(_) | Link::Detached { .. } | Link::Ended => None,
         }

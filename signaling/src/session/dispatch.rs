@@ -3,6 +3,7 @@
 use super::follow::{event_page, follow};
 use super::wire::{Read, Request, error};
 use super::{Context, Session};
+use crate::call::command::Command;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Page, RoomInfo, Write, Written};
 use kaiwa_common::error::{ErrorCode, Refusal};
@@ -12,6 +13,7 @@ use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// A command that is being done.
@@ -67,11 +69,40 @@ pub fn dispatch(
             context.hub.unfollow(&room, session);
             Dispatched::Done(Box::new(ReplyResult::Done(wire::Done {})))
         }
+        Request::Call(command) => call(context, session, command),
+        Request::CallGet(room) => {
+            let Some(calls) = context.calls.clone() else {
+                return calls_off();
+            };
+            let actor = session.actor();
+            Dispatched::Reading(Box::pin(async move {
+                match calls.get(&actor, &room).await {
+                    Ok(roster) => ReplyResult::CallRoster(roster),
+                    Err(error) => refused(error.into()),
+                }
+            }))
+        }
         Request::Pong(count) => {
             session.core().handle_count(count);
             Dispatched::Silent
         }
     }
+}
+
+fn call(context: &Context, session: &Arc<Session>, command: Command) -> Dispatched {
+    let Some(calls) = &context.calls else {
+        return calls_off();
+    };
+    let is_draining = context.draining.load(Ordering::SeqCst);
+    if is_draining && matches!(command, Command::Join { .. }) {
+        return Dispatched::Done(Box::new(refused(ChatError::Draining.into())));
+    }
+    Dispatched::Started(Box::pin(calls.submit(session, command)))
+}
+
+fn calls_off() -> Dispatched {
+    let refusal = Refusal::new(ErrorCode::CallsOff, "this server has no calls");
+    Dispatched::Done(Box::new(refused(refusal)))
 }
 
 /// A refusal as a reply.
@@ -170,17 +201,10 @@ fn refresh(
     session
         .core()
         .handle_refreshed(now + identity.expires.since(wall));
-    let user = kaiwa_chat::model::User {
-        id: identity.user,
-        name: identity.name,
-    };
-    *super::lock(&session.actor) = Arc::new(Actor {
-        user,
-        role: identity.role,
-    });
-    Ok(ReplyResult::Refreshed(wire::Refreshed {
-        expires_ms: identity.expires.0,
-    }))
+    let expires_ms = identity.expires.0;
+    let (actor, grant) = super::connect::actor(identity);
+    session.set_identity(context, actor, grant);
+    Ok(ReplyResult::Refreshed(wire::Refreshed { expires_ms }))
 }
 
 /// A token's fault as a refusal.

@@ -642,6 +642,9 @@ impl Drop for Live {
         let now = tokio::time::Instant::now().into_std();
         let until = self.session.core().unlink(self.link, now);
         if let Some(until) = until {
+            if let Some(calls) = &self.context.calls {
+                calls.link_changed(&self.session);
+            }
             let (context, session) = (Arc::clone(&self.context), Arc::clone(&self.session));
             tokio::spawn(async move {
                 tokio::time::sleep_until(until.into()).await;

@@ -45,12 +45,25 @@ pub async fn follow(
     }
     let answer = |((room, after), opened): ((RoomId, Option<Position>), _)| match opened {
         Err(refusal) => failed(&room, &refusal),
-        Ok(head) => match after.and_then(|_| missed.next()) {
-            Some(result) => caught_up(&room, head, result),
-            None => Subscribed::at(&room, head, None),
-        },
+        Ok(head) => with_call(
+            context,
+            &room,
+            match after.and_then(|_| missed.next()) {
+                Some(result) => caught_up(&room, head, result),
+                None => Subscribed::at(&room, head, None),
+            },
+        ),
     };
     rooms.into_iter().zip(opened).map(answer).collect()
+}
+
+/// What goes on in the room besides. Notices of it are pushed already, so none is missed.
+fn with_call(context: &Context, room: &RoomId, subscribed: Subscribed) -> Subscribed {
+    let calls = context.calls.as_ref();
+    Subscribed {
+        call: calls.and_then(|calls| calls.summary(room)),
+        ..subscribed
+    }
 }
 
 async fn read_missed(
@@ -120,6 +133,7 @@ impl At for Subscribed {
             epoch: head.epoch.0,
             head: head.seq.0,
             outcome,
+            call: None,
         }
     }
 }

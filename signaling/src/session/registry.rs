@@ -9,6 +9,7 @@ use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
 use kaiwa_common::id::{SessionId, UserId};
 use kaiwa_common::limits::Limits;
+use kaiwa_common::token::CallGrant;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ impl Sessions {
     /// Begins a session. Gives it, and an older one of the same person that has to make room.
     pub fn begin(
         &self,
-        actor: Arc<Actor>,
+        (actor, grant): (Arc<Actor>, CallGrant),
         codec: Codec,
         token_until: Instant,
         now: Instant,
@@ -90,7 +91,7 @@ impl Sessions {
             no: self.next_no.fetch_add(1, Ordering::Relaxed),
             user: Arc::clone(&slot),
             codec,
-            actor: Mutex::new(actor),
+            identity: Mutex::new((actor, grant)),
             core: Mutex::new(Linked::new(SessionCore::new(
                 codec,
                 token_until,

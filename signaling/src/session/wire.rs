@@ -1,5 +1,8 @@
 //! From the wire's commands to the domain's: this is where input is validated.
 
+mod call;
+
+use crate::call::command::Command as CallCommand;
 use crate::codec::Codec;
 use crate::transport::Frame;
 use kaiwa_chat::model::{HistoryFrom, NewRoom, Role, RoomKind, Visibility, Write};
@@ -26,6 +29,10 @@ pub enum Request {
     Subscribe(RoomId, Option<Position>),
     /// Follow it no more.
     Unsubscribe(RoomId),
+    /// Something of a call, taken in order.
+    Call(CallCommand),
+    /// Who is in a room's call.
+    CallGet(RoomId),
     /// How many pushes the client has.
     Pong(u64),
 }
@@ -102,6 +109,16 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
         | Command::RoomInvite(_)
         | Command::RoomRemove(_)
         | Command::RoomSetRole(_) => Request::Write(write(command, limits)?),
+        Command::CallJoin(_)
+        | Command::CallLeave(_)
+        | Command::CallOffer(_)
+        | Command::CallCandidate(_)
+        | Command::CallPrefer(_)
+        | Command::CallMute(_)
+        | Command::CallRemove(_)
+        | Command::CallRing(_)
+        | Command::CallDecline(_)
+        | Command::CallGet(_) => call::parse(command)?,
     })
 }
 
@@ -154,7 +171,17 @@ fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
         | Command::RoomGet(_)
         | Command::RoomList(_)
         | Command::RoomBrowse(_)
-        | Command::RoomMembers(_) => unreachable!("`parse` sends only writes here"),
+        | Command::RoomMembers(_)
+        | Command::CallJoin(_)
+        | Command::CallLeave(_)
+        | Command::CallOffer(_)
+        | Command::CallCandidate(_)
+        | Command::CallPrefer(_)
+        | Command::CallMute(_)
+        | Command::CallRemove(_)
+        | Command::CallRing(_)
+        | Command::CallDecline(_)
+        | Command::CallGet(_) => unreachable!("`parse` sends only writes here"),
     })
 }
 

@@ -304,6 +304,15 @@ fn take(message: ServerMessage, side: Side, now_us: u64, last: &mut u64, catch: 
         Some(push::Push::Ping(_)) => catch.pinged = true,
         // Left out because we read too slowly: not a measurement of fan-out any more.
         Some(push::Push::Gap(_) | push::Push::Bye(_)) => catch.faults += 1,
-        Some(push::Push::State(_)) | None => {}
+        Some(
+            push::Push::State(_)
+            | push::Push::CallRoster(_)
+            | push::Push::CallSlots(_)
+            | push::Push::CallRinging(_)
+            | push::Push::CallEnded(_)
+            | push::Push::CallSpeakers(_)
+            | push::Push::CallQuality(_),
+        )
+        | None => {}
     }
 }

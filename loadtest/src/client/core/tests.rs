@@ -230,6 +230,7 @@ fn what_was_missed_comes_with_connected_and_is_delivered_once() {
         epoch: 1,
         head: 3,
         outcome: Some(subscribed::Outcome::Events(page)),
+        call: None,
     }];
     bench.drain();
     bench.reply(
@@ -274,6 +275,7 @@ fn a_hole_that_connected_shows_is_asked_for_once() {
         epoch: 1,
         head: 9,
         outcome: Some(subscribed::Outcome::Events(page)),
+        call: None,
     }];
     let resume_refused = "unknown".to_owned();
     let connected = Connected {

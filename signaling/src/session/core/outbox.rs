@@ -1,20 +1,22 @@
 //! What waits for a session's client, and what was sent and may have to be sent again.
 //!
-//! Two lanes: control (replies) goes before log (reliable pushes). Reliable pushes are counted as
-//! they leave; the ring keeps the last ones until the client says that it has them.
+//! Three lanes: control (replies) goes before log (reliable pushes), and that before signals. Reliable
+//! pushes are counted as they leave; the ring keeps the last ones until the client says that it has them.
+//! Signals go at most once, are not counted, and a later one takes the place of one of its kind that waits.
 //!
 //! # Bounds
 //! - The log lane past its soft cap: the queued events of the room that is pushed are replaced by one
 //!   `gap`; the client reads them from the room's log when it can.
 //! - The log lane past its hard cap: [`Overflow`], the session is given up.
 //! - The ring past its frames or bytes: the oldest are forgotten, and a resume before them is refused.
+//! - The signal lane: one of each kind, [`SIGNALS`] at most; past it the oldest is dropped.
 //! - The control lane is bounded by its caller: no command begins while too many replies, or too many
 //!   bytes of them, are in work or wait.
 
 use crate::codec::Codec;
 use crate::transport::Frame;
 use kaiwa_common::id::RoomId;
-use kaiwa_common::limits::Limits;
+use kaiwa_common::limits::{Limits, SIGNALS};
 use kaiwa_common::position::Position;
 use kaiwa_proto::client::v1 as wire;
 use std::collections::VecDeque;
@@ -32,6 +34,19 @@ pub struct Reliable {
     /// How many.
     pub pushes: u32,
 }
+
+/// What a signal tells; the latest of a kind is all that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalKey {
+    /// Who speaks in one's call.
+    Speakers,
+    /// How well people's media gets through in one's call.
+    Quality,
+}
+
+/// Signals that wait, the oldest first; one of each kind.
+#[derive(Debug, Default)]
+struct Signals(VecDeque<(SignalKey, Frame)>);
 
 /// Too much waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +114,8 @@ pub struct Outbox {
     gaps: usize,
     /// Nothing of the log lane leaves before the reply to `Connect`.
     held: bool,
+    /// None for the many sessions that have none: 8 bytes of a connection's memory.
+    signals: Option<Box<Signals>>,
 
     sent: u64,
     ring: VecDeque<Sent>,
@@ -121,6 +138,7 @@ impl Outbox {
             log_bytes: 0,
             gaps: 0,
             held: true,
+            signals: None,
             sent: 0,
             ring: VecDeque::new(),
             ring_bytes: 0,
@@ -152,10 +170,41 @@ impl Outbox {
         Some(frame)
     }
 
-    /// Whether nothing waits in either lane.
+    /// Whether nothing waits in any lane.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.log.is_empty()
+        self.control.is_empty() && self.log.is_empty() && self.signals.is_none()
+    }
+
+    /// Queues a signal, in the place of one of its kind that waits.
+    pub fn push_signal(&mut self, key: SignalKey, frame: Frame) {
+        let Signals(signals) = &mut **self.signals.get_or_insert_default();
+        if let Some((_, waiting)) = signals.iter_mut().find(|(other, _)| *other == key) {
+            *waiting = frame;
+            return;
+        }
+        if signals.len() >= SIGNALS {
+            signals.pop_front();
+        }
+        signals.push_back((key, frame));
+    }
+
+    /// The next signal, once the log lane is empty.
+    pub fn pop_signal(&mut self) -> Option<Frame> {
+        if self.held || !self.log.is_empty() {
+            return None;
+        }
+        let Signals(signals) = &mut **self.signals.as_mut()?;
+        let (_, frame) = signals.pop_front()?;
+        if signals.is_empty() {
+            self.signals = None;
+        }
+        Some(frame)
+    }
+
+    /// Signals are for a link that is there.
+    pub fn drop_signals(&mut self) {
+        self.signals = None;
     }
 
     /// Replies that wait, and their bytes.
@@ -173,6 +222,7 @@ impl Outbox {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.drop_replies();
+        self.drop_signals();
         self.log = VecDeque::new();
         self.ring = VecDeque::new();
         (self.log_bytes, self.ring_bytes, self.gaps) = (0, 0, 0);
@@ -319,6 +369,7 @@ impl Outbox {
             return Err(ResumeRefused::TooFarBehind);
         }
         self.drop_replies();
+        self.drop_signals();
         while self
             .ring
             .back()
