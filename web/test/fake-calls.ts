@@ -14,7 +14,7 @@ export interface FakeParticipant {
   interrupted: boolean;
   publications: { id: string; source: pb.CallSource; mid: string; muted: boolean; layers: number }[];
   mids: { mid: string; kind: string }[];
-  preferences: Map<string, { paused: boolean; width: number }>;
+  preferences: Map<string, { publication: string; paused: boolean; width: number; height: number }>;
 }
 
 interface FakeCall {
@@ -57,7 +57,7 @@ export class FakeCalls {
       case 'callOffer':
         return this.#offer(room, me, command.value);
       case 'callPrefer':
-        me.preferences = new Map(command.value.preferences.map((p) => [p.publication, p]));
+        me.preferences = new Map(command.value.preferences.map(({ publication, paused, width, height }) => [publication, { publication, paused, width, height }]));
         return this.#slots(room, me), done;
       case 'callMute': {
         const { publication, muted } = command.value;

@@ -88,7 +88,7 @@ const http = createServer(async (request, response) => {
  *   {"room":"r1","people":[{"id":"ben","name":"Ben","camera":true,"microphone":"muted","screen":false}]}
  *   {"room":"r1","speakers":[["ben",24]],"active":"ben"}, {"room":"r1","quality":{"ben":"poor"}},
  *   {"room":"r1","interrupted":["ben"]}, {"room":"r1","mute":"aiko"}, {"room":"r1","end":["aiko","removed"]},
- *   {"room":"r1","ring":["aiko","ben"]}, {"peopleMax":0}, {"refuse":true}
+ *   {"room":"r1","ring":["aiko","ben"]}, {"peopleMax":0}, {"refuse":true,"cut":true}
  */
 function direct(order) {
   const { calls } = server;
@@ -120,7 +120,8 @@ function direct(order) {
   if (order.ring) calls.pushRinging(room, order.ring[0], order.ring[1], Date.now() + 45_000);
   if (order.peopleMax !== undefined) calls.peopleMax = order.peopleMax;
   if (order.refuse !== undefined) server.refuseResume = order.refuse ? 'expired' : '';
-  return { participants: inCall().map((p) => ({ id: p.id, user: p.user, publications: p.publications, preferences: [...p.preferences.keys()] })) };
+  if (order.cut) server.cut();
+  return { participants: inCall().map((p) => ({ id: p.id, user: p.user, publications: p.publications, preferences: [...p.preferences.values()] })) };
 }
 
 const sockets = new WebSocketServer({
