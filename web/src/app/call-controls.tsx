@@ -217,8 +217,7 @@ function RingButton({ kaiwa, user, name }: { kaiwa: Kaiwa; user: string; name: s
   const ringing = kaiwa.call.outgoing?.users.includes(user) ?? false;
   if (ringing) return <span class="role-name">{t('ringing')}</span>;
   const ring = () => {
-    const before = kaiwa.call.outgoing?.users ?? [];
-    kaiwa.call.ring([...before, user]).catch((error: unknown) => showToast(explain(error), 'error'));
+    kaiwa.call.ring([user]).catch((error: unknown) => showToast(explain(error), 'error'));
   };
   return <IconButton icon="phone" label={t('ringPerson', { name })} onClick={ring} testid="ring-person" />;
 }

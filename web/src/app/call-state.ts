@@ -58,17 +58,41 @@ function stop(track: MediaStreamTrack | null | undefined): void {
   own.delete(track);
 }
 
-// The call's end, however it came about, turns the lights off. A call begins in view.
+const SOURCES = ['microphone', 'camera', 'screen', 'screen_audio'] as const;
+
+// What the call doesn't use any more, because it is over or by a moderator's doing, is turned off, the lights with it.
 effect(() => {
-  if (callRoom.value !== '') {
-    if (narrow.peek()) chatShown.value = false;
-    return;
-  }
-  for (const track of own) stop(track);
+  callTick.value;
+  const call = client.peek()?.call;
+  const used = new Set(SOURCES.map((source) => call?.local(source)?.track));
+  for (const track of own) if (!used.has(track)) stop(track);
+});
+
+// A call begins in view.
+effect(() => {
+  const room = callRoom.value;
+  if (narrow.peek() && room !== '') chatShown.value = false;
   pinned.value = '';
   wholeWindow.value = false;
   soundBlocked.value = false;
 });
+
+let wakeLock: WakeLockSentinel | null = null;
+
+/** A phone that lies on the table shall not go dark in the middle of a conversation. */
+async function stayAwake(): Promise<void> {
+  if (callRoom.value === '') {
+    void wakeLock?.release().catch(() => {});
+    wakeLock = null;
+  } else if (document.visibilityState === 'visible' && (wakeLock?.released ?? true)) {
+    // The browser takes it back whenever the page is hidden.
+    wakeLock = (await navigator.wakeLock?.request('screen').catch(() => null)) ?? null;
+    if (callRoom.value === '') await stayAwake();
+  }
+}
+
+callRoom.subscribe(() => void stayAwake());
+document.addEventListener('visibilitychange', () => void stayAwake());
 
 function adopt(source: DeviceKind, track: MediaStreamTrack): MediaStreamTrack {
   own.add(track);
@@ -93,6 +117,8 @@ export interface Prepared {
 
 /** With tracks that this takes over. Problems are told. */
 export async function joinCall(kaiwa: Kaiwa, room: string, { microphone, camera, ring = false }: Prepared): Promise<void> {
+  // Before the tracks are this call's: the other's end turns off what it used.
+  if (kaiwa.call.room !== room) await kaiwa.call.leave();
   if (microphone) adopt('microphone', microphone);
   if (camera) adopt('camera', camera);
   const alone = kaiwa.callIn(room).count === 0;
@@ -100,7 +126,6 @@ export async function joinCall(kaiwa: Kaiwa, room: string, { microphone, camera,
     await kaiwa.call.join(room, { microphone, camera });
     if (ring && alone) await kaiwa.call.ring();
   } catch (error) {
-    if (kaiwa.call.room !== room) for (const track of [microphone, camera]) stop(track);
     kaiwa.call.dismiss();
     showToast(explain(error), 'error');
   }

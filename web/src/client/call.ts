@@ -321,7 +321,7 @@ export class Calls {
   async ring(users: string[] = []): Promise<void> {
     const { room } = this;
     if (room === '') throw notInCall();
-    this.#setOutgoing({ room, users });
+    this.#setOutgoing({ room, users: [...new Set([...(this.#outgoing?.users ?? []), ...users])] });
     try {
       await this.#ask({ kind: 'call_ring', room, users });
     } catch (error) {
