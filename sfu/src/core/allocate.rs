@@ -277,15 +277,8 @@ impl<K: Copy + Eq> Allocator<K> {
                 held.up = None;
                 held.failures = 0;
             }
-<<<<<<< HEAD
-            if held
-                .up_at
-                .is_some_and(|up_at| now >= up_at + FAILED_WITHIN * 3)
-            {
-=======
             let last = held.up.map(|up| up.at).max(held.down_at);
             if last.is_some_and(|last| now >= last + FORGOTTEN) {
->>>>>>> congestion
                 held.failures = 0;
             }
             let ladder = Ladder::of(demand);
@@ -350,13 +343,8 @@ impl<K: Copy + Eq> Allocator<K> {
             let since = *held.wants_up_since.get_or_insert(now);
             let is_lasting = is_probed || now >= since + LASTING;
             let is_due = held.up_due(self.estimate).is_none_or(|due| now >= due);
-<<<<<<< HEAD
-            let is_shown = is_lasting && is_due;
-            if !row.may_rise && !is_shown {
-=======
             let is_time = row.may_rise || (is_lasting && is_due);
             if !is_time {
->>>>>>> congestion
                 row.cap = row.present;
                 is_any = true;
             }
@@ -440,15 +428,7 @@ impl<K> Held<K> {
             self.wants_up_since = None;
         } else if row.chosen < row.present {
             // One upgrade fails once, however many steps it goes down again.
-<<<<<<< HEAD
-            if self
-                .up_at
-                .take_if(|up_at| now < *up_at + FAILED_WITHIN)
-                .is_some()
-            {
-=======
             if let Some(up) = self.up.take_if(|up| now < up.at + FAILED_WITHIN) {
->>>>>>> congestion
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
                 self.failed = up.estimate;
             }

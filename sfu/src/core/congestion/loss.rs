@@ -162,29 +162,6 @@ impl LossControl {
     }
 
     fn best(&self, rate_bps: f64, acknowledged_bps: Option<f64>) -> Channel {
-<<<<<<< HEAD
-        let floor_bps = acknowledged_bps.unwrap_or(1_000.0);
-        FACTORS
-            .iter()
-            .map(|factor| factor * rate_bps)
-            .chain(acknowledged_bps)
-            // What arrives is not too much, whatever is lost beside it.
-            .map(|bandwidth_bps| {
-                self.with_likeliest_loss(Channel {
-                    bandwidth_bps: bandwidth_bps.max(floor_bps).min(rate_bps).max(1_000.0),
-                    inherent: self.inherent,
-                })
-            })
-            .map(|channel| (self.likelihood(channel), channel))
-            .max_by(|one, other| one.0.total_cmp(&other.0))
-            .map_or(
-                Channel {
-                    bandwidth_bps: rate_bps,
-                    inherent: self.inherent,
-                },
-                |(_, channel)| channel,
-            )
-=======
         let of = |bandwidth_bps: f64| {
             let channel = self.with_likeliest_loss(Channel {
                 bandwidth_bps: bandwidth_bps.max(1_000.0),
@@ -203,7 +180,6 @@ impl LossControl {
         } else {
             present.1
         }
->>>>>>> congestion
     }
 
     fn with_likeliest_loss(&self, mut channel: Channel) -> Channel {

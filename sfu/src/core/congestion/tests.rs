@@ -234,15 +234,7 @@ fn probes_come_when_more_is_wanted_and_lift_the_estimate() {
     let end_ms = peer.ms();
     let first = end_ms + 20 - i64::from(count - 1) - i64::from(head.reference_time) * 64;
     for result in &mut results {
-<<<<<<< HEAD
-        result.delta = Some(if result.offset == 0 {
-            (first * 4) as i16
-        } else {
-            4
-        });
-=======
         result.delta = Some(if result.offset == 0 { ticks(first) } else { 4 });
->>>>>>> congestion
     }
     peer.feed(head, &results).expect("honest");
     let event = peer.estimator.poll_event().expect("it rose");
