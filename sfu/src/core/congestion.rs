@@ -10,7 +10,7 @@
 //!                            └─► LossControl ────────────┘
 //! ```
 //!
-//! [`RateControl`](rate) may not grow beyond 1.5 times of what arrives, nor at all while the source sends
+//! The rate control may not grow beyond 1.5 times of what arrives, nor at all while the source sends
 //! much less than it might; then only probes raise the estimate, up to what they have shown.
 //!
 //! The public `Gcc`, `History` and `Pacer` of `rtc-interceptor` 0.21.1 are not used: its history is three
