@@ -65,6 +65,14 @@ describe('a roster', () => {
     expect(gone.map((g) => [g.participant.participant, g.reason])).toEqual([['p2', 'removed']]);
   });
 
+  it('is not held up by the count that those outside are told', () => {
+    const fold = new Roster();
+    fold.handleRoster(roster(1, { full: true, participants: [someone(1, false)] }));
+    fold.handleRoster(roster(2, { count: 2 }));
+    fold.handleRoster(roster(2, { participants: [someone(2, false)], count: 2 }));
+    expect(fold.participants.map((p) => p.participant)).toEqual(['p1', 'p2']);
+  });
+
   it('forgets the quality of who has gone', () => {
     const fold = new Roster();
     fold.handleRoster(roster(1, { full: true, participants: [someone(1, false)] }));

@@ -221,12 +221,15 @@ impl CallCore {
             }
             (true, Some(until)) => {
                 participant.away = None;
+                participant.was_away = true;
                 self.timers.remove(&(until, Timer::Away(id)));
-                self.tell_all(&room, id, at.now);
             }
             (false, Some(_)) | (true, None) => return,
         }
         self.changed(&room, id, at.now);
+        if is_attached {
+            self.tell_all(&room, id, at.now);
+        }
     }
 
     /// A session ended for good.

@@ -108,6 +108,14 @@ test('a call from joining to leaving', async () => {
   await id('call-cam').click();
   await tile(me, 'aiko', '[data-camera="true"]').waitFor();
 
+  await id('call-screen').click();
+  await page.locator('[data-testid="call-tile"][data-kind="screen"][data-me="true"][data-camera="true"]').waitFor();
+  assert.equal(await id('call-stage').getAttribute('data-layout'), 'speaker');
+  await seen('aiko', (p) => p?.publications.some((t) => t.source === 3), 'the screen');
+  await id('call-screen').click();
+  await seen('aiko', (p) => p && !p.publications.some((t) => t.source === 3), 'the end of the screen');
+  await page.locator('[data-testid="call-tile"][data-kind="screen"]').waitFor({ state: 'detached' });
+
   // A moderator mutes, and is muted.
   await order({ room: garden, mute: 'aiko' });
   await tile(me, 'aiko', '[data-muted="true"]').waitFor();

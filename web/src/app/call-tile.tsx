@@ -60,7 +60,7 @@ export function CallTile({ kaiwa, tile, size, small = false, onMenu }: TileProps
   const id = person.me ? '' : (publication?.publication ?? '');
   useEffect(() => (id === '' ? undefined : showsPublication(ref.current!, id)), [id]);
 
-  const speaking = kind === 'camera' && kaiwa.call.speaking(person.participant) && person.microphone?.muted === false;
+  const speaking = kind === 'camera' && !person.interrupted && kaiwa.call.speaking(person.participant) && person.microphone?.muted === false;
   const muted = kind === 'camera' && (person.microphone === null || person.microphone.muted);
   const picture = publication && !publication.muted && publication.track ? publication.track : null;
   const slow = picture !== null && !person.me && publication?.layer === 0 && publication.limitedBy === 'bandwidth';

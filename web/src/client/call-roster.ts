@@ -39,6 +39,8 @@ export class Roster {
   }
 
   handleRoster(roster: CallRoster): RosterChange {
+    // What those outside are told, with the version of what those inside are told as well.
+    if (!roster.full && roster.participants.length === 0 && roster.gone.length === 0) return NOTHING;
     if (roster.version < this.#version || (roster.version === this.#version && (this.#whole || !roster.full))) return NOTHING;
     this.#version = roster.version;
     this.count = roster.count;

@@ -203,7 +203,11 @@ impl CallCore {
         if !self.calls[&room].qualities(at.now).is_empty() {
             self.schedule_quality(&room, at.now);
         }
-        self.tell_slots(&room, id);
+        if self.calls[&room].participants[&id].was_away {
+            self.tell_all(&room, id, at.now);
+        } else {
+            self.tell_slots(&room, id);
+        }
         self.ring_answered(user, session, &room);
     }
 
@@ -305,6 +309,7 @@ fn participant(joining: Joining, standing: Standing, at: At) -> Participant {
         joined: at.wall,
         phase: Phase::Entering(joining.tickets),
         away: (!joining.is_attached).then(|| at.now + CALL_AWAY),
+        was_away: false,
         is_media_lost: false,
         publications: BTreeMap::new(),
         slots: None,

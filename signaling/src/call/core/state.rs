@@ -39,6 +39,8 @@ pub(super) struct Participant {
     pub(super) phase: Phase,
     /// Their session has no connection; they leave at this time.
     pub(super) away: Option<Instant>,
+    /// Their session was away: the reply to their join may be lost.
+    pub(super) was_away: bool,
     /// Their media does not get through.
     pub(super) is_media_lost: bool,
     pub(super) publications: BTreeMap<PublicationId, Publication>,

@@ -885,3 +885,16 @@ fn commands_for_a_call_that_one_is_not_in_are_refused() {
     let ticket = bench.command(2, "eve", Command::Leave { room });
     bench.done(ticket);
 }
+
+#[test]
+fn who_was_away_while_they_joined_learns_of_it_without_the_reply() {
+    let mut bench = Bench::new();
+    let ticket = bench.command(1, "alice", Command::Join { room: room("r") });
+    let answer = Ok(Some(standing(RoomKind::Group, Role::Member, 1)));
+    bench.core.handle_standing(ticket, answer, bench.at);
+    bench.core.handle_link(SessionNo(1), false, bench.at);
+    bench.core.handle_link(SessionNo(1), true, bench.at);
+    bench.gather();
+    bench.enter();
+    assert!(bench.rosters(1)[0].is_full);
+}
