@@ -8,10 +8,12 @@ use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Membership, Role, RoomInfo, RoomKind, User, Visibility};
 use kaiwa_common::limits::{
-    CALL_OFFER_BURST, CALL_PUBLISHERS, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN,
+    CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PUBLISHERS, CALL_QUALITY_INTERVAL, CALL_REMOVED,
+    CALL_RING, CALL_RING_AGAIN, CALL_ROSTER_INTERVAL,
 };
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
+use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::{
     Answer, Event, GoneReason, Publication, PublicationId, Quality, SfuError, Slot, Source, Track,
     Wanted, Wish,
