@@ -436,9 +436,10 @@ fn who_comes_back_in_time_stays_and_is_told_everything_at_once() {
     bench.core.handle_link(SessionNo(1), false, bench.at);
     bench.core.handle_event(slots, bench.at);
     bench.wait(Duration::from_secs(20));
-    bench.join(3, "carol");
     bench.pushes.clear();
+    bench.join(3, "carol");
     bench.wait(Duration::from_secs(2));
+    assert!(!bench.rosters(2).is_empty());
     assert!(bench.rosters(1).is_empty(), "nothing piles up for her");
     bench.core.handle_link(SessionNo(1), true, bench.at);
     bench.gather();
