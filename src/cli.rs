@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Identity, ServerRole};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,6 +57,14 @@ struct ServeArgs {
     /// Serves plain HTTP on an address that is not loopback.
     #[arg(long, global = true)]
     allow_plain: bool,
+
+    /// Receives the media of calls here, by UDP [default: the HTTP port at all of the host's addresses].
+    #[arg(long, global = true)]
+    media_bind: Vec<SocketAddr>,
+
+    /// Tells browsers to send media to this address instead, as behind one-to-one NAT.
+    #[arg(long, global = true)]
+    advertise: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -110,6 +118,8 @@ impl Cli {
                 .zip(self.serve.tls_key.clone()),
             tls_self_signed: self.serve.tls_self_signed,
             allow_plain: self.serve.allow_plain,
+            media_bind: self.serve.media_bind.clone(),
+            advertise: self.serve.advertise.clone(),
         }
     }
 

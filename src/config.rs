@@ -6,7 +6,7 @@
 use ipnet::IpNet;
 use kaiwa_common::limits::Limits;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use toml::{Table, Value};
 
@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) drain_s: u64,
     pub(crate) http: Http,
     pub(crate) auth: Auth,
+    pub(crate) calls: Calls,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
 }
@@ -85,6 +86,31 @@ pub(crate) enum SignIn {
     None,
 }
 
+/// Voice and video.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Calls {
+    /// Whether there are calls.
+    pub(crate) enabled: bool,
+    /// Where media is received by UDP. Empty: on the port of `http.listen`, at all of the host's addresses.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Addresses that browsers are told to send to, in place of those listened on: behind one-to-one NAT.
+    pub(crate) advertise: Vec<IpAddr>,
+    /// Loopback addresses too, where `listen` takes all of the host's.
+    pub(crate) loopback: bool,
+    /// Threads that carry media; 0 for one per core.
+    pub(crate) shards: usize,
+    /// Pins the first of them to this core, the next to the next; for measurements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) first_core: Option<usize>,
+    /// Voices that everybody is sent at once: the loudest.
+    pub(crate) voices: u8,
+    /// What a path is taken to carry whose receiver gives no feedback about it, in kbit/s.
+    pub(crate) assumed_kbps: u32,
+    /// Media leaves in the rate that its path is estimated to carry.
+    pub(crate) paced: bool,
+}
+
 /// What is logged, to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,6 +139,7 @@ impl Default for Config {
             drain_s: 25,
             http: Http::default(),
             auth: Auth::default(),
+            calls: Calls::default(),
             log: Log::default(),
             limits: Limits::default(),
         }
@@ -147,6 +174,22 @@ impl Default for Auth {
     }
 }
 
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            listen: Vec::new(),
+            advertise: Vec::new(),
+            loopback: false,
+            shards: 0,
+            first_core: None,
+            voices: 3,
+            assumed_kbps: 2_000,
+            paced: true,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self {
@@ -165,6 +208,8 @@ pub(crate) struct Options {
     pub(crate) tls_files: Option<(PathBuf, PathBuf)>,
     pub(crate) tls_self_signed: bool,
     pub(crate) allow_plain: bool,
+    pub(crate) media_bind: Vec<SocketAddr>,
+    pub(crate) advertise: Vec<IpAddr>,
 }
 
 /// Why the settings can't be used.
@@ -276,6 +321,12 @@ impl Options {
         }
         config.http.tls_self_signed |= self.tls_self_signed;
         config.http.allow_plain |= self.allow_plain;
+        if !self.media_bind.is_empty() {
+            config.calls.listen.clone_from(&self.media_bind);
+        }
+        if !self.advertise.is_empty() {
+            config.calls.advertise.clone_from(&self.advertise);
+        }
     }
 }
 
@@ -297,6 +348,10 @@ impl Config {
                  it on a LAN, or --allow-plain behind a proxy that does TLS",
                 http.listen
             )));
+        }
+        if self.calls.voices == 0 {
+            let text = "calls.voices can't be 0: calls.enabled = false switches calls off";
+            return Err(ConfigError::Rule(text.to_owned()));
         }
         let limits = &self.limits;
         if limits.frame_bytes < limits.text_bytes.saturating_mul(2) {

@@ -1,5 +1,6 @@
 //! `kaiwa`: one binary with every role. `kaiwa serve` runs it.
 
+mod calls;
 mod cli;
 mod config;
 mod data;

@@ -3,13 +3,17 @@
 use crate::cli::announce;
 use crate::config::{Config, SignIn as SignInSetting};
 use crate::data::DataDir;
-use crate::{telemetry, web};
+use crate::{calls, telemetry, web};
 use anyhow::Context as _;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::Bus;
 use kaiwa_chat::service::{Chat, ChatOptions};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::dir_lock::DirLock;
+use kaiwa_sfu::control::Sfu;
+use kaiwa_sfu::engine::Engine;
+use kaiwa_signaling::call::events::{Inbox, events};
+use kaiwa_signaling::call::service::{Calls, Parts};
 use kaiwa_signaling::edge::address::Addresses;
 use kaiwa_signaling::edge::guard::Guard;
 use kaiwa_signaling::edge::listener::Listener;
@@ -60,8 +64,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let store = SqliteStore::open(&data.database())
         .with_context(|| format!("the database in {}", data.path().display()))?;
     let certificates = certificates(&config, &data)?;
-    let edge = build(&config, &data, &store, prometheus)?;
     let tcp = bind(config.http.listen)?;
+    let (edge, sfu) = build(&config, &data, &store, prometheus)?;
     let address = tcp.local_addr().context("the listener has no address")?;
     let stop = CancellationToken::new();
     let listener = Listener {
@@ -76,7 +80,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     // Before the announcement, so that whoever waits for it may signal at once.
     let mut stops = StopSignals::listen()?;
-    announce(&url(address, config.has_tls()), &facts(&config));
+    let media = sfu.as_ref().map(|sfu| sfu.addresses());
+    announce(&url(address, config.has_tls()), &facts(&config, media));
 
     stops.next().await;
     let drain = drain(
@@ -90,6 +95,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         () = drain => tracing::info!("stopped"),
         () = stops.next() => tracing::warn!("told again to stop: stopped at once"),
     }
+    if let Some(sfu) = sfu {
+        // Its threads are waited for: a moment, since media does not wait for anything.
+        let _ = tokio::task::spawn_blocking(move || sfu.stop()).await;
+    }
     Ok(())
 }
 
@@ -99,7 +108,7 @@ fn build(
     data: &DataDir,
     store: &SqliteStore,
     prometheus: PrometheusHandle,
-) -> anyhow::Result<Arc<Edge>> {
+) -> anyhow::Result<(Arc<Edge>, Option<Arc<Engine>>)> {
     let limits = &config.limits;
     let metrics = Metrics::new();
     let sessions = Arc::new(Sessions::new(limits.clone()));
@@ -114,10 +123,24 @@ fn build(
         Arc::clone(&hub) as Arc<dyn Bus>,
         options,
     );
+    let parts = |engine: &Arc<Engine>, inbox| Parts {
+        sfu: Arc::clone(engine) as Sfu,
+        inbox,
+        hub: Arc::clone(&hub),
+        sessions: Arc::clone(&sessions),
+        chat: chat.clone(),
+        limits: limits.clone(),
+        metrics: metrics.clone(),
+        clock: UnixMs::now,
+    };
+    let sfu = start_calls(config, &metrics)?;
+    let (calls, sfu) = sfu
+        .map(|(engine, inbox)| (Calls::start(parts(&engine, inbox)), engine))
+        .unzip();
     let context = Arc::new(Context {
         chat,
         hub,
-        calls: None,
+        calls,
         sessions,
         tokens: data.token_key(&config.auth)?,
         limits: limits.clone(),
@@ -128,7 +151,7 @@ fn build(
         drain_spread_ms: AtomicU32::new(0),
     });
     let (stats, draining) = (store.clone(), Arc::clone(&context));
-    Ok(Arc::new(Edge {
+    let edge = Arc::new(Edge {
         guard: Guard {
             hosts: config.http.hosts.clone(),
             origins: config.http.allowed_origins.clone(),
@@ -153,7 +176,17 @@ fn build(
         }),
         version: env!("CARGO_PKG_VERSION"),
         context,
-    }))
+    });
+    Ok((edge, sfu))
+}
+
+/// The SFU and what it tells, unless calls are switched off.
+fn start_calls(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<(Arc<Engine>, Inbox)>> {
+    if !config.calls.enabled {
+        return Ok(None);
+    }
+    let (events, inbox) = events(metrics.clone());
+    Ok(Some((calls::start(config, events)?, inbox)))
 }
 
 fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Option<Arc<Certificates>>> {
@@ -269,7 +302,7 @@ fn url(address: SocketAddr, tls: bool) -> String {
     format!("{scheme}://{host}:{}/", address.port())
 }
 
-fn facts(config: &Config) -> Vec<(&'static str, String)> {
+fn facts(config: &Config, media: Option<&[SocketAddr]>) -> Vec<(&'static str, String)> {
     let web = if web::ASSETS.0.is_empty() {
         "not in this binary: `make run` builds it"
     } else {
@@ -283,6 +316,13 @@ fn facts(config: &Config) -> Vec<(&'static str, String)> {
     vec![
         ("app", web.to_owned()),
         ("sign-in", sign_in.to_owned()),
+        (
+            "calls",
+            match media {
+                Some(addresses) => format!("media on UDP {}", calls::list(addresses)),
+                None => "off".to_owned(),
+            },
+        ),
         ("data", config.data_dir.display().to_string()),
     ]
 }

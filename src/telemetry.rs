@@ -13,8 +13,10 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Begins to log, to standard error.
 pub(crate) fn start_logs(log: &Log) -> anyhow::Result<()> {
+    // Its warnings are about what peers may send: ours say what became of it. `log.filter` goes before.
+    let filter = format!("rtc_dtls=off,{}", log.filter);
     let filter =
-        EnvFilter::try_new(&log.filter).with_context(|| format!("log.filter {:?}", log.filter))?;
+        EnvFilter::try_new(&filter).with_context(|| format!("log.filter {:?}", log.filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

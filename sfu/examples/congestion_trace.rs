@@ -1,5 +1,5 @@
 //! Prints a trace of a simulated subscriber as CSV, a line a tenth of a second:
-//! `congestion_trace [steady|elastic|drop|loss|cross|silence] [seed]`.
+//! `congestion_trace [steady|elastic|drop|loss|jitter|cross|silence] [seed]`.
 
 #![expect(clippy::print_stdout, reason = "its result is its output")]
 
@@ -31,6 +31,12 @@ fn main() {
             "loss" => Scenario {
                 loss: 0.1,
                 link: vec![(0, 5_000)],
+                ..Scenario::default()
+            },
+            "jitter" => Scenario {
+                loss: 0.02,
+                jitter_ms: 8,
+                feedback_loss: 0.05,
                 ..Scenario::default()
             },
             "cross" => Scenario {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const HEADER: usize = 12;
 const PACKET: usize = 1_100;
-const PACKETS: u64 = 20_000;
+const PACKETS: u16 = 20_000;
 const ROUNDS: u64 = 15;
 
 fn main() -> std::io::Result<()> {
@@ -24,15 +24,15 @@ fn main() -> std::io::Result<()> {
         let mut seal = Duration::MAX;
         let mut open = Duration::MAX;
         for round in 0..ROUNDS {
-            let mut packets = vec![[0x5a; PACKET + 16]; PACKETS as usize];
+            let mut packets = vec![[0x5a; PACKET + 16]; usize::from(PACKETS)];
             let from = Instant::now();
-            for (at, packet) in (round * PACKETS..).zip(&mut packets) {
+            for (at, packet) in (round * u64::from(PACKETS)..).zip(&mut packets) {
                 let index = ExtSeqNo(at);
                 black_box(sealer.seal_rtp(packet, HEADER, PACKET, index, Ssrc(1)));
             }
             seal = seal.min(from.elapsed());
             let from = Instant::now();
-            for (at, packet) in (round * PACKETS..).zip(&mut packets) {
+            for (at, packet) in (round * u64::from(PACKETS)..).zip(&mut packets) {
                 let seq = ExtSeqNo(at).wire();
                 let sealed = &mut packet[..PACKET + profile.rtp_overhead()];
                 let opened = opener.open_rtp(sealed, HEADER, Ssrc(1), seq);

@@ -1,5 +1,6 @@
 //! Settings of the SFU.
 
+use crate::unit::Bitrate;
 use std::net::{IpAddr, SocketAddr};
 
 /// How the SFU is set up.
@@ -19,6 +20,8 @@ pub struct Config {
     pub first_core: Option<usize>,
     /// Sounds that a subscriber is sent at once: the loudest of the room.
     pub audio_slots: u8,
+    /// What a path is taken to carry whose subscriber gives no transport-wide feedback. Browsers give it.
+    pub assumed: Bitrate,
     /// Send in the subscriber's estimated rate instead of at once.
     pub is_paced: bool,
 }
@@ -32,6 +35,8 @@ impl Default for Config {
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             first_core: None,
             audio_slots: 3,
+            // A picture of 720 lines and sound.
+            assumed: Bitrate::kbps(2_000),
             is_paced: true,
         }
     }

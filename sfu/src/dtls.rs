@@ -12,7 +12,6 @@ mod tests;
 pub use rtc::{HANDSHAKE_TIMEOUT, Identity, IdentityError, RtcDtls};
 
 use crate::srtp::{Keys, Profile};
-use bytes::BytesMut;
 use std::time::Instant;
 use thiserror::Error;
 
@@ -31,10 +30,10 @@ pub trait Dtls {
     fn handle_timeout(&mut self, now: Instant);
 
     /// Says goodbye. Nothing follows but the datagram that does it.
-    fn close(&mut self, now: Instant);
+    fn close(&mut self);
 
     /// A datagram for the peer.
-    fn poll_transmit(&mut self) -> Option<BytesMut>;
+    fn poll_transmit(&mut self) -> Option<Vec<u8>>;
 
     /// When [`Self::handle_timeout`] has something to do.
     fn poll_timeout(&self) -> Option<Instant>;

@@ -132,7 +132,8 @@ impl Placement {
             Some(placed) => placed.shard,
             None => self.emptiest(shards),
         };
-        self.participants.insert(join.participant, join.room.clone());
+        self.participants
+            .insert(join.participant, join.room.clone());
         let placed = self.rooms.entry(join.room.clone()).or_insert(Placed {
             shard,
             participants: 0,

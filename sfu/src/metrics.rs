@@ -46,7 +46,10 @@ struct Series {
 pub fn describe() {
     describe_counter!("kaiwa_sfu_received_datagrams_total", "Datagrams that came");
     describe_counter!("kaiwa_sfu_received_bytes_total", "Their bytes");
-    describe_counter!("kaiwa_sfu_sent_datagrams_total", "Datagrams that the kernel took");
+    describe_counter!(
+        "kaiwa_sfu_sent_datagrams_total",
+        "Datagrams that the kernel took"
+    );
     describe_counter!("kaiwa_sfu_sent_bytes_total", "Their bytes");
     describe_counter!(
         "kaiwa_sfu_unsent_datagrams_total",
@@ -56,7 +59,10 @@ pub fn describe() {
         "kaiwa_sfu_forwarded_packets_total",
         "Media packets that were sent to subscribers, without repairs"
     );
-    describe_counter!("kaiwa_sfu_repaired_packets_total", "Packets that were sent again");
+    describe_counter!(
+        "kaiwa_sfu_repaired_packets_total",
+        "Packets that were sent again"
+    );
     describe_counter!(
         "kaiwa_sfu_recovered_packets_total",
         "Packets that were lost from a publisher and came by repair"
@@ -69,7 +75,10 @@ pub fn describe() {
         "kaiwa_sfu_keyframe_requests_total",
         "Key frames that publishers were asked for"
     );
-    describe_counter!("kaiwa_sfu_panics_total", "Panics on the media path; each ended a call");
+    describe_counter!(
+        "kaiwa_sfu_panics_total",
+        "Panics on the media path; each ended a call"
+    );
     describe_gauge!("kaiwa_sfu_participants", "Participants of calls");
     describe_gauge!("kaiwa_sfu_rooms", "Calls");
 }
@@ -124,7 +133,11 @@ impl ShardCounts {
         series.refused.absolute(self.refused);
         series.keyframe_requests.absolute(self.keyframe_requests);
         series.panics.absolute(self.panics);
-        series.peers.set(f64::from(u32::try_from(self.peers).unwrap_or(u32::MAX)));
-        series.rooms.set(f64::from(u32::try_from(self.rooms).unwrap_or(u32::MAX)));
+        series
+            .peers
+            .set(f64::from(u32::try_from(self.peers).unwrap_or(u32::MAX)));
+        series
+            .rooms
+            .set(f64::from(u32::try_from(self.rooms).unwrap_or(u32::MAX)));
     }
 }

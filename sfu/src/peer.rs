@@ -6,8 +6,8 @@ pub(crate) mod slot;
 pub(crate) mod transport;
 
 use crate::control::ParticipantId;
-use crate::core::negotiate::Negotiator;
 use crate::core::allocate::Allocator;
+use crate::core::negotiate::Negotiator;
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::shard::rooms::RoomState;
 use crate::table::Key;
@@ -63,7 +63,9 @@ impl Peer {
 
     /// The place of the slot of an m-line.
     pub(crate) fn slot_at(&self, mid: Mid) -> Option<usize> {
-        self.slots().find(|(_, slot)| slot.mid == mid).map(|(at, _)| at)
+        self.slots()
+            .find(|(_, slot)| slot.mid == mid)
+            .map(|(at, _)| at)
     }
 
     /// The slot that has this SSRC, or has it for retransmissions.

@@ -81,7 +81,8 @@ pub(crate) struct Shard {
     events: Arc<dyn SfuEvents>,
     poller: Poller,
     sockets: Sockets,
-    batch: ReceiveBatch,
+    /// Taken out while its datagrams are worked on.
+    batch: Option<ReceiveBatch>,
     handover: Handover,
 
     peers: Table<Peer>,
@@ -114,6 +115,7 @@ struct Scratch {
     /// RTCP or STUN that is being written.
     bytes: Vec<u8>,
     nacks: Vec<SeqNo>,
+    wanted: Vec<allocate::Wanted>,
 }
 
 /// Carries media until it is told to stop.
@@ -206,7 +208,9 @@ impl Shard {
 
     fn flush(&mut self) {
         self.handover.send();
-        let Self { poller, sockets, .. } = self;
+        let Self {
+            poller, sockets, ..
+        } = self;
         sockets.flush(|at, socket, is_blocked| {
             let Ok(key) = u8::try_from(at).map(SocketKey) else {
                 return;
@@ -237,9 +241,11 @@ impl Shard {
         self.counts.sent = datagrams;
         self.counts.sent_bytes = bytes;
         self.counts.unsent = lost;
-        let received = self.batch.counters();
-        self.counts.received = received.datagrams;
-        self.counts.received_bytes = received.bytes;
+        if let Some(batch) = &self.batch {
+            let received = batch.counters();
+            self.counts.received = received.datagrams;
+            self.counts.received_bytes = received.bytes;
+        }
         self.counts.peers = self.peers.len();
         self.counts.rooms = self.rooms.len();
         self.counts.publish();
@@ -248,8 +254,12 @@ impl Shard {
     /// After a panic: the room that was worked on is given up, since its state may be half changed.
     fn recover(&mut self) {
         self.counts.panics += 1;
+        self.batch.get_or_insert_with(ReceiveBatch::new);
         let room = self.focus.take();
-        tracing::error!(has_room = room.is_some(), "a panic on the media path; its room ends");
+        tracing::error!(
+            has_room = room.is_some(),
+            "a panic on the media path; its room ends"
+        );
         match room {
             Some(room) => self.end_room(room, GoneReason::Fault),
             // Not one room's work: nothing is left that can be trusted.

@@ -126,12 +126,9 @@ impl Sockets {
 
     /// One of them.
     pub(crate) fn socket(&self, local: LocalIndex) -> Option<&UdpSocket> {
-        self.links.get(usize::from(local.0)).map(|link| &link.socket)
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.links.len()
+        self.links
+            .get(usize::from(local.0))
+            .map(|link| &link.socket)
     }
 
     /// Puts a media packet where it will be sent from; its length, or `None` if there is no room.
@@ -174,13 +171,15 @@ impl Sockets {
 
     /// What went out, over all.
     pub(crate) fn sent(&self) -> (u64, u64, u64) {
-        self.links.iter().fold((0, 0, 0), |(datagrams, bytes, lost), link| {
-            let counters = link.arena.counters();
-            (
-                datagrams + counters.datagrams,
-                bytes + counters.bytes,
-                lost + counters.errors + counters.dropped,
-            )
-        })
+        self.links
+            .iter()
+            .fold((0, 0, 0), |(datagrams, bytes, lost), link| {
+                let counters = link.arena.counters();
+                (
+                    datagrams + counters.datagrams,
+                    bytes + counters.bytes,
+                    lost + counters.errors + counters.dropped,
+                )
+            })
     }
 }

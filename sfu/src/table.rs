@@ -97,13 +97,17 @@ impl<T> Table<T> {
     /// A row.
     pub(crate) fn get(&self, key: Key<T>) -> Option<&T> {
         let row = self.rows.get(key.index as usize)?;
-        row.value.as_ref().filter(|_| row.generation == key.generation)
+        row.value
+            .as_ref()
+            .filter(|_| row.generation == key.generation)
     }
 
     /// A row, to change it.
     pub(crate) fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         let row = self.rows.get_mut(key.index as usize)?;
-        row.value.as_mut().filter(|_| row.generation == key.generation)
+        row.value
+            .as_mut()
+            .filter(|_| row.generation == key.generation)
     }
 
     /// All keys, in the order of their places.
@@ -135,7 +139,10 @@ mod tests {
         assert_eq!(table.remove(first), Some("first"));
         assert_eq!(table.remove(first), None);
         let second = table.insert("second");
-        assert_eq!((table.get(first), table.get(second)), (None, Some(&"second")));
+        assert_eq!(
+            (table.get(first), table.get(second)),
+            (None, Some(&"second"))
+        );
         assert_eq!((table.len(), table.keys()), (1, vec![second]));
     }
 }

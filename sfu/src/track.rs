@@ -8,9 +8,8 @@ use crate::core::negotiate::{Codec, Payload, Receiving};
 use crate::core::receive::{ReceiveConfig, ReceiveStream};
 use crate::peer::Peer;
 use crate::table::Key;
-use crate::unit::{ClockRate, ExtSeqNo, MediaKind, Mid, PayloadType, Rid, Ssrc};
+use crate::unit::{ClockRate, ExtSeqNo, MediaKind, PayloadType, Rid, Ssrc};
 use crate::wire::sdp::Feedback;
-use std::time::Instant;
 
 /// A slot of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +41,6 @@ pub(crate) struct Track {
     pub(crate) source_key: SourceKey,
     pub(crate) owner: Key<Peer>,
     pub(crate) source: Source,
-    pub(crate) mid: Mid,
     payloads: Vec<Payload>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) subscribers: Vec<Subscriber>,
@@ -93,7 +91,6 @@ impl Track {
             source_key,
             owner,
             source,
-            mid: receiving.track.mid,
             payloads: receiving.payloads.clone(),
             layers: layers.collect(),
             subscribers: Vec::new(),
@@ -136,12 +133,6 @@ impl Track {
     /// A layer, to change it.
     pub(crate) fn layer_mut(&mut self, layer: u8) -> Option<&mut Layer> {
         self.layers.get_mut(usize::from(layer))
-    }
-
-    /// Layers that send at present.
-    pub(crate) fn alive(&self, now: Instant) -> usize {
-        let alive = self.layers.iter().filter(|l| l.stream.is_alive(now));
-        alive.count()
     }
 }
 

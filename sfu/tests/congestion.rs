@@ -44,13 +44,13 @@ fn span(samples: &[Sample], from: usize, to: usize) -> Span<'_> {
     Span(&samples[from * 10..to * 10])
 }
 
-/// Runs a scenario with many seeds; a failure tells its seed.
-fn each_seed(scenario: &Scenario, check: impl Fn(u64, &[Sample])) {
+/// Runs a scenario with many seeds; a failure tells its seed. Returns the mean of what `check` returns:
+/// bounds for each seed have to allow for the rarest, so what is usual is a statement about the mean.
+fn each_seed(scenario: &Scenario, check: impl Fn(u64, &[Sample]) -> u64) -> u64 {
     let seeds = std::env::var("CONGESTION_SEEDS").ok();
     let seeds = seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(30);
-    for seed in 1..=seeds {
-        check(seed, &World::new(scenario, seed).run());
-    }
+    let runs = (1..=seeds).map(|seed| check(seed, &World::new(scenario, seed).run()));
+    runs.sum::<u64>() / seeds
 }
 
 #[test]
@@ -59,13 +59,15 @@ fn a_source_without_layers_uses_the_link_and_keeps_its_queue_short() {
         source: Source::Elastic(10_000),
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let used = each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 10, 30);
         let arrived = steady.mean(|sample| sample.arrived_kbps);
         assert!(arrived >= 2_500 * 85 / 100, "seed {seed}: {arrived} kbit/s");
         let queue = steady.p95(|sample| sample.queue_ms);
         assert!(queue < 150, "seed {seed}: {queue} ms");
+        arrived
     });
+    assert!(used >= 2_500 * 90 / 100, "{used}");
 }
 
 #[test]
@@ -75,15 +77,17 @@ fn three_cameras_share_the_link_and_their_layers_stay() {
         seconds: 40,
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let used = each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 15, 40);
         let arrived = steady.mean(|sample| sample.arrived_kbps);
-        assert!(arrived >= 1_700, "seed {seed}: {arrived} kbit/s");
+        assert!(arrived >= 1_400, "seed {seed}: {arrived} kbit/s");
         let queue = steady.p95(|sample| sample.queue_ms);
         assert!(queue < 150, "seed {seed}: {queue} ms");
         let switches = steady.switches();
         assert!(switches <= 3 * 5, "seed {seed}: {switches} switches");
+        arrived
     });
+    assert!(used >= 2_500 * 85 / 100, "{used}");
 }
 
 #[test]
@@ -93,9 +97,12 @@ fn one_camera_settles_below_a_limit_and_returns_when_it_goes() {
         link: vec![(0, 2_500), (20, 600), (40, 2_500)],
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let back = each_seed(&scenario, |seed, samples| {
         let rise = span(samples, 0, 20).seconds_until(|sample| sample.layers == 3);
-        assert!(rise <= 8, "seed {seed}: first at the best layer after {rise} s");
+        assert!(
+            rise <= 8,
+            "seed {seed}: first at the best layer after {rise} s"
+        );
         let steady = span(samples, 10, 20);
         assert!(steady.switches() <= 2, "seed {seed}");
         let fall = span(samples, 20, 40)
@@ -103,12 +110,17 @@ fn one_camera_settles_below_a_limit_and_returns_when_it_goes() {
         assert!(fall <= 4, "seed {seed}: settled after {fall} s");
         let limited = span(samples, 25, 40);
         let arrived = limited.mean(|sample| sample.arrived_kbps);
-        assert!((300..=600).contains(&arrived), "seed {seed}: {arrived} kbit/s");
+        assert!(
+            (300..=600).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
         assert!(limited.switches() <= 3, "seed {seed}");
         assert!(limited.p95(|sample| sample.queue_ms) < 150, "seed {seed}");
         let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
         assert!(back <= 10, "seed {seed}: back after {back} s");
+        back
     });
+    assert!(back <= 6, "{back}");
 }
 
 #[test]
@@ -119,13 +131,15 @@ fn a_tenth_of_random_loss_leaves_a_rate_that_can_be_used() {
         loss: 0.1,
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let arrived = each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 10, 40);
         let least = steady.least(|sample| sample.estimate_kbps);
-        assert!(least >= 400, "seed {seed}: {least} kbit/s");
+        assert!(least >= 600, "seed {seed}: {least} kbit/s");
         let arrived = steady.mean(|sample| sample.arrived_kbps);
-        assert!(arrived >= 600, "seed {seed}: {arrived} kbit/s");
+        assert!(arrived >= 800, "seed {seed}: {arrived} kbit/s");
+        arrived
     });
+    assert!(arrived >= 1_100, "{arrived}");
 }
 
 #[test]
@@ -136,11 +150,13 @@ fn a_little_random_loss_and_jitter_cost_little() {
         feedback_loss: 0.05,
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let arrived = each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 12, 30);
         let arrived = steady.mean(|sample| sample.arrived_kbps);
-        assert!(arrived >= 1_000, "seed {seed}: {arrived} kbit/s");
+        assert!(arrived >= 750, "seed {seed}: {arrived} kbit/s");
+        arrived
     });
+    assert!(arrived >= 1_350, "{arrived}");
 }
 
 #[test]
@@ -150,13 +166,19 @@ fn foreign_traffic_is_given_way_and_its_end_is_noticed() {
         cross: Some((20, 40, 1_800)),
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let back = each_seed(&scenario, |seed, samples| {
         let together = span(samples, 25, 40);
         let arrived = together.mean(|sample| sample.arrived_kbps);
-        assert!((200..=1_000).contains(&arrived), "seed {seed}: {arrived} kbit/s");
+        assert!(
+            (200..=1_000).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
         let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
-        assert!(back <= 12, "seed {seed}: back after {back} s");
+        // Who had to give way twice in a row waits four times as long.
+        assert!(back <= 20, "seed {seed}: back after {back} s");
+        back
     });
+    assert!(back <= 8, "{back}");
 }
 
 #[test]
@@ -166,12 +188,14 @@ fn without_feedback_it_decays_and_recovers_after_it() {
         silence: Some((20, 30)),
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let back = each_seed(&scenario, |seed, samples| {
         let decayed = span(samples, 28, 30).mean(|sample| sample.estimate_kbps);
         assert!(decayed <= 100, "seed {seed}: {decayed} kbit/s");
         let back = span(samples, 30, 50).seconds_until(|sample| sample.layers == 3);
-        assert!(back <= 12, "seed {seed}: back after {back} s");
+        assert!(back <= 15, "seed {seed}: back after {back} s");
+        back
     });
+    assert!(back <= 9, "{back}");
 }
 
 #[test]
@@ -181,13 +205,16 @@ fn a_shallow_queue_is_not_overrun() {
         queue_ms: 30,
         ..Scenario::default()
     };
-    each_seed(&scenario, |seed, samples| {
+    let arrived = each_seed(&scenario, |seed, samples| {
         let steady = span(samples, 10, 30);
         let arrived = steady.mean(|sample| sample.arrived_kbps);
         assert!(arrived >= 1_750, "seed {seed}: {arrived} kbit/s");
         let lost = steady.mean(|sample| sample.sent_kbps) - arrived;
-        assert!(lost <= 125, "seed {seed}: {lost} kbit/s lost");
+        // It holds three quarters of a frame.
+        assert!(lost <= 250, "seed {seed}: {lost} kbit/s lost");
+        arrived
     });
+    assert!(arrived >= 2_000, "{arrived}");
 }
 
 #[test]
@@ -203,5 +230,9 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(lines(3), lines(3));
     assert_ne!(lines(3), lines(4));
     let columns = Sample::HEAD.split(',').count();
-    assert!(lines(3).iter().all(|line| line.split(',').count() == columns));
+    assert!(
+        lines(3)
+            .iter()
+            .all(|line| line.split(',').count() == columns)
+    );
 }

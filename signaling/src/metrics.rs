@@ -89,10 +89,7 @@ impl Metrics {
                 "Events handed to sessions",
             ),
             calls: gauge("kaiwa_signaling_calls", "Calls that go on"),
-            call_participants: gauge(
-                "kaiwa_signaling_call_participants",
-                "Participants of calls",
-            ),
+            call_participants: gauge("kaiwa_signaling_call_participants", "Participants of calls"),
             call_rings: counter("kaiwa_signaling_call_rings_total", "People who were rung"),
             call_events_lost: counter(
                 "kaiwa_signaling_call_events_lost_total",

@@ -77,10 +77,21 @@ export class Server {
   }
 }
 
-export async function startBrowser() {
+/** A camera and a microphone that make their own pictures and sounds, and a screen that is shared without a question. */
+const FAKE_MEDIA = [
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+  '--auto-accept-this-tab-capture',
+  '--autoplay-policy=no-user-gesture-required',
+];
+
+export async function startBrowser({ media = false } = {}) {
   return chromium.launch({
     executablePath: CHROMIUM,
-    args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      ...(media ? FAKE_MEDIA : []),
+    ],
   });
 }
 

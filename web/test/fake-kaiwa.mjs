@@ -66,11 +66,63 @@ const http = createServer(async (request, response) => {
     const token = server.token(id, name);
     return json(200, { token, user: { id, name }, expires_ms: Number(token.split('.')[1]) });
   }
+  if (pathname === '/fake-rtc.js') {
+    response.writeHead(200, { 'Content-Type': 'text/javascript' });
+    return response.end(readFileSync(join(root, 'test/fake-rtc.js')));
+  }
+  if (pathname === '/fake/calls') {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    return json(200, direct(JSON.parse(body)));
+  }
   let file = join(dist, normalize(pathname));
   if (!file.startsWith(dist) || pathname === '/' || !existsSync(file)) file = join(dist, 'index.html');
   response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream', 'Content-Security-Policy': CSP });
-  response.end(readFileSync(file));
+  // There are no calls without an SFU: the page gets a peer connection that draws what it receives.
+  const fake = '<script src="/fake-rtc.js"></script>';
+  response.end(extname(file) === '.html' ? readFileSync(file, 'utf8').replace('<script', `${fake}<script`) : readFileSync(file));
 });
+
+/**
+ * Other people in a call, to be ordered: POST /fake/calls
+ *   {"room":"r1","people":[{"id":"ben","name":"Ben","camera":true,"microphone":"muted","screen":false}]}
+ *   {"room":"r1","speakers":[["ben",24]],"active":"ben"}, {"room":"r1","quality":{"ben":"poor"}},
+ *   {"room":"r1","interrupted":["ben"]}, {"room":"r1","mute":"aiko"}, {"room":"r1","end":["aiko","removed"]},
+ *   {"room":"r1","ring":["aiko","ben"]}, {"peopleMax":0}, {"refuse":true,"cut":true}
+ */
+function direct(order) {
+  const { calls } = server;
+  const { room } = order;
+  const inCall = () => [...(calls.rooms.get(room)?.participants.values() ?? [])];
+  const idOf = (user) => inCall().find((p) => p.user === user)?.id ?? '';
+  if (order.people) {
+    for (const p of inCall()) if (!p.session) calls.gone(room, p.id, 'left');
+    for (const { id, name, camera, microphone, screen } of order.people) {
+      server.users.set(id, name);
+      const sources = [];
+      if (microphone !== 'none') sources.push({ source: 1, muted: microphone === 'muted' });
+      if (camera !== undefined) sources.push({ source: 2, muted: !camera });
+      if (screen) sources.push({ source: 3 });
+      calls.addBot(room, id, sources);
+    }
+  }
+  if (order.speakers) calls.speakers(room, order.speakers.map(([user, level]) => [idOf(user), level]), idOf(order.active));
+  for (const [user, quality] of Object.entries(order.quality ?? {})) calls.quality(room, idOf(user), quality);
+  for (const p of order.interrupted ? inCall() : []) {
+    p.interrupted = order.interrupted.includes(p.user);
+    calls.changed(room, p.id);
+  }
+  for (const p of order.mute ? inCall().filter((q) => q.user === order.mute) : []) {
+    for (const t of p.publications) if (t.source === 1) t.muted = true;
+    calls.changed(room, p.id);
+  }
+  if (order.end) calls.end(room, idOf(order.end[0]), order.end[1]);
+  if (order.ring) calls.pushRinging(room, order.ring[0], order.ring[1], Date.now() + 45_000);
+  if (order.peopleMax !== undefined) calls.peopleMax = order.peopleMax;
+  if (order.refuse !== undefined) server.refuseResume = order.refuse ? 'expired' : '';
+  if (order.cut) server.cut();
+  return { participants: inCall().map((p) => ({ id: p.id, user: p.user, publications: p.publications, preferences: [...p.preferences.values()] })) };
+}
 
 const sockets = new WebSocketServer({
   server: http,

@@ -5,6 +5,7 @@
 import { create, fromBinary, fromJsonString, toJsonString } from '@bufbuild/protobuf';
 import { BinaryReader, sizeDelimitedEncode } from '@bufbuild/protobuf/wire';
 import * as pb from '../src/gen/kaiwa/client/v1/client_pb.js';
+import { FakeCalls } from './fake-calls.js';
 
 export interface ServerSocket {
   readonly protocol: string;
@@ -28,7 +29,7 @@ interface FakeRoom {
   cids: Map<string, number>;
 }
 
-interface FakeSession {
+export interface FakeSession {
   id: string;
   user: string;
   conn: FakeConnection | null;
@@ -49,6 +50,7 @@ export interface Faults {
 
 const PAGE = 100;
 const { Membership, Role, RoomKind, Visibility } = pb;
+const RELIABLE: readonly unknown[] = ['event', 'state', 'gap', 'callRoster', 'callSlots', 'callRinging', 'callEnded'];
 
 export class FakeServer {
   now: () => number;
@@ -64,6 +66,7 @@ export class FakeServer {
   readonly connections = new Set<FakeConnection>();
   /** Every command, in the order of arrival. */
   readonly log: pb.ClientMessage[] = [];
+  readonly calls = new FakeCalls(this);
   #serial = 0;
 
   constructor(now: () => number) {
@@ -175,7 +178,7 @@ export class FakeServer {
 
   push(session: FakeSession, push: PushBody): void {
     if (this.faults.push?.(push, session.user) === false) return;
-    if (push.case === 'event' || push.case === 'state' || push.case === 'gap') {
+    if (RELIABLE.includes(push.case)) {
       session.count += 1;
       session.outbox.set(session.count, push);
     }
@@ -381,6 +384,7 @@ export class FakeConnection {
       : { id: server.nextId('s'), user, conn: null, count: 0, outbox: new Map(), rooms: new Set() };
     if (!resumed) {
       if (old) server.sessions.delete(old.id);
+      if (old) server.calls.sessionGone(old.id);
       server.sessions.set(session.id, session);
     }
     session.conn?.bye(4305);
@@ -413,6 +417,8 @@ export class FakeConnection {
     const server = this.#server;
     const me = session.user;
     const no = (code: number, reason: string): ReplyResult => ({ case: 'error', value: refusal(code, reason) });
+    const ofCalls = server.calls.handle(command, session);
+    if (ofCalls) return ofCalls;
     switch (command.case) {
       case 'refresh':
         return { case: 'refreshed', value: create(pb.RefreshedSchema, { expiresMs: BigInt(command.value.token.split('.')[1] ?? '0') }) };

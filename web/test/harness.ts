@@ -1,6 +1,7 @@
 /** Virtual time and an in-memory network around the library and the fake server. */
 import { Kaiwa, type KaiwaOptions } from '../src/client/client.js';
 import { MemoryStore, type Clock, type OpenSocket, type Socket } from '../src/client/ports.js';
+import { FakePeers } from './fake-peer.js';
 import { FakeServer, type FakeConnection } from './fake-server.js';
 
 /** mulberry32: a small seeded generator. */
@@ -88,6 +89,8 @@ export interface World {
   clock: VirtualClock;
   server: FakeServer;
   network: Network;
+  /** The peers that clients have opened. */
+  peers: FakePeers;
   client(user: string, options?: Partial<KaiwaOptions>): Kaiwa;
 }
 
@@ -96,10 +99,12 @@ export function world(seed = 1): World {
   const server = new FakeServer(() => clock.now());
   const network = new Network(server);
   const random = seeded(seed);
+  const peers = new FakePeers();
   return {
     clock,
     server,
     network,
+    peers,
     client: (user, options = {}) => {
       server.token(user);
       return new Kaiwa({
@@ -109,6 +114,7 @@ export function world(seed = 1): World {
         store: new MemoryStore(),
         device: 'test',
         openSocket: network.open,
+        openPeer: peers.open,
         clock,
         randomBytes: (bytes) => {
           for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(random() * 256);

@@ -155,3 +155,35 @@ proptest::proptest! {
         let _ = key().verify(&text, NOW);
     }
 }
+
+#[test]
+fn the_claim_of_calls_narrows_what_it_names_and_passes_over_what_it_does_not_know() {
+    let grant = |claim: Value| key().verify(&with("call", claim), NOW).map(|i| i.call);
+    let only = |microphone, subscribe| CallGrant {
+        microphone,
+        camera: false,
+        screen: false,
+        subscribe,
+    };
+    for (claim, expected) in [
+        (Value::Null, CallGrant::ALL),
+        (json!({}), CallGrant::ALL),
+        (json!({"record": true}), CallGrant::ALL),
+        (
+            json!({"publish": ["microphone", "smell"]}),
+            only(true, true),
+        ),
+        (
+            json!({"publish": [], "subscribe": false}),
+            only(false, false),
+        ),
+    ] {
+        assert_eq!(grant(claim.clone()), Ok(expected), "{claim}");
+    }
+    assert!(
+        grant(json!({"publish": "all"})).is_err(),
+        "of the wrong type"
+    );
+    let narrow = alice(Duration::from_secs(60)).with_call(only(true, false));
+    assert_eq!(key().verify(&key().issue(&narrow, NOW), NOW), Ok(narrow));
+}

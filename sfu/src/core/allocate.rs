@@ -44,12 +44,15 @@ const PROBED: Duration = Duration::from_secs(1);
 const UP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Between a downgrade for want of rate and the next upgrade. Doubled for each upgrade in a row that did
-/// not last [`FAILED_WITHIN`], up to 8 times; but not doubled once the estimate is by so many per cent
-/// above that of the downgrade: then the path is another one.
+/// not last [`FAILED_WITHIN`], up to 4 times; but not doubled once the estimate is so many per cent of
+/// that of the upgrade which failed: then the path is another one.
 const DOWN_INTERVAL: Duration = Duration::from_secs(5);
-const FAILED_WITHIN: Duration = Duration::from_secs(10);
-const FAILURES_MAX: u8 = 3;
-const RECOVERED_PERCENT: u64 = 150;
+const FAILED_WITHIN: Duration = Duration::from_secs(4);
+const FAILURES_MAX: u8 = 2;
+const RECOVERED_PERCENT: u64 = 120;
+
+/// An upgrade that lasted so long, or so long without one, makes failures forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(30);
 
 /// What kind of picture it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,14 +135,16 @@ struct Held<K> {
     /// It has nothing for want of rate, not because there was nothing.
     is_starved: bool,
     wants_up_since: Option<Instant>,
-    up_at: Option<Instant>,
-    down: Option<Down>,
+    up: Option<Up>,
+    down_at: Option<Instant>,
+    /// Upgrades in a row that did not last, and the estimate of the last one.
     failures: u8,
+    failed: Bitrate,
 }
 
-/// When and at which estimate a subscription had to give way.
+/// When a subscription got a higher step, and the estimate that allowed it.
 #[derive(Debug, Clone, Copy)]
-struct Down {
+struct Up {
     at: Instant,
     estimate: Bitrate,
 }
@@ -236,7 +241,10 @@ impl<K: Copy + Eq> Allocator<K> {
             .iter()
             .filter_map(|held| {
                 let lasting = held.wants_up_since? + LASTING;
-                Some(held.up_due(self.estimate).map_or(lasting, |due| due.max(lasting)))
+                Some(
+                    held.up_due(self.estimate)
+                        .map_or(lasting, |due| due.max(lasting)),
+                )
             })
             .min()
             .map(|due| due.max(last + INTERVAL))
@@ -265,11 +273,12 @@ impl<K: Copy + Eq> Allocator<K> {
             let is_new_wish = held.wish != wish;
             held.wish = wish;
             if is_new_wish {
-                held.down = None;
-                held.up_at = None;
+                held.down_at = None;
+                held.up = None;
                 held.failures = 0;
             }
-            if held.up_at.is_some_and(|up_at| now >= up_at + FAILED_WITHIN * 3) {
+            let last = held.up.map(|up| up.at).max(held.down_at);
+            if last.is_some_and(|last| now >= last + FORGOTTEN) {
                 held.failures = 0;
             }
             let ladder = Ladder::of(demand);
@@ -298,9 +307,10 @@ impl<K: Copy + Eq> Allocator<K> {
                 present: None,
                 is_starved: false,
                 wants_up_since: None,
-                up_at: None,
-                down: None,
+                up: None,
+                down_at: None,
                 failures: 0,
+                failed: Bitrate(0),
             })
     }
 
@@ -333,7 +343,8 @@ impl<K: Copy + Eq> Allocator<K> {
             let since = *held.wants_up_since.get_or_insert(now);
             let is_lasting = is_probed || now >= since + LASTING;
             let is_due = held.up_due(self.estimate).is_none_or(|due| now >= due);
-            if !row.may_rise && !(is_lasting && is_due) {
+            let is_time = row.may_rise || (is_lasting && is_due);
+            if !is_time {
                 row.cap = row.present;
                 is_any = true;
             }
@@ -402,25 +413,26 @@ impl Row {
 impl<K> Held<K> {
     /// When it may get a higher step again, the estimate being what it is.
     fn up_due(&self, estimate: Bitrate) -> Option<Instant> {
-        let after_up = self.up_at.map(|at| at + UP_INTERVAL);
-        let after_down = self.down.map(|down| {
-            let has_recovered = estimate.0 >= percent(down.estimate.0, RECOVERED_PERCENT);
-            let failures = if has_recovered { 0 } else { self.failures };
-            down.at + DOWN_INTERVAL * (1 << failures)
+        let after_up = self.up.map(|up| up.at + UP_INTERVAL);
+        let after_down = self.down_at.map(|at| {
+            let is_another = estimate.0 >= percent(self.failed.0, RECOVERED_PERCENT);
+            let failures = if is_another { 0 } else { self.failures };
+            at + DOWN_INTERVAL * (1 << failures)
         });
         after_up.max(after_down)
     }
 
     fn apply(&mut self, row: &Row, now: Instant, estimate: Bitrate) {
         if row.chosen > row.present {
-            self.up_at = Some(now);
+            self.up = Some(Up { at: now, estimate });
             self.wants_up_since = None;
         } else if row.chosen < row.present {
             // One upgrade fails once, however many steps it goes down again.
-            if self.up_at.take_if(|up_at| now < *up_at + FAILED_WITHIN).is_some() {
+            if let Some(up) = self.up.take_if(|up| now < up.at + FAILED_WITHIN) {
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
+                self.failed = up.estimate;
             }
-            self.down = Some(Down { at: now, estimate });
+            self.down_at = Some(now);
         }
         self.is_starved = row.chosen.is_none() && row.ladder.top().is_some();
         self.present = row.chosen.map(|index| row.ladder.step(index));

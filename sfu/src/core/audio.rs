@@ -26,8 +26,8 @@ pub const MAX_SPEAKERS: usize = 8;
 /// Voices of one room. One more is not forwarded and not measured.
 pub const MAX_VOICES: usize = 4_096;
 
-/// Changes that wait to be taken. Each is of one voice, and undone ones cancel out in
-/// [`AudioRoom::poll_change`]'s order; there are no more than two for each packet.
+/// Changes that there is room for from the beginning. One and its opposite cancel out while they wait,
+/// so that there is never more than one of a voice.
 const CHANGES: usize = 16;
 
 /// A voice keeps its place for so long after it last spoke.
@@ -114,7 +114,7 @@ impl AudioRoom {
         };
         if is_heard {
             self.heard += 1;
-            self.changes.push_back(Change::Heard(source));
+            self.note(Change::Heard(source));
         }
         match self.voices.get_mut(index) {
             Some(place) => *place = Some(seat),
@@ -133,7 +133,7 @@ impl AudioRoom {
         }
         if seat.is_heard {
             self.heard -= 1;
-            self.changes.push_back(Change::Withheld(seat.source));
+            self.note(Change::Withheld(seat.source));
             if let Some(next) = self.loudest_withheld(now) {
                 self.admit(next);
             }
@@ -257,7 +257,7 @@ impl AudioRoom {
             seat.is_heard = true;
             let source = seat.source;
             self.heard += 1;
-            self.changes.push_back(Change::Heard(source));
+            self.note(Change::Heard(source));
         }
     }
 
@@ -266,7 +266,7 @@ impl AudioRoom {
             seat.is_heard = false;
             let source = seat.source;
             self.heard -= 1;
-            self.changes.push_back(Change::Withheld(source));
+            self.note(Change::Withheld(source));
         }
     }
 
@@ -295,6 +295,17 @@ impl AudioRoom {
             .map(VoiceIndex)
             .zip(&self.voices)
             .filter_map(|(index, seat)| Some((index, seat.as_ref()?)))
+    }
+
+    fn note(&mut self, change: Change) {
+        let opposite = match change {
+            Change::Heard(source) => Change::Withheld(source),
+            Change::Withheld(source) => Change::Heard(source),
+        };
+        match self.changes.iter().position(|waits| *waits == opposite) {
+            Some(index) => drop(self.changes.remove(index)),
+            None => self.changes.push_back(change),
+        }
     }
 
     fn seat_mut(&mut self, index: VoiceIndex) -> Option<&mut Option<Seat>> {

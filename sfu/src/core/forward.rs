@@ -367,21 +367,24 @@ impl Forwarder {
                 ..rewrite
             });
         }
-        self.count(is_newest, meta, rewrite);
+        self.count(meta, rewrite);
         Decision::Forward(rewrite)
     }
 
-    fn count(&mut self, is_newest: bool, meta: &Meta, rewrite: Rewrite) {
+    fn count(&mut self, meta: &Meta, rewrite: Rewrite) {
         self.sent.packets += 1;
         self.sent.octets += u64::from(meta.payload_len);
-        if is_newest {
-            self.timeline.handle_sent(meta, rewrite.time);
-            if let Some(id) = rewrite.picture_id {
-                self.next_picture = id.wrapping_add(1) & 0x7fff;
-            }
-            if let Some(tl0) = rewrite.tl0 {
-                self.next_tl0 = tl0.wrapping_add(1);
-            }
+        self.timeline.handle_sent(meta, rewrite.time);
+        // What comes late may still be the newest that is sent, when all after it was left out.
+        if let Some(id) = rewrite.picture_id
+            && id.wrapping_sub(self.next_picture) & 0x7fff < 0x4000
+        {
+            self.next_picture = id.wrapping_add(1) & 0x7fff;
+        }
+        if let Some(tl0) = rewrite.tl0
+            && tl0.wrapping_sub(self.next_tl0) < 0x80
+        {
+            self.next_tl0 = tl0.wrapping_add(1);
         }
     }
 }

@@ -25,9 +25,10 @@ mod tests;
 
 pub use codecs::{Codec, Opus, Payload};
 pub use error::NegotiateError;
-pub use extensions::ExtensionIds;
 pub use slots::SlotSources;
 pub use transport::{IceCredentials, LocalParameters, Remote, TransportChange};
+
+pub use crate::wire::rtp::ExtensionIds;
 
 use crate::control::{Rights, Track};
 use crate::unit::{MediaKind, Mid, Rid, Ssrc};
@@ -119,7 +120,8 @@ pub enum Line {
     Receiving(Receiving),
     /// The client only receives: a slot. Answered `sendonly`.
     Sending(Sending),
-    /// The client wants nothing of it at present. Answered `inactive`.
+    /// The client wants nothing of it at present. Answered `inactive`. Firefox offers a camera's layers
+    /// no more once it did this: to switch one off, a client takes its track away and goes on sending.
     Inactive,
     /// Not wanted at present. Answered `inactive`: a later offer may bring it into use.
     Refused(Refusal),
@@ -212,7 +214,7 @@ pub struct Sending {
     pub sources: SlotSources,
     /// What may be sent, the client's favourite first. Not empty.
     pub payloads: Vec<Payload>,
-    /// Header extensions that may be sent.
+    /// Header extensions that may be sent. RIDs may be among them, and nothing needs them here.
     pub extensions: ExtensionIds,
     /// The stream and track that the client shows for it.
     pub msid: Msid,

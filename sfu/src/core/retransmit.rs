@@ -136,6 +136,14 @@ impl SentHistory {
         Some(self.resend(&entry, wanted))
     }
 
+    /// A number on the RTX SSRC for a packet of nothing but padding, to probe for bandwidth before there
+    /// is anything to repeat.
+    pub fn take_padding(&mut self) -> ExtSeqNo {
+        let seq = self.next_rtx;
+        self.next_rtx = seq.next();
+        seq
+    }
+
     /// The newest packet once more, to probe for bandwidth with something of use. `None` before the
     /// first one, or when it is forgotten.
     pub fn poll_probe(&mut self) -> Option<Resend> {
@@ -278,7 +286,7 @@ mod tests {
         Rewrite {
             seq: ExtSeqNo(seq),
             time: RtpTime(7),
-            marker: seq % 2 == 0,
+            marker: seq.is_multiple_of(2),
             picture_id: Some(0x7fff),
             tl0: None,
         }

@@ -52,6 +52,8 @@ pub struct PayloadRing {
     entries: Vec<Option<Entry>>,
     /// Empty until the first packet, then a power of two.
     arena: Vec<u8>,
+    /// All before it are forgotten, whether or not they came.
+    floor: ExtSeqNo,
     /// Bytes that went into the arena, ever; what its end left over counts.
     written: u64,
     /// When writing last passed the arena's beginning.
@@ -77,6 +79,7 @@ impl PayloadRing {
             kind,
             entries: Vec::new(),
             arena: Vec::new(),
+            floor: ExtSeqNo(0),
             written: 0,
             lap_at: None,
         }
@@ -101,8 +104,10 @@ impl PayloadRing {
         meta.payload_len = len;
         let at = self.write(payload);
         let index = self.index(seq);
-        if let Some(entry) = self.entries.get_mut(index) {
-            *entry = Some(Entry { seq, at, meta });
+        if let Some(place) = self.entries.get_mut(index)
+            && let Some(displaced) = place.replace(Entry { seq, at, meta })
+        {
+            self.floor = self.floor.max(displaced.seq.next());
         }
         Ok(())
     }
@@ -148,6 +153,7 @@ impl PayloadRing {
         match self.entries.get(self.index(seq)) {
             Some(Some(entry)) if entry.seq == seq => Err(RingError::Duplicate),
             Some(Some(entry)) if entry.seq > seq => Err(RingError::TooOld),
+            Some(_) | None if seq < self.floor => Err(RingError::TooOld),
             Some(_) | None => Ok(()),
         }
     }

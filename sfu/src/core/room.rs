@@ -412,8 +412,9 @@ impl Room {
 
     /// What a slot's layer is now, and why not more; told when it changed.
     pub fn handle_layer(&mut self, participant: ParticipantId, slot: Slot) {
-        if let Some(member) = self.members.get_mut(&participant) {
-            member.slots.set_layer(slot);
+        if let Some(member) = self.members.get_mut(&participant)
+            && member.slots.set_layer(slot)
+        {
             let wanted = member
                 .told
                 .as_ref()

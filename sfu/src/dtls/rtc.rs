@@ -28,7 +28,6 @@ use crate::srtp::Profile;
 use crate::wire::client_hello::{ClientHelloError, ClientHelloReader};
 use crate::wire::sdp::Fingerprint;
 use association::{Association, Step};
-use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -46,7 +45,7 @@ pub struct RtcDtls {
     identity: Identity,
     fingerprints: Vec<Fingerprint>,
     state: State,
-    transmits: VecDeque<BytesMut>,
+    transmits: VecDeque<Vec<u8>>,
     events: VecDeque<DtlsEvent>,
 }
 
@@ -54,7 +53,7 @@ enum State {
     Waiting {
         until: Instant,
         hello: ClientHelloReader,
-        held: VecDeque<BytesMut>,
+        held: VecDeque<Vec<u8>>,
     },
     Handshaking {
         until: Instant,
@@ -127,7 +126,7 @@ impl RtcDtls {
         };
         let (until, held) = (*until, std::mem::take(held));
         let Some(profile) = Profile::choose(offer.profiles()) else {
-            self.transmits.push_back(BytesMut::from(&REFUSAL[..]));
+            self.transmits.push_back(REFUSAL.to_vec());
             self.fail(DtlsFailure::NoProfile);
             return Ok(());
         };
@@ -222,16 +221,16 @@ impl Dtls for RtcDtls {
         }
     }
 
-    fn close(&mut self, now: Instant) {
+    fn close(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Handshaking { association, .. } | State::Connected(association) => {
-                association.close(now, &mut self.transmits);
+                association.close(&mut self.transmits);
             }
             State::Waiting { .. } | State::Over => {}
         }
     }
 
-    fn poll_transmit(&mut self) -> Option<BytesMut> {
+    fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.transmits.pop_front()
     }
 
@@ -252,9 +251,9 @@ impl Dtls for RtcDtls {
     }
 }
 
-fn hold(held: &mut VecDeque<BytesMut>, datagram: &[u8]) {
-    held.push_back(BytesMut::from(datagram));
-    let mut bytes: usize = held.iter().map(BytesMut::len).sum();
+fn hold(held: &mut VecDeque<Vec<u8>>, datagram: &[u8]) {
+    held.push_back(datagram.to_vec());
+    let mut bytes: usize = held.iter().map(Vec::len).sum();
     while bytes > MAX_HELD_BYTES {
         bytes -= held.pop_front().map_or(bytes, |oldest| oldest.len());
     }

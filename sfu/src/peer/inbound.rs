@@ -157,7 +157,10 @@ impl Inbound {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the wire has the lower 16 bits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the wire has the lower 16 bits"
+)]
 fn wrapped(number: u64) -> u16 {
     number as u16
 }
@@ -176,7 +179,9 @@ mod tests {
                 panic!("feedback");
             };
             let statuses = feedback.statuses();
-            told.extend(statuses.map(|(at, delta)| (feedback.base.wrapping_add(at), delta.is_some())));
+            told.extend(
+                statuses.map(|(at, delta)| (feedback.base.wrapping_add(at), delta.is_some())),
+            );
         }
         told
     }
@@ -192,7 +197,10 @@ mod tests {
         let later = start + FEEDBACK_INTERVAL;
         assert_eq!(told(&mut inbound, start), []);
         let first = told(&mut inbound, later);
-        assert_eq!(first, [(65_534, true), (65_535, true), (0, false), (1, true)]);
+        assert_eq!(
+            first,
+            [(65_534, true), (65_535, true), (0, false), (1, true)]
+        );
         inbound.handle_arrival(later, 4);
         inbound.handle_arrival(later, 3);
         // Late: it was told of.

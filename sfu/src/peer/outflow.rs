@@ -27,22 +27,21 @@ pub(crate) struct Outflow {
     estimator: Estimator,
     pacer: Pacer<Queued>,
     is_paced: bool,
+    /// What the path is taken to carry without feedback.
+    assumed: Bitrate,
     /// The peer sends transport-wide feedback; otherwise nothing is estimated.
     has_feedback: bool,
     is_probing: bool,
 }
 
-/// What a path is taken to carry when its peer gives no feedback: a WHEP player or an old client. A picture
-/// of 720 lines and sound.
-const BLIND: Bitrate = Bitrate::kbps(2_000);
-
 impl Outflow {
-    pub(crate) fn new(now: Instant, is_paced: bool) -> Self {
+    pub(crate) fn new(now: Instant, is_paced: bool, assumed: Bitrate) -> Self {
         let config = Config::default();
         Self {
             estimator: Estimator::new(now, config),
             pacer: Pacer::new(now, config.start),
             is_paced,
+            assumed,
             has_feedback: false,
             is_probing: false,
         }
@@ -62,7 +61,7 @@ impl Outflow {
         if self.has_feedback {
             self.estimator.estimate()
         } else {
-            BLIND
+            self.assumed
         }
     }
 
@@ -139,7 +138,8 @@ impl Outflow {
         if !self.has_feedback {
             return None;
         }
-        if self.is_paced && !self.is_probing
+        if self.is_paced
+            && !self.is_probing
             && let Some(plan) = self.estimator.poll_probe()
         {
             self.is_probing = true;
@@ -165,4 +165,3 @@ impl Outflow {
             .min()
     }
 }
-

@@ -46,10 +46,13 @@ impl SendSlot {
         random: [u8; 8],
         now: Instant,
     ) -> Option<Self> {
-        let primary = sending.payloads.iter().find(|payload| match payload.codec {
-            Codec::Opus(_) | Codec::Vp8 => true,
-            Codec::Red => false,
-        })?;
+        let primary = sending
+            .payloads
+            .iter()
+            .find(|payload| match payload.codec {
+                Codec::Opus(_) | Codec::Vp8 => true,
+                Codec::Red => false,
+            })?;
         let red = sending.payloads.iter().find(|p| p.codec == Codec::Red);
         let ids = extension_ids(&sending.extensions);
         let carried = rtp::Carried {
@@ -61,11 +64,15 @@ impl SendSlot {
             audio_level: kind == MediaKind::Audio,
         };
         let ssrc = sending.sources.primary;
-        let rtx = sending.sources.rtx.zip(primary.rtx).map(|(ssrc, pt)| RtxWire {
-            ssrc,
-            pt,
-            header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
-        });
+        let rtx = sending
+            .sources
+            .rtx
+            .zip(primary.rtx)
+            .map(|(ssrc, pt)| RtxWire {
+                ssrc,
+                pt,
+                header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
+            });
         let [a, b, c, d, e, f, g, h] = random;
         let forwarder = ForwarderConfig {
             kind,

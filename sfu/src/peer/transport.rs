@@ -1,13 +1,13 @@
 //! A peer's transport: ICE answers, the DTLS handshake, and the keys that come of it.
 
 use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
-use crate::dtls::{Dtls, DtlsEvent, Fingerprint, Identity, RtcDtls};
+use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
 use crate::net::socket::LocalIndex;
 use crate::sockets::{Outgoing, Sockets};
 use crate::srtp::{Opener, Sealer};
+use crate::wire::sdp::Fingerprint;
 use crate::wire::stun::{self, IntegrityKey, Message, Role};
-use bytes::BytesMut;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,9 +82,14 @@ impl Transport {
     }
 
     /// The first offer was answered.
-    pub(crate) fn begin(&mut self, credentials: Credentials, peers: Vec<Fingerprint>, now: Instant) {
+    pub(crate) fn begin(
+        &mut self,
+        credentials: Credentials,
+        peers: Vec<Fingerprint>,
+        now: Instant,
+    ) {
         self.ice = Some(IceLite::new(credentials, now));
-        self.dtls = Some(RtcDtls::new(&self.identity, peers, now));
+        self.dtls = Some(RtcDtls::server(&self.identity, peers, now));
         self.since = now;
     }
 
@@ -107,11 +112,7 @@ impl Transport {
 
     /// Seals a media packet and puts it where it will be sent from; its length, or `None` without keys,
     /// a path or room.
-    pub(crate) fn send_media(
-        &self,
-        sockets: &mut Sockets,
-        packet: &Outgoing<'_>,
-    ) -> Option<usize> {
+    pub(crate) fn send_media(&self, sockets: &mut Sockets, packet: &Outgoing<'_>) -> Option<usize> {
         let secure = self.secure.as_ref()?;
         sockets.send_media(self.selected.as_ref()?, &secure.sealer, packet)
     }
@@ -193,7 +194,7 @@ impl Transport {
         self.ice.as_ref().is_some_and(|ice| ice.is_valid(from))
     }
 
-    pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.dtls.as_mut()?.poll_transmit()
     }
 
@@ -260,9 +261,9 @@ impl Transport {
     }
 
     /// Says good-bye; what is to be sent is polled afterwards.
-    pub(crate) fn close(&mut self, now: Instant) {
+    pub(crate) fn close(&mut self) {
         if let Some(dtls) = &mut self.dtls {
-            dtls.close(now);
+            dtls.close();
         }
     }
 }

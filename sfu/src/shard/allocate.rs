@@ -8,25 +8,31 @@ use crate::core::allocate::{
 };
 use crate::core::congestion::Cause;
 use crate::core::layers;
+use crate::core::room::VIDEO_SLOTS;
 use crate::peer::Peer;
-use crate::table::{Key, Table};
+use crate::table::Key;
 use crate::track::Track;
 use crate::unit::{Bitrate, MediaKind};
+use arrayvec::ArrayVec;
 use std::time::Instant;
+
+/// Pictures of one subscriber that layers are chosen of: as many as there are slots for.
+const PICTURES: usize = VIDEO_SLOTS as usize;
 
 /// What a voice is taken to need: Opus at 40 kbit/s with its redundancy and headers.
 const VOICE: Bitrate = Bitrate::kbps(130);
 
-/// A demand before it is lent to the allocator.
-struct Wanted {
+/// A picture that is wished for, before it is lent to the allocator.
+pub(super) struct Wanted {
     slot: usize,
     order: usize,
     kind: Kind,
     size: (u16, u16),
     is_paused: bool,
-    /// Smallest first, with the layer's place at its track.
-    layers: [(u8, LayerInfo); SPATIAL_MAX],
-    count: usize,
+    /// Smallest first.
+    layers: ArrayVec<LayerInfo, SPATIAL_MAX>,
+    /// The places of the same at their track.
+    places: ArrayVec<u8, SPATIAL_MAX>,
     key: Key<Track>,
 }
 
@@ -41,82 +47,86 @@ pub(super) fn basis(cause: Cause) -> Basis {
 impl Shard {
     /// Divides what a subscriber's path carries among its pictures.
     pub(super) fn allocate(&mut self, now: Instant, key: Key<Peer>) {
-        let wanted = self.wanted(now, key);
+        let mut wanted = std::mem::take(&mut self.scratch.wanted);
+        self.find_wanted(now, key, &mut wanted);
+        let decisions = self.decide(now, key, &wanted);
+        for decision in decisions {
+            if let Some(wanted) = wanted.iter().find(|wanted| wanted.slot == decision.id) {
+                self.apply(now, key, wanted, decision);
+            }
+        }
+        self.scratch.wanted = wanted;
+        self.tell_layers(now, key);
+    }
+
+    fn decide(
+        &mut self,
+        now: Instant,
+        key: Key<Peer>,
+        wanted: &[Wanted],
+    ) -> ArrayVec<Decision<usize>, PICTURES> {
         let Some(peer) = self.peers.get_mut(key) else {
-            return;
+            return ArrayVec::new();
         };
         let voices = peer
             .slots()
             .filter(|(_, slot)| slot.kind == MediaKind::Audio && slot.track.is_some())
             .count();
         let audio = Bitrate(VOICE.0 * voices as u64);
-        let layers: Vec<Vec<LayerInfo>> = wanted
+        let demands: ArrayVec<Demand<'_, usize>, PICTURES> = wanted
             .iter()
-            .map(|wanted| {
-                let known = wanted.layers.iter().take(wanted.count);
-                known.map(|(_, info)| *info).collect()
-            })
-            .collect();
-        let demands: Vec<Demand<'_, usize>> = wanted
-            .iter()
-            .zip(&layers)
-            .map(|(wanted, layers)| Demand {
+            .take(PICTURES)
+            .map(|wanted| Demand {
                 id: wanted.slot,
                 kind: wanted.kind,
                 width: wanted.size.0,
                 height: wanted.size.1,
                 is_paused: wanted.is_paused,
-                layers,
+                layers: &wanted.layers,
             })
             .collect();
-        let estimate = peer.outflow.estimate();
         if !peer.outflow.has_feedback() {
+            let estimate = peer.outflow.estimate();
             peer.allocator.handle_estimate(estimate, Basis::Measured);
         }
-        let decisions = peer.allocator.allocate(now, audio, &demands).to_vec();
+        let decisions = peer.allocator.allocate(now, audio, &demands);
+        let decisions = decisions.iter().take(PICTURES).copied().collect();
         let desired = peer.allocator.desired();
         peer.outflow.set_desired(now, desired);
-        for decision in decisions {
-            if let Some(wanted) = wanted.iter().find(|wanted| wanted.slot == decision.id) {
-                self.apply(now, key, wanted, decision);
-            }
-        }
-        self.tell_layers(now, key);
+        decisions
     }
 
-    fn wanted(&self, now: Instant, key: Key<Peer>) -> Vec<Wanted> {
+    fn find_wanted(&self, now: Instant, key: Key<Peer>, wanted: &mut Vec<Wanted>) {
+        wanted.clear();
         let Some(peer) = self.peers.get(key) else {
-            return Vec::new();
+            return;
         };
         let Some(room) = self.rooms.get(peer.room) else {
-            return Vec::new();
+            return;
         };
         let videos = peer
             .slots()
             .filter(|(_, slot)| slot.kind == MediaKind::Video);
-        let mut wanted: Vec<Wanted> = videos
-            .filter_map(|(at, slot)| {
-                let track_key = slot.track?;
-                let track = self.tracks.get(track_key)?;
-                let (order, wish) = room.core.wish(peer.participant, track.id)?;
-                let (layers, count) = layer_infos(track, now);
-                Some(Wanted {
-                    slot: at,
-                    order,
-                    kind: match track.source {
-                        Source::Screen => Kind::Screen,
-                        Source::Camera | Source::Microphone | Source::ScreenAudio => Kind::Camera,
-                    },
-                    size: (wish.width, wish.height),
-                    is_paused: wish.is_paused || track.is_muted,
-                    layers,
-                    count,
-                    key: track_key,
-                })
+        wanted.extend(videos.filter_map(|(at, slot)| {
+            let track_key = slot.track?;
+            let track = self.tracks.get(track_key)?;
+            let (order, wish) = room.core.wish(peer.participant, track.id)?;
+            let (layers, places) = layer_infos(track, now);
+            Some(Wanted {
+                slot: at,
+                order,
+                kind: match track.source {
+                    Source::Screen => Kind::Screen,
+                    Source::Camera | Source::Microphone | Source::ScreenAudio => Kind::Camera,
+                },
+                size: (wish.width, wish.height),
+                is_paused: wish.is_paused || track.is_muted,
+                layers,
+                places,
+                key: track_key,
             })
-            .collect();
-        wanted.sort_by_key(|wanted| wanted.order);
-        wanted
+        }));
+        wanted.sort_unstable_by_key(|wanted| wanted.order);
     }
 
     fn apply(&mut self, now: Instant, key: Key<Peer>, wanted: &Wanted, decision: Decision<usize>) {
@@ -129,8 +139,8 @@ impl Shard {
         let target = match decision.target {
             Target::Paused => None,
             Target::Layer { spatial, temporal } => {
-                let layer = wanted.layers.get(usize::from(spatial));
-                layer.map(|(layer, _)| layers::Target {
+                let layer = wanted.places.get(usize::from(spatial));
+                layer.map(|layer| layers::Target {
                     layer: *layer,
                     temporal,
                 })
@@ -163,49 +173,38 @@ impl Shard {
             return;
         };
         let (participant, room_key) = (peer.participant, peer.room);
-        let told: Vec<Slot> = peer
-            .slots()
-            .filter(|(_, slot)| slot.kind == MediaKind::Video)
-            .map(|(_, slot)| Slot {
+        let Some(room) = self.rooms.get_mut(room_key) else {
+            return;
+        };
+        for (_, slot) in peer.slots() {
+            if slot.kind == MediaKind::Audio {
+                continue;
+            }
+            let track = slot.track.and_then(|track| self.tracks.get(track));
+            let told = Slot {
                 mid: slot.mid,
-                publication: publication(&self.tracks, slot.track),
+                publication: track.map(|track| track.id),
                 layer: slot.forwarder.current_layer(),
-                limited_by: match slot.track.and_then(|track| self.tracks.get(track)) {
+                limited_by: match track {
                     Some(track) if track.is_muted => Some(LimitedBy::Muted),
                     Some(_) => slot.limited_by,
                     None => None,
                 },
-            })
-            .collect();
-        if let Some(room) = self.rooms.get_mut(room_key) {
-            for slot in told {
-                room.core.handle_layer(participant, slot);
-            }
+            };
+            room.core.handle_layer(participant, told);
         }
         self.perform_room(now, room_key);
     }
 }
 
-fn publication(
-    tracks: &Table<Track>,
-    track: Option<Key<Track>>,
-) -> Option<crate::control::PublicationId> {
-    track
-        .and_then(|track| tracks.get(track))
-        .map(|track| track.id)
-}
+/// A track's layers for the allocator, and their places.
+type Layers = (ArrayVec<LayerInfo, SPATIAL_MAX>, ArrayVec<u8, SPATIAL_MAX>);
 
 /// The layers of a track that come in at present, the smallest first.
-fn layer_infos(track: &Track, now: Instant) -> ([(u8, LayerInfo); SPATIAL_MAX], usize) {
-    let none = LayerInfo {
-        width: 0,
-        height: 0,
-        rates: [Bitrate(0); TEMPORAL_MAX],
-    };
-    let mut infos = [(0, none); SPATIAL_MAX];
-    let mut count = 0;
+fn layer_infos(track: &Track, now: Instant) -> Layers {
+    let mut found = ArrayVec::<(u8, LayerInfo), SPATIAL_MAX>::new();
     for (at, layer) in (0_u8..).zip(&track.layers) {
-        if !layer.stream.is_alive(now) {
+        if !layer.stream.is_alive(now) || found.is_full() {
             continue;
         }
         let size = layer.stream.resolution().unwrap_or_default();
@@ -216,22 +215,17 @@ fn layer_infos(track: &Track, now: Instant) -> ([(u8, LayerInfo); SPATIAL_MAX], 
                 *rate = layer.stream.bitrate(now, temporal).max(Bitrate(1));
             }
         }
-        if let Some(info) = infos.get_mut(count) {
-            let info_of = LayerInfo {
-                width: size.width,
-                height: size.height,
-                rates,
-            };
-            *info = (at, info_of);
-            count += 1;
-        }
+        let info = LayerInfo {
+            width: size.width,
+            height: size.height,
+            rates,
+        };
+        found.push((at, info));
     }
-    let size = |(_, info): &(u8, LayerInfo)| {
+    found.sort_by_key(|(_, info)| {
         let most = info.rates.iter().max().copied().unwrap_or_default();
         (u32::from(info.width) * u32::from(info.height), most)
-    };
-    if let Some(known) = infos.get_mut(..count) {
-        known.sort_by_key(size);
-    }
-    (infos, count)
+    });
+    let places = found.iter().map(|(at, _)| *at).collect();
+    (found.into_iter().map(|(_, info)| info).collect(), places)
 }

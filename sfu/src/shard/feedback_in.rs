@@ -50,7 +50,7 @@ impl Shard {
         match packet {
             Packet::SenderReport(report) => self.take_sender_report(now, key, report),
             Packet::ReceiverReport(report) => {
-                for block in report.blocks.iter() {
+                for block in report.blocks.clone() {
                     self.take_block(now, key, &block);
                 }
             }
@@ -69,7 +69,7 @@ impl Shard {
 
     fn take_sender_report(&mut self, now: Instant, key: Key<Peer>, report: &SenderReport<'_>) {
         let ntp = self.ntp(now);
-        for block in report.blocks.iter() {
+        for block in report.blocks.clone() {
             self.take_block(now, key, &block);
         }
         let Some(peer) = self.peers.get_mut(key) else {

@@ -3,11 +3,12 @@
 use super::Shard;
 use crate::peer::Peer;
 use crate::table::Key;
-use crate::unit::Ssrc;
+use crate::unit::{NtpTime, Ssrc};
 use crate::wire::rtcp::{
-    Pli, ReportBlock, SenderInfo, write_cname, write_nack, write_pli, write_receiver_report,
+    MAX_REPORT_BLOCKS, Pli, ReportBlock, write_cname, write_nack, write_pli, write_receiver_report,
     write_sender_report,
 };
+use arrayvec::ArrayVec;
 use std::time::{Duration, Instant};
 
 /// Between two rounds of reports (RFC 3550, section 6.2, allows less than 5 s where the bandwidth is
@@ -22,9 +23,6 @@ pub(super) const NACK_RTT: Duration = Duration::from_millis(100);
 
 /// RTCP written into one datagram: what fits every path.
 const DATAGRAM: usize = 1_200;
-
-/// Report blocks of one packet (RFC 3550, section 6.4.1).
-const BLOCKS: usize = 31;
 
 impl Shard {
     /// Does what is due for a peer, and says when it is to be attended to again.
@@ -54,7 +52,10 @@ impl Shard {
             return transport;
         }
         let rtt = peer.rtt.measured().unwrap_or(NACK_RTT);
-        let layers = peer.tracks.iter().filter_map(|(_, key)| self.tracks.get(*key));
+        let layers = peer
+            .tracks
+            .iter()
+            .filter_map(|(_, key)| self.tracks.get(*key));
         let layers = layers.flat_map(|track| &track.layers);
         let asks = layers
             .flat_map(|layer| [layer.stream.next_due(rtt), layer.keyframes.next_due()])
@@ -112,7 +113,13 @@ impl Shard {
                 }
                 if layer.keyframes.poll(now) {
                     counts.keyframe_requests += 1;
-                    write_pli(out, Pli { sender: ours, media });
+                    write_pli(
+                        out,
+                        Pli {
+                            sender: ours,
+                            media,
+                        },
+                    );
                 }
             }
         }
@@ -132,34 +139,28 @@ impl Shard {
             return;
         }
         peer.next_report = now + REPORT_INTERVAL;
-        let mut blocks = Vec::new();
         let mut lost_up = 0;
+        let mut blocks = ArrayVec::<ReportBlock, MAX_REPORT_BLOCKS>::new();
+        let out = &mut self.scratch.bytes;
         for (_, track) in &peer.tracks {
             let Some(track) = self.tracks.get_mut(*track) else {
                 continue;
             };
             for layer in &mut track.layers {
-                let report = layer.stream.reception_report(now);
-                let Some((ssrc, values)) = layer.ssrc.zip(report) else {
-                    continue;
-                };
-                lost_up = lost_up.max(values.fraction_lost);
-                blocks.push(ReportBlock {
-                    ssrc,
-                    fraction_lost: values.fraction_lost,
-                    cumulative_lost: values.cumulative_lost,
-                    highest_seq: values.highest_seq,
-                    jitter: values.jitter,
-                    last_sr: values.last_sr,
-                    delay_since_last_sr: values.delay_since_sr,
-                });
+                let report = layer
+                    .ssrc
+                    .and_then(|ssrc| layer.stream.reception_report(now, ssrc));
+                if let Some(report) = report {
+                    lost_up = lost_up.max(report.fraction_lost);
+                    // More layers than blocks: the others have their turn when these have ended.
+                    let _ = blocks.try_push(report);
+                }
             }
         }
         peer.lost_up = lost_up;
-        let out = &mut self.scratch.bytes;
-        for blocks in blocks.chunks(BLOCKS) {
+        if !blocks.is_empty() {
             out.clear();
-            write_receiver_report(out, peer.our_ssrc, blocks);
+            write_receiver_report(out, peer.our_ssrc, &blocks);
             write_cname(out, peer.our_ssrc, &peer.cname);
             peer.transport.send_rtcp(&mut self.sockets, out);
         }
@@ -167,51 +168,37 @@ impl Shard {
         self.judge(now, key);
     }
 
-    fn report_slots(&mut self, now: Instant, ntp: crate::unit::NtpTime, key: Key<Peer>) {
-        let Self {
-            peers,
-            tracks,
-            sockets,
-            scratch,
-            ..
-        } = self;
-        let shift = |track: Option<Key<crate::track::Track>>| {
-            let owner = tracks.get(track?)?.owner;
-            peers.get(owner)?.clock.shift()
-        };
-        let Some(peer) = peers.get(key) else {
-            return;
-        };
-        let reports: Vec<(Ssrc, SenderInfo)> = peer
-            .slots()
-            .filter_map(|(_, slot)| {
-                let shift = shift(slot.track);
-                let values = slot.forwarder.sender_report(now, ntp, shift)?;
-                let info = SenderInfo {
-                    ntp: values.ntp,
-                    time: values.time,
-                    packets: values.packets,
-                    octets: values.octets,
-                };
-                Some((slot.ssrc, info))
-            })
-            .collect();
-        let Some(peer) = peers.get_mut(key) else {
-            return;
-        };
-        let out = &mut scratch.bytes;
+    fn report_slots(&mut self, now: Instant, ntp: NtpTime, key: Key<Peer>) {
+        let slots = self.peers.get(key).map_or(0, |peer| peer.slots.len());
+        let mut out = std::mem::take(&mut self.scratch.bytes);
         out.clear();
-        for (ssrc, info) in reports {
-            write_sender_report(out, ssrc, info, &[]);
-            write_cname(out, ssrc, &peer.cname);
+        for at in 0..slots {
+            let Some(peer) = self.peers.get(key) else {
+                break;
+            };
+            let Some(Some(slot)) = peer.slots.get(at) else {
+                continue;
+            };
+            let track = slot.track.and_then(|track| self.tracks.get(track));
+            let publisher = track.and_then(|track| self.peers.get(track.owner));
+            let shift = publisher.and_then(|publisher| publisher.clock.shift());
+            if let Some(info) = slot.forwarder.sender_report(now, ntp, shift) {
+                write_sender_report(&mut out, slot.ssrc, &info, &[]);
+                write_cname(&mut out, slot.ssrc, &peer.cname);
+            }
             if out.len() > DATAGRAM {
-                peer.transport.send_rtcp(sockets, out);
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.transport.send_rtcp(&mut self.sockets, &mut out);
+                }
                 out.clear();
             }
         }
-        if !out.is_empty() {
-            peer.transport.send_rtcp(sockets, out);
+        if !out.is_empty()
+            && let Some(peer) = self.peers.get_mut(key)
+        {
+            peer.transport.send_rtcp(&mut self.sockets, &mut out);
         }
+        self.scratch.bytes = out;
     }
 
     /// Follows the estimate of a subscriber's path with the layers that it is sent.

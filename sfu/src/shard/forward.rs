@@ -14,7 +14,7 @@ use crate::peer::slot::SendSlot;
 use crate::sockets::{Body, Outgoing, Pictures, Sockets};
 use crate::table::{Key, Table};
 use crate::track::Track;
-use crate::unit::{ExtSeqNo, MediaKind};
+use crate::unit::{ExtSeqNo, MediaKind, RtpTime};
 use crate::wire::red::MAX_REDUNDANT;
 use crate::wire::rtp;
 use std::time::Instant;
@@ -137,7 +137,10 @@ impl Shard {
             now,
         };
         let bytes = peer.size_of(tracks, &item).unwrap_or_default();
-        match peer.outflow.enqueue(now, Class::Retransmission, bytes, item) {
+        match peer
+            .outflow
+            .enqueue(now, Class::Retransmission, bytes, item)
+        {
             Enqueued::Now => peer.send_queued(&mut way, tracks, &item),
             Enqueued::Queued | Enqueued::Dropped => {}
         }
@@ -281,44 +284,49 @@ impl Peer {
     }
 
     /// Something that the subscriber can do without, to see whether it gets through: the newest packet
-    /// again over RTX, or padding there.
+    /// again over RTX where that is large enough, else padding there.
     fn send_probe(&mut self, way: &mut Way<'_>, tracks: &Table<Track>, bytes: u16) -> bool {
-        let mut slots = self.slots.iter_mut().enumerate();
-        let found = slots.find_map(|(at, slot)| {
-            let slot = slot.as_mut().filter(|slot| slot.rtx.is_some())?;
-            slot.history.poll_probe().map(|resend| (at, resend))
-        });
-        let Some((slot, resend)) = found else {
+        let has_rtx = |slot: &Option<SendSlot>| slot.as_ref().is_some_and(|s| s.rtx.is_some());
+        let Some(any) = self.slots.iter().position(has_rtx) else {
             return false;
         };
-        let item = Queued {
-            slot,
+        let mut slots = self.slots.iter().enumerate();
+        let carries = |slot: &SendSlot| slot.rtx.is_some() && slot.forwarder.sent().packets > 0;
+        let sending = slots.find(|(_, slot)| slot.as_ref().is_some_and(carries));
+        let at = sending.map_or(any, |(at, _)| at);
+        let Some(Some(slot)) = self.slots.get_mut(at) else {
+            return false;
+        };
+        let item = slot.history.poll_probe().map(|resend| Queued {
+            slot: at,
             source: resend.source,
             layer: resend.layer,
             seq: resend.source_seq,
             rewrite: resend.rewrite,
             repair: Some(resend.rtx_seq),
-        };
-        let is_there = self
-            .size_of(tracks, &item)
-            .is_some_and(|size| u32::from(size) * 2 >= u32::from(bytes));
-        if is_there {
-            self.send_queued(way, tracks, &item);
-            return true;
+        });
+        if let Some(item) = item {
+            let size = self.size_of(tracks, &item).unwrap_or_default();
+            if size * 2 >= bytes {
+                self.send_queued(way, tracks, &item);
+                return true;
+            }
+            let (seq, time) = (item.repair.unwrap_or(item.seq), item.rewrite.time);
+            return self.pad(way, at, seq, time);
         }
-        self.pad(way, slot, resend.rtx_seq, &resend.rewrite)
+        let seq = slot.history.take_padding();
+        self.pad(way, at, seq, RtpTime(0))
     }
 
     /// A packet of nothing but padding on a slot's RTX source.
-    fn pad(&mut self, way: &mut Way<'_>, at: usize, seq: ExtSeqNo, like: &Rewrite) -> bool {
+    fn pad(&mut self, way: &mut Way<'_>, at: usize, seq: ExtSeqNo, time: RtpTime) -> bool {
         let Some(Some(slot)) = self.slots.get(at) else {
             return false;
         };
         let Some(rtx) = &slot.rtx else {
             return false;
         };
-        let body = Body::Padding(u8::MAX);
-        let bytes = rtx.header.header_len() + usize::from(u8::MAX) + 16;
+        let bytes = usize::from(self.bytes_of(at, usize::from(u8::MAX)));
         let number = self.outflow.on_sent(way.now, bytes);
         let packet = Outgoing {
             header: &rtx.header,
@@ -326,16 +334,14 @@ impl Peer {
                 payload_type: rtx.pt,
                 marker: false,
                 seq: seq.wire(),
-                time: like.time,
+                time,
             },
             values: values(number, None),
             index: seq,
             ssrc: rtx.ssrc,
-            body,
+            body: Body::Padding(u8::MAX),
         };
-        self.transport
-            .send_media(way.sockets, &packet)
-            .is_some()
+        self.transport.send_media(way.sockets, &packet).is_some()
     }
 
     /// A packet of padding under a number that was left open.
@@ -348,7 +354,7 @@ impl Peer {
         let packet = Outgoing {
             header: &slot.header,
             fields: fields(slot, rewrite),
-            values: values(number, meta.level.as_ref()),
+            values: values(number, meta.level),
             index: rewrite.seq,
             ssrc: slot.ssrc,
             body: Body::Padding(FILL),
@@ -375,7 +381,7 @@ impl Peer {
             id,
             tl0: rewrite.tl0.unwrap_or_default(),
         });
-        let values = values(number, meta.level.as_ref());
+        let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
             let Some(rtx) = &slot.rtx else {
                 return;
@@ -451,13 +457,10 @@ fn fields(slot: &SendSlot, rewrite: &Rewrite) -> rtp::Fields {
     }
 }
 
-fn values(transport_seq: u16, level: Option<&crate::core::audio::AudioLevel>) -> rtp::Values {
+fn values(transport_seq: u16, level: Option<rtp::AudioLevel>) -> rtp::Values {
     rtp::Values {
         transport_seq,
         abs_send_time: 0,
-        audio_level: level.map(|level| rtp::AudioLevel {
-            level: level.level,
-            voice: level.is_voice,
-        }),
+        audio_level: level,
     }
 }

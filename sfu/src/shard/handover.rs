@@ -184,7 +184,10 @@ impl Handover {
             if parcel.is_empty() {
                 continue;
             }
-            let mut waiting = mailbox.parcel.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = mailbox
+                .parcel
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if waiting.is_empty() {
                 std::mem::swap(&mut *waiting, parcel);
             } else {
@@ -199,7 +202,10 @@ impl Handover {
     pub(super) fn collect(&mut self) -> Parcel {
         let mut parcel = std::mem::take(&mut self.spare);
         if let Some(mailbox) = self.mailboxes.get(self.own) {
-            let mut waiting = mailbox.parcel.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = mailbox
+                .parcel
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut *waiting, &mut parcel);
         }
         parcel

@@ -7,7 +7,6 @@ use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
     Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
 };
-use crate::dtls;
 use crate::peer::Peer;
 use crate::peer::inbound::Carries;
 use crate::peer::slot::{SendSlot, extension_ids};
@@ -39,7 +38,7 @@ impl Shard {
             .map_err(|e| SfuError::BadOffer(e.to_string()))?;
         match negotiated.transport {
             TransportChange::New => {
-                let peers = fingerprints(&negotiated);
+                let peers = negotiated.remote.fingerprints.clone();
                 self.by_ufrag.insert(fresh.ufrag(), key);
                 peer.transport.begin(fresh, peers, now);
             }
@@ -140,7 +139,9 @@ impl Shard {
             track.map(|track| track.id).ok_or_else(|| refusal(mid))
         };
         let tracks = offer.tracks.iter();
-        tracks.map(|track| (track.mid, outcome(track.mid))).collect()
+        tracks
+            .map(|track| (track.mid, outcome(track.mid)))
+            .collect()
     }
 
     /// In a bundle an id means the same in all m-lines.
@@ -175,7 +176,9 @@ impl Shard {
         let Some(peer) = self.peers.get(key) else {
             return Vec::new();
         };
-        peer.slots().map(|(_, slot)| (slot.mid, slot.kind)).collect()
+        peer.slots()
+            .map(|(_, slot)| (slot.mid, slot.kind))
+            .collect()
     }
 
     fn begin_line(&mut self, now: Instant, key: Key<Peer>, line: &MLine) {
@@ -205,7 +208,7 @@ impl Shard {
         // Numbers of 32 bits last for years of one new track each millisecond.
         let source_key = SourceKey(self.next_source);
         self.next_source += 1;
-        let track = Track::new(id, source_key, key, receiving);
+        let mut track = Track::new(id, source_key, key, receiving);
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -222,12 +225,11 @@ impl Shard {
         if room.core.handle_publish(publication).is_err() {
             return;
         }
-        let voice = match track.kind() {
-            MediaKind::Audio => room.voices.insert(source_key),
-            MediaKind::Video => None,
-        };
+        if track.kind() == MediaKind::Audio {
+            track.voice = room.voices.insert(source_key);
+        }
         let is_single = track.layers.len() == 1;
-        let track_key = self.tracks.insert(Track { voice, ..track });
+        let track_key = self.tracks.insert(track);
         self.by_source.insert(source_key, track_key);
         self.by_publication.insert(id, track_key);
         peer.tracks.push((receiving.track.mid, track_key));
@@ -306,28 +308,11 @@ impl Shard {
     }
 
     /// A slot carries a track no more.
-    pub(super) fn unsubscribe(
-        &mut self,
-        track: Option<Key<Track>>,
-        peer: Key<Peer>,
-        slot: usize,
-    ) {
+    pub(super) fn unsubscribe(&mut self, track: Option<Key<Track>>, peer: Key<Peer>, slot: usize) {
         if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
             track
                 .subscribers
                 .retain(|subscriber| *subscriber != Subscriber { peer, slot });
         }
     }
-}
-
-/// The client's certificate's, as DTLS compares them.
-fn fingerprints(negotiated: &Negotiated) -> Vec<dtls::Fingerprint> {
-    let hash = |hash: sdp::Hash| match hash {
-        sdp::Hash::Sha256 => dtls::Hash::Sha256,
-        sdp::Hash::Sha384 => dtls::Hash::Sha384,
-        sdp::Hash::Sha512 => dtls::Hash::Sha512,
-    };
-    let all = negotiated.remote.fingerprints.iter();
-    all.filter_map(|one| dtls::Fingerprint::new(hash(one.hash()), one.digest()))
-        .collect()
 }

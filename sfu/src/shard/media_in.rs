@@ -1,17 +1,16 @@
 //! Media in: RTP from a publisher into its layers' rings.
 
 use super::Shard;
-use crate::core::audio::AudioLevel;
 use crate::core::negotiate::Codec;
-use crate::core::receive::{Arrival, Resolution};
+use crate::core::receive::Arrival;
 use crate::core::redundancy;
-use crate::core::ring::{Format, PictureId, Vp8};
+use crate::core::ring::Format;
 use crate::peer::Peer;
 use crate::peer::inbound::Carries;
 use crate::peer::transport::Path;
 use crate::table::Key;
 use crate::track::{Fresh, Track};
-use crate::unit::{MediaKind, SeqNo};
+use crate::unit::MediaKind;
 use crate::wire::rtp::{Extensions, Header};
 use crate::wire::{rtx, vp8};
 use std::time::Instant;
@@ -126,7 +125,7 @@ impl Shard {
         let Some(codec) = track.codec(packet.header.payload_type) else {
             return false;
         };
-        let arrival = arrival(codec, packet.header.seq, packet, packet.payload);
+        let arrival = arrival(codec, packet, packet.payload);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
@@ -172,7 +171,7 @@ impl Shard {
             MediaKind::Video => Codec::Vp8,
             MediaKind::Audio => return false,
         };
-        let arrival = arrival(codec, osn, packet, payload);
+        let arrival = arrival(codec, packet, payload).as_original(osn);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
@@ -198,48 +197,15 @@ impl Shard {
     }
 }
 
-/// A packet as its layer takes it; `seq` and `payload` are the original's if it is a repair.
-fn arrival(codec: Codec, seq: SeqNo, packet: &Packet<'_>, payload: &[u8]) -> Arrival {
-    let level = packet.extensions.audio_level;
-    let mut arrival = Arrival {
-        seq,
-        time: packet.header.time,
-        marker: packet.header.marker,
-        format: Format::Primary,
-        starts_frame: true,
-        keyframe: None,
-        vp8: None,
-        level: level.map(|level| AudioLevel {
-            level: level.level,
-            is_voice: level.voice,
-        }),
-        wire_bytes: packet.wire_bytes,
-    };
+/// A packet as its layer takes it; `payload` is the original's if it is a repair.
+fn arrival(codec: Codec, packet: &Packet<'_>, payload: &[u8]) -> Arrival {
+    let (header, level) = (&packet.header, packet.extensions.audio_level);
     match codec {
-        Codec::Opus(_) => {}
-        Codec::Red => arrival.format = Format::Red,
-        Codec::Vp8 => describe_vp8(&mut arrival, payload),
+        Codec::Opus(_) => Arrival::audio(header, Format::Primary, level, packet.wire_bytes),
+        Codec::Red => Arrival::audio(header, Format::Red, level, packet.wire_bytes),
+        Codec::Vp8 => {
+            let descriptor = vp8::Descriptor::parse(payload).ok();
+            Arrival::vp8(header, descriptor.as_ref(), packet.wire_bytes)
+        }
     }
-    arrival
-}
-
-fn describe_vp8(arrival: &mut Arrival, payload: &[u8]) {
-    arrival.starts_frame = false;
-    let Ok(descriptor) = vp8::Descriptor::parse(payload) else {
-        return;
-    };
-    arrival.starts_frame = descriptor.starts_frame();
-    arrival.keyframe = descriptor.key_frame.map(|frame| {
-        let (width, height) = frame.size.unwrap_or_default();
-        Resolution { width, height }
-    });
-    arrival.vp8 = Some(Vp8 {
-        picture_id: descriptor.picture_id.map(|id| match id {
-            vp8::PictureId::Short(id) => PictureId::Short(id),
-            vp8::PictureId::Long(id) => PictureId::Long(id),
-        }),
-        tl0: descriptor.tl0,
-        temporal: descriptor.temporal.map_or(0, |temporal| temporal.layer),
-        is_sync: descriptor.temporal.is_some_and(|temporal| temporal.is_sync),
-    });
 }

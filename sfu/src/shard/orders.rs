@@ -115,7 +115,7 @@ impl Shard {
             seed: u64::from_be_bytes(random()),
             prefers_redundancy: true,
         };
-        let outflow = Outflow::new(now, self.fixed.is_paced);
+        let outflow = Outflow::new(now, self.fixed.is_paced, self.fixed.assumed);
         let negotiator = Negotiator::new(config);
         Peer {
             participant,
@@ -147,7 +147,7 @@ impl Shard {
         };
         let (participant, room_key) = (peer.participant, peer.room);
         let tracks = peer.tracks.clone();
-        peer.transport.close(now);
+        peer.transport.close();
         while let Some(datagram) = peer.transport.poll_transmit() {
             if let Some(to) = peer.transport.destination() {
                 self.sockets.send(to, &datagram);
@@ -186,7 +186,6 @@ impl Shard {
         });
     }
 
-    #[expect(clippy::iter_over_hash_type, reason = "announcements have no order")]
     fn forget_paths(&mut self, key: Key<Peer>) {
         let Self {
             by_path, handover, ..
@@ -283,7 +282,10 @@ impl Shard {
         slot.forwarder.set_source(source);
         slot.limited_by = None;
         self.unsubscribe(before, key, at);
-        let subscriber = Subscriber { peer: key, slot: at };
+        let subscriber = Subscriber {
+            peer: key,
+            slot: at,
+        };
         if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
             track.subscribers.push(subscriber);
         }

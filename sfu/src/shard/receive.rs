@@ -22,7 +22,9 @@ impl Shard {
     /// Takes what waits at one socket.
     pub(super) fn receive(&mut self, now: Instant, local: u8) {
         // Taken out for a while, so that its datagrams can be worked on in place.
-        let mut batch = std::mem::take(&mut self.batch);
+        let Some(mut batch) = self.batch.take() else {
+            return;
+        };
         for _ in 0..BATCHES_PER_TURN {
             let Some(socket) = self.sockets.socket(LocalIndex(local)) else {
                 break;
@@ -37,7 +39,7 @@ impl Shard {
                 }
             }
         }
-        self.batch = batch;
+        self.batch = Some(batch);
     }
 
     fn take_batch(&mut self, now: Instant, batch: &mut ReceiveBatch) {

@@ -16,7 +16,7 @@ use crate::net::socket::{UdpSocket, bind_shards};
 use crate::sockets::Sockets;
 use crate::table::Table;
 use crate::timers::Timers;
-use crate::unit::NtpTime;
+use crate::unit::{Bitrate, NtpTime};
 use crate::wire::sdp::Candidate;
 use std::collections::HashMap;
 use std::io;
@@ -35,6 +35,7 @@ pub(super) struct Fixed {
     pub(super) core: Option<usize>,
     pub(super) audio_slots: u8,
     pub(super) is_paced: bool,
+    pub(super) assumed: Bitrate,
     pub(super) identity: Arc<Identity>,
     pub(super) candidates: Vec<Candidate>,
     pub(super) waker: Waker,
@@ -114,6 +115,7 @@ impl ShardSetup {
                 core: config.first_core.map(|first| first + index),
                 audio_slots: config.audio_slots,
                 is_paced: config.is_paced,
+                assumed: config.assumed,
                 identity: Arc::clone(&identity),
                 candidates: candidates(config, &sockets),
                 waker: poller.waker(),
@@ -159,7 +161,7 @@ impl Shard {
             events,
             poller: setup.poller,
             sockets: Sockets::new(setup.sockets, setup.mode),
-            batch: ReceiveBatch::new(),
+            batch: Some(ReceiveBatch::new()),
             handover: setup.handover,
             peers: Table::default(),
             tracks: Table::default(),

@@ -21,7 +21,7 @@ pub const MAX_OFFSET: u16 = 1 << 14;
 pub const MAX_BLOCK_BYTES: usize = 1 << 10;
 
 /// Bytes of a redundant block's header.
-const HEADER_BYTES: usize = 4;
+pub(crate) const HEADER_BYTES: usize = 4;
 
 /// Why a payload is none of RED, or can't be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,10 @@
 //! A subscriber behind a bottleneck, on a virtual clock: estimator, pacer and allocator drive simulcast
 //! sources through a link with a rate, a queue, delay, jitter, loss and foreign traffic.
 
+mod scenario;
+
+pub(crate) use scenario::{Sample, Scenario, Source};
+
 use kaiwa_sfu::core::allocate::{Allocator, Basis, Demand, Kind, LayerInfo, Target};
 use kaiwa_sfu::core::congestion::{Cause, Config, Estimator, Feedback, PacketResult};
 use kaiwa_sfu::core::pacer::{Class, Enqueued, Output, Pacer};
@@ -21,101 +25,6 @@ const LAYERS_KBPS: [u64; 3] = [150, 500, 1_500];
 
 /// The receiver's clock at the start: a second before its 24-bit reference time wraps.
 const RECEIVER_START_US: u64 = (1 << 23) * 64_000 - 1_000_000;
-
-/// What sends.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Source {
-    /// So many cameras in layers of 150, 500 and 1,500 kbit/s, all wanted large, the allocator choosing.
-    Cameras(u32),
-    /// One that sends whatever the estimate is, up to this rate in kbit/s.
-    Elastic(u64),
-}
-
-/// A network and what goes through it.
-#[derive(Debug, Clone)]
-pub(crate) struct Scenario {
-    pub(crate) seconds: u64,
-    pub(crate) source: Source,
-    /// From which second the link has how many kbit/s.
-    pub(crate) link: Vec<(u64, u64)>,
-    /// What the link's queue holds, in ms at its rate; beyond that it drops.
-    pub(crate) queue_ms: u64,
-    pub(crate) delay_ms: u64,
-    pub(crate) jitter_ms: u64,
-    /// Of packets that are lost whatever the rate, 0–1.
-    pub(crate) loss: f64,
-    pub(crate) feedback_loss: f64,
-    /// Seconds in which no feedback comes.
-    pub(crate) silence: Option<(u64, u64)>,
-    /// Seconds in which foreign traffic takes so many kbit/s.
-    pub(crate) cross: Option<(u64, u64, u64)>,
-}
-
-impl Default for Scenario {
-    fn default() -> Self {
-        Self {
-            seconds: 30,
-            source: Source::Cameras(1),
-            link: vec![(0, 2_500)],
-            queue_ms: 300,
-            delay_ms: 25,
-            jitter_ms: 2,
-            loss: 0.0,
-            feedback_loss: 0.0,
-            silence: None,
-            cross: None,
-        }
-    }
-}
-
-/// A tenth of a second.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Sample {
-    pub(crate) at_ms: u64,
-    pub(crate) link_kbps: u64,
-    pub(crate) estimate_kbps: u64,
-    pub(crate) acknowledged_kbps: u64,
-    /// What the allocator gave, sound included.
-    pub(crate) allocated_kbps: u64,
-    pub(crate) sent_kbps: u64,
-    pub(crate) arrived_kbps: u64,
-    /// Of sent bytes, what probes and their padding were.
-    pub(crate) probe_kbps: u64,
-    /// The longest that a packet waited in the link's queue, and in the pacer.
-    pub(crate) queue_ms: u64,
-    pub(crate) paced_ms: u64,
-    /// Sums of layers, 1 for the lowest of one camera.
-    pub(crate) layers: u32,
-    /// Changes of a spatial layer in this tenth.
-    pub(crate) switches: u32,
-    pub(crate) dropped: u32,
-}
-
-impl Sample {
-    /// What [`Self::csv`] has.
-    pub(crate) const HEAD: &str = "at_ms,link_kbps,estimate_kbps,acknowledged_kbps,allocated_kbps,sent_kbps,\
-                            arrived_kbps,probe_kbps,queue_ms,paced_ms,layers,switches,dropped";
-
-    /// A line.
-    pub(crate) fn csv(&self) -> String {
-        let columns = [
-            self.at_ms,
-            self.link_kbps,
-            self.estimate_kbps,
-            self.acknowledged_kbps,
-            self.allocated_kbps,
-            self.sent_kbps,
-            self.arrived_kbps,
-            self.probe_kbps,
-            self.queue_ms,
-            self.paced_ms,
-            u64::from(self.layers),
-            u64::from(self.switches),
-            u64::from(self.dropped),
-        ];
-        columns.map(|column| column.to_string()).join(",")
-    }
-}
 
 /// What waits in the pacer: its size and since when.
 #[derive(Debug, Clone, Copy)]
@@ -237,7 +146,6 @@ impl World {
     }
 
     fn next_us(&self) -> u64 {
-        let grid = 1_000;
         let mut next = (self.now_us / 10_000 + 1) * 10_000;
         for (at_us, ..) in &self.feedback {
             next = next.min(*at_us);
@@ -247,12 +155,11 @@ impl World {
             let since = (self.now_us + FRAME_US - phase) % FRAME_US;
             next = next.min(self.now_us + FRAME_US - since);
         }
-        for due in [self.pacer.poll_timeout(), self.estimator.poll_timeout()] {
-            if let Some(due) = due {
-                // A shell's timer has a millisecond.
-                let due_us = (due - self.start).as_micros() as u64;
-                next = next.min(due_us.div_ceil(grid) * grid);
-            }
+        let timeouts = [self.pacer.poll_timeout(), self.estimator.poll_timeout()];
+        for due in timeouts.into_iter().flatten() {
+            // A shell's timer has a millisecond.
+            let due_us = (due - self.start).as_micros() as u64;
+            next = next.min(due_us.div_ceil(1_000) * 1_000);
         }
         next.max(self.now_us + 1)
     }

@@ -202,7 +202,9 @@ impl Calls {
         self.shared.step(|state, at| {
             // Read under the lock: the last of two changes is told last, and tells how it is.
             let is_attached = session.core().is_attached();
-            state.core.handle_link(SessionNo(session.no), is_attached, at);
+            state
+                .core
+                .handle_link(SessionNo(session.no), is_attached, at);
         });
     }
 
@@ -267,10 +269,14 @@ impl Shared {
     fn effects(&self) -> (Vec<Effect>, Option<std::time::Instant>) {
         let mut state = lock(&self.state);
         state.core.handle_timeout(self.at());
-        let effects = std::iter::from_fn(|| state.core.poll_effect()).take(TURN).collect();
+        let effects = std::iter::from_fn(|| state.core.poll_effect())
+            .take(TURN)
+            .collect();
         let stats = state.core.stats();
         self.metrics.calls.set(count(stats.calls));
-        self.metrics.call_participants.set(count(stats.participants));
+        self.metrics
+            .call_participants
+            .set(count(stats.participants));
         (effects, state.core.poll_timeout())
     }
 
@@ -422,7 +428,10 @@ async fn all_members(chat: &Chat, room: &RoomId, users: Vec<UserId>) -> Result<(
             Err(error) => Err(error.into()),
         }
     });
-    futures_util::future::join_all(reads).await.into_iter().collect()
+    futures_util::future::join_all(reads)
+        .await
+        .into_iter()
+        .collect()
 }
 
 fn reliable(push: &EncodedOnce, session: &Session) -> Reliable {

@@ -115,7 +115,10 @@ fn call_answer(room: &RoomId, answer: Answer, refused: &[Mid]) -> wire::CallAnsw
         }),
     };
     let forbidden = |mid: &Mid| track(*mid, Err(SfuError::Forbidden));
-    let answered = answer.tracks.into_iter().map(|(mid, result)| track(mid, result));
+    let answered = answer
+        .tracks
+        .into_iter()
+        .map(|(mid, result)| track(mid, result));
     wire::CallAnswer {
         room: room.to_string(),
         sdp: answer.sdp,
@@ -220,7 +223,10 @@ fn call_slots(
 ) -> wire::CallSlots {
     let slot = |(slot, owner): &(Slot, Option<ParticipantId>)| wire::CallSlot {
         mid: slot.mid.to_string(),
-        publication: slot.publication.map(|id| id.to_string()).unwrap_or_default(),
+        publication: slot
+            .publication
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         participant: owner.map(|id| id.to_string()).unwrap_or_default(),
         layer: slot.layer.map_or(0, |layer| u32::from(layer) + 1),
         limited_by: slot.limited_by.map_or("", limited_by).to_owned(),
@@ -285,10 +291,12 @@ pub fn signal(signal: &Signal) -> wire::push::Push {
             })
         }
         Signal::Quality { room, qualities } => {
-            let participants = qualities.iter().map(|(id, how)| wire::CallParticipantQuality {
-                participant: id.to_string(),
-                quality: quality(*how).to_owned(),
-            });
+            let participants = qualities
+                .iter()
+                .map(|(id, how)| wire::CallParticipantQuality {
+                    participant: id.to_string(),
+                    quality: quality(*how).to_owned(),
+                });
             wire::push::Push::CallQuality(wire::CallQuality {
                 room: room.to_string(),
                 participants: participants.collect(),
@@ -317,7 +325,17 @@ mod tests {
             assert_eq!(participant(&p.to_string()), Some(p));
             assert_eq!(publication(&t.to_string()), Some(t));
         }
-        for wrong in ["", "p_", "t_1", "p_+1", "p_01", "p_A", "p_-1", "p_1 ", "p_10000000000000000"] {
+        for wrong in [
+            "",
+            "p_",
+            "t_1",
+            "p_+1",
+            "p_01",
+            "p_A",
+            "p_-1",
+            "p_1 ",
+            "p_10000000000000000",
+        ] {
             assert_eq!(participant(wrong), None, "{wrong}");
         }
     }

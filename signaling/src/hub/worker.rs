@@ -89,11 +89,7 @@ pub(super) async fn run(mut jobs: mpsc::Receiver<Job>, hub: Weak<Hub>, metrics: 
 
 /// Delivers to a part's followers, some in a turn; gives how many they were. `followers` is empty memory to
 /// be used again.
-async fn to_all(
-    followers: &mut Vec<Arc<Follow>>,
-    part: &Part,
-    deliver: impl Fn(&Follow),
-) -> usize {
+async fn to_all(followers: &mut Vec<Arc<Follow>>, part: &Part, deliver: impl Fn(&Follow)) -> usize {
     // A copy, so that joins and leaves need not wait for the writing.
     followers.extend(part.read().values().cloned());
     for turn in followers.chunks(TURN) {

@@ -1,4 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
+import { CallLayer } from './call-around.js';
+import { callInView, wholeWindow } from './call-state.js';
 import { lang, t } from './i18n.js';
 import { Icon, Logo } from './parts.js';
 import { RoomList } from './room-list.js';
@@ -35,7 +37,7 @@ function Shell() {
   useTitle();
   useRoomFocus(room);
   return (
-    <div class={`shell ${room ? 'in-room' : 'in-list'}`} data-testid="shell">
+    <div class={`shell ${room ? 'in-room' : 'in-list'} ${wholeWindow.value && callInView.value ? 'whole-window' : ''}`} data-testid="shell">
       <Banner />
       <div class="panes">
         <RoomList kaiwa={kaiwa} />
@@ -50,6 +52,7 @@ function Shell() {
           </main>
         )}
       </div>
+      <CallLayer kaiwa={kaiwa} />
     </div>
   );
 }

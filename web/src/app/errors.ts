@@ -1,5 +1,6 @@
 /** What happened and what to do, in the person's language. */
 import { KaiwaError } from '../client/index.js';
+import { DeviceProblem } from './call-devices.js';
 import { t, type Key } from './i18n.js';
 
 const BY_REASON: Record<string, Key> = {
@@ -23,9 +24,16 @@ const BY_REASON: Record<string, Key> = {
   overloaded: 'errServer',
   draining: 'errServer',
   unavailable: 'errServer',
+  call_full: 'errCallFull',
+  not_in_call: 'errNotInCall',
+  publication_not_found: 'errCallGone',
+  participant_not_found: 'errCallGone',
+  calls_unsupported: 'errCallsUnsupported',
+  bad_offer: 'errCallOffer',
 };
 
 export function explain(error: unknown): string {
+  if (error instanceof DeviceProblem) return t(error.key);
   if (error instanceof KaiwaError) return explainReason(error.reason, error.message, error.details, error.temporary);
   if (error instanceof TypeError) return t('errUnreachable');
   const message = error instanceof Error ? error.message : String(error);

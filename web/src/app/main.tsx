@@ -3,6 +3,7 @@ import './styles/base.css';
 import './styles/shell.css';
 import './styles/messages.css';
 import './styles/dialogs.css';
+import './styles/calls.css';
 import { App } from './app.js';
 import { begin, listen } from './state.js';
 

@@ -138,6 +138,7 @@ function RoomItem({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
             <span class="room-title" dir="auto">
               {title}
             </span>
+            <CallMark kaiwa={kaiwa} room={info.room} />
             {newest && <time class="room-time">{shortTime(newest.timeMs)}</time>}
           </span>
           <span class="room-line">
@@ -169,6 +170,19 @@ function RoomItem({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
         </span>
       </a>
     </li>
+  );
+}
+
+function CallMark({ kaiwa, room }: { kaiwa: Kaiwa; room: string }) {
+  roomsTick.value;
+  const { count } = kaiwa.callIn(room);
+  if (count === 0) return null;
+  return (
+    <span class="call-mark" title={t('callGoingOn', { count })} data-testid="call-mark">
+      <Icon name="phone" />
+      <span aria-hidden="true">{count}</span>
+      <span class="visually-hidden">{t('callGoingOn', { count })}</span>
+    </span>
   );
 }
 

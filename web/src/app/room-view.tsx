@@ -1,5 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Kaiwa, Message } from '../client/index.js';
+import { CallButton } from './call-around.js';
+import { roomLayout } from './call-state.js';
+import { CallView } from './call-view.js';
 import { Composer, type Intent } from './composer.js';
 import { memberCount } from './dialogs.js';
 import { t } from './i18n.js';
@@ -35,12 +38,14 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
   const title = titleOf(kaiwa, room);
   const { info } = room;
 
+  const layout = roomLayout.value;
+
   const remove = (message: Message) => {
     kaiwa.delete(id, message.seq).catch((error: unknown) => showToast(explain(error), 'error'));
   };
 
   return (
-    <main class="room-view" aria-labelledby="room-title" data-testid="room-view" data-room={id}>
+    <main class={`room-view layout-${layout}`} aria-labelledby="room-title" data-testid="room-view" data-room={id}>
       <header class="room-head">
         <IconButton icon="back" label={t('back')} class="back" onClick={() => goTo('')} testid="back" />
         <RoomAvatar info={info} size={40} />
@@ -54,14 +59,22 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
             {info.kind !== 'direct' && ` · ${t(info.kind === 'broadcast' ? 'kindBroadcast' : info.visibility)}`}
           </p>
         </div>
+        <CallButton kaiwa={kaiwa} room={room} />
         <IconButton icon="people" label={t('members')} onClick={() => setMembers(true)} testid="open-members" />
       </header>
-      <MessageList key={id} kaiwa={kaiwa} room={room} onIntent={setIntent} onDelete={setDeleting} />
-      {mayWrite(room) ? (
-        <Composer key={`composer ${id}`} kaiwa={kaiwa} room={room} intent={intent} onIntent={setIntent} />
-      ) : (
-        <p class="read-only">{t(info.kind === 'broadcast' ? 'readOnly' : 'readOnlyGuest')}</p>
-      )}
+      <div class="room-body">
+        {layout !== 'chat' && <CallView kaiwa={kaiwa} room={room} />}
+        {layout !== 'call' && (
+          <div class="chat">
+            <MessageList key={id} kaiwa={kaiwa} room={room} onIntent={setIntent} onDelete={setDeleting} />
+            {mayWrite(room) ? (
+              <Composer key={`composer ${id}`} kaiwa={kaiwa} room={room} intent={intent} onIntent={setIntent} />
+            ) : (
+              <p class="read-only">{t(info.kind === 'broadcast' ? 'readOnly' : 'readOnlyGuest')}</p>
+            )}
+          </div>
+        )}
+      </div>
       {members && <MembersDialog kaiwa={kaiwa} room={room} onClose={() => setMembers(false)} />}
       {deleting && (
         <Confirm

@@ -1,6 +1,6 @@
 /** The app's state: who is signed in, the client, where one is. Components read its signals. */
 import { computed, signal, type Signal } from '@preact/signals';
-import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type Change, type SignedIn, type Store } from '../client/index.js';
+import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
 import { t } from './i18n.js';
 
 // --- kept in the browser ---
@@ -59,6 +59,13 @@ export const online = signal(navigator.onLine);
 export const statusTick = signal(0);
 export const roomsTick = signal(0);
 const roomTicks = new Map<string, Signal<number>>();
+
+/** One's own call; who speaks in it; rings. */
+export const callTick = signal(0);
+export const levelsTick = signal(0);
+export const ringsTick = signal(0);
+/** Told of what is worth telling once about calls. */
+export const noticed = new Set<(kaiwa: Kaiwa, notice: CallNotice) => void>();
 
 export function roomTick(room: string): Signal<number> {
   let tick = roomTicks.get(room);
@@ -205,6 +212,21 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
     case 'gone':
       roomTick(change.room).value++;
       return;
+    case 'call':
+      callTick.value++;
+      return;
+    case 'call_levels':
+      levelsTick.value++;
+      return;
+    case 'call_rings':
+      ringsTick.value++;
+      return;
+    case 'call_in':
+      roomsTick.value++;
+      return;
+    case 'call_notice':
+      for (const listener of noticed) listener(kaiwa, change.notice);
+      return;
     case 'message': {
       const { room, message } = change;
       if (room === openRoom.value) {
@@ -229,13 +251,18 @@ export function listen(): void {
   window.addEventListener('online', () => {
     online.value = true;
     client.value?.wake();
+    client.value?.call.networkChanged();
   });
   window.addEventListener('offline', () => (online.value = false));
   document.addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'visible') client.value?.wake();
     else void client.value?.flush();
   });
-  window.addEventListener('pagehide', () => void client.value?.flush());
+  window.addEventListener('pagehide', () => {
+    // Said while it still can be: otherwise others would wait for somebody who has closed the page.
+    void client.value?.call.leave();
+    void client.value?.flush();
+  });
   window.addEventListener('storage', ({ key }) => {
     // Another tab signed out, or in as somebody else.
     if (key !== AUTH) return;

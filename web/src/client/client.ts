@@ -1,4 +1,7 @@
 /** The public face: rooms and messages that stay right by themselves, and writes that aren't lost. */
+import { Calls, defaultOpenPeer, type CallChange } from './call.js';
+import type { OpenPeer } from './call-negotiation.js';
+import type { CallIn } from './call-roster.js';
 import type { CodecName } from './codec.js';
 import { Connection, type GetToken } from './connection.js';
 import { commandOf, Outbox, type Write, type WriteOp } from './outbox.js';
@@ -42,6 +45,8 @@ export interface KaiwaOptions {
   randomBytes?: (bytes: Uint8Array<ArrayBuffer>) => void;
   /** The server's clock minus the local one, from an earlier run. */
   clockOffsetMs?: number;
+  /** For calls; the browser's RTCPeerConnection unless given. */
+  openPeer?: OpenPeer;
 }
 
 export type Change =
@@ -53,7 +58,8 @@ export type Change =
   /** Somebody wrote. Called once for each message of somebody else that arrives live. */
   | { kind: 'message'; room: string; message: Message }
   /** One isn't in this room any more. */
-  | { kind: 'gone'; room: string };
+  | { kind: 'gone'; room: string }
+  | CallChange;
 
 export interface RoomView {
   info: RoomInfo;
@@ -85,6 +91,8 @@ const JUMP_PAGES_MAX = 200;
 
 export class Kaiwa {
   me: User;
+  /** The call that one is in, and rings. */
+  readonly call: Calls;
   readonly #clock: Clock;
   readonly #store: Store;
   readonly #connection: Connection;
@@ -153,6 +161,17 @@ export class Kaiwa {
       // One place is kept for writes and for the answers to pings.
       inFlight: () => (this.#connection.live ? Math.max(1, (this.limits?.inFlight || 16) - 2) : 0),
     });
+    this.call = new Calls({
+      clock: this.#clock,
+      openPeer: options.openPeer ?? defaultOpenPeer(),
+      live: () => this.#connection.live,
+      me: () => this.me,
+      clockOffsetMs: () => this.#clockOffset,
+      ask: (command, policy) => (policy === 'once' ? this.#askNow(command, policy) : this.#requests.ask(command, policy)),
+      changed: (change) => this.#changed(change),
+      // Later, so that nobody is told in the middle of a frame.
+      settle: () => queueMicrotask(() => this.#emit()),
+    });
   }
 
   /** Shows what the store has, then connects. */
@@ -182,6 +201,8 @@ export class Kaiwa {
   /** Ends the connection. What is unsent stays in the store. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    // Said as long as there is a connection to say it over.
+    void this.call.leave();
     this.#connection.stop();
     this.#requests.handleStopped();
     this.#cancelOutboxTimer?.();
@@ -275,12 +296,18 @@ export class Kaiwa {
     return null;
   }
 
+  /** Who is in a room's call, as far as is known: how many, since when. */
+  callIn(id: string): CallIn {
+    return this.call.callIn(id);
+  }
+
   /** Somebody looks at this room now: read its history and who is in it. */
   openRoom(id: string): void {
     const room = this.#rooms.get(id);
     if (!room) return;
     room.open = true;
     this.#fill(room);
+    void this.call.look(id);
   }
 
   closeRoom(id: string): void {
@@ -445,6 +472,8 @@ export class Kaiwa {
       else if (connected.resumed && room.info.membership === 'joined') this.#follow(room);
     }
     this.#requests.flush();
+    this.call.handleConnected(connected.resumed);
+    if (!connected.resumed) for (const room of this.#rooms.values()) if (room.open) void this.call.look(room.info.room);
     if (!connected.resumed || !this.#listed) void this.#readRooms();
     void this.#adopt(false).then(() => this.#settle());
   }
@@ -469,6 +498,10 @@ export class Kaiwa {
         return;
       case 'state':
         return this.#handleState(push.state);
+      case 'unknown':
+        return;
+      default:
+        return this.call.handlePush(push);
     }
   }
 
@@ -487,6 +520,7 @@ export class Kaiwa {
   #handleLost(): void {
     this.#sent.clear();
     this.#outbox.handleLost();
+    this.call.handleLost();
     this.#requests.handleLost();
   }
 
@@ -500,7 +534,10 @@ export class Kaiwa {
 
   #handleStatus(): void {
     this.#changed({ kind: 'status' });
-    if (this.status.kind === 'stopped') this.#requests.handleStopped();
+    if (this.status.kind === 'stopped') {
+      this.#requests.handleStopped();
+      this.call.handleStopped();
+    }
     // Nothing else may come after this for a while.
     this.#settle();
   }
@@ -588,6 +625,7 @@ export class Kaiwa {
     if (!this.#rooms.delete(id)) return;
     this.#dirty.delete(id);
     this.#saving = this.#saving.then(() => this.#store.dropRoom(id)).catch(() => {});
+    this.call.handleRoomGone(id);
     this.#changed({ kind: 'gone', room: id });
     this.#changed({ kind: 'rooms' });
   }
@@ -624,6 +662,7 @@ export class Kaiwa {
       return;
     }
     room.following = true;
+    if (subscribed.call) this.call.handleGoingOn(subscribed.call);
     this.#step(room, room.log.handleSubscribed(subscribed));
     if (room.open) this.#fill(room);
   }
@@ -794,11 +833,14 @@ export class Kaiwa {
   }
 
   #changed(change: Change): void {
-    const key =
-      change.kind === 'message'
-        ? `message ${change.room} ${change.message.seq}`
-        : `${change.kind} ${'room' in change ? change.room : ''}`;
-    this.#changes.set(key, change);
+    this.#changes.set(this.#changeKey(change), change);
+  }
+
+  /** Changes of one key count once in a batch. */
+  #changeKey(change: Change): string {
+    if (change.kind === 'message') return `message ${change.room} ${change.message.seq}`;
+    if (change.kind === 'call_notice') return `notice ${this.#changes.size}`;
+    return `${change.kind} ${'room' in change ? change.room : ''}`;
   }
 
   #touch(room: Room): void {

@@ -264,6 +264,10 @@ export class Session {
       case 'event':
       case 'state':
       case 'gap':
+      case 'call_roster':
+      case 'call_slots':
+      case 'call_ringing':
+      case 'call_ended':
         if (this.#resume) this.#resume.count += 1;
     }
     this.#effects.push({ kind: 'push', push });

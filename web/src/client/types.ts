@@ -87,6 +87,8 @@ export interface Subscribed {
     | { kind: 'events'; page: EventPage }
     | { kind: 'reset'; reason: string }
     | { kind: 'error'; error: KaiwaError };
+  /** Of the room's call, if the server says so here. */
+  call: CallRoster | null;
 }
 
 export interface Committed {
@@ -185,12 +187,138 @@ export function offlineError(): KaiwaError {
   return new KaiwaError({ code: 0, reason: 'offline', message: 'not connected', temporary: true });
 }
 
+// --- calls ---
+
+export type CallSource = 'microphone' | 'camera' | 'screen' | 'screen_audio';
+
+export interface CallRights {
+  publish: CallSource[];
+  subscribe: boolean;
+  /** Mute and remove others. */
+  moderate: boolean;
+}
+
+/** A track that somebody offers to the call. */
+export interface CallPublication {
+  publication: string;
+  source: CallSource;
+  muted: boolean;
+  /** Encodings of a simulcast; 1 without. */
+  layers: number;
+}
+
+/** One session's part in a call. A person with two devices in it is two participants. */
+export interface CallParticipant {
+  participant: string;
+  user: User;
+  joinedMs: number;
+  publications: CallPublication[];
+  /** Their media or session is interrupted; they may come back. */
+  interrupted: boolean;
+}
+
+/** What changed in a call, or with `full` all of it. */
+export interface CallRoster {
+  room: string;
+  version: number;
+  full: boolean;
+  participants: CallParticipant[];
+  gone: { participant: string; reason: string }[];
+  count: number;
+  startedMs: number;
+}
+
+export interface CallJoined {
+  room: string;
+  participant: string;
+  rights: CallRights;
+  roster: CallRoster | null;
+  audioSlots: number;
+  videoSlots: number;
+}
+
+/** What a sending m-line of an offer publishes. */
+export interface CallTrack {
+  mid: string;
+  source: CallSource;
+  muted: boolean;
+}
+
+export interface CallAnswer {
+  sdp: string;
+  /** The publication of each track, or why there is none. */
+  tracks: { mid: string; publication: string; error: KaiwaError | null }[];
+}
+
+/** What a receiving m-line carries at present. */
+export interface CallSlot {
+  mid: string;
+  /** Empty: free. */
+  publication: string;
+  participant: string;
+  /** Of video: the layer that is sent, 1 the smallest; 0 while nothing is sent. */
+  layer: number;
+  /** Why less is sent than was asked for: "", "bandwidth", "publisher", "muted". */
+  limitedBy: string;
+}
+
+export interface CallSlots {
+  room: string;
+  slots: CallSlot[];
+  /** Receiving m-lines that are missing. */
+  wantAudio: number;
+  wantVideo: number;
+}
+
+/** How a publication is shown, in pixels of the device. */
+export interface CallPreference {
+  publication: string;
+  width: number;
+  height: number;
+  /** Keep its slot, and send nothing. */
+  paused: boolean;
+}
+
+export interface CallRinging {
+  room: string;
+  from: User;
+  /** By the server's clock; 0: it is over. */
+  untilMs: number;
+  /** When over: "answered", "declined", "cancelled", "timed_out". */
+  outcome: string;
+  user: User | null;
+}
+
+export type CallQuality = 'good' | 'fair' | 'poor' | 'lost';
+
+export type CallPush =
+  | { kind: 'call_roster'; roster: CallRoster }
+  | { kind: 'call_slots'; slots: CallSlots }
+  | { kind: 'call_ringing'; ringing: CallRinging }
+  | { kind: 'call_ended'; room: string; participant: string; reason: string }
+  | { kind: 'call_speakers'; room: string; speakers: { participant: string; level: number }[]; active: string }
+  | { kind: 'call_quality'; room: string; participants: { participant: string; quality: CallQuality }[] };
+
+export type CallCommand =
+  | { kind: 'call_join'; room: string }
+  | { kind: 'call_leave'; room: string }
+  | { kind: 'call_offer'; room: string; sdp: string; tracks: CallTrack[] }
+  | { kind: 'call_prefer'; room: string; preferences: CallPreference[] }
+  | { kind: 'call_mute'; room: string; publication: string; muted: boolean }
+  | { kind: 'call_remove'; room: string; participant: string }
+  | { kind: 'call_ring'; room: string; users: string[] }
+  | { kind: 'call_decline'; room: string }
+  | { kind: 'call_get'; room: string };
+
+// --- all that is said ---
+
 export type Push =
   | { kind: 'event'; event: RoomEvent }
   | { kind: 'state'; state: RoomState }
   | { kind: 'gap'; room: string; epoch: number; head: number }
   | { kind: 'ping'; count: number; heads: { room: string; position: Position }[] }
   | { kind: 'bye'; bye: Bye }
+  | CallPush
   | { kind: 'unknown' };
 
 export type Result =
@@ -205,6 +333,9 @@ export type Result =
   | { kind: 'room'; info: RoomInfo }
   | { kind: 'rooms'; rooms: RoomInfo[]; next: string }
   | { kind: 'members'; members: Member[]; next: string }
+  | { kind: 'call_joined'; joined: CallJoined }
+  | { kind: 'call_answer'; answer: CallAnswer }
+  | { kind: 'call_roster'; roster: CallRoster }
   | { kind: 'unknown' };
 
 export type ServerSays =
@@ -247,4 +378,5 @@ export type Command =
   | { kind: 'room_leave'; room: string }
   | { kind: 'room_invite'; room: string; user: string }
   | { kind: 'room_remove'; room: string; user: string }
-  | { kind: 'room_set_role'; room: string; user: string; role: Exclude<Role, 'none'> };
+  | { kind: 'room_set_role'; room: string; user: string; role: Exclude<Role, 'none'> }
+  | CallCommand;

@@ -1,25 +1,25 @@
 /** Between the schema's types and the library's. Nothing from the server makes this throw. */
 import { create } from '@bufbuild/protobuf';
 import * as pb from '../gen/kaiwa/client/v1/client_pb.js';
-import {
-  KaiwaError,
-  type Command,
-  type Connected,
-  type EventBody,
-  type EventPage,
-  type HistoryPage,
-  type Membership,
-  type Message,
-  type Push,
-  type Result,
-  type Role,
-  type RoomEvent,
-  type RoomInfo,
-  type RoomKind,
-  type ServerSays,
-  type Subscribed,
-  type User,
-  type Visibility,
+import { callAnswerOf, callCommandToWire, callJoinedOf, callPushOf, callRosterOf } from './wire-call.js';
+import { errorOf, userOf } from './wire-common.js';
+import type {
+  Command,
+  Connected,
+  EventBody,
+  EventPage,
+  HistoryPage,
+  Membership,
+  Message,
+  Push,
+  Result,
+  Role,
+  RoomEvent,
+  RoomInfo,
+  RoomKind,
+  ServerSays,
+  Subscribed,
+  Visibility,
 } from './types.js';
 
 const KINDS: Record<number, RoomKind> = { 1: 'direct', 2: 'group', 3: 'broadcast' };
@@ -33,19 +33,6 @@ const visibilityOf = (v: number): Visibility => (v === 2 ? 'public' : 'private')
 
 const KIND_TO_WIRE = { direct: 1, group: 2, broadcast: 3 } as const;
 const ROLE_TO_WIRE = { guest: 1, member: 2, moderator: 3, owner: 4 } as const;
-
-const userOf = (user: pb.User | undefined): User => ({ id: user?.id ?? '', name: user?.name ?? '' });
-
-function errorOf(e: pb.Error): KaiwaError {
-  return new KaiwaError({
-    code: e.code,
-    reason: e.reason,
-    message: e.message,
-    temporary: e.temporary,
-    retryMs: e.retryMs,
-    details: { ...e.details },
-  });
-}
 
 export function messageOf(m: pb.Message): Message {
   return {
@@ -136,7 +123,9 @@ function historyOf(page: pb.HistoryPage): HistoryPage {
 }
 
 function subscribedOf(s: pb.Subscribed): Subscribed {
-  const base = { room: s.room, epoch: s.epoch, head: Number(s.head) };
+  // Read by name, so that it is understood as soon as the schema has it.
+  const { call } = s as pb.Subscribed & { call?: pb.CallRoster };
+  const base = { room: s.room, epoch: s.epoch, head: Number(s.head), call: call ? callRosterOf(call) : null };
   switch (s.outcome.case) {
     case 'reset':
       return { ...base, outcome: { kind: 'reset', reason: s.outcome.value.reason } };
@@ -229,6 +218,12 @@ function resultOf(reply: pb.Reply): Result {
         })),
         next: result.value.next,
       };
+    case 'callJoined':
+      return { kind: 'call_joined', joined: callJoinedOf(result.value) };
+    case 'callAnswer':
+      return { kind: 'call_answer', answer: callAnswerOf(result.value) };
+    case 'callRoster':
+      return { kind: 'call_roster', roster: callRosterOf(result.value) };
     default:
       return { kind: 'unknown' };
   }
@@ -266,7 +261,7 @@ function pushOf(message: pb.Push): Push {
         },
       };
     default:
-      return { kind: 'unknown' };
+      return callPushOf(push) ?? { kind: 'unknown' };
   }
 }
 
@@ -382,6 +377,8 @@ function commandToWire(c: Command): WireCommand['command'] {
         case: 'roomSetRole',
         value: create(pb.RoomSetRoleSchema, { room: c.room, user: c.user, role: ROLE_TO_WIRE[c.role] }),
       };
+    default:
+      return callCommandToWire(c);
   }
 }
 

@@ -95,7 +95,11 @@ impl Ladder {
     fn fill_camera(&mut self, layers: &[LayerInfo]) {
         for (spatial, layer) in layers.iter().enumerate() {
             let top = layer.rates.iter().rposition(|rate| rate.0 > 0).unwrap_or(0);
-            let lowest = if self.len == 0 { 0 } else { top.saturating_sub(1) };
+            let lowest = if self.len == 0 {
+                0
+            } else {
+                top.saturating_sub(1)
+            };
             for temporal in lowest..=top {
                 self.push(spatial, temporal, layer);
             }

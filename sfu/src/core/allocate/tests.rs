@@ -118,7 +118,10 @@ fn a_screen_gets_resolution_before_frame_rate() {
         ..camera(1, 1_280)
     };
     assert_eq!(Subscriber::new(800).allocate(&[screen]), vec![at(2, 0)]);
-    assert_eq!(Subscriber::new(800).allocate(&[camera(1, 1_280)]), vec![at(1, 2)]);
+    assert_eq!(
+        Subscriber::new(800).allocate(&[camera(1, 1_280)]),
+        vec![at(1, 2)]
+    );
 }
 
 #[test]
@@ -127,7 +130,11 @@ fn an_upgrade_waits_until_the_headroom_has_lasted() {
     let mut subscriber = Subscriber::new(600);
     assert_eq!(subscriber.run(3_000, &demands), vec![at(1, 2)]);
     subscriber.estimate(1_650, Basis::Measured);
-    assert_eq!(subscriber.run(5_000, &demands), vec![at(2, 1)], "1,540 × 1.1 are more");
+    assert_eq!(
+        subscriber.run(5_000, &demands),
+        vec![at(2, 1)],
+        "1,540 × 1.1 are more"
+    );
     subscriber.estimate(1_700, Basis::Measured);
     assert_eq!(subscriber.run(500, &demands), vec![at(2, 1)]);
     assert_eq!(subscriber.run(200, &demands), vec![at(2, 2)]);
@@ -148,7 +155,11 @@ fn a_downgrade_is_at_once_and_its_return_takes_its_time() {
     let mut subscriber = Subscriber::new(2_000);
     assert_eq!(subscriber.run(30_000, &demands), vec![at(2, 2)]);
     subscriber.estimate(1_480, Basis::Measured);
-    assert_eq!(subscriber.allocate(&demands), vec![at(2, 2)], "within the overshoot");
+    assert_eq!(
+        subscriber.allocate(&demands),
+        vec![at(2, 2)],
+        "within the overshoot"
+    );
     subscriber.estimate(600, Basis::Measured);
     assert_eq!(subscriber.allocate(&demands), vec![at(1, 2)]);
     subscriber.estimate(2_000, Basis::Probed);
@@ -173,7 +184,10 @@ fn an_upgrade_that_fails_again_and_again_is_tried_less_and_less() {
         before = got;
     }
     assert!((4..=7).contains(&ups.len()), "{ups:?}");
-    assert!(ups.windows(2).all(|pair| pair[1] - pair[0] >= 50), "{ups:?}");
+    assert!(
+        ups.windows(2).all(|pair| pair[1] - pair[0] >= 50),
+        "{ups:?}"
+    );
 }
 
 #[test]
@@ -214,7 +228,10 @@ fn it_says_what_more_it_would_use() {
     let demands = [camera(1, 1_280)];
     subscriber.allocate(&demands);
     assert_eq!(subscriber.allocator.allocated(), Bitrate::kbps(540));
-    assert_eq!(subscriber.allocator.desired(), Bitrate(1_540_000 * 112 / 100));
+    assert_eq!(
+        subscriber.allocator.desired(),
+        Bitrate(1_540_000 * 112 / 100)
+    );
     let mut rich = Subscriber::new(6_000);
     rich.allocate(&demands);
     assert_eq!(rich.allocator.desired(), Bitrate::kbps(1_540));

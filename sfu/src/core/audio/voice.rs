@@ -200,10 +200,7 @@ mod tests {
     }
 
     fn speech(level: u8) -> Option<AudioLevel> {
-        Some(AudioLevel {
-            level,
-            voice: true,
-        })
+        Some(AudioLevel { level, voice: true })
     }
 
     #[test]

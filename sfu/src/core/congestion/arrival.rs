@@ -51,9 +51,7 @@ impl Group {
         }
         let sent = i64::try_from(sent_us.saturating_sub(self.last_sent_us)).unwrap_or(i64::MAX);
         let arrived = arrival_us - self.last_arrival_us;
-        arrived < sent
-            && arrived <= BURST_US
-            && arrival_us - self.first_arrival_us < MAX_BURST_US
+        arrived < sent && arrived <= BURST_US && arrival_us - self.first_arrival_us < MAX_BURST_US
     }
 }
 
@@ -124,7 +122,14 @@ mod tests {
 
     #[test]
     fn packets_that_were_held_up_together_are_one_group() {
-        let found = spacings(&[(0, 50), (20, 100), (30, 101), (40, 102), (60, 120), (80, 140)]);
+        let found = spacings(&[
+            (0, 50),
+            (20, 100),
+            (30, 101),
+            (40, 102),
+            (60, 120),
+            (80, 140),
+        ]);
         assert_eq!(found, vec![(40.0, 52.0), (20.0, 18.0)]);
     }
 

@@ -33,8 +33,8 @@ const BALANCE_BPS: f64 = 100_000.0;
 const NEWTON_STEPS: u32 = 2;
 const NEWTON_SIZE: f64 = 0.75;
 
-/// Candidates relative to the present rate; beside them there is what arrives.
-const FACTORS: [f64; 2] = [1.0, 0.95];
+/// Two lower rates are tried: what arrives, and this part of the present one.
+const STEP: f64 = 0.95;
 
 /// How much a higher bandwidth is preferred to a lower one that explains as much.
 const BIAS: f64 = 0.02;
@@ -42,7 +42,16 @@ const BIAS: f64 = 0.02;
 /// Above this loss a lower one is preferred.
 const BIAS_LOSS_MAX: f64 = 0.15;
 
-/// How long a loss above the inherent one keeps the rate from growing, after it was last seen.
+/// By how much (in nats, a kilobyte counting as one observation) a lower rate must explain the losses
+/// better than the present one. With less, a slow source's two packets lost by chance lower the rate.
+const CLEARLY: f64 = 3.0;
+
+/// An observation that lost more than the inherent loss, by this factor and so many kilobytes, shows that
+/// the path is full.
+const ABOVE: f64 = 1.5;
+const ABOVE_KILOBYTES: f64 = 2.0;
+
+/// How long such a loss keeps the rate from growing, after it was last seen.
 const CALM_US: u64 = 500_000;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,19 +126,26 @@ impl LossControl {
         if lasted_us < OBSERVATION_US || self.bytes == 0 {
             return None;
         }
-        self.observations[self.next] = Observation {
+        let latest = Observation {
             kilobytes: self.bytes as f64 / 1_000.0,
             lost_kilobytes: self.lost_bytes as f64 / 1_000.0,
             rate_bps: self.bytes as f64 * 8e6 / lasted_us as f64,
         };
+        self.observations[self.next] = latest;
         self.next = (self.next + 1) % WINDOW;
         self.count = (self.count + 1).min(WINDOW);
         (self.bytes, self.lost_bytes) = (0, 0);
         self.began_us = Some(sent_us);
+        if self.loss() <= 0.0 {
+            // The common case: what is not lost needs no explanation.
+            self.inherent = self.inherent.min(INHERENT_START);
+            return None;
+        }
         let best = self.best(rate_bps, acknowledged_bps);
         self.inherent = best.inherent;
         let is_lower = best.bandwidth_bps < rate_bps;
-        if is_lower || self.loss() > best.inherent {
+        let usual = ABOVE * best.inherent * latest.kilobytes;
+        if is_lower || latest.lost_kilobytes > usual + ABOVE_KILOBYTES {
             self.calm_from_us = sent_us + CALM_US;
         }
         is_lower.then_some(best.bandwidth_bps)
@@ -146,25 +162,24 @@ impl LossControl {
     }
 
     fn best(&self, rate_bps: f64, acknowledged_bps: Option<f64>) -> Channel {
-        let floor_bps = acknowledged_bps.unwrap_or(1_000.0);
-        FACTORS
-            .iter()
-            .map(|factor| factor * rate_bps)
-            .chain(acknowledged_bps)
-            // What arrives is not too much, whatever is lost beside it.
-            .map(|bandwidth_bps| self.with_likeliest_loss(Channel {
-                bandwidth_bps: bandwidth_bps.max(floor_bps).min(rate_bps).max(1_000.0),
+        let of = |bandwidth_bps: f64| {
+            let channel = self.with_likeliest_loss(Channel {
+                bandwidth_bps: bandwidth_bps.max(1_000.0),
                 inherent: self.inherent,
-            }))
-            .map(|channel| (self.likelihood(channel), channel))
-            .max_by(|one, other| one.0.total_cmp(&other.0))
-            .map_or(
-                Channel {
-                    bandwidth_bps: rate_bps,
-                    inherent: self.inherent,
-                },
-                |(_, channel)| channel,
-            )
+            });
+            (self.likelihood(channel), channel)
+        };
+        let present = of(rate_bps);
+        // What arrives is not too much, whatever is lost beside it.
+        let floor_bps = acknowledged_bps.unwrap_or(0.0);
+        let step = of((STEP * rate_bps).max(floor_bps).min(rate_bps));
+        let arrived = of(floor_bps.min(rate_bps));
+        let lower = if arrived.0 > step.0 { arrived } else { step };
+        if lower.0 > present.0 + CLEARLY {
+            lower.1
+        } else {
+            present.1
+        }
     }
 
     fn with_likeliest_loss(&self, mut channel: Channel) -> Channel {

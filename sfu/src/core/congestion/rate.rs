@@ -25,7 +25,9 @@ const DETECTOR_US: u64 = 100_000;
 /// A packet, for the additive increase.
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 
-/// A second back-off has to wait a round trip, within these bounds, for the first to show.
+/// A second back-off has to wait until the first can show: a round trip, within these bounds, and what
+/// allocation and feedback take.
+const SETTLE_US: u64 = 150_000;
 const REACTION_MIN_US: u64 = 10_000;
 const REACTION_MAX_US: u64 = 200_000;
 
@@ -128,7 +130,7 @@ impl RateControl {
     }
 
     fn may_decrease(&self, seen: Seen, now_us: u64) -> bool {
-        let reaction_us = seen.rtt_us.clamp(REACTION_MIN_US, REACTION_MAX_US);
+        let reaction_us = SETTLE_US + seen.rtt_us.clamp(REACTION_MIN_US, REACTION_MAX_US);
         let is_far_off = self.carried_bps(seen) < 0.5 * self.rate_bps;
         self.decreased_us
             .is_none_or(|last| now_us.saturating_sub(last) >= reaction_us)
@@ -153,7 +155,11 @@ impl RateControl {
             rate_bps = BACK_OFF * capacity_bps;
         }
         self.rate_bps = self.rate_bps.min(rate_bps);
-        if self.capacity.lower_bps().is_some_and(|lower| carried_bps < lower) {
+        if self
+            .capacity
+            .lower_bps()
+            .is_some_and(|lower| carried_bps < lower)
+        {
             self.capacity = Capacity::default();
         }
         self.capacity.learn(carried_bps, CAPACITY_GAIN);
@@ -166,7 +172,11 @@ impl RateControl {
             return;
         }
         let acknowledged_bps = seen.acknowledged_bps.unwrap_or(self.rate_bps);
-        if self.capacity.upper_bps().is_some_and(|upper| acknowledged_bps > upper) {
+        if self
+            .capacity
+            .upper_bps()
+            .is_some_and(|upper| acknowledged_bps > upper)
+        {
             self.capacity = Capacity::default();
         }
         let limit_bps = PROVEN * acknowledged_bps + PROVEN_EXTRA_BPS;
@@ -249,9 +259,9 @@ mod tests {
         let mut control = RateControl::new(2_000_000.0);
         control.handle(seen(Usage::Over, 1_000_000.0), 1_000_000);
         assert!((control.rate_bps() - 850_000.0).abs() < 1.0);
-        control.handle(seen(Usage::Over, 600_000.0), 1_020_000);
+        control.handle(seen(Usage::Over, 600_000.0), 1_190_000);
         assert!((control.rate_bps() - 850_000.0).abs() < 1.0, "too soon");
-        control.handle(seen(Usage::Over, 600_000.0), 1_060_000);
+        control.handle(seen(Usage::Over, 600_000.0), 1_200_000);
         assert!((control.rate_bps() - 510_000.0).abs() < 1.0);
     }
 
@@ -269,7 +279,10 @@ mod tests {
             ..risen
         };
         control.handle(faster, 2_000_000);
-        assert!((control.rate_bps() - 1_300_500.0).abs() < 1.0, "it falls anyway");
+        assert!(
+            (control.rate_bps() - 1_300_500.0).abs() < 1.0,
+            "it falls anyway"
+        );
     }
 
     #[test]

@@ -33,16 +33,21 @@ impl Peer {
         }
     }
 
+    fn ms(&self) -> i64 {
+        let since = self.now - self.start;
+        i64::try_from(since.as_millis()).expect("a short test")
+    }
+
     /// Feedback about all that was sent since the last, 20 ms after it left.
     fn honest(&mut self) -> (Feedback, Vec<PacketResult>) {
         let count = self.next.wrapping_sub(self.reported);
-        let first_ms = (self.now - self.start).as_millis() as i64 + 20 - (i64::from(count) - 1) * 5;
+        let first_ms = self.ms() + 20 - (i64::from(count) - 1) * 5;
         let reference_time = first_ms / 64;
         let results = (0..count)
             .map(|offset| PacketResult {
                 offset,
                 delta: Some(if offset == 0 {
-                    (first_ms % 64 * 4) as i16
+                    ticks(first_ms % 64)
                 } else {
                     20
                 }),
@@ -50,7 +55,7 @@ impl Peer {
             .collect();
         let head = Feedback {
             base: self.reported,
-            reference_time: reference_time as i32,
+            reference_time: i32::try_from(reference_time).expect("a short test"),
         };
         self.reported = self.next;
         (head, results)
@@ -70,13 +75,20 @@ impl Peer {
     }
 }
 
+fn ticks(ms: i64) -> i16 {
+    i16::try_from(ms * 4).expect("a small delta")
+}
+
 #[test]
 fn on_a_free_path_it_grows_to_what_is_proven() {
     let mut peer = Peer::new();
     peer.run(600);
     // 1.6 Mbit/s are sent and arrive.
     let acknowledged = peer.estimator.acknowledged().0;
-    assert!((1_500_000..1_700_000).contains(&acknowledged), "{acknowledged}");
+    assert!(
+        (1_500_000..1_700_000).contains(&acknowledged),
+        "{acknowledged}"
+    );
     let estimate = peer.estimator.estimate().0;
     assert!((2_000_000..2_600_000).contains(&estimate), "{estimate}");
 }
@@ -119,7 +131,12 @@ fn a_feedback_of_too_many_results_changes_nothing() {
     peer.send(10);
     let before = format!("{:?}", peer.estimator);
     let (head, results) = peer.honest();
-    let many: Vec<_> = results.iter().cycle().take(RESULTS_MAX + 1).copied().collect();
+    let many: Vec<_> = results
+        .iter()
+        .cycle()
+        .take(RESULTS_MAX + 1)
+        .copied()
+        .collect();
     assert_eq!(peer.feed(head, &many), Err(FeedbackError::TooMany));
     assert_eq!(format!("{:?}", peer.estimator), before);
 }
@@ -214,10 +231,10 @@ fn probes_come_when_more_is_wanted_and_lift_the_estimate() {
     }
     let count = peer.next.wrapping_sub(peer.reported);
     let (head, mut results) = peer.honest();
-    let end_ms = (peer.now - peer.start).as_millis() as i64;
+    let end_ms = peer.ms();
     let first = end_ms + 20 - i64::from(count - 1) - i64::from(head.reference_time) * 64;
     for result in &mut results {
-        result.delta = Some(if result.offset == 0 { (first * 4) as i16 } else { 4 });
+        result.delta = Some(if result.offset == 0 { ticks(first) } else { 4 });
     }
     peer.feed(head, &results).expect("honest");
     let event = peer.estimator.poll_event().expect("it rose");

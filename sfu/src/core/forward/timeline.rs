@@ -128,13 +128,13 @@ impl Timeline {
         by_report.abs_diff(by_arrival) <= u64::from(self.clock.ticks(MAX_DISAGREEMENT))
     }
 
-    /// Ticks of a span in units of 2^-32 s.
+    /// Ticks of a span in units of 2^-32 s, rounded.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a span of 2^31 s has less than 2^63 ticks"
     )]
     fn signed_ticks(&self, span: i64) -> i64 {
-        ((i128::from(span) * i128::from(self.clock.0)) >> 32) as i64
+        ((i128::from(span) * i128::from(self.clock.0) + (1 << 31)) >> 32) as i64
     }
 }
 

@@ -2,29 +2,13 @@
 
 use super::NegotiateError;
 use crate::unit::MediaKind;
+use crate::wire::rtp::ExtensionIds;
 use crate::wire::sdp::{Extension, Media};
 use std::collections::BTreeMap;
 
 /// The greatest id of a one-byte header (RFC 8285, section 4.2), the only kind that is written here.
 /// An extension with a greater one is not answered.
 const MAX_ID: u8 = 14;
-
-/// The ids of the header extensions of an m-line, 1 to 14.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ExtensionIds {
-    /// Which m-line a packet is of (RFC 9143, section 14).
-    pub mid: Option<u8>,
-    /// Which encoding (RFC 8852, section 3.1).
-    pub rid: Option<u8>,
-    /// Of which encoding it is a retransmission (RFC 8852, section 3.2).
-    pub repaired_rid: Option<u8>,
-    /// How loud it is (RFC 6464).
-    pub audio_level: Option<u8>,
-    /// draft-holmer-rmcat-transport-wide-cc-extensions-01
-    pub transport_cc: Option<u8>,
-    /// When it was sent (webrtc.org's `abs-send-time`).
-    pub abs_send_time: Option<u8>,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -65,6 +49,17 @@ impl Known {
             .find(|known| known.uri() == extension.uri)
     }
 
+    fn field(self, ids: &mut ExtensionIds) -> &mut Option<u8> {
+        match self {
+            Self::Mid => &mut ids.mid,
+            Self::Rid => &mut ids.rid,
+            Self::RepairedRid => &mut ids.repaired_rid,
+            Self::AudioLevel => &mut ids.audio_level,
+            Self::TransportCc => &mut ids.transport_cc,
+            Self::AbsSendTime => &mut ids.abs_send_time,
+        }
+    }
+
     fn is_for(self, kind: MediaKind) -> bool {
         match self {
             Self::Mid | Self::TransportCc | Self::AbsSendTime => true,
@@ -99,7 +94,7 @@ pub(super) fn choose(kind: MediaKind, way: Way, media: &Media) -> (ExtensionIds,
         let Some(known) = known.filter(|_| is_usable && offered.id <= MAX_ID) else {
             continue;
         };
-        let id = ids.of(known);
+        let id = known.field(&mut ids);
         if id.is_none() {
             *id = Some(offered.id);
             answered.push(Extension {
@@ -110,19 +105,6 @@ pub(super) fn choose(kind: MediaKind, way: Way, media: &Media) -> (ExtensionIds,
         }
     }
     (ids, answered)
-}
-
-impl ExtensionIds {
-    fn of(&mut self, known: Known) -> &mut Option<u8> {
-        match known {
-            Known::Mid => &mut self.mid,
-            Known::Rid => &mut self.rid,
-            Known::RepairedRid => &mut self.repaired_rid,
-            Known::AudioLevel => &mut self.audio_level,
-            Known::TransportCc => &mut self.transport_cc,
-            Known::AbsSendTime => &mut self.abs_send_time,
-        }
-    }
 }
 
 /// What ids stand for: one thing each in the whole session (RFC 8285, section 7), and each thing has

@@ -1,10 +1,10 @@
 //! What becomes of each m-line of an offer.
 
 use super::codecs::{self, Payload};
-use super::extensions::{self, ExtensionIds, Way};
+use super::extensions::{self, Way};
 use super::{
-    Config, Encoding, Line, MAX_ENCODINGS, MLine, MediaSource, NegotiateError, Receiving, Refusal,
-    Rejection, Sending, SlotSources, State,
+    Config, Encoding, ExtensionIds, Line, MAX_ENCODINGS, MLine, MediaSource, NegotiateError,
+    Receiving, Refusal, Rejection, Sending, SlotSources, State,
 };
 use crate::control::{Rights, Track};
 use crate::unit::{MediaKind, Mid, Ssrc};

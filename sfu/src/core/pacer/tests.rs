@@ -101,11 +101,13 @@ fn pictures_of_a_second_ago_are_dropped() {
     assert!(due <= start + VIDEO_WAIT);
     let outputs = drain(&mut pacer, start + VIDEO_WAIT);
     assert!(!outputs.is_empty());
-    assert!(
-        outputs
-            .iter()
-            .all(|output| matches!(output, Output::Drop { class: Class::Video, .. }))
-    );
+    assert!(outputs.iter().all(|output| matches!(
+        output,
+        Output::Drop {
+            class: Class::Video,
+            ..
+        }
+    )));
     assert_eq!(pacer.poll_timeout(), None);
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::core::ring::Format;
+use proptest::prelude::*;
 
 const RTT: Duration = Duration::from_millis(50);
 
@@ -65,7 +66,13 @@ fn a_gap_is_asked_for_and_a_repair_takes_its_place() {
     assert_eq!(nacks(&mut stream, at(start, 60)), [12]);
     assert_eq!(stream.repaired(), 1);
     // The path lost it all the same.
-    assert_eq!(stream.reception_report(start, Ssrc(1)).unwrap().cumulative_lost, 2);
+    assert_eq!(
+        stream
+            .reception_report(start, Ssrc(1))
+            .unwrap()
+            .cumulative_lost,
+        2
+    );
 }
 
 #[test]
@@ -214,4 +221,42 @@ fn jitter_is_told_as_a_span() {
     }
     let jitter = stream.jitter().as_millis();
     assert!((15..=22).contains(&jitter), "{jitter}");
+}
+
+proptest! {
+    /// Whatever numbers come: no panic, each is taken once, and what is missing stays bounded.
+    #[test]
+    fn no_sequence_of_numbers_breaks_a_stream(
+        steps in prop::collection::vec((any::<u16>(), any::<bool>(), 0u8..20), 1..300),
+    ) {
+        let start = Instant::now();
+        let mut stream = stream();
+        let (mut taken, mut last, mut ms) = (std::collections::BTreeSet::new(), 0u16, 0);
+        let mut out = Vec::new();
+        for (number, is_repair, jump) in steps {
+            ms += u64::from(jump);
+            // Mostly forward by little, sometimes anywhere.
+            last = if jump == 0 { number } else { last.wrapping_add(number % 5).wrapping_sub(1) };
+            let now = at(start, ms);
+            let result = if is_repair {
+                stream.handle_repair(now, &packet(last), b"x")
+            } else {
+                stream.handle_packet(now, &packet(last), b"x")
+            };
+            if let Ok(seq) = result {
+                prop_assert_eq!(seq.wire(), SeqNo(last));
+                prop_assert!(taken.insert(seq), "{:?} was taken twice", seq);
+                prop_assert!(stream.get(seq).is_some());
+            }
+            out.clear();
+            stream.poll_nacks(now, RTT, &mut out);
+            prop_assert!(out.len() <= crate::core::nack::MAX_MISSING);
+            let highest = stream.highest();
+            let needless = out.iter().find(|seq| {
+                highest.is_some_and(|highest| taken.contains(&highest.nearest(**seq)))
+            });
+            prop_assert_eq!(needless, None);
+            let _ = stream.reception_report(now, Ssrc(1));
+        }
+    }
 }

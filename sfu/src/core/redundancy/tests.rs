@@ -174,7 +174,9 @@ fn blocks_out_of_order_are_not_believed() {
     let redundant = [block(960), block(1_920)];
     let len = red::write(&mut out, &block(0), &redundant).unwrap();
     let arrival = arrival(9, Format::Red);
-    stream.handle_packet(now + Duration::ZERO, &arrival, &out[..len]).unwrap();
+    stream
+        .handle_packet(now + Duration::ZERO, &arrival, &out[..len])
+        .unwrap();
     let recovered = recover(&mut stream, now, &arrival, &out[..len]).unwrap();
     let recovered: Vec<u64> = recovered.into_iter().flatten().map(|seq| seq.0).collect();
     assert_eq!(recovered, [CYCLE + 7]);

@@ -87,13 +87,17 @@ impl SlotTable {
         changed
     }
 
-    /// Notes what a slot sends; ignored when it carries something else by now.
-    pub(super) fn set_layer(&mut self, slot: Slot) {
+    /// Notes what a slot sends, and says whether that is new; ignored when it carries something else by
+    /// now.
+    pub(super) fn set_layer(&mut self, slot: Slot) -> bool {
         let is_it =
             |e: &&mut Entry| e.slot.mid == slot.mid && e.slot.publication == slot.publication;
-        if let Some(entry) = self.entries.iter_mut().find(is_it) {
-            entry.slot = slot;
-        }
+        let Some(entry) = self.entries.iter_mut().find(is_it) else {
+            return false;
+        };
+        let is_new = entry.slot != slot;
+        entry.slot = slot;
+        is_new
     }
 
     /// As the caller is told.

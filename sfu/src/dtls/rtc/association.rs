@@ -5,7 +5,6 @@ use crate::dtls::gate::{Gate, Phase, PlainAlert};
 use crate::dtls::{DtlsError, DtlsFailure};
 use crate::srtp::{Keys, Profile};
 use crate::wire::sdp::Fingerprint;
-use bytes::BytesMut;
 use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
@@ -60,7 +59,7 @@ pub(super) struct Association {
     endpoint: Endpoint,
     gate: Gate,
     /// What was sent last, until it is answered. A server's last one stays.
-    flight: Vec<BytesMut>,
+    flight: Vec<Vec<u8>>,
     /// The peer's messages up to this number were answered with it: when one comes again, it was lost.
     answered: Option<u16>,
     sent: Instant,
@@ -84,7 +83,7 @@ impl Association {
     pub(super) fn client(
         config: Arc<HandshakeConfig>,
         now: Instant,
-    ) -> Result<(Self, Vec<BytesMut>), IdentityError> {
+    ) -> Result<(Self, Vec<Vec<u8>>), IdentityError> {
         let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, None);
         endpoint.connect(now, PEER, config, None)?;
         let mut client = Self::new(Role::Client, endpoint, now);
@@ -110,7 +109,7 @@ impl Association {
         &mut self,
         now: Instant,
         datagram: &[u8],
-        transmits: &mut VecDeque<BytesMut>,
+        transmits: &mut VecDeque<Vec<u8>>,
     ) -> Step {
         let passed = self.gate.pass(datagram, Phase::Handshaking);
         if passed.is_too_much {
@@ -154,7 +153,7 @@ impl Association {
         &mut self,
         now: Instant,
         datagram: &[u8],
-        transmits: &mut VecDeque<BytesMut>,
+        transmits: &mut VecDeque<Vec<u8>>,
     ) -> Result<bool, DtlsError> {
         let passed = self.gate.pass(datagram, Phase::Connected);
         // The peer repeats its last flight: ours was lost (RFC 6347, section 4.2.4).
@@ -184,7 +183,7 @@ impl Association {
         Ok(is_over)
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, transmits: &mut VecDeque<BytesMut>) {
+    pub(super) fn handle_timeout(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) {
         let Some(resend) = self.resend.filter(|resend| resend.at <= now) else {
             return;
         };
@@ -198,9 +197,9 @@ impl Association {
         self.resend.map(|resend| resend.at)
     }
 
-    pub(super) fn close(mut self, now: Instant, transmits: &mut VecDeque<BytesMut>) {
-        // It fails only for want of a connection, and then has nothing to send.
-        let _ = self.endpoint.close(now);
+    pub(super) fn close(mut self, transmits: &mut VecDeque<Vec<u8>>) {
+        // It never fails, and only stamps its datagram with the time.
+        let _ = self.endpoint.close(self.sent);
         transmits.extend(self.drain());
     }
 
@@ -226,12 +225,12 @@ impl Association {
         Ok((profile, keys))
     }
 
-    fn drain(&mut self) -> Vec<BytesMut> {
+    fn drain(&mut self) -> Vec<Vec<u8>> {
         let transmits = std::iter::from_fn(|| self.endpoint.poll_transmit());
-        transmits.map(|transmit| transmit.message).collect()
+        transmits.map(|transmit| transmit.message.into()).collect()
     }
 
-    fn begin_flight(&mut self, now: Instant, flight: Vec<BytesMut>) {
+    fn begin_flight(&mut self, now: Instant, flight: Vec<Vec<u8>>) {
         self.answered = self.gate.highest_message();
         self.sent = now;
         // A HelloVerifyRequest has no timer: when it is lost, the client asks again (RFC 6347, section
@@ -256,12 +255,12 @@ impl Association {
     }
 
     /// Sends the flight again because the peer did; whether it did.
-    fn repeat(&mut self, now: Instant, transmits: &mut VecDeque<BytesMut>) -> bool {
+    fn repeat(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) -> bool {
         now.duration_since(self.sent) >= REPEAT_INTERVAL && self.send_again(now, transmits)
     }
 
     /// Sends the flight bit for bit: the records that arrived are dropped there as replays.
-    fn send_again(&mut self, now: Instant, transmits: &mut VecDeque<BytesMut>) -> bool {
+    fn send_again(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) -> bool {
         // Not while it waits to go out: that bounds what waits.
         if self.flight.is_empty() || !transmits.is_empty() {
             return false;

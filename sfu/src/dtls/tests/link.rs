@@ -169,8 +169,8 @@ impl World {
 
     pub(super) fn close(&mut self, side: Side) {
         match side {
-            Side::Server => self.server.dtls.close(self.now),
-            Side::Client => self.client.dtls.close(self.now),
+            Side::Server => self.server.dtls.close(),
+            Side::Client => self.client.dtls.close(),
         }
     }
 

@@ -4,8 +4,8 @@ use super::effect::{
     At, CallError, Caller, Effect, EndReason, LookUp, Push, Reply, RingOutcome, RingState, Ringing,
     SessionNo, SfuCommand, Ticket,
 };
-use super::ring::Ring;
 use super::rights::may_moderate;
+use super::ring::Ring;
 use super::{Asked, CallCore, Timer};
 use crate::call::command::Command;
 use kaiwa_chat::model::{RoomKind, User};
@@ -37,9 +37,9 @@ impl CallCore {
             Command::Join { room } => return self.join(caller, room, ticket, at),
             Command::Leave { room } => self.leave(session, &room, at).map(|()| true),
             Command::Candidate { room } => self.present(session, &room).map(|_| true),
-            Command::Remove { room, participant } => self
-                .remove(session, &room, participant, at)
-                .map(|()| true),
+            Command::Remove { room, participant } => {
+                self.remove(session, &room, participant, at).map(|()| true)
+            }
             Command::Decline { room } => {
                 self.decline(&caller.actor.user, &room, at);
                 Ok(true)
@@ -86,7 +86,10 @@ impl CallCore {
         let id = *self.seats.get(&session).ok_or(CallError::NotInCall)?;
         let call = self.calls.get(room).ok_or(CallError::NotInCall)?;
         let participant = call.participants.get(&id).ok_or(CallError::NotInCall)?;
-        participant.is_present().then_some(id).ok_or(CallError::NotInCall)
+        participant
+            .is_present()
+            .then_some(id)
+            .ok_or(CallError::NotInCall)
     }
 
     fn offer(
@@ -100,7 +103,10 @@ impl CallCore {
         let call = self.calls.get_mut(room).expect("just seen");
         let publishers = call.publishers();
         let participant = call.participants.get_mut(&id).expect("just seen");
-        participant.offers.take(at.now).map_err(CallError::TooSoon)?;
+        participant
+            .offers
+            .take(at.now)
+            .map_err(CallError::TooSoon)?;
         let rights = participant.powers.rights;
         let may = |track: &Track| rights.may_publish(track.source);
         let (tracks, refused): (Vec<_>, Vec<_>) = described.tracks.into_iter().partition(may);
@@ -181,7 +187,10 @@ impl CallCore {
         // One that ended meanwhile is no fault of the client's.
         wishes.retain(|wish| call.owner(wish.publication).is_some());
         let participant = call.participants.get_mut(&id).expect("just seen");
-        participant.prefers.take(at.now).map_err(CallError::TooSoon)?;
+        participant
+            .prefers
+            .take(at.now)
+            .map_err(CallError::TooSoon)?;
         let prefer = Prefer {
             participant: id,
             wishes,
@@ -200,7 +209,9 @@ impl CallCore {
     ) -> Outcome {
         let id = self.present(session, room)?;
         let call = &self.calls[room];
-        let owner = call.owner(publication).ok_or(CallError::PublicationNotFound)?;
+        let owner = call
+            .owner(publication)
+            .ok_or(CallError::PublicationNotFound)?;
         if owner != id {
             let (me, them) = (&call.participants[&id], &call.participants[&owner]);
             may_moderate(me.powers, me.role(), them.role())?;
@@ -262,7 +273,10 @@ impl CallCore {
         users.dedup();
         if users.is_empty() || users.len() > CALL_RING_USERS {
             let rule = "1 to 32 people, or nobody in a direct room";
-            return Err(CallError::Invalid { field: "users", rule });
+            return Err(CallError::Invalid {
+                field: "users",
+                rule,
+            });
         }
         self.check_ringable(room, &users, at)?;
         self.rings.take(&caller, users.len(), at.now)?;

@@ -1,7 +1,7 @@
 //! What the SFU tells. Events about somebody who is not here (any more) are old news.
 
-use super::effect::{At, Effect, EndReason, Push, Signal};
 use super::CallCore;
+use super::effect::{At, Effect, EndReason, Push, Signal};
 use kaiwa_common::id::RoomId;
 use kaiwa_sfu::control::{
     Connectivity, Event, GoneReason, ParticipantId, Publication, PublicationId, Quality, Slot,
@@ -74,7 +74,9 @@ impl CallCore {
         let Some(room) = self.rooms.get(&id).cloned() else {
             return;
         };
-        let participant = self.participant_mut(&room, id).expect("a room's participant");
+        let participant = self
+            .participant_mut(&room, id)
+            .expect("a room's participant");
         participant.slots = Some((slots, wanted));
         if participant.listens() {
             self.tell_slots(&room, id);
@@ -107,7 +109,8 @@ impl CallCore {
         let Some(call) = self.calls.get(&room) else {
             return;
         };
-        let is_here = |id: &ParticipantId| call.participants.get(id).is_some_and(|p| p.is_present());
+        let is_here =
+            |id: &ParticipantId| call.participants.get(id).is_some_and(|p| p.is_present());
         speakers.retain(|speaker| is_here(&speaker.participant));
         let active = active.filter(is_here);
         let to = call.listeners();

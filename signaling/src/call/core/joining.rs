@@ -35,19 +35,17 @@ pub(super) struct Joining {
 
 impl Joining {
     /// The later of the answer and what was committed meanwhile.
-    fn standing(
-        &self,
-        answer: Result<Option<Standing>, ChatError>,
-    ) -> Result<Standing, CallError> {
+    fn standing(&self, answer: Result<Option<Standing>, ChatError>) -> Result<Standing, CallError> {
         let seen = match (&answer, &self.change) {
             (Ok(Some(standing)), Some((version, change))) if *version > standing.version => {
                 change.clone()
             }
             (Ok(Some(standing)), _) => Some(standing.clone()),
             // An answer without a version was read before a change that says otherwise.
-            (Ok(None) | Err(ChatError::RoomNotFound | ChatError::NotAMember), Some((_, change))) => {
-                change.clone()
-            }
+            (
+                Ok(None) | Err(ChatError::RoomNotFound | ChatError::NotAMember),
+                Some((_, change)),
+            ) => change.clone(),
             (Ok(None), None) => None,
             (Err(error), _) => return Err(error.clone().into()),
         };
@@ -63,14 +61,18 @@ impl CallCore {
             && here == room
         {
             self.cancel_joining(session);
-            let participant = self.participant_mut(&room, id).expect("a seat's participant");
+            let participant = self
+                .participant_mut(&room, id)
+                .expect("a seat's participant");
             return match &mut participant.phase {
                 Phase::Entering(tickets) => tickets.push(ticket),
                 Phase::Present => self.reply_joined(&room, id, ticket),
             };
         }
-        if let Some(until) = self.removed.get(&(room.clone(), user)) {
-            let wait = until.saturating_duration_since(at.now);
+        if let Some(until) = self.removed.get(&(room.clone(), user))
+            && *until > at.now
+        {
+            let wait = until.duration_since(at.now);
             return self.reply(ticket, Err(CallError::TooSoon(wait)));
         }
         if let Some(joining) = self.joinings.get_mut(&session)
@@ -148,9 +150,10 @@ impl CallCore {
     fn check_room(&self, room: &RoomId) -> Result<(), CallError> {
         let full = |what, limit| Err(CallError::Full { what, limit });
         match self.calls.get(room) {
-            None if self.calls.len() >= CALLS => {
-                full("calls on this server", u32::try_from(CALLS).unwrap_or(u32::MAX))
-            }
+            None if self.calls.len() >= CALLS => full(
+                "calls on this server",
+                u32::try_from(CALLS).unwrap_or(u32::MAX),
+            ),
             Some(call) if call.participants.len() >= self.max_participants as usize => {
                 full("people in a call", self.max_participants)
             }
@@ -158,7 +161,7 @@ impl CallCore {
         }
     }
 
-    fn first_version(&self, room: &RoomId, at: At) -> u64 {
+    pub(super) fn first_version(&self, room: &RoomId, at: At) -> u64 {
         let clock = u64::try_from(at.wall.0).unwrap_or(0) * VERSIONS_PER_MS;
         let last = self.notices.get(room).map_or(0, |notice| notice.version);
         clock.max(last + 1)
@@ -170,7 +173,10 @@ impl CallCore {
             return;
         };
         let call = self.calls.get_mut(&room).expect("a participant's call");
-        let participant = call.participants.get_mut(&id).expect("a call's participant");
+        let participant = call
+            .participants
+            .get_mut(&id)
+            .expect("a call's participant");
         let Phase::Entering(tickets) = std::mem::replace(&mut participant.phase, Phase::Present)
         else {
             return;
@@ -199,7 +205,11 @@ impl CallCore {
         if !self.calls[&room].qualities(at.now).is_empty() {
             self.schedule_quality(&room, at.now);
         }
-        self.tell_slots(&room, id);
+        if self.calls[&room].participants[&id].was_away {
+            self.tell_all(&room, id, at.now);
+        } else {
+            self.tell_slots(&room, id);
+        }
         self.ring_answered(user, session, &room);
     }
 
@@ -248,7 +258,9 @@ impl CallCore {
 
     /// Whether this session waits to come into this room's call.
     pub(super) fn is_joining(&self, session: SessionNo, room: &RoomId) -> bool {
-        self.joinings.get(&session).is_some_and(|joining| joining.room == *room)
+        self.joinings
+            .get(&session)
+            .is_some_and(|joining| joining.room == *room)
     }
 
     /// Somebody's part in a room changed: it is committed.
@@ -266,9 +278,10 @@ impl CallCore {
         let Some(call) = self.calls.get(room) else {
             return;
         };
-        let theirs = call.participants.iter().filter(|(_, p)| {
-            p.actor.user.id == *user && p.standing.version < change.version
-        });
+        let theirs = call
+            .participants
+            .iter()
+            .filter(|(_, p)| p.actor.user.id == *user && p.standing.version < change.version);
         let theirs: Vec<ParticipantId> = theirs.map(|(id, _)| *id).collect();
         for id in theirs {
             match &standing {
@@ -298,6 +311,7 @@ fn participant(joining: Joining, standing: Standing, at: At) -> Participant {
         joined: at.wall,
         phase: Phase::Entering(joining.tickets),
         away: (!joining.is_attached).then(|| at.now + CALL_AWAY),
+        was_away: false,
         is_media_lost: false,
         publications: BTreeMap::new(),
         slots: None,

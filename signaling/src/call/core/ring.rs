@@ -131,7 +131,8 @@ impl Rings {
 
     /// Whom this participant rings.
     pub(super) fn by(&self, participant: ParticipantId) -> Vec<(UserId, RoomId)> {
-        let theirs = |state: &State| matches!(state, State::Rings(r) if r.participant == participant);
+        let theirs =
+            |state: &State| matches!(state, State::Rings(r) if r.participant == participant);
         let rung = self.states.iter().filter(|(_, state)| theirs(state));
         rung.map(|(key, _)| key.clone()).collect()
     }
@@ -139,7 +140,10 @@ impl Rings {
     /// What rings for this person.
     pub(super) fn of(&self, user: &UserId) -> Vec<(RoomId, Ring)> {
         let first = (user.clone(), RoomId::parse("0").expect("a room id"));
-        let theirs = self.states.range(first..).take_while(|((u, _), _)| u == user);
+        let theirs = self
+            .states
+            .range(first..)
+            .take_while(|((u, _), _)| u == user);
         let ringing = theirs.filter_map(|((_, room), state)| match state {
             State::Rings(ring) => Some((room.clone(), ring.clone())),
             State::Quiet(_) => None,
@@ -151,6 +155,16 @@ impl Rings {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.states.is_empty()
+    }
+
+    /// Who rings somebody.
+    #[cfg(test)]
+    pub(super) fn callers(&self) -> Vec<ParticipantId> {
+        let rings = self.states.values().filter_map(|state| match state {
+            State::Rings(ring) => Some(ring.participant),
+            State::Quiet(_) => None,
+        });
+        rings.collect()
     }
 
     /// Every ring's end.

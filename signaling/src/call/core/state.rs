@@ -8,9 +8,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CALL_QUALITIES, CALL_QUALITY_NAMED};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::CallGrant;
-use kaiwa_sfu::control::{
-    ParticipantId, Publication, PublicationId, Quality, Slot, Wanted,
-};
+use kaiwa_sfu::control::{ParticipantId, Publication, PublicationId, Quality, Slot, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -41,6 +39,8 @@ pub(super) struct Participant {
     pub(super) phase: Phase,
     /// Their session has no connection; they leave at this time.
     pub(super) away: Option<Instant>,
+    /// Their session was away: the reply to their join may be lost.
+    pub(super) was_away: bool,
     /// Their media does not get through.
     pub(super) is_media_lost: bool,
     pub(super) publications: BTreeMap<PublicationId, Publication>,

@@ -44,6 +44,10 @@ pub enum SignalKey {
     Quality,
 }
 
+/// Signals that wait, the oldest first; one of each kind.
+#[derive(Debug, Default)]
+struct Signals(VecDeque<(SignalKey, Frame)>);
+
 /// Too much waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overflow;
@@ -111,7 +115,7 @@ pub struct Outbox {
     /// Nothing of the log lane leaves before the reply to `Connect`.
     held: bool,
     /// None for the many sessions that have none: 8 bytes of a connection's memory.
-    signals: Option<Box<VecDeque<(SignalKey, Frame)>>>,
+    signals: Option<Box<Signals>>,
 
     sent: u64,
     ring: VecDeque<Sent>,
@@ -174,7 +178,7 @@ impl Outbox {
 
     /// Queues a signal, in the place of one of its kind that waits.
     pub fn push_signal(&mut self, key: SignalKey, frame: Frame) {
-        let signals = self.signals.get_or_insert_default();
+        let Signals(signals) = &mut **self.signals.get_or_insert_default();
         if let Some((_, waiting)) = signals.iter_mut().find(|(other, _)| *other == key) {
             *waiting = frame;
             return;
@@ -190,7 +194,7 @@ impl Outbox {
         if self.held || !self.log.is_empty() {
             return None;
         }
-        let signals = self.signals.as_mut()?;
+        let Signals(signals) = &mut **self.signals.as_mut()?;
         let (_, frame) = signals.pop_front()?;
         if signals.is_empty() {
             self.signals = None;

@@ -362,6 +362,33 @@ fn simulate_end(mut core: SessionCore, mut client: Client, pushed: u64, now: Ins
     assert_eq!(client.count, core.count(), "both sides count the same");
 }
 
+#[test]
+fn a_signal_without_a_link_is_dropped_and_one_with_a_link_follows_the_pushes() {
+    use outbox::SignalKey;
+    let now = Instant::now();
+    let mut core = session(&Limits::default(), now);
+    let link = core.link_no();
+    core.handle_signal(SignalKey::Speakers, frame(b"signal"));
+    core.handle_push(push(1));
+    assert!(!core.is_quiet());
+    for expected in [&1_u64.to_be_bytes()[..], b"signal"] {
+        let Transmit::Frame(sent) = core.poll_transmit(link, now) else {
+            panic!("two frames wait");
+        };
+        assert_eq!(sent.payload(), expected);
+    }
+    assert!(core.is_quiet());
+    core.handle_signal(SignalKey::Speakers, frame(b"old"));
+    core.detach(link, now).expect("it waits");
+    core.handle_signal(SignalKey::Speakers, frame(b"nobody hears it"));
+    let link = core
+        .attach(1, Codec::Proto, now + HOUR, now)
+        .expect("resumed");
+    core.handle_connected(link, frame(b"connected"));
+    assert!(matches!(core.poll_transmit(link, now), Transmit::Frame(_)));
+    assert!(matches!(core.poll_transmit(link, now), Transmit::Nothing));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 

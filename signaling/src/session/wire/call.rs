@@ -92,7 +92,10 @@ fn candidate(c: &wire::CallCandidate) -> Result<CallCommand, Refusal> {
         let refusal = Refusal::new(ErrorCode::TooLarge, "the candidate is too long");
         return Err(refusal.with("limit", CALL_CANDIDATE_BYTES));
     }
-    let is_text = c.candidate.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+    let is_text = c
+        .candidate
+        .bytes()
+        .all(|b| b == b' ' || b.is_ascii_graphic());
     let is_candidate = c.candidate.is_empty() || c.candidate.starts_with("candidate:");
     if !is_text || !is_candidate {
         return Err(invalid("candidate", "`candidate:…`, or nothing at the end"));
@@ -118,7 +121,11 @@ fn prefer(c: &wire::CallPrefer) -> Result<CallCommand, Refusal> {
             is_paused: wish.paused,
         })
     };
-    let wishes: Vec<Wish> = c.preferences.iter().map(wish).collect::<Result<_, Refusal>>()?;
+    let wishes: Vec<Wish> = c
+        .preferences
+        .iter()
+        .map(wish)
+        .collect::<Result<_, Refusal>>()?;
     let named: BTreeSet<PublicationId> = wishes.iter().map(|wish| wish.publication).collect();
     if named.len() < wishes.len() {
         return Err(invalid("preferences", "each publication once"));
@@ -156,7 +163,10 @@ mod tests {
     fn code(command: Command) -> (ErrorCode, String) {
         let refusal = parse(command).expect_err("a refusal");
         let field = refusal.details.iter().find(|(key, _)| *key == "field");
-        (refusal.code, field.map(|(_, v)| v.clone()).unwrap_or_default())
+        (
+            refusal.code,
+            field.map(|(_, v)| v.clone()).unwrap_or_default(),
+        )
     }
 
     fn offer_of(sdp: &str, mids: &[&str]) -> Command {

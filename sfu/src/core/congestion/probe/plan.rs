@@ -309,7 +309,10 @@ mod tests {
         for round in 0..600 {
             plans.handle(at(round * 4_000, 300_000.0, 1e6));
             while let Some(plan) = plans.poll() {
-                assert_eq!(ProbeCluster::from_index(plan.cluster.0.get()), Some(plan.cluster));
+                assert_eq!(
+                    ProbeCluster::from_index(plan.cluster.0.get()),
+                    Some(plan.cluster)
+                );
             }
         }
     }

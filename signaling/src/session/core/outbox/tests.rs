@@ -177,3 +177,33 @@ fn the_ring_keeps_no_more_than_its_frames_and_bytes() {
     drain(&mut outbox);
     assert_eq!((outbox.ring.len(), outbox.ring_bytes), (2, 800));
 }
+
+#[test]
+fn signals_go_last_and_uncounted_and_the_latest_of_a_kind_replaces_one_that_waits() {
+    let mut outbox = outbox(10_000, 10_000);
+    let signal =
+        |text: &str| Frame::new(crate::transport::Format::Binary, text.as_bytes().to_vec());
+    outbox.push_signal(SignalKey::Speakers, signal("alice speaks"));
+    outbox.push_signal(SignalKey::Quality, signal("fair"));
+    outbox.push_signal(SignalKey::Speakers, signal("bob speaks"));
+    outbox.push_reliable(event("a", 1, 0)).expect("fits");
+    assert!(outbox.pop_signal().is_none(), "the log goes first");
+    assert_eq!(drain(&mut outbox), ["a:1"]);
+    let told: Vec<String> = std::iter::from_fn(|| outbox.pop_signal())
+        .map(|frame| text(&frame))
+        .collect();
+    assert_eq!(told, ["bob speaks", "fair"]);
+    assert_eq!(outbox.sent(), 1, "signals are not counted");
+    assert!(outbox.is_empty());
+    assert!(outbox.signals.is_none(), "what is not used takes no memory");
+}
+
+#[test]
+fn a_rewind_forgets_signals() {
+    let mut outbox = outbox(10_000, 10_000);
+    let frame = Frame::new(crate::transport::Format::Binary, b"old".to_vec());
+    outbox.push_signal(SignalKey::Speakers, frame);
+    assert_eq!(outbox.rewind(0), Ok(()));
+    outbox.release();
+    assert!(outbox.pop_signal().is_none());
+}
