@@ -22,3 +22,12 @@ pub mod source;
 pub mod engine;
 pub mod outlet;
 pub mod peer;
+
+pub mod floor;
+pub mod host;
+pub mod stage;
+pub mod witness;
+
+pub mod bench;
+pub mod measure;
+pub mod results;

@@ -24,6 +24,15 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// A name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gcm => "AEAD_AES_128_GCM",
+            Self::Sha1 => "AES_CM_128_HMAC_SHA1_80",
+        }
+    }
+
     /// Bytes of the master salt.
     #[must_use]
     pub const fn salt_bytes(self) -> usize {
