@@ -25,7 +25,28 @@ async fn exchange(server: SocketAddr, path: &str, request: &str) -> Result<Strin
     let (head, body) = text.split_once("\r\n\r\n").context("no HTTP answer")?;
     let status = head.lines().next().unwrap_or_default();
     ensure!(status.contains(" 200"), "{path}: {status}");
+    let is_chunked = head.lines().any(|line| {
+        line.to_ascii_lowercase()
+            .starts_with("transfer-encoding: chunked")
+    });
+    if is_chunked {
+        return joined(body).with_context(|| format!("{path}: a broken body"));
+    }
     Ok(body.to_owned())
+}
+
+/// A chunked body in one piece (RFC 9112, section 7.1).
+fn joined(mut body: &str) -> Option<String> {
+    let mut whole = String::new();
+    loop {
+        let (size, rest) = body.split_once("\r\n")?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(whole);
+        }
+        whole.push_str(rest.get(..size)?);
+        body = rest.get(size..)?.strip_prefix("\r\n")?;
+    }
 }
 
 /// The JSON that a path answers to some JSON, if the answer is 200.
@@ -68,6 +89,17 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunked_body_is_joined() {
+        assert_eq!(
+            joined("4\r\nabcd\r\n2;x\r\nef\r\n0\r\n\r\n"),
+            Some("abcdef".to_owned())
+        );
+        for broken in ["", "4\r\nab", "x\r\nab\r\n", "2\r\nabc\r\n0\r\n\r\n"] {
+            assert_eq!(joined(broken), None, "{broken:?}");
+        }
+    }
 
     #[test]
     fn metrics_are_added_up_over_their_labels() {

@@ -276,7 +276,10 @@ impl Bench {
     ) -> Result<(Round, Option<Opinion>)> {
         let stage = self.stage.reseeded(u64::try_from(round)?);
         let mut host = self.host(server, work).await?;
-        let mut cast = self.cast(&stage, &mut host, work).await?;
+        let mut cast = self
+            .cast(&stage, &mut host, work)
+            .await
+            .with_context(|| format!("faults: {:?}", host.faults()))?;
         let witness = match &mut host {
             Host::Kaiwa(kaiwa) if matches!(work, Work::Fanout { .. }) => {
                 witness::enter(kaiwa.seat()?).await?

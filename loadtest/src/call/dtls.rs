@@ -1,4 +1,4 @@
-//! DTLS as a client, for SRTP's keys (RFC 5764), by `rtc-dtls`: the server's certificate has to have the
+//! DTLS for SRTP's keys (RFC 5764), by `rtc-dtls`: the server's certificate has to have the
 //! fingerprint that the signalling says (RFC 8122), or there are no keys.
 //!
 //! Flights are sent again by ourselves: the endpoint's own timer stops at the first datagram that is not
@@ -149,7 +149,7 @@ impl Identity {
 pub enum Role {
     /// It begins: `a=setup:active`.
     Client,
-    /// It waits; for the relay in tests.
+    /// It waits.
     Server,
 }
 

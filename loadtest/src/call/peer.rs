@@ -39,7 +39,7 @@ pub struct Plan {
     pub video_slots: usize,
     /// The one SRTP profile that is offered.
     pub profile: Profile,
-    /// Between two transport-wide feedbacks.
+    /// Between two transport-wide feedbacks; zero for none, which is not offered then.
     pub feedback: Duration,
 }
 
@@ -59,6 +59,9 @@ impl Default for Plan {
 
 /// RIDs of a simulcast, the smallest first.
 const RIDS: [&str; 3] = ["q", "h", "f"];
+
+/// The least between two feedbacks and looks at whether a key frame is needed.
+const FEEDBACK_EVERY: Duration = Duration::from_millis(20);
 
 /// Between two looks at what is missing, while something is.
 const REPAIR_EVERY: Duration = Duration::from_millis(10);
@@ -270,7 +273,7 @@ impl Peer {
             self.repair(now, outlet);
         }
         if self.next_feedback <= now {
-            self.next_feedback = now + self.plan.feedback;
+            self.next_feedback = now + self.plan.feedback.max(FEEDBACK_EVERY);
             self.send_feedback(now, outlet);
         }
         if self.next_report <= now {
@@ -354,6 +357,7 @@ impl Peer {
             credentials: &self.transport.credentials,
             fingerprint: self.transport.fingerprint(),
             has_red: self.plan.audio.is_none_or(|audio| audio.has_red),
+            has_feedback: !self.plan.feedback.is_zero(),
         }
     }
 

@@ -35,7 +35,8 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Stage {
-    /// A stage with so many threads, whose sockets have this address.
+    /// A stage with so many threads, whose sockets have this address; without, that of whichever way leads to the
+    /// server by IPv4.
     ///
     /// # Errors
     /// When the system refuses threads or randomness.
@@ -44,7 +45,7 @@ impl Stage {
             engine: Arc::new(Engine::start(threads)?),
             identity: Identity::generate()?,
             clock: Clock::system(),
-            bind: bind.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
+            bind: bind.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into()),
             seed: 1,
         })
     }
@@ -108,7 +109,8 @@ impl Stage {
                 return Ok(status);
             }
             if Instant::now() >= end {
-                bail!("no {what} within {CONNECTED_WITHIN:?}");
+                let received = self.received(&[peer], None).await?;
+                bail!("no {what} within {CONNECTED_WITHIN:?}: {received:?}");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

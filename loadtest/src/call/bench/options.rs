@@ -29,7 +29,7 @@ pub struct Options {
     /// Threads that run participants.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
-    /// Between two transport-wide feedbacks of a participant.
+    /// Between two transport-wide feedbacks of a participant; 0 for none.
     #[arg(long, default_value_t = 100)]
     pub feedback_ms: u64,
     /// Further variables of the server's environment, NAME=VALUE.

@@ -6,8 +6,12 @@ use crate::call::source::{AudioPlan, Loudness, VideoPlan};
 use crate::call::srtp::Profile;
 use crate::call::stage::person::{Person, Seat};
 use crate::call::stage::{Stage, Wishes};
+use crate::chat::{Voice, public_room};
+use crate::codec::Codec;
 use crate::print;
+use crate::rng::Rng;
 use anyhow::{Context as _, Result, ensure};
+use kaiwa_common::time::UnixMs;
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,9 +24,9 @@ pub struct WatchPlan {
     /// The server's address, plain HTTP.
     #[arg(long)]
     pub server: SocketAddr,
-    /// The room.
+    /// The room; a new public one of the first participant's when left out, which all join.
     #[arg(long)]
-    pub room: String,
+    pub room: Option<String>,
     /// A file with a token a line: one for each participant.
     #[arg(long)]
     pub tokens: PathBuf,
@@ -59,6 +63,9 @@ pub struct WatchPlan {
     /// The one SRTP profile that is offered.
     #[arg(long, value_enum, default_value_t = Profile::Gcm)]
     pub profile: Profile,
+    /// Between two transport-wide feedbacks, in ms; 0 for none.
+    #[arg(long, default_value_t = 100)]
+    pub feedback_ms: u64,
     /// Between two lines, in ms.
     #[arg(long, default_value_t = 1_000)]
     pub every_ms: u64,
@@ -82,8 +89,8 @@ pub struct Seen {
     pub faults: Vec<String>,
     /// Others in the call, with their publications.
     pub roster: Vec<(String, Vec<String>)>,
-    /// What the slots carry: m-line, publication, layer.
-    pub slots: Vec<(String, String, u32)>,
+    /// What the slots carry: m-line, publication, layer, and why it is less than was asked for.
+    pub slots: Vec<(String, String, u32, String)>,
     /// Pushes of speakers so far.
     pub speakers: u64,
     /// What was sent.
@@ -110,9 +117,13 @@ pub async fn run(plan: &WatchPlan) -> Result<()> {
         tokens.len()
     );
     let stage = Stage::new(1, plan.bind)?;
+    let room = match &plan.room {
+        Some(room) => room.clone(),
+        None => new_room(plan.server, tokens.first().context("no token")?).await?,
+    };
     let mut people = Vec::new();
     for (number, token) in tokens.iter().take(count).enumerate() {
-        people.push(enter(&stage, plan, token, number).await?);
+        people.push(enter(&stage, plan, (&room, token), number).await?);
     }
     let mut input = BufReader::new(tokio::io::stdin()).lines();
     let mut lines = 0;
@@ -136,12 +147,23 @@ pub async fn run(plan: &WatchPlan) -> Result<()> {
     Ok(())
 }
 
-async fn enter(stage: &Stage, plan: &WatchPlan, token: &str, number: usize) -> Result<Person> {
+async fn new_room(server: SocketAddr, token: &str) -> Result<String> {
+    let mut voice = Voice::connect(server, Codec::Proto, None, token, vec![]).await?;
+    let cid = Rng::new(1).cid(UnixMs::now().0);
+    Ok(voice.room(public_room(cid, "call")).await?.room)
+}
+
+async fn enter(
+    stage: &Stage,
+    plan: &WatchPlan,
+    (room, token): (&str, &str),
+    number: usize,
+) -> Result<Person> {
     let seat = Seat {
         server: plan.server,
         token: token.to_owned(),
-        room: plan.room.clone(),
-        joins_room: plan.join_room,
+        room: room.to_owned(),
+        joins_room: plan.join_room || plan.room.is_none(),
     };
     // Beyond 100 nobody is heard.
     let level = 20 + u8::try_from(number.min(80))?;
@@ -161,7 +183,7 @@ async fn enter(stage: &Stage, plan: &WatchPlan, token: &str, number: usize) -> R
         audio_slots: plan.audio_slots,
         video_slots: plan.video_slots,
         profile: plan.profile,
-        ..Plan::default()
+        feedback: Duration::from_millis(plan.feedback_ms),
     };
     let wishes = Wishes {
         pictures: plan.video_slots,
@@ -197,7 +219,8 @@ async fn look(stage: &Stage, people: &[Person]) -> Result<Vec<Seen>> {
                 slots: told
                     .slots
                     .iter()
-                    .map(|slot| (slot.mid.clone(), slot.publication.clone(), slot.layer))
+                    .cloned()
+                    .map(|slot| (slot.mid, slot.publication, slot.layer, slot.limited_by))
                     .collect(),
                 speakers: told.speakers,
                 sent,

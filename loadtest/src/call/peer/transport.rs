@@ -34,6 +34,7 @@ pub struct Transport {
     ice: Option<Agent>,
     dtls: Option<Association>,
     accepted: String,
+    role: Role,
     remote: Option<SocketAddr>,
     send: Option<Direction>,
     receive: Option<Direction>,
@@ -74,6 +75,7 @@ impl Transport {
             ice: None,
             dtls: None,
             accepted: String::new(),
+            role: Role::Client,
             remote: None,
             send: None,
             receive: None,
@@ -90,6 +92,9 @@ impl Transport {
             return;
         }
         self.accepted.clone_from(&remote.fingerprint);
+        if remote.is_active {
+            self.role = Role::Server;
+        }
         let (local, theirs) = (self.credentials.clone(), remote.credentials.clone());
         match Agent::new(local, theirs, remote.candidates.clone(), now, rng.fork()) {
             Ok(agent) => self.ice = Some(agent),
@@ -240,7 +245,7 @@ impl Transport {
         }
         if let (State::Connected(remote), None) = (ice.state(), self.remote) {
             self.remote = Some(remote);
-            let (role, accepted) = (Role::Client, self.accepted.as_str());
+            let (role, accepted) = (self.role, self.accepted.as_str());
             match Association::new(&self.identity, role, accepted, self.profile, now) {
                 Ok(dtls) => self.dtls = Some(dtls),
                 Err(error) => self.failure = Some(error.into()),

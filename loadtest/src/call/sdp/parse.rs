@@ -29,6 +29,8 @@ pub struct Description {
     pub credentials: Credentials,
     /// Its certificate's fingerprint: SHA-256.
     pub fingerprint: String,
+    /// It begins the DTLS handshake itself.
+    pub is_active: bool,
     /// Where it can be reached, the most wanted first.
     pub candidates: Vec<SocketAddr>,
     /// Its m-lines, those with port 0 too.
@@ -95,6 +97,7 @@ impl Description {
             fingerprint: transport
                 .fingerprint
                 .ok_or(SdpError::Missing("fingerprint"))?,
+            is_active: transport.setup.as_deref() == Some("active"),
             candidates: transport
                 .candidates
                 .into_iter()
@@ -121,6 +124,7 @@ struct Transport {
     ufrag: Option<String>,
     password: Option<String>,
     fingerprint: Option<String>,
+    setup: Option<String>,
     candidates: Vec<(u32, SocketAddr)>,
 }
 
@@ -131,6 +135,7 @@ impl Transport {
         };
         match name {
             "ice-ufrag" => first(&mut self.ufrag, value),
+            "setup" => first(&mut self.setup, value),
             "ice-pwd" => first(&mut self.password, value),
             "fingerprint" => {
                 if let Some((hash, value)) = value.split_once(' ')

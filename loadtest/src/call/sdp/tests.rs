@@ -38,6 +38,7 @@ fn local(credentials: &Credentials) -> Local<'_> {
         credentials,
         fingerprint: "AA:BB",
         has_red: true,
+        has_feedback: true,
     }
 }
 
@@ -85,6 +86,31 @@ fn an_offer_says_what_it_means() {
     assert!(
         text.lines()
             .all(|line| line.as_bytes().get(1) == Some(&b'='))
+    );
+}
+
+#[test]
+fn what_is_not_wanted_is_not_offered() {
+    let credentials = Credentials::default();
+    let plain = Local {
+        has_red: false,
+        has_feedback: false,
+        ..local(&credentials)
+    };
+    let sections = [
+        section("0", Kind::Audio, None),
+        section("1", Kind::Video, None),
+    ];
+    let text = plain.offer(&sections);
+    assert!(
+        !text.contains("transport-cc") && !text.contains("wide-cc"),
+        "{text}"
+    );
+    assert!(!text.contains("red/48000"), "{text}");
+    assert!(
+        local(&credentials)
+            .offer(&sections)
+            .contains("transport-cc")
     );
 }
 

@@ -38,6 +38,8 @@ pub struct Local<'a> {
     pub fingerprint: &'a str,
     /// RED is offered beside Opus.
     pub has_red: bool,
+    /// Transport-wide feedback is offered.
+    pub has_feedback: bool,
 }
 
 impl Local<'_> {
@@ -60,12 +62,13 @@ impl Local<'_> {
             self.put_transport(&mut text, section.kind, &formats, "actpass");
             put(&mut text, format_args!("a=mid:{}", section.mid));
             for (place, (id, uri)) in EXTENSION_URIS.iter().enumerate() {
-                if Extensions::is_for(place, section.kind) {
+                let is_wanted = self.has_feedback || !uri.contains(TRANSPORT_CC);
+                if is_wanted && Extensions::is_for(place, section.kind) {
                     put(&mut text, format_args!("a=extmap:{id} {uri}"));
                 }
             }
             put_media(&mut text, section, self.session_id);
-            put_codecs(&mut text, section.kind, types);
+            put_codecs(&mut text, section.kind, types, self.has_feedback);
             put_encodings(&mut text, section);
         }
         text
@@ -86,7 +89,8 @@ impl Local<'_> {
             self.put_transport(&mut text, kind, &formats, "active");
             put(&mut text, format_args!("a=mid:{}", media.mid));
             for (id, uri) in &media.extension_lines {
-                if EXTENSION_URIS.iter().any(|(_, known)| known == uri) {
+                let is_wanted = self.has_feedback || !uri.contains(TRANSPORT_CC);
+                if is_wanted && EXTENSION_URIS.iter().any(|(_, known)| known == uri) {
                     put(&mut text, format_args!("a=extmap:{id} {uri}"));
                 }
             }
@@ -95,7 +99,12 @@ impl Local<'_> {
                 format_args!("a=recvonly\r\na=rtcp-mux\r\na=rtcp-rsize"),
             );
             let red = None;
-            put_codecs(&mut text, kind, PayloadTypes { red, ..types });
+            put_codecs(
+                &mut text,
+                kind,
+                PayloadTypes { red, ..types },
+                self.has_feedback,
+            );
         }
         text
     }
@@ -139,6 +148,9 @@ impl Local<'_> {
     }
 }
 
+/// What the extension's URI of transport-wide feedback has in it, and no other.
+const TRANSPORT_CC: &str = "transport-wide-cc";
+
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     // A String takes everything.
     let _ = write!(text, "{line}\r\n");
@@ -160,14 +172,15 @@ fn put_media(text: &mut String, section: &Section, session: u64) {
     );
 }
 
-fn put_codecs(text: &mut String, kind: Kind, types: PayloadTypes) {
+fn put_codecs(text: &mut String, kind: Kind, types: PayloadTypes, has_feedback: bool) {
+    let transport_cc = has_feedback.then_some("transport-cc");
     match kind {
         Kind::Audio => {
             let opus = types.opus;
-            put(
-                text,
-                format_args!("a=rtpmap:{opus} opus/48000/2\r\na=rtcp-fb:{opus} transport-cc"),
-            );
+            put(text, format_args!("a=rtpmap:{opus} opus/48000/2"));
+            if let Some(feedback) = transport_cc {
+                put(text, format_args!("a=rtcp-fb:{opus} {feedback}"));
+            }
             put(
                 text,
                 format_args!("a=fmtp:{opus} minptime=10;useinbandfec=1"),
@@ -182,7 +195,8 @@ fn put_codecs(text: &mut String, kind: Kind, types: PayloadTypes) {
         Kind::Video => {
             let vp8 = types.vp8;
             put(text, format_args!("a=rtpmap:{vp8} VP8/90000"));
-            for feedback in ["transport-cc", "ccm fir", "nack", "nack pli"] {
+            let others = ["ccm fir", "nack", "nack pli"];
+            for feedback in transport_cc.into_iter().chain(others) {
                 put(text, format_args!("a=rtcp-fb:{vp8} {feedback}"));
             }
             if let Some(rtx) = types.rtx {
