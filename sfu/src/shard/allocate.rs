@@ -212,8 +212,7 @@ fn layer_infos(track: &Track, now: Instant) -> Layers {
     let mut found = ArrayVec::<(u8, LayerInfo), SPATIAL_MAX>::new();
     let mut layers = track.layers.iter();
     // Beside layers whose rates are known a new one waits until its own is.
-    let has_steady =
-        layers.any(|layer| layer.stream.is_alive(now) && layer.stream.is_steady(now));
+    let has_steady = layers.any(|layer| layer.stream.is_alive(now) && layer.stream.is_steady(now));
     for (at, layer) in (0_u8..).zip(&track.layers) {
         let is_known = layer.stream.is_steady(now) || !has_steady;
         if !layer.stream.is_alive(now) || !is_known || found.is_full() {
