@@ -327,13 +327,16 @@ impl<K: Copy + Eq> Allocator<K> {
         let mut total = audio.0;
         for row in &mut self.rows {
             row.chosen = None;
-            row.raise(row.ladder.bottom(), budget, &mut total);
+            let bottom = row.ladder.bottom();
+            row.raise(bottom, (budget, LOWEST_OVERSHOOT_PERCENT), &mut total);
         }
         for row in &mut self.rows {
-            row.raise(row.ladder.top_of_bottom(), budget, &mut total);
+            let top_of_bottom = row.ladder.top_of_bottom();
+            row.raise(top_of_bottom, (budget, OVERSHOOT_PERCENT), &mut total);
         }
         for row in &mut self.rows {
-            row.raise(row.ladder.top(), budget, &mut total);
+            let top = row.ladder.top();
+            row.raise(top, (budget, OVERSHOOT_PERCENT), &mut total);
         }
     }
 
@@ -394,8 +397,8 @@ impl Row {
         index.map_or(0, |index| self.ladder.step(index).rate.0)
     }
 
-    /// Takes the highest step up to `limit` that fits.
-    fn raise(&mut self, limit: Option<usize>, budget: u64, total: &mut u64) {
+    /// Takes the highest step up to `limit` that fits; what one has may exceed the budget by so many per cent.
+    fn raise(&mut self, limit: Option<usize>, (budget, overshoot): (u64, u64), total: &mut u64) {
         let (Some(limit), Some(cap)) = (limit, self.cap) else {
             return;
         };
@@ -404,11 +407,6 @@ impl Row {
         for index in (lowest..=limit.min(cap)).rev() {
             let sum = others.saturating_add(self.rate(Some(index)));
             let fits = if Some(index) <= self.present {
-                let overshoot = if index == 0 {
-                    LOWEST_OVERSHOOT_PERCENT
-                } else {
-                    OVERSHOOT_PERCENT
-                };
                 percent(budget, 100 + overshoot) >= sum
             } else {
                 budget >= percent(sum, 100 + HEADROOM_PERCENT)

@@ -229,6 +229,23 @@ fn a_publisher_that_stalls_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_higher_layer_that_is_cheap_for_a_moment_is_not_taken_for_what_one_has() {
+    let mut subscriber = Subscriber::new(600);
+    let demands = [camera(1, 640)];
+    subscriber.run(5_000, &demands);
+    subscriber.estimate(250, Basis::Measured);
+    assert_eq!(subscriber.run(300, &demands), vec![at(0, 2)]);
+    let mut layers = LAYERS;
+    layers[1].rates = [50, 60, 70].map(Bitrate::kbps);
+    let cheap = Demand {
+        layers: &layers,
+        ..camera(1, 640)
+    };
+    assert_eq!(subscriber.run(1_000, &[cheap]), vec![at(0, 2)]);
+    assert_eq!(subscriber.run(9_000, &[cheap]), vec![at(1, 2)]);
+}
+
+#[test]
 fn a_new_wish_is_served_at_once_at_the_expense_of_the_less_important() {
     let mut subscriber = Subscriber::new(1_900);
     let small = [camera(1, 1_280), camera(2, 320)];
