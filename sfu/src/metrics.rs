@@ -18,6 +18,8 @@ pub(crate) struct ShardCounts {
     pub(crate) recovered: u64,
     /// Datagrams that were nobody's, or not authentic, or not what they seemed.
     pub(crate) refused: u64,
+    /// Datagrams that were longer than any that is taken.
+    pub(crate) truncated: u64,
     /// Key frames that publishers were asked for.
     pub(crate) keyframe_requests: u64,
     pub(crate) panics: u64,
@@ -36,6 +38,7 @@ struct Series {
     repaired: Counter,
     recovered: Counter,
     refused: Counter,
+    truncated: Counter,
     keyframe_requests: Counter,
     panics: Counter,
     peers: Gauge,
@@ -72,6 +75,10 @@ pub fn describe() {
         "Datagrams of nobody, without authenticity or malformed"
     );
     describe_counter!(
+        "kaiwa_sfu_truncated_datagrams_total",
+        "Datagrams longer than any that is taken"
+    );
+    describe_counter!(
         "kaiwa_sfu_keyframe_requests_total",
         "Key frames that publishers were asked for"
     );
@@ -96,6 +103,7 @@ impl ShardCounts {
             repaired: counter!("kaiwa_sfu_repaired_packets_total", "shard" => shard.clone()),
             recovered: counter!("kaiwa_sfu_recovered_packets_total", "shard" => shard.clone()),
             refused: counter!("kaiwa_sfu_refused_datagrams_total", "shard" => shard.clone()),
+            truncated: counter!("kaiwa_sfu_truncated_datagrams_total", "shard" => shard.clone()),
             keyframe_requests: counter!("kaiwa_sfu_keyframe_requests_total", "shard" => shard.clone()),
             panics: counter!("kaiwa_sfu_panics_total", "shard" => shard.clone()),
             peers: gauge!("kaiwa_sfu_participants", "shard" => shard.clone()),
@@ -111,6 +119,7 @@ impl ShardCounts {
             repaired: 0,
             recovered: 0,
             refused: 0,
+            truncated: 0,
             keyframe_requests: 0,
             panics: 0,
             peers: 0,
@@ -131,6 +140,7 @@ impl ShardCounts {
         series.repaired.absolute(self.repaired);
         series.recovered.absolute(self.recovered);
         series.refused.absolute(self.refused);
+        series.truncated.absolute(self.truncated);
         series.keyframe_requests.absolute(self.keyframe_requests);
         series.panics.absolute(self.panics);
         series

@@ -245,6 +245,7 @@ impl Shard {
             let received = batch.counters();
             self.counts.received = received.datagrams;
             self.counts.received_bytes = received.bytes;
+            self.counts.truncated = received.truncated;
         }
         self.counts.peers = self.peers.len();
         self.counts.rooms = self.rooms.len();
