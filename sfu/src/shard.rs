@@ -16,6 +16,8 @@ mod feedback_in;
 mod feedback_out;
 mod forward;
 mod handover;
+#[cfg(test)]
+mod hostile;
 mod lines;
 mod media_in;
 mod orders;

@@ -165,6 +165,15 @@ impl Handover {
         }
     }
 
+    /// Notes of paths that wait to be sent.
+    #[cfg(test)]
+    pub(super) fn announced(&self) -> usize {
+        let letters = self.outgoing.iter().flat_map(|parcel| &parcel.letters);
+        letters
+            .filter(|letter| !matches!(letter, Letter::Datagram(..)))
+            .count()
+    }
+
     /// Another shard has said whose a path is.
     pub(super) fn note(&mut self, letter: Letter) {
         match letter {

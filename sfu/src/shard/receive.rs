@@ -62,7 +62,7 @@ impl Shard {
         self.handover.give_back(parcel);
     }
 
-    fn take_datagram(&mut self, now: Instant, path: Path, bytes: &mut [u8], may_pass: bool) {
+    pub(super) fn take_datagram(&mut self, now: Instant, path: Path, bytes: &mut [u8], may_pass: bool) {
         let taken = match Kind::of(bytes) {
             Some(Kind::Stun) => self.take_stun(now, path, bytes, may_pass),
             Some(kind) => match self.by_path.get(&path) {
