@@ -5,7 +5,7 @@ use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Pending, Prefer, SfuControl, SfuError, SfuEvents,
 };
 use crate::net::poll::Waker;
-use crate::shard::{self, Order, Reply, ShardSetup};
+use crate::thread::{self, Order, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
 use std::collections::HashMap;
 use std::io;
@@ -50,7 +50,7 @@ impl Engine {
     /// # Errors
     /// When a socket can't be bound or a thread can't be started.
     pub fn start(config: &Config, events: Arc<dyn SfuEvents>) -> io::Result<Arc<Self>> {
-        let setups = ShardSetup::open(config)?;
+        let setups = ThreadSetup::open(config)?;
         let addresses = setups.first().map(|s| s.addresses()).unwrap_or_default();
         let mut ports = Vec::new();
         let mut threads = Vec::new();
@@ -59,7 +59,7 @@ impl Engine {
             let waker = setup.waker();
             let name = format!("sfu-{}", setup.index());
             let events = Arc::clone(&events);
-            let run = move || shard::run(setup, queue, events);
+            let run = move || thread::run(setup, queue, events);
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             ports.push(Port { orders, waker });
         }
