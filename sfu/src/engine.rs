@@ -6,7 +6,7 @@ use crate::control::{
     SfuEvents,
 };
 use crate::net::poll::Waker;
-use crate::shard::{self, Order, Reply, ShardSetup};
+use crate::thread::{self, Order, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
 use std::collections::HashMap;
 use std::io;
@@ -66,7 +66,7 @@ impl Engine {
     /// # Errors
     /// When a socket can't be bound or a thread can't be started.
     pub fn start(config: &Config, events: Arc<dyn SfuEvents>) -> io::Result<Arc<Self>> {
-        let setups = ShardSetup::open(config)?;
+        let setups = ThreadSetup::open(config)?;
         let addresses = setups.first().map(|s| s.addresses()).unwrap_or_default();
         let placement = Arc::new(Mutex::<Placement>::default());
         let events: Arc<dyn SfuEvents> = Arc::new(Events {
@@ -80,7 +80,7 @@ impl Engine {
             let waker = setup.waker();
             let name = format!("sfu-{}", setup.index());
             let events = Arc::clone(&events);
-            let run = move || shard::run(setup, queue, events);
+            let run = move || thread::run(setup, queue, events);
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             ports.push(Port { orders, waker });
         }

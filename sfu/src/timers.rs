@@ -34,8 +34,7 @@ impl<K: Ord + Copy> Timers<K> {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Entries, those that will fire for nothing included.
-    #[cfg(test)]
+    /// Entries, those that will fire for nothing among them.
     pub(crate) fn len(&self) -> usize {
         self.heap.len()
     }

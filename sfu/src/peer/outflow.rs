@@ -65,6 +65,11 @@ impl Outflow {
         }
     }
 
+    /// Packets that wait for their time.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pacer.len()
+    }
+
     /// What the allocator would use if it could.
     pub(crate) fn set_desired(&mut self, now: Instant, desired: Bitrate) {
         if self.has_feedback {

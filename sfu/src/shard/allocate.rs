@@ -1,7 +1,7 @@
 //! Which layer each of a subscriber's pictures is sent in.
 
-use super::Shard;
 use super::forward::KeyframesWanted;
+use super::{Shard, Sink};
 use crate::control::{LimitedBy, Slot, Source};
 use crate::core::allocate::{
     Basis, Decision, Demand, Kind, LayerInfo, SPATIAL_MAX, TEMPORAL_MAX, Target,
@@ -44,7 +44,7 @@ pub(super) fn basis(cause: Cause) -> Basis {
     }
 }
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Divides what a subscriber's path carries among its pictures.
     pub(super) fn allocate(&mut self, now: Instant, key: Key<Peer>) {
         let mut wanted = std::mem::take(&mut self.scratch.wanted);

@@ -1,7 +1,7 @@
 //! RTCP in: what publishers say of their clocks, and subscribers of what reaches them.
 
-use super::Shard;
 use super::forward::KeyframesWanted;
+use super::{Shard, Sink};
 use crate::control::Event;
 use crate::core::report::Sample;
 use crate::core::report::{SenderLine, round_trip};
@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Numbers of one NACK that are looked at. What is missing beyond needs a key frame.
 const NACKS: usize = 256;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Takes an RTCP datagram of a peer. False when it is of no use.
     pub(super) fn take_rtcp(
         &mut self,

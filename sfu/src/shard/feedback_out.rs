@@ -1,6 +1,6 @@
 //! What a peer is attended to for: reports, requests for what is missing, and what is due.
 
-use super::Shard;
+use super::{Shard, Sink};
 use crate::peer::Peer;
 use crate::table::Key;
 use crate::unit::{NtpTime, Ssrc};
@@ -24,7 +24,7 @@ pub(super) const NACK_RTT: Duration = Duration::from_millis(100);
 /// RTCP written into one datagram: what fits every path.
 const DATAGRAM: usize = 1_200;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Does what is due for a peer, and says when it is to be attended to again.
     pub(super) fn attend(&mut self, now: Instant, key: Key<Peer>) {
         if !self.follow_transport(now, key) {
@@ -80,7 +80,7 @@ impl Shard {
         let Self {
             peers,
             tracks,
-            sockets,
+            sink,
             scratch,
             counts,
             ..
@@ -125,7 +125,7 @@ impl Shard {
         }
         peer.inbound.poll_feedback(now, ours, out);
         if out.len() > empty {
-            peer.transport.send_rtcp(sockets, out);
+            peer.transport.send_rtcp(sink, out);
         }
     }
 
@@ -162,7 +162,7 @@ impl Shard {
             out.clear();
             write_receiver_report(out, peer.our_ssrc, &blocks);
             write_cname(out, peer.our_ssrc, &peer.cname);
-            peer.transport.send_rtcp(&mut self.sockets, out);
+            peer.transport.send_rtcp(&mut self.sink, out);
         }
         self.report_slots(now, ntp, key);
         self.judge(now, key);
@@ -188,7 +188,7 @@ impl Shard {
             }
             if out.len() > DATAGRAM {
                 if let Some(peer) = self.peers.get_mut(key) {
-                    peer.transport.send_rtcp(&mut self.sockets, &mut out);
+                    peer.transport.send_rtcp(&mut self.sink, &mut out);
                 }
                 out.clear();
             }
@@ -196,7 +196,7 @@ impl Shard {
         if !out.is_empty()
             && let Some(peer) = self.peers.get_mut(key)
         {
-            peer.transport.send_rtcp(&mut self.sockets, &mut out);
+            peer.transport.send_rtcp(&mut self.sink, &mut out);
         }
         self.scratch.bytes = out;
     }

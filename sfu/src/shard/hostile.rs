@@ -1,36 +1,36 @@
 //! Floods of a shard that need no sockets, and silence that needs no waiting: datagrams come from made-up
 //! addresses, and time is an argument.
 
-use super::{Order, Shard, ShardSetup};
-use crate::config::Config;
-use crate::control::{
-    Answer, Event, GoneReason, Join, Offer, ParticipantId, Rights, SfuError, SfuEvents,
-};
+use super::{CONNECT, Letter, Parcel, Path, SEED_BYTES, Setup, Shard, Sink};
+use crate::control::{Event, GoneReason, Join, Offer, ParticipantId, Rights};
 use crate::core::ice::{EXPIRED_AFTER, MAX_REMOTES};
 use crate::dtls::{Dtls as _, Identity, RtcDtls};
+use crate::net::address::Destination;
 use crate::net::socket::LocalIndex;
-use crate::peer::transport::{CONNECT, Path};
 use crate::srtp::Profile;
+use crate::unit::{Bitrate, NtpTime};
 use crate::wire::stun::{BindingRequest, IntegrityKey, Role, TransactionId, write_request};
 use kaiwa_common::id::RoomId;
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
-#[derive(Default)]
-struct Events(Mutex<Vec<Event>>);
+/// Where nothing arrives.
+struct Nowhere;
 
-impl SfuEvents for Events {
-    fn handle(&self, event: Event) {
-        self.0.lock().expect("whole").push(event);
+impl Sink for Nowhere {
+    fn put(
+        &mut self,
+        _: &(LocalIndex, Destination),
+        max_len: usize,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        write(&mut vec![0; max_len])
     }
 }
 
-/// A shard that is not run: the test takes its turns.
+/// A shard that the test drives.
 struct Stand {
-    shard: Shard,
-    events: Arc<Events>,
+    shard: Shard<Nowhere>,
     now: Instant,
     checks: u64,
 }
@@ -44,51 +44,34 @@ struct Credentials {
 
 impl Stand {
     fn new(shards: usize) -> Self {
-        let config = Config {
-            listen: vec!["127.0.0.1:0".parse().expect("an address")],
-            loopback: true,
+        let now = Instant::now();
+        let setup = Setup {
+            index: 0,
             shards,
-            ..Config::default()
+            audio_slots: 3,
+            is_paced: true,
+            assumed: Bitrate::kbps(2_000),
+            identity: Arc::new(Identity::generate().expect("an identity")),
+            candidates: Vec::new(),
+            started: now,
+            started_ntp: NtpTime(0),
+            seed: [7; SEED_BYTES],
         };
-        let setups = ShardSetup::open(&config).expect("sockets");
-        let setup = setups.into_iter().next().expect("one at least");
-        // Nobody gives orders through it.
-        let (_, orders) = sync_channel(1);
-        let events = Arc::new(Events::default());
-        let told = Arc::clone(&events) as Arc<dyn SfuEvents>;
         Self {
-            shard: Shard::new(setup, orders, told),
-            events,
-            now: Instant::now(),
+            shard: Shard::new(setup, Nowhere),
+            now,
             checks: 0,
         }
     }
 
-    fn obey<T>(
-        &mut self,
-        order: impl FnOnce(oneshot::Sender<Result<T, SfuError>>) -> Order,
-    ) -> Result<T, SfuError> {
-        let (reply, mut answer) = oneshot::channel();
-        self.shard.obey(self.now, order(reply));
-        answer.try_recv().expect("answered at once")
-    }
-
     fn join(&mut self, id: u64) -> Credentials {
-        let join = Join {
-            room: RoomId::parse("r_1").expect("an id"),
-            participant: ParticipantId(id),
-            rights: Rights {
-                subscribe: true,
-                ..Rights::default()
-            },
-        };
-        self.obey(|reply| Order::Join(join, reply)).expect("joined");
+        self.enter(id);
         let offer = Offer {
             participant: ParticipantId(id),
             sdp: OFFER.to_owned(),
             tracks: vec![],
         };
-        let answer: Answer = self.obey(|reply| Order::Offer(offer, reply)).expect("answered");
+        let answer = self.shard.handle_offer(self.now, &offer).expect("answered");
         let value = |name: &str| {
             let line = answer.sdp.lines().find_map(|line| line.strip_prefix(name));
             line.expect("the answer has it").to_owned()
@@ -99,8 +82,20 @@ impl Stand {
         }
     }
 
-    /// A check with these credentials from this port.
-    fn check(&mut self, as_whom: &Credentials, password: &str, port: u16) {
+    fn enter(&mut self, id: u64) {
+        let join = Join {
+            room: RoomId::parse("r_1").expect("an id"),
+            participant: ParticipantId(id),
+            rights: Rights {
+                subscribe: true,
+                ..Rights::default()
+            },
+        };
+        self.shard.handle_join(self.now, &join).expect("joined");
+    }
+
+    /// A new check with these credentials.
+    fn request(&mut self, as_whom: &Credentials, password: &str) -> Vec<u8> {
         self.checks += 1;
         let mut transaction = [0; 12];
         transaction[..8].copy_from_slice(&self.checks.to_be_bytes());
@@ -113,24 +108,30 @@ impl Stand {
         };
         let mut bytes = Vec::new();
         write_request(&mut bytes, &request, &IntegrityKey::new(password));
+        bytes
+    }
+
+    /// It comes from this port.
+    fn check(&mut self, as_whom: &Credentials, password: &str, port: u16) {
+        let bytes = self.request(as_whom, password);
         self.take(port, &bytes);
     }
 
     fn take(&mut self, port: u16, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
-        self.shard.take_datagram(self.now, path(port), &mut bytes, true);
+        self.shard.handle_datagram(self.now, path(port), &mut bytes);
     }
 
     /// What a turn does after datagrams were taken.
     fn turn(&mut self) {
         self.shard.forward(self.now);
-        self.shard.run_timers(self.now);
+        self.shard.handle_timeout(self.now);
     }
 
     /// Time passes, in steps, until then.
     fn wait(&mut self, time: Duration) {
         let until = self.now + time;
-        while let Some(due) = self.shard.timers.next().filter(|due| *due <= until) {
+        while let Some(due) = self.shard.poll_timeout().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             self.turn();
         }
@@ -138,14 +139,15 @@ impl Stand {
         self.turn();
     }
 
-    fn gone(&self) -> Vec<(ParticipantId, GoneReason)> {
-        let events = self.events.0.lock().expect("whole");
-        let gone = events.iter().filter_map(|event| match event {
+    /// Who is gone since this was asked last.
+    fn gone(&mut self) -> Vec<(ParticipantId, GoneReason)> {
+        let events = std::iter::from_fn(|| self.shard.poll_event());
+        let gone = events.filter_map(|event| match event {
             Event::Gone {
                 participant,
                 reason,
                 ..
-            } => Some((*participant, *reason)),
+            } => Some((participant, reason)),
             Event::Published { .. }
             | Event::Unpublished { .. }
             | Event::Slots { .. }
@@ -154,6 +156,21 @@ impl Stand {
             | Event::Connectivity { .. } => None,
         });
         gone.collect()
+    }
+
+    /// Nobody and nothing is left.
+    fn is_empty(&self) -> bool {
+        let census = self.shard.census();
+        census.peers + census.rooms + census.paths + census.ufrags + census.names == 0
+    }
+
+    /// Notes for another shard; they are taken.
+    fn announced(&mut self) -> usize {
+        let mut count = 0;
+        for parcel in self.shard.outgoing() {
+            parcel.open(|letter, _| count += usize::from(matches!(letter, Letter::Owns(..))));
+        }
+        count
     }
 }
 
@@ -180,7 +197,11 @@ fn a_peer_that_checks_from_everywhere_in_one_turn_has_no_more_paths_than_it_may(
         stand.check(&mallory, &mallory.password.clone(), port);
     }
     stand.turn();
-    assert!(stand.shard.by_path.len() <= MAX_REMOTES + 1, "{}", stand.shard.by_path.len());
+    assert!(
+        stand.shard.by_path.len() <= MAX_REMOTES + 1,
+        "{}",
+        stand.shard.by_path.len()
+    );
     // The last one that was nominated is theirs, and the other peer's is still its own.
     let owner = |port| stand.shard.by_path.get(&path(port)).copied();
     assert!(owner(4_999).is_some() && owner(1).is_some() && owner(1) != owner(4_999));
@@ -200,7 +221,11 @@ fn forged_checks_teach_no_path_and_cost_no_memory() {
     }
     assert_eq!(stand.shard.by_path.len(), 0);
     assert_eq!(stand.shard.counts.refused, 20_000);
-    assert!(stand.shard.timers.len() <= timers + 1, "{}", stand.shard.timers.len());
+    assert!(
+        stand.shard.timers.len() <= timers + 1,
+        "{}",
+        stand.shard.timers.len()
+    );
 }
 
 #[test]
@@ -208,22 +233,15 @@ fn a_path_that_another_shard_hands_over_is_announced_again() {
     let mut stand = Stand::new(2);
     let peer = stand.join(1);
     stand.check(&peer, &peer.password.clone(), 7);
-    let first = stand.shard.handover.announced();
+    assert_eq!(stand.announced(), 1);
     stand.check(&peer, &peer.password.clone(), 7);
-    assert_eq!(stand.shard.handover.announced(), first, "here it came to its owner");
+    assert_eq!(stand.announced(), 0, "it came to its owner");
     // The first note may have been lost to a full mailbox; then all but checks would be refused for ever.
-    stand.checks += 1;
-    let mut bytes = Vec::new();
-    let request = BindingRequest {
-        transaction: TransactionId([9; 12]),
-        username: &peer.username,
-        priority: 1,
-        role: Role::Controlling(7),
-        use_candidate: true,
-    };
-    write_request(&mut bytes, &request, &IntegrityKey::new(&peer.password));
-    stand.shard.take_datagram(stand.now, path(7), &mut bytes, false);
-    assert_eq!(stand.shard.handover.announced(), first + 1);
+    let bytes = stand.request(&peer, &peer.password.clone());
+    let mut parcel = Parcel::default();
+    parcel.put(Letter::Datagram(path(7), bytes.len()), &bytes);
+    stand.shard.handle_parcel(stand.now, &mut parcel);
+    assert_eq!(stand.announced(), 1);
 }
 
 #[test]
@@ -231,13 +249,16 @@ fn who_never_checks_is_given_up() {
     let mut stand = Stand::new(1);
     stand.join(1);
     stand.wait(EXPIRED_AFTER + Duration::from_secs(1));
-    let failed = matches!(
-        stand.gone()[..],
-        [(ParticipantId(1), GoneReason::NeverConnected | GoneReason::HandshakeFailed)]
+    let gone = stand.gone();
+    let is_so = matches!(
+        gone[..],
+        [(
+            ParticipantId(1),
+            GoneReason::NeverConnected | GoneReason::HandshakeFailed
+        )]
     );
-    assert!(failed, "{:?}", stand.gone());
-    assert_eq!((stand.shard.peers.len(), stand.shard.rooms.len()), (0, 0));
-    assert_eq!(stand.shard.by_ufrag.len() + stand.shard.by_path.len(), 0);
+    assert!(is_so, "{gone:?}");
+    assert!(stand.is_empty());
 }
 
 #[test]
@@ -247,30 +268,29 @@ fn a_handshake_that_is_begun_and_never_finished_is_given_up_however_alive_its_pe
     stand.check(&peer, &peer.password.clone(), 7);
     let identity = Identity::generate().expect("an identity");
     let profiles = [Profile::AeadAes128Gcm];
-    let mut client =
-        RtcDtls::client(&identity, vec![], &profiles, stand.now).expect("a handshake");
+    let mut client = RtcDtls::client(&identity, vec![], &profiles, stand.now).expect("a handshake");
     let hello = client.poll_transmit().expect("a ClientHello");
     for _ in 0..60 {
         stand.take(7, &hello);
         stand.check(&peer, &peer.password.clone(), 7);
         stand.wait(Duration::from_secs(1));
     }
-    assert_eq!(stand.gone(), [(ParticipantId(1), GoneReason::HandshakeFailed)]);
-    assert_eq!((stand.shard.peers.len(), stand.shard.rooms.len()), (0, 0));
-    assert_eq!(stand.shard.by_ufrag.len() + stand.shard.by_path.len(), 0);
+    assert_eq!(
+        stand.gone(),
+        [(ParticipantId(1), GoneReason::HandshakeFailed)]
+    );
+    assert!(stand.is_empty());
     assert!(CONNECT < Duration::from_secs(60));
 }
 
 #[test]
 fn who_joins_and_never_offers_is_given_up() {
     let mut stand = Stand::new(1);
-    let join = Join {
-        room: RoomId::parse("r_1").expect("an id"),
-        participant: ParticipantId(1),
-        rights: Rights::default(),
-    };
-    stand.obey(|reply| Order::Join(join, reply)).expect("joined");
+    stand.enter(1);
     stand.wait(CONNECT + Duration::from_secs(1));
-    assert_eq!(stand.gone(), [(ParticipantId(1), GoneReason::NeverConnected)]);
-    assert_eq!((stand.shard.peers.len(), stand.shard.rooms.len()), (0, 0));
+    assert_eq!(
+        stand.gone(),
+        [(ParticipantId(1), GoneReason::NeverConnected)]
+    );
+    assert!(stand.is_empty());
 }

@@ -1,7 +1,6 @@
 //! Offers: what is agreed becomes tracks and slots.
 
-use super::Shard;
-use super::setup::random;
+use super::{Shard, Sink};
 use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
@@ -16,13 +15,16 @@ use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{self, Description, Password};
 use std::time::Instant;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Answers an offer.
-    pub(super) fn answer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, SfuError> {
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`], and [`SfuError::BadOffer`] for one that can't be answered.
+    pub fn handle_offer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, SfuError> {
         let key = self.peer_of(offer.participant)?;
         let described =
             Description::parse(&offer.sdp).map_err(|e| SfuError::BadOffer(e.to_string()))?;
-        let fresh = self.fixed.credentials();
+        let fresh = self.new_credentials();
         let local = self.local(&fresh)?;
         let Some(peer) = self.peers.get_mut(key) else {
             return Err(SfuError::NoSuchParticipant);
@@ -59,13 +61,13 @@ impl Shard {
     fn local(&self, fresh: &crate::core::ice::Credentials) -> Result<LocalParameters, SfuError> {
         let ufrag = sdp::Ufrag::parse(fresh.ufrag().as_str());
         let password = Password::parse(fresh.password());
-        let own = self.fixed.identity.fingerprint();
+        let own = self.setup.identity.fingerprint();
         let fingerprint = sdp::Fingerprint::new(sdp::Hash::Sha256, own.digest());
         match (ufrag, password, fingerprint) {
             (Some(ufrag), Some(password), Some(fingerprint)) => Ok(LocalParameters {
                 fresh: IceCredentials { ufrag, password },
                 fingerprint,
-                candidates: self.fixed.candidates.clone(),
+                candidates: self.setup.candidates.clone(),
             }),
             // Ours are always such.
             _ => Err(SfuError::Unavailable),
@@ -188,10 +190,11 @@ impl Shard {
                 let (Some(mid), Some(kind)) = (line.mid, line.kind) else {
                     return;
                 };
+                let random = self.entropy.bytes();
                 let Some(peer) = self.peers.get_mut(key) else {
                     return;
                 };
-                let Some(slot) = SendSlot::new(mid, kind, sending, random(), now) else {
+                let Some(slot) = SendSlot::new(mid, kind, sending, random, now) else {
                     return;
                 };
                 match peer.slots.iter_mut().find(|slot| slot.is_none()) {
