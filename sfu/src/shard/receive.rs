@@ -61,9 +61,9 @@ impl<S: Sink> Shard<S> {
                 let Some(peer) = self.peers.get_mut(key) else {
                     return false;
                 };
-                peer.transport.handle_dtls(now, path, bytes);
+                let taken = peer.transport.handle_dtls(now, path, bytes);
                 self.schedule(key, now);
-                true
+                taken
             }
             Kind::Stun => false,
         }
