@@ -7,6 +7,7 @@ pub(crate) mod transport;
 
 use crate::control::ParticipantId;
 use crate::core::allocate::Allocator;
+use crate::core::forward::SourceKey;
 use crate::core::negotiate::Negotiator;
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::shard::rooms::RoomState;
@@ -39,14 +40,17 @@ pub(crate) struct Peer {
     pub(crate) meter: QualityMeter,
     /// Of the last report about what they send: 256ths of packets lost.
     pub(crate) lost_up: u8,
-    /// Divides what their path carries among their slots, by place.
-    pub(crate) allocator: Allocator<usize>,
+    /// Divides what their path carries among their slots, by place and what is in it.
+    pub(crate) allocator: Allocator<Subscription>,
     pub(crate) cname: String,
     /// The earliest entry of this peer among the shard's timers.
     pub(crate) scheduled: Option<Instant>,
     pub(crate) next_report: Instant,
     pub(crate) next_allocation: Instant,
 }
+
+/// A slot's place, and what it carries.
+pub(crate) type Subscription = (usize, SourceKey);
 
 impl Peer {
     /// Its slots that are in use, with their places.

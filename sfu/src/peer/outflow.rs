@@ -51,11 +51,6 @@ impl Outflow {
         self.has_feedback = has_feedback;
     }
 
-    /// Whether the estimate is one.
-    pub(crate) fn has_feedback(&self) -> bool {
-        self.has_feedback
-    }
-
     /// What the path carries.
     pub(crate) fn estimate(&self) -> Bitrate {
         if self.has_feedback {

@@ -108,6 +108,11 @@ impl Transport {
         self.secure.is_some() && !self.is_interrupted
     }
 
+    /// Keys are there, but nothing was heard for some seconds.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.secure.is_some() && self.is_interrupted
+    }
+
     /// Where media goes.
     pub(crate) fn destination(&self) -> Option<&(LocalIndex, Destination)> {
         self.selected.as_ref()

@@ -9,22 +9,25 @@ use crate::core::allocate::{
 use crate::core::congestion::Cause;
 use crate::core::layers;
 use crate::core::room::VIDEO_SLOTS;
-use crate::peer::Peer;
+use crate::peer::{Peer, Subscription};
 use crate::table::Key;
 use crate::track::Track;
 use crate::unit::{Bitrate, MediaKind};
 use arrayvec::ArrayVec;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Pictures of one subscriber that layers are chosen of: as many as there are slots for.
 const PICTURES: usize = VIDEO_SLOTS as usize;
+
+/// Between two allocations for a subscriber whose estimate stays.
+const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What a voice is taken to need: Opus at 40 kbit/s with its redundancy and headers.
 const VOICE: Bitrate = Bitrate::kbps(130);
 
 /// A picture that is wished for, before it is lent to the allocator.
 pub(super) struct Wanted {
-    slot: usize,
+    subscription: Subscription,
     order: usize,
     kind: Kind,
     size: (u16, u16),
@@ -51,7 +54,10 @@ impl<S: Sink> Shard<S> {
         self.find_wanted(now, key, &mut wanted);
         let decisions = self.decide(now, key, &wanted);
         for decision in decisions {
-            if let Some(wanted) = wanted.iter().find(|wanted| wanted.slot == decision.id) {
+            if let Some(wanted) = wanted
+                .iter()
+                .find(|wanted| wanted.subscription == decision.id)
+            {
                 self.apply(now, key, wanted, decision);
             }
         }
@@ -64,7 +70,7 @@ impl<S: Sink> Shard<S> {
         now: Instant,
         key: Key<Peer>,
         wanted: &[Wanted],
-    ) -> ArrayVec<Decision<usize>, PICTURES> {
+    ) -> ArrayVec<Decision<Subscription>, PICTURES> {
         let Some(peer) = self.peers.get_mut(key) else {
             return ArrayVec::new();
         };
@@ -73,11 +79,11 @@ impl<S: Sink> Shard<S> {
             .filter(|(_, slot)| slot.kind == MediaKind::Audio && slot.track.is_some())
             .count();
         let audio = Bitrate(VOICE.0 * voices as u64);
-        let demands: ArrayVec<Demand<'_, usize>, PICTURES> = wanted
+        let demands: ArrayVec<Demand<'_, Subscription>, PICTURES> = wanted
             .iter()
             .take(PICTURES)
             .map(|wanted| Demand {
-                id: wanted.slot,
+                id: wanted.subscription,
                 kind: wanted.kind,
                 width: wanted.size.0,
                 height: wanted.size.1,
@@ -85,14 +91,17 @@ impl<S: Sink> Shard<S> {
                 layers: &wanted.layers,
             })
             .collect();
-        if !peer.outflow.has_feedback() {
-            let estimate = peer.outflow.estimate();
-            peer.allocator.handle_estimate(estimate, Basis::Measured);
-        }
+        // What it begins with, and what is assumed without feedback, is told by nobody else.
+        let estimate = peer.outflow.estimate();
+        peer.allocator.handle_estimate(estimate, Basis::Measured);
         let decisions = peer.allocator.allocate(now, audio, &demands);
         let decisions = decisions.iter().take(PICTURES).copied().collect();
         let desired = peer.allocator.desired();
         peer.outflow.set_desired(now, desired);
+        // Within its interval the allocator answers as before, and says when to come again.
+        let again = peer.allocator.poll_timeout();
+        let usual = now + ALLOCATION_INTERVAL;
+        peer.next_allocation = again.map_or(usual, |again| again.clamp(now, usual));
         decisions
     }
 
@@ -113,7 +122,7 @@ impl<S: Sink> Shard<S> {
             let (order, wish) = room.core.wish(peer.participant, track.id)?;
             let (layers, places) = layer_infos(track, now);
             Some(Wanted {
-                slot: at,
+                subscription: (at, track.source_key),
                 order,
                 kind: match track.source {
                     Source::Screen => Kind::Screen,
@@ -129,11 +138,18 @@ impl<S: Sink> Shard<S> {
         wanted.sort_unstable_by_key(|wanted| wanted.order);
     }
 
-    fn apply(&mut self, now: Instant, key: Key<Peer>, wanted: &Wanted, decision: Decision<usize>) {
+    fn apply(
+        &mut self,
+        now: Instant,
+        key: Key<Peer>,
+        wanted: &Wanted,
+        decision: Decision<Subscription>,
+    ) {
+        let at = wanted.subscription.0;
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let Some(Some(slot)) = peer.slots.get_mut(wanted.slot) else {
+        let Some(Some(slot)) = peer.slots.get_mut(at) else {
             return;
         };
         let target = match decision.target {
@@ -150,11 +166,11 @@ impl<S: Sink> Shard<S> {
         if slot.forwarder.target() != target {
             slot.forwarder.set_target(target);
             if target.is_none() {
-                peer.outflow.discard(wanted.slot);
+                peer.outflow.discard(at);
             }
         }
         let mut keyframes = KeyframesWanted::default();
-        let Some(Some(slot)) = peer.slots.get(wanted.slot) else {
+        let Some(Some(slot)) = peer.slots.get(at) else {
             return;
         };
         keyframes.add(slot.forwarder.wanted_keyframe());

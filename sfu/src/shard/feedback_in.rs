@@ -180,19 +180,18 @@ impl<S: Sink> Shard<S> {
             .filter(|(_, slot)| slot.track.is_some())
             .map(|(_, slot)| slot.fraction_lost)
             .max();
-        let (lost_up, jitter, is_silent) = {
+        let jitter = {
             let layers = peer.tracks.iter().filter_map(|(_, track)| {
                 let track = self.tracks.get(*track).filter(|track| !track.is_muted)?;
                 track.layers.iter().find(|l| l.stream.is_alive(now))
             });
-            let jitter = layers.map(|layer| layer.stream.jitter()).max();
-            (peer.lost_up, jitter.unwrap_or_default(), false)
+            layers.map(|layer| layer.stream.jitter()).max()
         };
         let sample = Sample {
-            fraction_lost: lost_down.unwrap_or_default().max(lost_up),
+            fraction_lost: lost_down.unwrap_or_default().max(peer.lost_up),
             rtt: peer.rtt.get(),
-            jitter,
-            is_silent,
+            jitter: jitter.unwrap_or_default(),
+            is_silent: peer.transport.is_silent(),
         };
         let Some(quality) = peer.meter.handle_sample(sample) else {
             return;
