@@ -683,14 +683,15 @@ export class Kaiwa {
     for (let tries = 0; tries < 3; tries++) {
       const { timeline } = room;
       if (!timeline) return;
+      const before = timeline.floor;
       const result = await this.#requests.ask(
-        { kind: 'history', room: room.info.room, before: timeline.floor, limit },
+        { kind: 'history', room: room.info.room, before, limit },
         'repeat',
       );
       const { page } = expectKind(result, 'history');
       if (room.timeline !== timeline || page.epoch !== room.log.position?.epoch) return;
       for (const m of page.messages) this.#learn({ id: m.sender, name: m.senderName });
-      if (!timeline.applyOlder(page)) continue;
+      if (!timeline.applyOlder(page, before)) continue;
       this.#touch(room);
       this.#shown(room.info.room);
       return;
