@@ -278,6 +278,8 @@ pub(crate) fn calm_down(world: &mut World) {
         };
         world.join(id, rights);
         world.offer(id);
+    }
+    for id in world.present() {
         let theirs = world.sources_of(MediaKind::Video).into_iter();
         let wishes = theirs
             .filter(|(_, owner, _)| *owner != id)

@@ -478,6 +478,7 @@ impl World {
                 let person = self.people.get_mut(&participant).unwrap();
                 assert_ne!(person.connectivity, Some(connectivity), "told twice");
                 person.connectivity = Some(connectivity);
+                person.client.is_awaited = true;
             }
             Event::Gone {
                 participant,
