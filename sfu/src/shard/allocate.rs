@@ -10,7 +10,7 @@ use crate::core::congestion::Cause;
 use crate::core::layers;
 use crate::core::room::VIDEO_SLOTS;
 use crate::peer::{Peer, Subscription};
-use crate::table::Key;
+use crate::table::{Key, Table};
 use crate::track::Track;
 use crate::unit::{Bitrate, MediaKind};
 use arrayvec::ArrayVec;
@@ -22,8 +22,11 @@ const PICTURES: usize = VIDEO_SLOTS as usize;
 /// Between two allocations for a subscriber whose estimate stays.
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a voice is taken to need: Opus at 40 kbit/s with its redundancy and headers.
+/// The most that a voice needs: Opus at 40 kbit/s with its redundancy and headers.
 const VOICE: Bitrate = Bitrate::kbps(130);
+
+/// Times that a payload is sent at most, redundancy included.
+const COPIES: u64 = 3;
 
 /// A picture that is wished for, before it is lent to the allocator.
 pub(super) struct Wanted {
@@ -74,11 +77,7 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = self.peers.get_mut(key) else {
             return ArrayVec::new();
         };
-        let voices = peer
-            .slots()
-            .filter(|(_, slot)| slot.kind == MediaKind::Audio && slot.track.is_some())
-            .count();
-        let audio = Bitrate(VOICE.0 * voices as u64);
+        let audio = voices(peer, &self.tracks, now);
         let demands: ArrayVec<Demand<'_, Subscription>, PICTURES> = wanted
             .iter()
             .take(PICTURES)
@@ -211,6 +210,20 @@ impl<S: Sink> Shard<S> {
         }
         self.perform_room(now, room_key);
     }
+}
+
+/// What a subscriber's voices take. One that pauses or is muted takes next to nothing, and in most
+/// calls most are: to keep a talker's rate for each would leave none for pictures.
+fn voices(peer: &Peer, tracks: &Table<Track>, now: Instant) -> Bitrate {
+    let voices = peer
+        .slots()
+        .filter(|(_, slot)| slot.kind == MediaKind::Audio);
+    let tracks = voices.filter_map(|(_, slot)| tracks.get(slot.track?));
+    let rates = tracks.filter(|track| !track.is_muted).map(|track| {
+        let comes = track.layer(0).map(|layer| layer.stream.bitrate(now, 0));
+        (comes.unwrap_or_default().0 * COPIES).min(VOICE.0)
+    });
+    Bitrate(rates.sum())
 }
 
 /// A track's layers for the allocator, and their places.

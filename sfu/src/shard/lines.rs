@@ -194,9 +194,13 @@ impl<S: Sink> Shard<S> {
                 let Some(peer) = self.peers.get_mut(key) else {
                     return;
                 };
-                let Some(slot) = SendSlot::new(mid, kind, sending, random, now) else {
+                let Some(mut slot) = SendSlot::new(mid, kind, sending, random, now) else {
                     return;
                 };
+                // An m-line that is used again has its SSRC again, of which no number may come twice.
+                if let Some(at) = peer.retired.iter().position(|old| old.ssrc == slot.ssrc) {
+                    slot.go_on_from(peer.retired.swap_remove(at));
+                }
                 match peer.slots.iter_mut().find(|slot| slot.is_none()) {
                     Some(free) => *free = Some(slot),
                     None => peer.slots.push(Some(slot)),
@@ -277,8 +281,13 @@ impl<S: Sink> Shard<S> {
                     return;
                 };
                 peer.outflow.discard(at);
-                let slot = peer.slots.get_mut(at).and_then(Option::take);
-                self.unsubscribe(slot.and_then(|slot| slot.track), key, at);
+                let Some(mut slot) = peer.slots.get_mut(at).and_then(Option::take) else {
+                    return;
+                };
+                let track = slot.track.take();
+                slot.forwarder.set_source(None);
+                peer.retired.push(slot);
+                self.unsubscribe(track, key, at);
             }
             Line::Inactive | Line::Refused(_) | Line::Rejected(_) => {}
         }

@@ -119,7 +119,8 @@ pub(crate) struct World {
     pub(crate) weather: fn(&mut Random) -> Weather,
     pub(crate) is_quiet: bool,
     pub(crate) whim: fn(&mut World),
-    pub(crate) events: u64,
+    pub(crate) told: Vec<Event>,
+    is_traced: bool,
 }
 
 impl World {
@@ -154,7 +155,8 @@ impl World {
             weather,
             is_quiet: false,
             whim: |_| {},
-            events: 0,
+            told: Vec::new(),
+            is_traced: std::env::var_os("KAIWA_TRACE").is_some(),
         }
     }
 
@@ -304,7 +306,8 @@ impl World {
     /// Takes what the shard says and sends.
     pub(crate) fn settle(&mut self) {
         while let Some(event) = self.shard.poll_event() {
-            self.events += 1;
+            self.told.push(event.clone());
+            self.trace(format_args!("{event:?}"));
             self.hear(event);
         }
         while let Some((to, bytes)) = self.shard.sink_mut().out.pop_front() {
@@ -475,6 +478,7 @@ impl World {
                 let person = self.people.get_mut(&participant).unwrap();
                 assert_ne!(person.connectivity, Some(connectivity), "told twice");
                 person.connectivity = Some(connectivity);
+                person.client.is_awaited = true;
             }
             Event::Gone {
                 participant,
@@ -500,6 +504,16 @@ impl World {
                 }
             }
             Event::Quality { .. } => {}
+        }
+    }
+
+    /// Says what happens, if that is wanted.
+    pub(crate) fn trace(&self, what: std::fmt::Arguments<'_>) {
+        if self.is_traced {
+            eprintln!(
+                "{:>9.3} {what}",
+                Duration::from_micros(self.us).as_secs_f64()
+            );
         }
     }
 
