@@ -17,19 +17,20 @@ export const WAIT_MS = 15_000;
 export class Server {
   #child = null;
   #data = '';
-  #listen = '127.0.0.1:0';
+  #listen;
   #log = '';
   #env;
   url = '';
 
-  constructor(env) {
+  constructor(env, listen) {
     this.#env = env;
+    this.#listen = listen;
   }
 
   /** With more room for commands than usual, unless `env` says otherwise: tests write faster than people. */
-  static async start(env = { KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' }) {
+  static async start(env = { KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' }, listen = '127.0.0.1:0') {
     if (!existsSync(BIN)) throw new Error(`no server at ${BIN}: build it, or set KAIWA_BIN`);
-    const server = new Server(env);
+    const server = new Server(env, listen);
     server.#data = await mkdtemp(join(tmpdir(), 'kaiwa-e2e-'));
     await server.restart();
     return server;
