@@ -71,7 +71,8 @@ const LASTED_MS = 20_000;
 const REJOIN_AFTER_MS = 1_000;
 /** What is shown changes many times during a resize; the server wants to know where it ends. */
 const PREFER_AFTER_MS = 150;
-const PREFERENCES_MAX = 100;
+/** The server refuses more at once. */
+const PREFERENCES_MAX = 64;
 /** The server stops earlier; this is for a push that never comes. */
 const OUTGOING_MAX_MS = 60_000;
 
@@ -481,8 +482,8 @@ export class Calls {
     const part = this.#part;
     if (!part || part.room !== room || part.participant === '') return;
     if (participant !== '' && participant !== part.participant) return;
-    // Faults and timeouts are nobody's wish: come back, as often as is sensible.
-    if (reason === 'timed_out' || reason === 'failed' || reason === 'server') return this.#rebuild(part, { leave: false });
+    // Faults and timeouts are nobody's wish, and other rights come with a new part: come back, as often as is sensible.
+    if (RETURNS.includes(reason)) return this.#rebuild(part, { leave: false });
     this.#end(ENDS.includes(reason) ? (reason as CallEndReason) : 'server');
   }
 
@@ -803,6 +804,7 @@ export class Calls {
 }
 
 const NO_RIGHTS: CallRights = { publish: [], subscribe: false, moderate: false };
+const RETURNS: readonly string[] = ['rights_changed', 'timed_out', 'failed', 'server'];
 const ENDS: readonly string[] = ['removed', 'not_a_member', 'replaced'] satisfies CallEndReason[];
 /** −dBov at which somebody counts as silent. */
 const QUIET_DBOV = 70;
