@@ -272,6 +272,16 @@ export class Caller {
     });
   }
 
+  /** Between which addresses media goes. */
+  path() {
+    return this.page.evaluate(async () => {
+      const stats = (await window.peers.at(-1)?.getStats()) ?? new Map();
+      const all = [...stats.values()];
+      const pair = stats.get(all.find((s) => s.type === 'transport')?.selectedCandidatePairId);
+      return { local: stats.get(pair?.localCandidateId)?.address ?? '', remote: stats.get(pair?.remoteCandidateId)?.address ?? '', state: pair?.state ?? '' };
+    });
+  }
+
   participant(user) {
     return this.page.evaluate((user) => document.querySelector(`[data-testid="call-tile"][data-user="${user}"]`)?.dataset.participant ?? '', user);
   }
