@@ -65,7 +65,7 @@ export async function until(condition, what) {
   const end = Date.now() + PATIENCE_MS;
   for (;;) {
     const value = await condition();
-    if (value) return value;
+    if (value) { const took = PATIENCE_MS - (end - Date.now()); if (took > 700) console.log('TOOK', took, new Error().stack.split('\n').slice(2, 6).map((l) => /at (.*) \(/.exec(l)?.[1] + ':' + /:(\d+):/.exec(l)?.[1]).join(' < ')); return value; }
     if (Date.now() > end) assert.fail(typeof what === 'function' ? await what() : what);
     await new Promise((done) => setTimeout(done, LOOK_AGAIN_MS));
   }
