@@ -10,7 +10,7 @@ let space, server, here, there, lib, room, alice, bob;
 before(async () => {
   space = await Namespace.make();
   // Over an address that is not loopback, so whoever comes may sign in, and the page counts as if it came by TLS.
-  server = await Server.start({ ...ROOM_FOR_COMMANDS, KAIWA_AUTH__SIGN_IN: 'anywhere' }, { listen: `${space.host}:0`, flags: ['--allow-plain'] });
+  server = await Server.start({ ...ROOM_FOR_COMMANDS, KAIWA_AUTH__SIGN_IN: 'anywhere', KAIWA_HTTP__ALLOW_PLAIN: 'true' }, `${space.host}:0`);
   const flags = [`--unsafely-treat-insecure-origin-as-secure=${server.url}`];
   [here, there, lib] = await Promise.all([
     startChromium({ flags }),

@@ -22,19 +22,17 @@ export class Server {
   #listen;
   #log = '';
   #env;
-  #flags;
   url = '';
 
-  constructor(env, { listen = '127.0.0.1:0', flags = [] } = {}) {
+  constructor(env, listen) {
     this.#env = env;
     this.#listen = listen;
-    this.#flags = flags;
   }
 
   /** With more room for commands than usual, unless `env` says otherwise: tests write faster than people. */
-  static async start(env = ROOM_FOR_COMMANDS, options = {}) {
+  static async start(env = ROOM_FOR_COMMANDS, listen = '127.0.0.1:0') {
     if (!existsSync(BIN)) throw new Error(`no server at ${BIN}: build it, or set KAIWA_BIN`);
-    const server = new Server(env, options);
+    const server = new Server(env, listen);
     server.#data = await mkdtemp(join(tmpdir(), 'kaiwa-e2e-'));
     await server.restart();
     return server;
@@ -42,7 +40,7 @@ export class Server {
 
   /** On the same data and, from the second time on, on the same port. */
   async restart() {
-    const args = ['serve', '--data', this.#data, '--listen', this.#listen, ...this.#flags];
+    const args = ['serve', '--data', this.#data, '--listen', this.#listen];
     const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.#env } });
     this.#child = child;
     child.stderr.on('data', (chunk) => (this.#log += chunk));

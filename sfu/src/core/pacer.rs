@@ -325,7 +325,9 @@ impl<T: Copy> Pacer<T> {
     )]
     fn count(&mut self, now_ns: u64, bytes: u16) {
         let drain_ns = (f64::from(bytes) * self.byte_ns) as u64;
-        self.drained_ns = self.drained_ns.max(now_ns).saturating_add(drain_ns);
+        // Who was woken late makes up for it within a probe, or its rate would be that of the scheduler.
+        let from_ns = self.probe.map_or(now_ns, |probe| probe.began_ns);
+        self.drained_ns = self.drained_ns.max(from_ns).saturating_add(drain_ns);
         if let Some(probe) = &mut self.probe {
             probe.bytes = probe.bytes.saturating_add(u32::from(bytes));
             probe.packets = probe.packets.saturating_add(1);

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::setup::random;
 use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
+use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
     Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
@@ -170,6 +171,9 @@ impl Shard {
         }
         peer.inbound.ids = ids;
         peer.outflow.set_has_feedback(has_feedback);
+        // Else layers would be chosen by what was assumed until feedback came, only to be taken back.
+        let estimate = peer.outflow.estimate();
+        peer.allocator.handle_estimate(estimate, Basis::Measured);
     }
 
     fn slots_of(&self, key: Key<Peer>) -> Vec<(Mid, MediaKind)> {

@@ -95,8 +95,16 @@ interface Part {
   /** There was no connection to join again over. */
   mustJoin: boolean;
   joining: boolean;
+  /** Rosters that came while `call_join` was not answered. */
+  early: CallRoster[];
   rejoins: number;
 }
+
+/** Rosters that are kept for a join's answer; what they say comes again with later ones. */
+const EARLY_ROSTERS = 32;
+
+/** Ends of a part that are nobody's wish, or after which one may do something else than before. */
+const REJOIN = ['timed_out', 'failed', 'server', 'rights_changed'];
 
 export class Calls {
   readonly #host: CallHost;
@@ -226,6 +234,7 @@ export class Calls {
       everConnected: false,
       mustJoin: false,
       joining: true,
+      early: [],
       rejoins: 0,
     };
     this.#part = part;
@@ -428,7 +437,10 @@ export class Calls {
 
   #handleRoster(roster: CallRoster): void {
     const part = this.#part;
-    if (!part || part.room !== roster.room || part.participant === '') return;
+    if (!part || part.room !== roster.room) return;
+    // It may come before the `CallJoined` that it follows.
+    if (part.joining || part.participant === '') part.early = [...part.early, roster].slice(-EARLY_ROSTERS);
+    if (part.participant === '') return;
     this.#tell(part, part.roster.handleRoster(roster));
     this.#adoptMutes(part);
     this.#changed();
@@ -482,8 +494,8 @@ export class Calls {
     const part = this.#part;
     if (!part || part.room !== room || part.participant === '') return;
     if (participant !== '' && participant !== part.participant) return;
-    // Faults and timeouts are nobody's wish, and other rights come with a new part: come back, as often as is sensible.
-    if (RETURNS.includes(reason)) return this.#rebuild(part, { leave: false });
+    // Come back, as often as is sensible.
+    if (REJOIN.includes(reason)) return this.#rebuild(part, { leave: false });
     this.#end(ENDS.includes(reason) ? (reason as CallEndReason) : 'server');
   }
 
@@ -506,7 +518,9 @@ export class Calls {
     if (roster) {
       part.roster.handleRoster({ ...roster, full: true });
       this.handleGoingOn(roster);
+      for (const early of part.early) part.roster.handleRoster(early);
     }
+    part.early = [];
     for (const source of [...this.#locals.keys()]) if (!rights.publish.includes(source)) this.#locals.delete(source);
     this.#preferred = '';
     this.#levels.clear();
@@ -804,7 +818,6 @@ export class Calls {
 }
 
 const NO_RIGHTS: CallRights = { publish: [], subscribe: false, moderate: false };
-const RETURNS: readonly string[] = ['rights_changed', 'timed_out', 'failed', 'server'];
 const ENDS: readonly string[] = ['removed', 'not_a_member', 'replaced'] satisfies CallEndReason[];
 /** −dBov at which somebody counts as silent. */
 const QUIET_DBOV = 70;

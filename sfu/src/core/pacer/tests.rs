@@ -163,6 +163,25 @@ fn a_probe_leaves_at_its_rate_with_media_counted() {
 }
 
 #[test]
+fn a_probe_makes_up_for_a_late_wake() {
+    let start = Instant::now();
+    let mut pacer = pacer(start);
+    pacer.start_probe(start, plan(4_000, 7_500));
+    let padded = |outputs: Vec<Output<u32>>| {
+        let bytes = outputs.iter().map(|output| match output {
+            Output::Pad { bytes } => u32::from(*bytes),
+            Output::Send { .. } | Output::Drop { .. } => panic!("only padding"),
+        });
+        bytes.sum::<u32>()
+    };
+    let at_first = padded(drain(&mut pacer, start));
+    assert!(at_first <= 2_500, "{at_first}");
+    // 12 ms at 4 Mbit/s are 6,000 bytes.
+    let late = at_first + padded(drain(&mut pacer, after(start, 12)));
+    assert!((6_000..=7_500).contains(&late), "{late}");
+}
+
+#[test]
 fn a_probe_without_anything_to_send_is_given_up() {
     let start = Instant::now();
     let mut pacer = pacer(start);

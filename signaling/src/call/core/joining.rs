@@ -70,8 +70,10 @@ impl CallCore {
                 Phase::Present => self.reply_joined(&room, id, ticket),
             };
         }
-        if let Some(until) = self.removed.get(&(room.clone(), user)) {
-            let wait = until.saturating_duration_since(at.now);
+        if let Some(until) = self.removed.get(&(room.clone(), user))
+            && *until > at.now
+        {
+            let wait = until.duration_since(at.now);
             return self.reply(ticket, Err(CallError::TooSoon(wait)));
         }
         if let Some(joining) = self.joinings.get_mut(&session)

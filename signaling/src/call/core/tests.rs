@@ -8,10 +8,12 @@ use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Membership, Role, RoomInfo, RoomKind, User, Visibility};
 use kaiwa_common::limits::{
-    CALL_OFFER_BURST, CALL_PUBLISHERS, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN,
+    CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PUBLISHERS, CALL_QUALITY_INTERVAL, CALL_REMOVED,
+    CALL_RING, CALL_RING_AGAIN, CALL_ROSTER_INTERVAL,
 };
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
+use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::{
     Answer, Event, GoneReason, Publication, PublicationId, Quality, SfuError, Slot, Source, Track,
     Wanted, Wish,
@@ -435,9 +437,10 @@ fn who_comes_back_in_time_stays_and_is_told_everything_at_once() {
     bench.core.handle_link(SessionNo(1), false, bench.at);
     bench.core.handle_event(slots, bench.at);
     bench.wait(Duration::from_secs(20));
-    bench.join(3, "carol");
     bench.pushes.clear();
+    bench.join(3, "carol");
     bench.wait(Duration::from_secs(2));
+    assert!(!bench.rosters(2).is_empty());
     assert!(bench.rosters(1).is_empty(), "nothing piles up for her");
     bench.core.handle_link(SessionNo(1), true, bench.at);
     bench.gather();
