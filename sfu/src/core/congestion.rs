@@ -450,7 +450,10 @@ impl Estimator {
     }
 
     fn plan(&mut self, now_us: u64) {
-        let is_heard = self.way_us.is_some() && self.silence_fell_us.is_none();
+        // At the least estimate pictures are paused, and perhaps nothing is sent that feedback could follow:
+        // then only a probe, which is small there, learns that the path is back.
+        let is_least = self.estimate_bps <= self.config.min.0 as f64;
+        let is_heard = self.way_us.is_some() && (self.silence_fell_us.is_none() || is_least);
         let rtt_us = self.rtt_us();
         let has_just_fallen = self
             .rate
