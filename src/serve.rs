@@ -12,7 +12,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_platform::dir_lock::DirLock;
 use kaiwa_sfu::control::Sfu;
 use kaiwa_sfu::engine::Engine;
-use kaiwa_signaling::call::events::events;
+use kaiwa_signaling::call::events::{Inbox, events};
 use kaiwa_signaling::call::service::{Calls, Parts};
 use kaiwa_signaling::edge::address::Addresses;
 use kaiwa_signaling::edge::guard::Guard;
@@ -123,24 +123,20 @@ fn build(
         Arc::clone(&hub) as Arc<dyn Bus>,
         options,
     );
-    let (calls, sfu) = match config.calls.enabled {
-        true => {
-            let (events, inbox) = events(metrics.clone());
-            let engine = calls::start(config, events)?;
-            let calls = Calls::start(Parts {
-                sfu: Arc::clone(&engine) as Sfu,
-                inbox,
-                hub: Arc::clone(&hub),
-                sessions: Arc::clone(&sessions),
-                chat: chat.clone(),
-                limits: limits.clone(),
-                metrics: metrics.clone(),
-                clock: UnixMs::now,
-            });
-            (Some(calls), Some(engine))
-        }
-        false => (None, None),
+    let parts = |engine: &Arc<Engine>, inbox| Parts {
+        sfu: Arc::clone(engine) as Sfu,
+        inbox,
+        hub: Arc::clone(&hub),
+        sessions: Arc::clone(&sessions),
+        chat: chat.clone(),
+        limits: limits.clone(),
+        metrics: metrics.clone(),
+        clock: UnixMs::now,
     };
+    let sfu = start_calls(config, &metrics)?;
+    let (calls, sfu) = sfu
+        .map(|(engine, inbox)| (Calls::start(parts(&engine, inbox)), engine))
+        .unzip();
     let context = Arc::new(Context {
         chat,
         hub,
@@ -182,6 +178,15 @@ fn build(
         context,
     });
     Ok((edge, sfu))
+}
+
+/// The SFU and what it tells, unless calls are switched off.
+fn start_calls(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<(Arc<Engine>, Inbox)>> {
+    if !config.calls.enabled {
+        return Ok(None);
+    }
+    let (events, inbox) = events(metrics.clone());
+    Ok(Some((calls::start(config, events)?, inbox)))
 }
 
 fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Option<Arc<Certificates>>> {

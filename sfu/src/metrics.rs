@@ -25,6 +25,8 @@ pub struct Counts {
 pub(crate) struct Traffic {
     pub(crate) received: u64,
     pub(crate) received_bytes: u64,
+    /// Datagrams that were longer than any that is taken.
+    pub(crate) truncated: u64,
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) unsent: u64,
@@ -41,6 +43,7 @@ pub(crate) struct Series {
     repaired: Counter,
     recovered: Counter,
     refused: Counter,
+    truncated: Counter,
     keyframe_requests: Counter,
     panics: Counter,
     peers: Gauge,
@@ -77,6 +80,10 @@ pub fn describe() {
         "Datagrams of nobody, without authenticity or malformed"
     );
     describe_counter!(
+        "kaiwa_sfu_truncated_datagrams_total",
+        "Datagrams longer than any that is taken"
+    );
+    describe_counter!(
         "kaiwa_sfu_keyframe_requests_total",
         "Key frames that publishers were asked for"
     );
@@ -101,6 +108,7 @@ impl Series {
             repaired: counter!("kaiwa_sfu_repaired_packets_total", "shard" => shard.clone()),
             recovered: counter!("kaiwa_sfu_recovered_packets_total", "shard" => shard.clone()),
             refused: counter!("kaiwa_sfu_refused_datagrams_total", "shard" => shard.clone()),
+            truncated: counter!("kaiwa_sfu_truncated_datagrams_total", "shard" => shard.clone()),
             keyframe_requests: counter!("kaiwa_sfu_keyframe_requests_total", "shard" => shard.clone()),
             panics: counter!("kaiwa_sfu_panics_total", "shard" => shard.clone()),
             peers: gauge!("kaiwa_sfu_participants", "shard" => shard.clone()),
@@ -119,6 +127,7 @@ impl Series {
         self.repaired.absolute(counts.repaired);
         self.recovered.absolute(counts.recovered);
         self.refused.absolute(counts.refused);
+        self.truncated.absolute(traffic.truncated);
         self.keyframe_requests.absolute(counts.keyframe_requests);
         self.panics.absolute(counts.panics);
         let gauge = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));

@@ -16,6 +16,8 @@ mod commands;
 mod feedback_in;
 mod feedback_out;
 mod forward;
+#[cfg(test)]
+mod hostile;
 mod lines;
 mod media_in;
 mod neighbours;

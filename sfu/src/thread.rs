@@ -223,6 +223,7 @@ impl Thread {
         let traffic = Traffic {
             received: received.datagrams,
             received_bytes: received.bytes,
+            truncated: received.truncated,
             sent,
             sent_bytes,
             unsent: unsent + self.undelivered,

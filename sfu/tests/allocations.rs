@@ -84,10 +84,8 @@ const WARM: u16 = 3_000;
 /// Packets that are counted.
 const COUNTED_PACKETS: u16 = 2_000;
 
-#[test]
-fn nothing_is_allocated_for_a_packet() {
-    // The test harness runs tests in threads of its own; only those that the engine starts count.
-    IS_TESTS.with(|is| is.set(true));
+/// A publisher and a subscriber of sound and pictures, both connected.
+fn call() -> (Arc<Engine>, Client, Client) {
     let events = Arc::new(Published::default());
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
@@ -131,7 +129,14 @@ fn nothing_is_allocated_for_a_packet() {
         wishes: vec![wish],
     };
     block_on(engine.prefer(prefer)).expect("a participant");
+    (engine, alice, bob)
+}
 
+#[test]
+fn nothing_is_allocated_for_a_packet() {
+    // The test harness runs tests in threads of its own; only those that the engine starts count.
+    IS_TESTS.with(|is| is.set(true));
+    let (engine, mut alice, mut bob) = call();
     let mut seen = 0;
     let began = Instant::now();
     for no in 0..WARM + COUNTED_PACKETS {
@@ -161,6 +166,7 @@ fn nothing_is_allocated_for_a_packet() {
         seen > usize::from(COUNTED_PACKETS),
         "{seen} packets were forwarded"
     );
+    drop(engine);
     assert_eq!(
         COUNTED.load(Ordering::Relaxed),
         0,

@@ -184,13 +184,12 @@ impl Transport {
         }
     }
 
-    /// Takes a datagram of the handshake from an address that ICE has validated.
-    pub(crate) fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) {
+    /// Takes a datagram of the handshake from an address that ICE has validated. False when nothing of
+    /// it can be used: anybody may write a datagram with the peer's address.
+    pub(crate) fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) -> bool {
         let is_valid = self.ice.as_ref().is_some_and(|ice| ice.is_valid(from));
-        if let Some(dtls) = self.dtls.as_mut().filter(|_| is_valid) {
-            // What can't be used is dropped: anybody may write a datagram with the peer's address.
-            let _ = dtls.handle_datagram(now, datagram);
-        }
+        let dtls = self.dtls.as_mut().filter(|_| is_valid);
+        dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok())
     }
 
     /// Something authentic came from there.

@@ -162,7 +162,14 @@ impl<S: Sink> Shard<S> {
             }
         };
         slot.limited_by = decision.limited_by;
+        if wanted.layers.is_empty() && !wanted.is_paused {
+            // The publisher has stalled: to go on afterwards takes no key frame if nothing was changed.
+            return;
+        }
         if slot.forwarder.target() != target {
+            let (layer, temporal) = target.map_or((None, 0), |to| (Some(to.layer), to.temporal));
+            let participant = peer.participant;
+            tracing::debug!(%participant, slot = wanted.slot, layer, temporal, "target layer");
             slot.forwarder.set_target(target);
             if target.is_none() {
                 peer.outflow.discard(at);
@@ -232,8 +239,12 @@ type Layers = (ArrayVec<LayerInfo, SPATIAL_MAX>, ArrayVec<u8, SPATIAL_MAX>);
 /// The layers of a track that come in at present, the smallest first.
 fn layer_infos(track: &Track, now: Instant) -> Layers {
     let mut found = ArrayVec::<(u8, LayerInfo), SPATIAL_MAX>::new();
+    let mut layers = track.layers.iter();
+    // Beside layers whose rates are known a new one waits until its own is.
+    let has_steady = layers.any(|layer| layer.stream.is_alive(now) && layer.stream.is_steady(now));
     for (at, layer) in (0_u8..).zip(&track.layers) {
-        if !layer.stream.is_alive(now) || found.is_full() {
+        let is_known = layer.stream.is_steady(now) || !has_steady;
+        if !layer.stream.is_alive(now) || !is_known || found.is_full() {
             continue;
         }
         let size = layer.stream.resolution().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use super::{Shard, Sink};
 use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
+use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
     Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
@@ -172,6 +173,9 @@ impl<S: Sink> Shard<S> {
         }
         peer.inbound.ids = ids;
         peer.outflow.set_has_feedback(has_feedback);
+        // Else layers would be chosen by what was assumed until feedback came, only to be taken back.
+        let estimate = peer.outflow.estimate();
+        peer.allocator.handle_estimate(estimate, Basis::Measured);
     }
 
     fn slots_of(&self, key: Key<Peer>) -> Vec<(Mid, MediaKind)> {

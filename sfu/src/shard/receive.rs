@@ -61,9 +61,9 @@ impl<S: Sink> Shard<S> {
                 let Some(peer) = self.peers.get_mut(key) else {
                     return false;
                 };
-                peer.transport.handle_dtls(now, path, bytes);
+                let taken = peer.transport.handle_dtls(now, path, bytes);
                 self.schedule(key, now);
-                true
+                taken
             }
             Kind::Stun => false,
         }
@@ -106,10 +106,24 @@ impl<S: Sink> Shard<S> {
             let to = (path.local, Destination::from(path.remote));
             self.sink.send(&to, answer);
         }
-        if is_valid && self.by_path.insert(path, key) != Some(key) {
+        if is_valid {
+            self.learn_path(now, path, key, may_pass);
+            self.schedule(key, now);
+        }
+        is_valid
+    }
+
+    /// A peer's datagrams come over this path.
+    fn learn_path(&mut self, now: Instant, path: Path, key: Key<Peer>, is_direct: bool) {
+        let is_new = self.by_path.insert(path, key) != Some(key);
+        // The shard that handed the check over will get the rest of this path too. It may have missed
+        // that it is ours, with a full mailbox, and would refuse all but checks for ever.
+        if is_new || !is_direct {
             self.neighbours.announce(path, true);
         }
-        self.schedule(key, now);
-        is_valid
+        // It may have taken another one's place, which has to be forgotten before too many such wait.
+        if is_new {
+            self.follow_transport(now, key);
+        }
     }
 }

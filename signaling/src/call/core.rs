@@ -16,6 +16,7 @@ mod events;
 mod joining;
 mod ring;
 mod state;
+mod telling;
 
 use effect::{
     At, CallError, Effect, EndReason, Push, Reply, RingState, Ringing, Roster, SessionNo,
@@ -23,17 +24,13 @@ use effect::{
 };
 use joining::Joining;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{
-    CALL_AWAY, CALL_NOTICE_INTERVAL, CALL_QUALITY_INTERVAL, CALL_ROSTER_INTERVAL,
-};
-use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::ParticipantId;
 use rights::Powers;
 use ring::Rings;
 use state::{Call, Participant, Phase};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a version of a room's calls begins with, for each millisecond of the wall clock: versions grow
 /// from one call to the next, also over a restart, as long as a room's calls change less often than a
@@ -87,6 +84,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct CallCore {
     max_participants: u32,
+    /// How long somebody who is away stays.
+    away: Duration,
     next_participant: u64,
     calls: BTreeMap<RoomId, Call>,
     /// Where each participant is.
@@ -104,11 +103,13 @@ pub struct CallCore {
 
 impl CallCore {
     /// No calls yet. `first_participant` has to be above every id that was used before;
-    /// `max_participants` is the bound of one call.
+    /// `max_participants` is the bound of one call; `away` is how long somebody stays in it whose session or
+    /// media is away.
     #[must_use]
-    pub fn new(first_participant: u64, max_participants: u32) -> Self {
+    pub fn new(first_participant: u64, max_participants: u32, away: Duration) -> Self {
         Self {
             max_participants,
+            away,
             next_participant: first_participant,
             calls: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -215,7 +216,7 @@ impl CallCore {
             .expect("a seat's participant");
         match (is_attached, participant.away) {
             (false, None) => {
-                let until = at.now + CALL_AWAY;
+                let until = at.now + self.away;
                 participant.away = Some(until);
                 self.timers.insert((until, Timer::Away(id)));
             }
@@ -352,160 +353,6 @@ impl CallCore {
         self.calls.get_mut(room)?.participants.get_mut(&id)
     }
 
-    /// Notes that somebody is different from what was told.
-    fn changed(&mut self, room: &RoomId, id: ParticipantId, now: Instant) {
-        if let Some(call) = self.calls.get_mut(room)
-            && call
-                .participants
-                .get(&id)
-                .is_some_and(Participant::is_present)
-        {
-            call.changed(id);
-            self.schedule_roster(room, now);
-        }
-    }
-
-    fn schedule_roster(&mut self, room: &RoomId, now: Instant) {
-        let Some(call) = self.calls.get_mut(room) else {
-            return;
-        };
-        if call.roster_due.is_none() {
-            let due = after(call.roster_told, CALL_ROSTER_INTERVAL, now);
-            call.roster_due = Some(due);
-            self.timers.insert((due, Timer::Roster(room.clone())));
-        }
-    }
-
-    fn tell_roster(&mut self, room: &RoomId, now: Instant) {
-        let call = self
-            .calls
-            .get_mut(room)
-            .expect("a call's timer goes with it");
-        call.roster_due = None;
-        call.roster_told = Some(now);
-        let roster = call.take_changes(room);
-        let to = call.listeners();
-        self.push_all(to, Push::Roster(roster));
-    }
-
-    fn schedule_quality(&mut self, room: &RoomId, now: Instant) {
-        let Some(call) = self.calls.get_mut(room) else {
-            return;
-        };
-        if call.quality_due.is_none() {
-            let due = after(call.quality_told, CALL_QUALITY_INTERVAL, now);
-            call.quality_due = Some(due);
-            self.timers.insert((due, Timer::Quality(room.clone())));
-        }
-    }
-
-    fn tell_qualities(&mut self, room: &RoomId, now: Instant) {
-        let call = self
-            .calls
-            .get_mut(room)
-            .expect("a call's timer goes with it");
-        call.quality_due = None;
-        call.quality_told = Some(now);
-        let signal = effect::Signal::Quality {
-            room: room.clone(),
-            qualities: call.qualities(now),
-        };
-        let to = call.listeners();
-        if !to.is_empty() {
-            self.effects.push_back(Effect::Signal { to, signal });
-        }
-    }
-
-    /// The size of a room's call changed.
-    fn schedule_notice(&mut self, room: &RoomId, now: Instant) {
-        let version = self.calls.get(room).map_or(0, Call::version);
-        let notice = self.notices.entry(room.clone()).or_insert(Notice {
-            told: None,
-            due: now,
-            is_dirty: false,
-            version,
-        });
-        notice.version = notice.version.max(version);
-        if !std::mem::replace(&mut notice.is_dirty, true) {
-            self.timers
-                .remove(&(notice.due, Timer::Notice(room.clone())));
-            notice.due = after(notice.told, CALL_NOTICE_INTERVAL, now);
-            self.timers
-                .insert((notice.due, Timer::Notice(room.clone())));
-        }
-    }
-
-    fn tell_notice(&mut self, room: &RoomId, now: Instant) {
-        let summary = self.summary(room).unwrap_or_else(|| self.over(room));
-        let notice = self
-            .notices
-            .get_mut(room)
-            .expect("a notice's timer goes with it");
-        if !std::mem::take(&mut notice.is_dirty) {
-            // Nothing for a while.
-            self.notices.remove(room);
-            return;
-        }
-        notice.told = Some(now);
-        notice.due = now + CALL_NOTICE_INTERVAL;
-        self.timers
-            .insert((notice.due, Timer::Notice(room.clone())));
-        let except = self.calls.get(room).map(Call::sessions).unwrap_or_default();
-        self.effects.push_back(Effect::Notice {
-            room: room.clone(),
-            summary,
-            except,
-        });
-    }
-
-    /// What there is to say of a room without a call.
-    fn over(&self, room: &RoomId) -> Summary {
-        let version = match self.calls.get(room) {
-            Some(call) => call.version(),
-            None => self.notices.get(room).map_or(0, |notice| notice.version),
-        };
-        Summary {
-            version,
-            count: 0,
-            started: UnixMs(0),
-        }
-    }
-
-    /// Everything that somebody who was away, or has just come, may have missed.
-    fn tell_all(&mut self, room: &RoomId, id: ParticipantId, now: Instant) {
-        let call = self.calls.get(room).expect("the caller found it");
-        let participant = &call.participants[&id];
-        if !participant.listens() {
-            return;
-        }
-        let session = participant.session;
-        let roster = call.roster(room);
-        let has_slots = participant.slots.is_some();
-        let qualities = call.qualities(now);
-        self.push(session, Push::Roster(roster));
-        if has_slots {
-            self.tell_slots(room, id);
-        }
-        if !qualities.is_empty() {
-            let signal = effect::Signal::Quality {
-                room: room.clone(),
-                qualities,
-            };
-            let to = vec![session];
-            self.effects.push_back(Effect::Signal { to, signal });
-        }
-    }
-
-    fn push(&mut self, session: SessionNo, push: Push) {
-        self.push_all(vec![session], push);
-    }
-
-    fn push_all(&mut self, to: Vec<SessionNo>, push: Push) {
-        if !to.is_empty() {
-            self.effects.push_back(Effect::Push { to, push });
-        }
-    }
-
     fn reply(&mut self, ticket: Ticket, result: Result<Reply, CallError>) {
         self.effects.push_back(Effect::Reply { ticket, result });
     }
@@ -515,11 +362,6 @@ impl CallCore {
             self.reply(ticket, Err(error.clone()));
         }
     }
-}
-
-/// The next time that is `interval` after the last one, or now.
-fn after(last: Option<Instant>, interval: std::time::Duration, now: Instant) -> Instant {
-    last.map_or(now, |last| (last + interval).max(now))
 }
 
 #[cfg(test)]

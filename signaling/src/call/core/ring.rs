@@ -157,6 +157,16 @@ impl Rings {
         self.states.is_empty()
     }
 
+    /// Who rings somebody.
+    #[cfg(test)]
+    pub(super) fn callers(&self) -> Vec<ParticipantId> {
+        let rings = self.states.values().filter_map(|state| match state {
+            State::Rings(ring) => Some(ring.participant),
+            State::Quiet(_) => None,
+        });
+        rings.collect()
+    }
+
     /// Every ring's end.
     #[cfg(test)]
     pub(super) fn ends(&self) -> Vec<Instant> {

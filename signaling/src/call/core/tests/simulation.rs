@@ -395,7 +395,7 @@ impl World {
         let mut world = Self {
             rng,
             at,
-            core: CallCore::new(1, 4),
+            core: CallCore::new(1, 4, AWAY),
             sfu: Sfu::default(),
             devices: Vec::new(),
             next_session: 1,
@@ -746,6 +746,8 @@ impl World {
             if device.is_attached {
                 apply(&mut device.client, push.clone(), &mut self.seen);
             } else {
+                let is_kept = matches!(push, Push::Ended { .. } | Push::Ringing(_));
+                assert!(is_kept, "piles up for who is away: {push:?}");
                 device.waiting.push(push.clone());
             }
         }
@@ -855,6 +857,9 @@ impl World {
             let rings = self.core.ringing(&user(&name(n))).into_iter();
             rings.map(move |ring| (user(&name(n)), ring.room))
         });
+        for caller in self.core.rings.callers() {
+            assert!(here.contains(&caller), "a ring without its caller");
+        }
         let phones: BTreeSet<_> = self.phones.keys().cloned().collect();
         assert_eq!(ringing.collect::<BTreeSet<_>>(), phones, "what rings");
     }
