@@ -31,6 +31,8 @@ pub(crate) struct Peer {
     pub(crate) inbound: Inbound,
     /// By the places that subscriptions keep; a slot that is no more leaves its place empty.
     pub(crate) slots: Vec<Option<SendSlot>>,
+    /// Of m-lines that do not receive at present. There are not more than m-lines.
+    pub(crate) retired: Vec<SendSlot>,
     pub(crate) outflow: Outflow,
     /// Puts their streams' times on our clock.
     pub(crate) clock: PublisherClock,

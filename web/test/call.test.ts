@@ -315,6 +315,7 @@ describe('losing things', () => {
     ['replaced', 'ended'],
     ['server', 'joining again'],
     ['timed_out', 'joining again'],
+    ['rights_changed', 'joining again'],
   ])('when the server says %s: %s', async (reason, what) => {
     const w = world();
     const { room, alice } = await inCall(w);

@@ -10,7 +10,7 @@ use crate::core::congestion::Cause;
 use crate::core::layers;
 use crate::core::room::VIDEO_SLOTS;
 use crate::peer::{Peer, Subscription};
-use crate::table::Key;
+use crate::table::{Key, Table};
 use crate::track::Track;
 use crate::unit::{Bitrate, MediaKind};
 use arrayvec::ArrayVec;
@@ -22,8 +22,11 @@ const PICTURES: usize = VIDEO_SLOTS as usize;
 /// Between two allocations for a subscriber whose estimate stays.
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What a voice is taken to need: Opus at 40 kbit/s with its redundancy and headers.
+/// The most that a voice needs: Opus at 40 kbit/s with its redundancy and headers.
 const VOICE: Bitrate = Bitrate::kbps(130);
+
+/// Times that a payload is sent at most, redundancy included.
+const COPIES: u64 = 3;
 
 /// A picture that is wished for, before it is lent to the allocator.
 pub(super) struct Wanted {
@@ -74,11 +77,7 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = self.peers.get_mut(key) else {
             return ArrayVec::new();
         };
-        let voices = peer
-            .slots()
-            .filter(|(_, slot)| slot.kind == MediaKind::Audio && slot.track.is_some())
-            .count();
-        let audio = Bitrate(VOICE.0 * voices as u64);
+        let audio = voices(peer, &self.tracks, now);
         let demands: ArrayVec<Demand<'_, Subscription>, PICTURES> = wanted
             .iter()
             .take(PICTURES)
@@ -163,7 +162,14 @@ impl<S: Sink> Shard<S> {
             }
         };
         slot.limited_by = decision.limited_by;
+        if wanted.layers.is_empty() && !wanted.is_paused {
+            // The publisher has stalled: to go on afterwards takes no key frame if nothing was changed.
+            return;
+        }
         if slot.forwarder.target() != target {
+            let (layer, temporal) = target.map_or((None, 0), |to| (Some(to.layer), to.temporal));
+            let participant = peer.participant;
+            tracing::debug!(%participant, slot = at, layer, temporal, "target layer");
             slot.forwarder.set_target(target);
             if target.is_none() {
                 peer.outflow.discard(at);
@@ -213,14 +219,32 @@ impl<S: Sink> Shard<S> {
     }
 }
 
+/// What a subscriber's voices take. One that pauses or is muted takes next to nothing, and in most
+/// calls most are: to keep a talker's rate for each would leave none for pictures.
+fn voices(peer: &Peer, tracks: &Table<Track>, now: Instant) -> Bitrate {
+    let voices = peer
+        .slots()
+        .filter(|(_, slot)| slot.kind == MediaKind::Audio);
+    let tracks = voices.filter_map(|(_, slot)| tracks.get(slot.track?));
+    let rates = tracks.filter(|track| !track.is_muted).map(|track| {
+        let comes = track.layer(0).map(|layer| layer.stream.bitrate(now, 0));
+        (comes.unwrap_or_default().0 * COPIES).min(VOICE.0)
+    });
+    Bitrate(rates.sum())
+}
+
 /// A track's layers for the allocator, and their places.
 type Layers = (ArrayVec<LayerInfo, SPATIAL_MAX>, ArrayVec<u8, SPATIAL_MAX>);
 
 /// The layers of a track that come in at present, the smallest first.
 fn layer_infos(track: &Track, now: Instant) -> Layers {
     let mut found = ArrayVec::<(u8, LayerInfo), SPATIAL_MAX>::new();
+    let mut layers = track.layers.iter();
+    // Beside layers whose rates are known a new one waits until its own is.
+    let has_steady = layers.any(|layer| layer.stream.is_alive(now) && layer.stream.is_steady(now));
     for (at, layer) in (0_u8..).zip(&track.layers) {
-        if !layer.stream.is_alive(now) || found.is_full() {
+        let is_known = layer.stream.is_steady(now) || !has_steady;
+        if !layer.stream.is_alive(now) || !is_known || found.is_full() {
             continue;
         }
         let size = layer.stream.resolution().unwrap_or_default();

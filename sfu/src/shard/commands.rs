@@ -110,6 +110,7 @@ impl<S: Sink> Shard<S> {
             tracks: Vec::new(),
             inbound: Inbound::new(now),
             slots: Vec::new(),
+            retired: Vec::new(),
             allocator: Allocator::new(outflow.estimate()),
             outflow,
             clock: PublisherClock::new(),

@@ -244,6 +244,8 @@ impl<S: Sink> Shard<S> {
         peer.outflow.handle_timeout(now);
         let mut is_due = now >= peer.next_allocation;
         while let Some(changed) = peer.outflow.poll_estimate(now) {
+            let (kbps, cause) = (changed.estimate.0 / 1_000, changed.cause);
+            tracing::debug!(participant = %peer.participant, kbps, ?cause, "estimate");
             peer.allocator
                 .handle_estimate(changed.estimate, super::allocate::basis(changed.cause));
             is_due = true;

@@ -2,6 +2,7 @@
 
 use super::{Shard, Sink};
 use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
+use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
     Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
@@ -172,6 +173,9 @@ impl<S: Sink> Shard<S> {
         }
         peer.inbound.ids = ids;
         peer.outflow.set_has_feedback(has_feedback);
+        // Else layers would be chosen by what was assumed until feedback came, only to be taken back.
+        let estimate = peer.outflow.estimate();
+        peer.allocator.handle_estimate(estimate, Basis::Measured);
     }
 
     fn slots_of(&self, key: Key<Peer>) -> Vec<(Mid, MediaKind)> {
@@ -194,9 +198,13 @@ impl<S: Sink> Shard<S> {
                 let Some(peer) = self.peers.get_mut(key) else {
                     return;
                 };
-                let Some(slot) = SendSlot::new(mid, kind, sending, random, now) else {
+                let Some(mut slot) = SendSlot::new(mid, kind, sending, random, now) else {
                     return;
                 };
+                // An m-line that is used again has its SSRC again, of which no number may come twice.
+                if let Some(at) = peer.retired.iter().position(|old| old.ssrc == slot.ssrc) {
+                    slot.go_on_from(peer.retired.swap_remove(at));
+                }
                 match peer.slots.iter_mut().find(|slot| slot.is_none()) {
                     Some(free) => *free = Some(slot),
                     None => peer.slots.push(Some(slot)),
@@ -277,8 +285,13 @@ impl<S: Sink> Shard<S> {
                     return;
                 };
                 peer.outflow.discard(at);
-                let slot = peer.slots.get_mut(at).and_then(Option::take);
-                self.unsubscribe(slot.and_then(|slot| slot.track), key, at);
+                let Some(mut slot) = peer.slots.get_mut(at).and_then(Option::take) else {
+                    return;
+                };
+                let track = slot.track.take();
+                slot.forwarder.set_source(None);
+                peer.retired.push(slot);
+                self.unsubscribe(track, key, at);
             }
             Line::Inactive | Line::Refused(_) | Line::Rejected(_) => {}
         }

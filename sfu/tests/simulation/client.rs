@@ -72,6 +72,8 @@ pub(crate) struct Client {
     pub(crate) sealer: Option<Sealer>,
     pub(crate) opener: Option<Opener>,
     pub(crate) connected_ms: Option<u64>,
+    /// The server has keys as well.
+    pub(crate) is_awaited: bool,
     pub(crate) silent_until_ms: u64,
     checks: u64,
     check_ms: u64,
@@ -113,6 +115,7 @@ impl Client {
             sealer: None,
             opener: None,
             connected_ms: None,
+            is_awaited: false,
             silent_until_ms: 0,
             checks: 0,
             check_ms: 0,
@@ -249,7 +252,7 @@ impl Client {
         let has_red = self.has_red;
         let mut packets = Vec::new();
         for source in &mut self.sources {
-            if source.publication.is_some() {
+            if source.publication.is_some() && self.is_awaited {
                 packets.extend(source.capture(ms, has_red, random));
             }
         }

@@ -13,6 +13,10 @@ use std::time::Duration;
 pub(crate) const FRAME_MS: u64 = 66;
 pub(crate) const VOICE_MS: u64 = 40;
 
+/// Numbers begin by so many lower than the encoder's. A sender whose first packets up to a wrap are lost
+/// can't be understood (RFC 3711, section 3.3.1), so there are some more of them.
+const SHIFT: u16 = 128;
+
 /// Of the three encodings.
 const SIZES: [(u16, u16); 3] = [(160, 90), (320, 180), (640, 360)];
 
@@ -159,7 +163,7 @@ impl Source_ {
                     self.payloads.insert((key, no), packet.payload.clone());
                 }
                 layer.encoding.sent.insert(packet.seq, packet.clone());
-                let index = layer.unwrap(packet.seq);
+                let index = layer.unwrap(packet.seq.wrapping_sub(SHIFT));
                 layer.packets += 1;
                 layer.octets += u32::try_from(packet.payload.len()).unwrap();
                 out.push(Outgoing {
@@ -237,7 +241,7 @@ impl Source_ {
         };
         let mut out = Vec::new();
         for number in numbers {
-            let Some(packet) = layer.encoding.sent.get(&number.0) else {
+            let Some(packet) = layer.encoding.sent.get(&number.0.wrapping_add(SHIFT)) else {
                 continue;
             };
             layer.rtx_index += 1;

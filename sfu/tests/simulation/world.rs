@@ -11,6 +11,7 @@ use kaiwa_sfu::control::{
     Connectivity, Event, GoneReason, Join, ParticipantId, Publication, PublicationId, Rights, Slot,
     Source,
 };
+use kaiwa_sfu::core::allocate::LOWEST_OVERSHOOT_PERCENT;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
 use kaiwa_sfu::net::socket::LocalIndex;
@@ -119,7 +120,8 @@ pub(crate) struct World {
     pub(crate) weather: fn(&mut Random) -> Weather,
     pub(crate) is_quiet: bool,
     pub(crate) whim: fn(&mut World),
-    pub(crate) events: u64,
+    pub(crate) told: Vec<Event>,
+    is_traced: bool,
 }
 
 impl World {
@@ -154,7 +156,8 @@ impl World {
             weather,
             is_quiet: false,
             whim: |_| {},
-            events: 0,
+            told: Vec::new(),
+            is_traced: std::env::var_os("KAIWA_TRACE").is_some(),
         }
     }
 
@@ -304,7 +307,8 @@ impl World {
     /// Takes what the shard says and sends.
     pub(crate) fn settle(&mut self) {
         while let Some(event) = self.shard.poll_event() {
-            self.events += 1;
+            self.told.push(event.clone());
+            self.trace(format_args!("{event:?}"));
             self.hear(event);
         }
         while let Some((to, bytes)) = self.shard.sink_mut().out.pop_front() {
@@ -415,7 +419,7 @@ impl World {
         }
     }
 
-    /// What is divided is not more than there is; sound comes in any case.
+    /// What is divided is not more than there is, but for the stated overshoot; sound comes in any case.
     fn check_flow(&mut self, id: ParticipantId) {
         let us = self.us;
         let (Some(flow), Some(person)) = (self.shard.flow(id), self.people.get_mut(&id)) else {
@@ -436,7 +440,7 @@ impl World {
             .max()
             .unwrap_or(0);
         let voices = person.client.slots(MediaKind::Audio) as u64 * 130_000;
-        let bound = (estimate * 105 / 100).max(voices);
+        let bound = (estimate * (100 + LOWEST_OVERSHOOT_PERCENT) / 100).max(voices);
         assert!(
             flow.allocated.0 <= bound,
             "{id}: {} of {estimate}",
@@ -475,6 +479,7 @@ impl World {
                 let person = self.people.get_mut(&participant).unwrap();
                 assert_ne!(person.connectivity, Some(connectivity), "told twice");
                 person.connectivity = Some(connectivity);
+                person.client.is_awaited = true;
             }
             Event::Gone {
                 participant,
@@ -500,6 +505,16 @@ impl World {
                 }
             }
             Event::Quality { .. } => {}
+        }
+    }
+
+    /// Says what happens, if that is wanted.
+    pub(crate) fn trace(&self, what: std::fmt::Arguments<'_>) {
+        if self.is_traced {
+            eprintln!(
+                "{:>9.3} {what}",
+                Duration::from_micros(self.us).as_secs_f64()
+            );
         }
     }
 

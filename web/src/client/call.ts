@@ -71,7 +71,8 @@ const LASTED_MS = 20_000;
 const REJOIN_AFTER_MS = 1_000;
 /** What is shown changes many times during a resize; the server wants to know where it ends. */
 const PREFER_AFTER_MS = 150;
-const PREFERENCES_MAX = 100;
+/** The server refuses more at once. */
+const PREFERENCES_MAX = 64;
 /** The server stops earlier; this is for a push that never comes. */
 const OUTGOING_MAX_MS = 60_000;
 
