@@ -34,7 +34,7 @@ use whims::{Well, check_reached};
 use world::World;
 
 /// Calls of each test without `KAIWA_SEEDS`.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 
 /// A call in milliseconds: whims, then quiet.
 const LIVELY_MS: u64 = 4_000;

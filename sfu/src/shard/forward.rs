@@ -13,7 +13,7 @@ use crate::peer::Peer;
 use crate::peer::outflow::Queued;
 use crate::peer::slot::SendSlot;
 use crate::table::{Key, Table};
-use crate::track::Track;
+use crate::track::{Fresh, Track};
 use crate::unit::{ExtSeqNo, MediaKind, RtpTime};
 use crate::wire::red::MAX_REDUNDANT;
 use crate::wire::rtp;
@@ -169,7 +169,7 @@ impl Peer {
         if self.transport.secure.is_none() {
             return;
         }
-        for fresh in &track.fresh {
+        for (no, fresh) in track.fresh.iter().enumerate() {
             self.show_packet(way, at, track, fresh.layer, fresh.seq);
             // A key frame's later packets may have come before its first one.
             while let Some((layer, seq)) = self
@@ -178,7 +178,11 @@ impl Peer {
                 .and_then(Option::as_mut)
                 .and_then(|slot| slot.forwarder.poll_replay())
             {
-                self.show_packet(way, at, track, layer, seq);
+                // One that came in this turn as well has its own turn, and no number goes out twice.
+                let follows = |fresh: &Fresh| (fresh.layer, fresh.seq) == (layer, seq);
+                if !track.fresh.iter().skip(no + 1).any(follows) {
+                    self.show_packet(way, at, track, layer, seq);
+                }
             }
         }
         if let Some(Some(slot)) = self.slots.get(at) {

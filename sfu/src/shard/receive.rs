@@ -94,6 +94,9 @@ impl<S: Sink> Shard<S> {
         let Some(&key) = self.by_ufrag.get(&ufrag) else {
             return false;
         };
+        if self.is_anothers(path, key) {
+            return false;
+        }
         let Some(peer) = self.peers.get_mut(key) else {
             return false;
         };
@@ -111,6 +114,14 @@ impl<S: Sink> Shard<S> {
             self.schedule(key, now);
         }
         is_valid
+    }
+
+    /// Whether a path is that of another peer who is heard: a check with a forged source would take it
+    /// away. A peer that is silent for some seconds may have gone, and its address been given to another.
+    fn is_anothers(&self, path: Path, key: Key<Peer>) -> bool {
+        let owner = self.by_path.get(&path).filter(|owner| **owner != key);
+        let owner = owner.and_then(|owner| self.peers.get(*owner));
+        owner.is_some_and(|owner| owner.transport.is_connected())
     }
 
     /// A peer's datagrams come over this path.

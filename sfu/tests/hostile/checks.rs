@@ -176,6 +176,19 @@ fn a_peer_that_checks_from_a_thousand_ports_is_heard_at_the_last_and_others_go_o
 }
 
 #[test]
+fn a_check_that_pretends_to_come_from_another_peers_address_does_not_take_it_away() {
+    let mut scene = Scene::new(1);
+    let mallory = scene.intruder(vec![Line::send(Source::Microphone, 31)]);
+    let (theirs, password) = credentials(&mallory);
+    for no in 0..20 {
+        // As if its source was forged: authentic for somebody else than whose address it is.
+        scene.alice.send(&controlling(2 * no, &theirs, &password));
+        scene.bob.send(&controlling(2 * no + 1, &theirs, &password));
+        scene.goes_on(2);
+    }
+}
+
+#[test]
 fn calls_begin_and_go_on_while_two_shards_are_flooded() {
     let mut scene = Scene::new(2);
     let server = scene.bob.server();

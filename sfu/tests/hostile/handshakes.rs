@@ -100,7 +100,7 @@ fn a_certificate_that_is_not_the_offers_ends_that_peer_alone() {
 fn who_ends_however_they_end_leaves_nothing_behind() {
     let mut scene = Scene::new(2);
     let mut gone = Vec::new();
-    for round in 0..40 {
+    for round in 0..20 {
         let client = scene.stranger(line());
         let mut client = if round % 4 == 0 {
             client.lying()

@@ -69,7 +69,9 @@ impl Tap {
     pub(crate) fn take(&mut self, us: u64, opener: &mut Opener, bytes: &mut [u8]) -> Tapped {
         let header = Header::parse(bytes).expect("RTP");
         let opened = opener.open_rtp(bytes, header.header_len, header.ssrc, header.seq);
-        let (_, len) = opened.expect("the server's packets are authentic and each comes once");
+        let (_, len) = opened.unwrap_or_else(|error| {
+            panic!("each packet is authentic and comes once: {error}: {header:?} at {us}")
+        });
         let plain = &bytes[..len];
         let extensions = Extensions::read(&IDS, &header, plain);
         let payload = header.payload(plain).expect("a payload").to_vec();

@@ -8,6 +8,7 @@ use kaiwa_sfu::control::{
     Connectivity, LimitedBy, Mute, ParticipantId, Prefer, Rights, Source, Wish,
 };
 use kaiwa_sfu::unit::{MediaKind, Ssrc};
+use kaiwa_sfu::wire::demux::Kind;
 
 /// People at once.
 const PEOPLE: usize = 4;
@@ -197,10 +198,15 @@ fn fewer_lines(world: &mut World, id: ParticipantId) {
 fn attack(world: &mut World, id: ParticipantId) {
     let address = client(world, id).address;
     let overheard: Vec<Vec<u8>> = world.people[&id].overheard.iter().cloned().collect();
+    let has_keys = world.people[&id].connectivity.is_some();
     for mut bytes in overheard {
+        // Before there are keys, who can write with the peer's address can spoil the handshake.
+        if Kind::of(&bytes) == Some(Kind::Dtls) && !has_keys {
+            continue;
+        }
         let mut again = bytes.clone();
         let stranger = std::net::SocketAddr::from(([10, 9, 9, 9], 9));
-        if kaiwa_sfu::wire::demux::Kind::of(&bytes) != Some(kaiwa_sfu::wire::demux::Kind::Stun) {
+        if Kind::of(&bytes) != Some(Kind::Stun) {
             world.give(stranger, &mut again.clone());
         }
         world.give(address, &mut again);

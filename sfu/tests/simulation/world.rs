@@ -11,6 +11,7 @@ use kaiwa_sfu::control::{
     Connectivity, Event, GoneReason, Join, ParticipantId, Publication, PublicationId, Rights, Slot,
     Source,
 };
+use kaiwa_sfu::core::allocate::LOWEST_OVERSHOOT_PERCENT;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
 use kaiwa_sfu::net::socket::LocalIndex;
@@ -418,7 +419,7 @@ impl World {
         }
     }
 
-    /// What is divided is not more than there is; sound comes in any case.
+    /// What is divided is not more than there is, but for the stated overshoot; sound comes in any case.
     fn check_flow(&mut self, id: ParticipantId) {
         let us = self.us;
         let (Some(flow), Some(person)) = (self.shard.flow(id), self.people.get_mut(&id)) else {
@@ -439,7 +440,7 @@ impl World {
             .max()
             .unwrap_or(0);
         let voices = person.client.slots(MediaKind::Audio) as u64 * 130_000;
-        let bound = (estimate * 105 / 100).max(voices);
+        let bound = (estimate * (100 + LOWEST_OVERSHOOT_PERCENT) / 100).max(voices);
         assert!(
             flow.allocated.0 <= bound,
             "{id}: {} of {estimate}",

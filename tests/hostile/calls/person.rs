@@ -122,12 +122,15 @@ impl Pair {
     pub(super) async fn resumes(&mut self) {
         let until = Instant::now() + PATIENCE;
         self.next = None;
+        let mut pumps = 10;
         while self.next.is_none() {
             assert!(Instant::now() < until, "nothing is heard");
             self.no += 1;
             let payload = self.payload();
             self.alice.say(self.no, &payload);
-            for _ in 0..10 {
+            // Longer each time: a busy machine takes its time with each packet.
+            pumps = (pumps * 2).min(500);
+            for _ in 0..pumps {
                 self.pump().await;
                 let heard = self
                     .bob
