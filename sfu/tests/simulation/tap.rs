@@ -113,7 +113,13 @@ impl Tap {
         let media = self.by_mid.get(&mid).expect("a repair of something");
         let stream = &self.streams[media];
         let seq = stream.highest.expect("it was sent").nearest(osn);
-        let original = stream.sent.get(&seq.0).expect("a repair of what was sent");
+        let first = *stream.sent.keys().next().expect("something");
+        if seq.0 < first {
+            // It was sent before the client had keys, and could not be looked at.
+            return Some(osn);
+        }
+        let original = stream.sent.get(&seq.0);
+        let original = original.expect("a repair of what was sent");
         assert_eq!(original.payload, payload, "a repair is the same payload");
         assert_eq!(original.time, header.time);
         assert_eq!(original.marker, header.marker);

@@ -94,6 +94,8 @@ pub(crate) struct Person {
     pub(crate) client: Client,
     pub(crate) tap: Tap,
     pub(crate) slots: Vec<Slot>,
+    /// When they were told last.
+    pub(crate) slots_ms: u64,
     /// Before what was told in this step.
     slots_before: Vec<Slot>,
     pub(crate) connectivity: Option<Connectivity>,
@@ -469,6 +471,7 @@ impl World {
             } => {
                 if let Some(person) = self.people.get_mut(&participant) {
                     person.slots = slots;
+                    person.slots_ms = self.us / 1_000;
                 }
             }
             Event::Connectivity {
@@ -530,6 +533,7 @@ impl World {
             client,
             tap: Tap::default(),
             slots: Vec::new(),
+            slots_ms: 0,
             slots_before: Vec::new(),
             connectivity: None,
             gone: None,
