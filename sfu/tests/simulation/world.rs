@@ -343,7 +343,10 @@ impl World {
                 Delivered::Reports(bytes)
             }
             // Before they have keys it is lost on them.
-            (Some(Kind::Rtp | Kind::Rtcp), None) => return,
+            (Some(Kind::Rtp | Kind::Rtcp), None) => {
+                person.tap.unseen += 1;
+                return;
+            }
             (Some(Kind::Dtls | Kind::Stun), _) => Delivered::Raw(bytes),
             (None, _) => panic!("the server sends what is nothing"),
         };
