@@ -54,6 +54,8 @@ pub(crate) struct Tap {
     transport: Option<u16>,
     pub(crate) repairs: u64,
     pub(crate) packets: u64,
+    /// Packets that left before the client had keys.
+    pub(crate) unseen: u64,
 }
 
 /// A packet as it was looked at.
@@ -113,7 +115,18 @@ impl Tap {
         let media = self.by_mid.get(&mid).expect("a repair of something");
         let stream = &self.streams[media];
         let seq = stream.highest.expect("it was sent").nearest(osn);
-        let original = stream.sent.get(&seq.0).expect("a repair of what was sent");
+        let first = *stream.sent.keys().next().expect("something");
+        if seq.0 < first + self.unseen {
+            // It may have left before the client had keys, and could not be looked at.
+            return Some(osn);
+        }
+        let original = stream.sent.get(&seq.0);
+        let original = original.unwrap_or_else(|| {
+            panic!(
+                "a repair of {seq:?} of {mid}, which was not sent: {first} to {:?}",
+                stream.highest
+            )
+        });
         assert_eq!(original.payload, payload, "a repair is the same payload");
         assert_eq!(original.time, header.time);
         assert_eq!(original.marker, header.marker);

@@ -94,6 +94,8 @@ pub(crate) struct Person {
     pub(crate) client: Client,
     pub(crate) tap: Tap,
     pub(crate) slots: Vec<Slot>,
+    /// When they were told last.
+    pub(crate) slots_ms: u64,
     /// Before what was told in this step.
     slots_before: Vec<Slot>,
     pub(crate) connectivity: Option<Connectivity>,
@@ -341,7 +343,10 @@ impl World {
                 Delivered::Reports(bytes)
             }
             // Before they have keys it is lost on them.
-            (Some(Kind::Rtp | Kind::Rtcp), None) => return,
+            (Some(Kind::Rtp | Kind::Rtcp), None) => {
+                person.tap.unseen += 1;
+                return;
+            }
             (Some(Kind::Dtls | Kind::Stun), _) => Delivered::Raw(bytes),
             (None, _) => panic!("the server sends what is nothing"),
         };
@@ -469,6 +474,7 @@ impl World {
             } => {
                 if let Some(person) = self.people.get_mut(&participant) {
                     person.slots = slots;
+                    person.slots_ms = self.us / 1_000;
                 }
             }
             Event::Connectivity {
@@ -530,6 +536,7 @@ impl World {
             client,
             tap: Tap::default(),
             slots: Vec::new(),
+            slots_ms: 0,
             slots_before: Vec::new(),
             connectivity: None,
             gone: None,
