@@ -1,6 +1,7 @@
 //! One HTTP request, for what the server tells beside the WebSocket.
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,8 +12,12 @@ use tokio::net::TcpStream;
 /// # Errors
 /// When there is no answer, or another one.
 pub async fn get(server: SocketAddr, path: &str) -> Result<String> {
-    let mut tcp = TcpStream::connect(server).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    exchange(server, path, &request).await
+}
+
+async fn exchange(server: SocketAddr, path: &str, request: &str) -> Result<String> {
+    let mut tcp = TcpStream::connect(server).await?;
     tcp.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     tcp.read_to_end(&mut bytes).await?;
@@ -21,6 +26,22 @@ pub async fn get(server: SocketAddr, path: &str) -> Result<String> {
     let status = head.lines().next().unwrap_or_default();
     ensure!(status.contains(" 200"), "{path}: {status}");
     Ok(body.to_owned())
+}
+
+/// The JSON that a path answers to some JSON, if the answer is 200.
+///
+/// # Errors
+/// When there is no answer, or another one.
+pub async fn post(server: SocketAddr, path: &str, body: &Value) -> Result<Value> {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    Ok(serde_json::from_str(
+        &exchange(server, path, &(head + &body)).await?,
+    )?)
 }
 
 /// The server's metrics, those of one name added up over their labels.

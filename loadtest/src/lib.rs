@@ -22,5 +22,7 @@ pub mod chaos;
 pub mod bare;
 pub mod chat;
 
+pub mod call;
+
 pub mod print;
 pub mod report;

@@ -1,7 +1,12 @@
 //! `loadtest`: measures a Kaiwa server, kills it, and checks that it kept its promises.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand};
+use kaiwa_loadtest::call::bench::joins::JoinPlan;
+use kaiwa_loadtest::call::bench::watch::{self, WatchPlan};
+use kaiwa_loadtest::call::bench::{Bench, Bursts, Options};
+use kaiwa_loadtest::call::results::Calls;
+use kaiwa_loadtest::call::source::Trace;
 use kaiwa_loadtest::chaos::run::{Plan, run};
 use kaiwa_loadtest::chat::{Setup, fanout, idle, sends};
 use kaiwa_loadtest::{bare, print, report};
@@ -21,6 +26,11 @@ enum Command {
     Chat {
         #[command(subcommand)]
         what: Chat,
+    },
+    /// Measures calls: CPU per forwarded packet, memory, joining; every packet is counted.
+    Call {
+        #[command(subcommand)]
+        what: Call,
     },
     /// Kills the server under load, again and again, and checks what everybody saw.
     Chaos(Chaos),
@@ -64,6 +74,86 @@ enum Chat {
     },
 }
 
+/// Each of these starts its servers itself, but for `watch`.
+#[derive(Debug, Subcommand)]
+enum Call {
+    /// One publisher to many, beside the floor and Janus.
+    Fanout {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        bursts: Bursts,
+        /// How many.
+        #[arg(long, value_delimiter = ',', default_value = "50,100,200")]
+        subscribers: Vec<usize>,
+    },
+    /// Several publishers to everybody.
+    Meeting {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        /// How many publish.
+        #[arg(long, default_value_t = 10)]
+        publishers: usize,
+        /// How many there are.
+        #[arg(long, default_value_t = 100)]
+        people: usize,
+    },
+    /// A room of voices, of which the loudest are heard.
+    Audio {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        /// How many there are.
+        #[arg(long, default_value_t = 300)]
+        people: usize,
+        /// How many are heard.
+        #[arg(long, default_value_t = 3)]
+        voices: usize,
+    },
+    /// One publisher's recorded frames to many, with pacing on.
+    Trace {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        /// The recording; a synthetic stand-in when left out.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        subscribers: usize,
+    },
+    /// How long joining takes, and what is left of many who came and went.
+    Join {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        plan: JoinPlan,
+    },
+    /// All of these, with their defaults.
+    All {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        /// The recording; a synthetic stand-in when left out.
+        #[arg(long)]
+        trace: Option<PathBuf>,
+    },
+    /// Participants in a given room of a given server, who say what they count.
+    Watch {
+        #[command(flatten)]
+        plan: Box<WatchPlan>,
+    },
+}
+
 #[derive(Debug, Args)]
 struct Common {
     /// The `kaiwa` program.
@@ -98,7 +188,7 @@ struct Report {
     /// The folder with results.
     #[arg(long, default_value = "bench-results")]
     results: PathBuf,
-    /// The markdown file; what stands between its `bench:chat` markers is replaced.
+    /// The markdown file; what stands between its `bench:chat` and `bench:calls` markers is replaced.
     #[arg(long)]
     into: PathBuf,
     /// The folder for plots.
@@ -112,6 +202,10 @@ fn main() -> Result<()> {
         // It measures itself against a server: one thread, no runtime.
         return bare::child();
     }
+    if let Command::Call { what } = &cli.command {
+        // Before the runtime's threads are there to be pinned too.
+        what.options().map_or(Ok(()), Options::pin)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -121,6 +215,7 @@ fn main() -> Result<()> {
 async fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Chat { what } => chat(what).await,
+        Command::Call { what } => Box::pin(call(what)).await,
         Command::Chaos(chaos) => storms(chaos).await,
         Command::Report(Report {
             results,
@@ -165,6 +260,120 @@ async fn chat(what: Chat) -> Result<()> {
             )
         }
     }
+}
+
+impl Call {
+    /// What measurements share; `watch` measures nothing.
+    fn options(&self) -> Option<&Options> {
+        match self {
+            Self::Fanout { options, .. }
+            | Self::Meeting { options, .. }
+            | Self::Audio { options, .. }
+            | Self::Trace { options, .. }
+            | Self::Join { options, .. }
+            | Self::All { options, .. } => Some(options),
+            Self::Watch { .. } => None,
+        }
+    }
+}
+
+async fn call(what: Call) -> Result<()> {
+    let bench = |common: &Common, options: Box<Options>| Bench::new(setup(common), *options);
+    match what {
+        Call::Fanout {
+            common,
+            options,
+            bursts,
+            subscribers,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench.fanout(&mut calls, &subscribers, bursts).await?;
+            save(&common, "calls-fanout", &calls)
+        }
+        Call::Meeting {
+            common,
+            options,
+            publishers,
+            people,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench
+                .meeting(&mut calls, (publishers, people), Bursts::meeting())
+                .await?;
+            save(&common, "calls-meeting", &calls)
+        }
+        Call::Audio {
+            common,
+            options,
+            people,
+            voices,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench.audio(&mut calls, people, voices).await?;
+            save(&common, "calls-audio", &calls)
+        }
+        Call::Trace {
+            common,
+            options,
+            trace,
+            subscribers,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench
+                .trace(&mut calls, subscribers, read_trace(trace.as_deref())?)
+                .await?;
+            save(&common, "calls-trace", &calls)
+        }
+        Call::Join {
+            common,
+            options,
+            plan,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench.joins(&mut calls, plan).await?;
+            save(&common, "calls-join", &calls)
+        }
+        Call::All {
+            common,
+            options,
+            trace,
+        } => {
+            let bench = bench(&common, options)?;
+            save(
+                &common,
+                "calls",
+                &all_calls(&bench, trace.as_deref()).await?,
+            )
+        }
+        Call::Watch { plan } => watch::run(&plan).await,
+    }
+}
+
+async fn all_calls(bench: &Bench, trace: Option<&Path>) -> Result<Calls> {
+    let mut calls = bench.calls();
+    bench
+        .fanout(&mut calls, &[50, 100, 200], Bursts::default())
+        .await?;
+    bench.trace(&mut calls, 100, read_trace(trace)?).await?;
+    bench
+        .meeting(&mut calls, (10, 100), Bursts::meeting())
+        .await?;
+    bench.audio(&mut calls, 300, 3).await?;
+    bench.joins(&mut calls, JoinPlan::default()).await?;
+    Ok(calls)
+}
+
+fn read_trace(path: Option<&Path>) -> Result<Trace> {
+    let Some(path) = path else {
+        return Ok(Trace::synthetic());
+    };
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Trace::parse(&text).with_context(|| path.display().to_string())
 }
 
 fn setup(common: &Common) -> Setup {

@@ -79,6 +79,37 @@ pub fn cpu(pid: u32) -> Result<Cpu> {
     })
 }
 
+/// The time that a process's threads have run, exact to the nanosecond; without those that have ended.
+///
+/// # Errors
+/// When there is no such process.
+pub fn running(pid: u32) -> Result<Duration> {
+    let folder = format!("/proc/{pid}/task");
+    let mut sum = 0;
+    for thread in fs::read_dir(&folder).with_context(|| folder.clone())? {
+        // A thread may end while its name is read.
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        let first = text
+            .split_whitespace()
+            .next()
+            .and_then(|ns| ns.parse::<u64>().ok());
+        sum += first.unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(sum))
+}
+
+/// How many threads and file descriptors a process has.
+///
+/// # Errors
+/// When there is no such process, or it isn't ours.
+pub fn threads_and_files(pid: u32) -> Result<(usize, usize)> {
+    let count = |what: &str| -> Result<usize> {
+        let path = format!("/proc/{pid}/{what}");
+        Ok(fs::read_dir(&path).with_context(|| path.clone())?.count())
+    };
+    Ok((count("task")?, count("fd")?))
+}
+
 /// The machine, for the head of a report.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Host {
@@ -134,10 +165,14 @@ mod tests {
     fn our_own_process_uses_memory_and_time() {
         let pid = std::process::id();
         let before = cpu(pid).unwrap();
+        let ran = running(pid).unwrap();
         let mut sum = 0_u64;
         while cpu(pid).unwrap().since(before).total() < Duration::from_millis(20) {
             sum = sum.wrapping_add(1);
         }
+        assert!(running(pid).unwrap() > ran);
+        let (threads, files) = threads_and_files(pid).unwrap();
+        assert!(threads >= 1 && files >= 3);
         let memory = memory(pid).unwrap();
         assert!(
             memory.rss >= memory.anon && memory.anon > 0,

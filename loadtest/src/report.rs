@@ -1,7 +1,9 @@
 //! Results as JSON, as markdown tables between markers, and as plots.
 
+mod calls;
 pub mod svg;
 
+use crate::call::results::Calls;
 use crate::chat::fanout::{Comparison, Fanout};
 use crate::chat::idle::Idle;
 use crate::chat::sends::Sends;
@@ -44,23 +46,28 @@ pub fn save(out: &Path, name: &str, result: &impl Section) -> Result<()> {
     Ok(())
 }
 
-const BEGIN: &str = "<!-- bench:chat -->";
-const END: &str = "<!-- /bench:chat -->";
-
-/// Renders all results of a folder into a file, between the markers, and plots beside it.
+/// Renders all results of a folder into a file, those of chat and of calls between markers of their own, and plots
+/// beside it. What there are no results of stays as it is.
 ///
 /// # Errors
 /// When there are no results, or a file can't be read or written.
 pub fn render(results: &Path, into: &Path, plots: &Path) -> Result<()> {
-    let mut text = String::new();
+    let (mut chat, mut calls) = (String::new(), String::new());
     fs::create_dir_all(plots)?;
-    section::<Idle>(results, "idle", plots, &mut text)?;
-    section::<Fanout>(results, "fanout", plots, &mut text)?;
-    section::<Fanout>(results, "fanout-json", plots, &mut text)?;
-    section::<Sends>(results, "sends", plots, &mut text)?;
-    anyhow::ensure!(!text.is_empty(), "no results in {}", results.display());
-    let old = fs::read_to_string(into).unwrap_or_default();
-    fs::write(into, between(&old, &text)).with_context(|| into.display().to_string())
+    section::<Idle>(results, "idle", plots, &mut chat)?;
+    section::<Fanout>(results, "fanout", plots, &mut chat)?;
+    section::<Fanout>(results, "fanout-json", plots, &mut chat)?;
+    section::<Sends>(results, "sends", plots, &mut chat)?;
+    section::<Calls>(results, "calls", plots, &mut calls)?;
+    let is_empty = chat.is_empty() && calls.is_empty();
+    anyhow::ensure!(!is_empty, "no results in {}", results.display());
+    let mut page = fs::read_to_string(into).unwrap_or_default();
+    for (name, text) in [("chat", chat), ("calls", calls)] {
+        if !text.is_empty() {
+            page = between(&page, name, &text);
+        }
+    }
+    fs::write(into, page).with_context(|| into.display().to_string())
 }
 
 fn section<S>(results: &Path, name: &str, plots: &Path, text: &mut String) -> Result<()>
@@ -93,10 +100,14 @@ where
     Ok(())
 }
 
-/// Puts a text between the markers; without any, at the end with markers.
-fn between(old: &str, text: &str) -> String {
-    let block = format!("{BEGIN}\n{}\n{END}", text.trim_end());
-    match (old.split_once(BEGIN), old.split_once(END)) {
+/// Puts a text between the markers of a name; without any, at the end with markers.
+fn between(old: &str, name: &str, text: &str) -> String {
+    let (begin, end) = (
+        format!("<!-- bench:{name} -->"),
+        format!("<!-- /bench:{name} -->"),
+    );
+    let block = format!("{begin}\n{}\n{end}", text.trim_end());
+    match (old.split_once(&begin), old.split_once(&end)) {
         (Some((before, _)), Some((_, after))) => format!("{before}{block}{after}"),
         _ if old.is_empty() => format!("{block}\n"),
         _ => format!("{}\n\n{block}\n", old.trim_end()),
@@ -261,17 +272,23 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_markers_is_replaced() {
-        let old = format!("# A\n\n{BEGIN}\nold\n{END}\n\n## B\n");
-        let new = between(&old, "new\n\n");
-        assert_eq!(new, format!("# A\n\n{BEGIN}\nnew\n{END}\n\n## B\n"));
-        assert_eq!(between(&new, "new"), new);
+        let page = |chat: &str, calls: &str| {
+            format!(
+                "# A\n\n<!-- bench:chat -->\n{chat}\n<!-- /bench:chat -->\n\n## B\n\n\
+                 <!-- bench:calls -->\n{calls}\n<!-- /bench:calls -->\n"
+            )
+        };
+        let old = page("old", "older");
+        let new = between(&old, "chat", "new\n\n");
+        assert_eq!(new, page("new", "older"));
+        assert_eq!(between(&new, "calls", "newer"), page("new", "newer"));
     }
 
     #[test]
     fn without_markers_they_are_added_at_the_end() {
         assert_eq!(
-            between("# A\n", "new"),
-            format!("# A\n\n{BEGIN}\nnew\n{END}\n")
+            between("# A\n", "chat", "new"),
+            "# A\n\n<!-- bench:chat -->\nnew\n<!-- /bench:chat -->\n"
         );
     }
 }

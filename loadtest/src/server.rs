@@ -24,6 +24,12 @@ pub struct Spec {
     pub listen: SocketAddr,
     /// Limits other than the defaults: fields of `kaiwa_common::limits::Limits`, in upper case.
     pub limits: Vec<(String, u64)>,
+    /// Programs that start it, such as `taskset -c 0`; each of them has to become what it starts.
+    pub prefix: Vec<String>,
+    /// Further arguments of `kaiwa serve`.
+    pub arguments: Vec<String>,
+    /// Further variables of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 /// Limits raised out of the way of a load test, whose people all come from one address.
@@ -72,6 +78,9 @@ impl Spec {
                 .iter()
                 .map(|&(name, value)| (name.to_owned(), value))
                 .collect(),
+            prefix: Vec::new(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
         })
     }
 
@@ -130,9 +139,18 @@ impl Spec {
             .create(true)
             .append(true)
             .open(self.log())?;
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.prefix.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command.arg("serve").arg("--data").arg(&self.data);
         command.arg("--listen").arg(self.listen.to_string());
+        command.args(&self.arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         for (name, value) in &self.limits {
             command.env(format!("KAIWA_LIMITS__{name}"), value.to_string());
         }
@@ -242,7 +260,10 @@ async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> 
 
 /// A free port below the range that outgoing connections use: a client that connects to a port of
 /// that range while nobody listens there may meet itself, and keep the port from the server.
-fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+/// When no port is free.
+pub fn free_address() -> Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 6_000)?;
     loop {

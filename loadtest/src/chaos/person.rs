@@ -144,7 +144,7 @@ impl Person {
                         server: weather.fate(up, at),
                     });
                 }
-                Notice::State(_) => {}
+                Notice::State(_) | Notice::Call(_) => {}
                 Notice::Fault(what) => self.log(Entry::Fault(what)),
                 Notice::Restarted(room) => self.log(Entry::Fault(format!("{room} was reset"))),
                 Notice::Ended(room) => self.log(Entry::Fault(format!("{room} ended"))),

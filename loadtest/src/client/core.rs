@@ -51,6 +51,8 @@ pub enum Notice {
     Delivered(Box<Event>),
     /// A new state of one of the person's rooms.
     State(Box<RoomState>),
+    /// Something about a call.
+    Call(Box<push::Push>),
     /// What is known of this room is void.
     Restarted(String),
     /// The room can't be followed any longer.
@@ -439,14 +441,18 @@ impl Core {
                 let step = self.rooms.handle_gap(&gap);
                 self.perform(step);
             }
-            // Reliable, so counted; what they say is another test's.
             Some(
-                push::Push::CallRoster(_)
+                push @ (push::Push::CallRoster(_)
                 | push::Push::CallSlots(_)
                 | push::Push::CallRinging(_)
-                | push::Push::CallEnded(_),
-            ) => self.count += 1,
-            Some(push::Push::CallSpeakers(_) | push::Push::CallQuality(_)) => {}
+                | push::Push::CallEnded(_)),
+            ) => {
+                self.count += 1;
+                self.notify(Notice::Call(Box::new(push)));
+            }
+            Some(push @ (push::Push::CallSpeakers(_) | push::Push::CallQuality(_))) => {
+                self.notify(Notice::Call(Box::new(push)));
+            }
             Some(push::Push::Ping(ping)) => self.handle_ping(&ping),
             Some(push::Push::Bye(bye)) => self.bye = Some(bye),
             // A kind of a later version; a reliable one would be a new major version.

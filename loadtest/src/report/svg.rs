@@ -79,6 +79,71 @@ pub fn distribution(title: &str, lines: &[Line<'_>]) -> String {
     svg
 }
 
+/// Bars that belong together: what they have in common, and the name and value of each.
+pub type Group = (String, Vec<(String, f64)>);
+
+/// Values side by side, group by group, with the values written above.
+#[must_use]
+pub fn bars(title: &str, unit: &str, groups: &[Group]) -> String {
+    let (left, right, top, bottom) = FRAME;
+    let values = groups
+        .iter()
+        .flat_map(|(_, bars)| bars.iter().map(|(_, value)| *value));
+    let most = values.fold(f64::MIN_POSITIVE, f64::max);
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in groups.iter().flat_map(|(_, bars)| bars) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         font-family=\"sans-serif\" font-size=\"12\" fill=\"#777\">\n\
+         <title>{title}</title>\n<text x=\"{left}\" y=\"22\" font-size=\"14\">{title}, {unit}</text>\n\
+         <path d=\"M{left} {bottom}H{right}\" stroke=\"#7774\"/>\n"
+    );
+    let mut put = |text: String| {
+        // A String takes everything.
+        let _ = writeln!(svg, "{text}");
+    };
+    let step = (right - left) / groups.len().max(1) as f64;
+    let width = step * 0.8 / names.len().max(1) as f64;
+    for (n, (group, bars)) in groups.iter().enumerate() {
+        let start = left + step * (n as f64 + 0.1);
+        put(format!(
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{group}</text>",
+            start + step * 0.4,
+            bottom + 18.0
+        ));
+        for (name, value) in bars {
+            let place = names.iter().position(|other| other == name).unwrap_or(0);
+            let (x, height) = (
+                start + width * place as f64,
+                value / most * (bottom - top - 20.0),
+            );
+            put(format!(
+                "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\" fill=\"{}\"/>\
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value:.2}</text>",
+                bottom - height,
+                width * 0.9,
+                COLOURS[place % COLOURS.len()],
+                x + width * 0.45,
+                bottom - height - 4.0
+            ));
+        }
+    }
+    for (n, name) in names.iter().enumerate() {
+        let colour = COLOURS[n % COLOURS.len()];
+        let legend = top + 16.0 * n as f64 + 8.0;
+        put(format!(
+            "<text x=\"{:.1}\" y=\"{legend:.1}\" fill=\"{colour}\">{name}</text>",
+            right + 14.0
+        ));
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
 fn time(us: f64) -> String {
     if us >= 1e6 {
         format!("{} s", us / 1e6)
@@ -92,6 +157,18 @@ fn time(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_bar_is_drawn_and_the_greatest_fits() {
+        let bar = |name: &str, value| (name.to_owned(), value);
+        let groups = [
+            ("50".to_owned(), vec![bar("a", 1.5), bar("b", 20.25)]),
+            ("100".to_owned(), vec![bar("b", 3.0)]),
+        ];
+        let svg = bars("t", "µs", &groups);
+        assert_eq!(svg.matches("<rect").count(), 3);
+        assert!(svg.contains("20.25") && svg.contains("t, µs"), "{svg}");
+    }
 
     #[test]
     fn every_line_is_drawn_inside_the_frame() {

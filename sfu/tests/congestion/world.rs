@@ -5,7 +5,9 @@ mod scenario;
 
 pub(crate) use scenario::{Sample, Scenario, Source};
 
-use kaiwa_sfu::core::allocate::{LOWEST_OVERSHOOT_PERCENT, OVERSHOOT_PERCENT,Allocator, Basis, Demand, Kind, LayerInfo, Target};
+use kaiwa_sfu::core::allocate::{
+    Allocator, Basis, Demand, Kind, LOWEST_OVERSHOOT_PERCENT, LayerInfo, OVERSHOOT_PERCENT, Target,
+};
 use kaiwa_sfu::core::congestion::{Cause, Config, Estimator, Feedback, PacketResult};
 use kaiwa_sfu::core::pacer::{Class, Enqueued, Output, Pacer};
 use kaiwa_sfu::unit::Bitrate;
@@ -218,7 +220,14 @@ impl World {
         }
         let allocated = self.allocator.allocated();
         let is_lowest = |(target, _): &(Target, bool)| {
-            matches!(target, Target::Paused | Target::Layer { spatial: 0, temporal: 0 })
+            matches!(
+                target,
+                Target::Paused
+                    | Target::Layer {
+                        spatial: 0,
+                        temporal: 0
+                    }
+            )
         };
         let overshoot = if self.targets.iter().all(is_lowest) {
             LOWEST_OVERSHOOT_PERCENT

@@ -67,7 +67,8 @@ impl Subscriber {
 
     fn is_at_the_lowest(&self) -> bool {
         let rows = &self.allocator.rows;
-        rows.iter().all(|row| row.chosen.is_none_or(|step| step == 0))
+        rows.iter()
+            .all(|row| row.chosen.is_none_or(|step| step == 0))
     }
 
     fn estimate(&mut self, kbps: u64, basis: Basis) {
@@ -199,7 +200,7 @@ fn an_upgrade_that_fails_again_and_again_is_tried_less_and_less() {
 fn a_picture_at_its_lowest_bears_a_quarter_too_much_and_comes_back_after_a_second() {
     let demands = [camera(1, 320)];
     let mut subscriber = Subscriber::new(300);
-    subscriber.run(1_000, &demands);
+    subscriber.run(5_000, &demands);
     subscriber.estimate(85, Basis::Measured);
     assert_eq!(subscriber.allocate(&demands), vec![at(0, 0)]);
     subscriber.run(10_000, &demands);
@@ -218,7 +219,7 @@ fn a_publisher_that_stalls_goes_on_where_it_was() {
         ..demand
     };
     let mut subscriber = Subscriber::new(600);
-    subscriber.run(1_000, &[demand]);
+    subscriber.run(3_000, &[demand]);
     subscriber.estimate(2_000, Basis::Probed);
     assert_eq!(subscriber.allocate(&[demand]), vec![at(2, 2)]);
     subscriber.run(2_000, &[stalled]);
@@ -256,7 +257,7 @@ fn a_layer_that_ends_is_replaced_by_what_is_left() {
         ..camera(1, 1_280)
     };
     assert_eq!(subscriber.allocate(&[nothing]), vec![Target::Paused]);
-    assert_eq!(subscriber.allocate(&[camera(1, 1_280)]), vec![at(2, 2)]);
+    assert_eq!(subscriber.run(6_000, &[camera(1, 1_280)]), vec![at(2, 2)]);
 }
 
 #[test]

@@ -154,8 +154,7 @@ impl RateControl {
 
     fn may_decrease(&self, seen: Seen, now_us: u64) -> bool {
         let reaction_us = SETTLE_US + seen.rtt_us.clamp(REACTION_MIN_US, REACTION_MAX_US);
-        let is_far_off =
-            !self.is_uninformed(seen) && self.carried_bps(seen) < 0.5 * self.rate_bps;
+        let is_far_off = !self.is_uninformed(seen) && self.carried_bps(seen) < 0.5 * self.rate_bps;
         self.decreased_us
             .is_none_or(|last| now_us.saturating_sub(last) >= reaction_us)
             || is_far_off

@@ -12,6 +12,7 @@ pub const TEMPORAL_LAYERS: usize = 4;
 const STEPS: usize = 20;
 const SECOND: usize = 10;
 const STEP: Duration = Duration::from_millis(100);
+const WINDOW: Duration = Duration::from_secs(2);
 
 /// A layer that began less than this ago is still finding its rate.
 const STEADY_AFTER: Duration = Duration::from_secs(1);
@@ -48,8 +49,7 @@ impl RateMeter {
     }
 
     pub(super) fn handle_bytes(&mut self, now: Instant, temporal: u8, bytes: u16) {
-        let window = STEP * STEPS as u32;
-        if self.last.is_none_or(|last| now >= last + window) {
+        if self.last.is_none_or(|last| now >= last + WINDOW) {
             self.began = Some(now);
         }
         self.last = Some(now);
@@ -71,7 +71,7 @@ impl RateMeter {
             .map(u64::from)
             .sum();
         let age = self.age(now);
-        let window = age.clamp(MIN_WINDOW, STEP * STEPS as u32);
+        let window = age.clamp(MIN_WINDOW, WINDOW);
         let micros = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
         Bitrate(bytes * 8 * 1_000_000 / micros.max(1))
     }

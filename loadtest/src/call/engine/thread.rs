@@ -1,0 +1,159 @@
+//! One thread: waits for datagrams, orders and time, and hands them to participants.
+
+use super::Order;
+use crate::call::outlet::Outlet;
+use crate::call::peer::Peer;
+use anyhow::Result;
+use rustix::event::{Timespec, epoll};
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+/// The key of what wakes us for orders.
+const WAKE: u64 = u64::MAX;
+
+/// Sockets told of at once.
+const EVENTS: usize = 128;
+
+/// Datagrams read from a socket before others have their turn.
+const READ: usize = 64;
+
+/// Timers are looked at this often at most: one look is over all participants.
+const LOOK: Duration = Duration::from_micros(500);
+
+/// Without anything due.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// The longest datagram that is read: beyond any Ethernet's.
+const DATAGRAM: usize = 2_048;
+
+pub(super) struct Worker {
+    orders: Receiver<Order>,
+    wake: Arc<OwnedFd>,
+    epoll: OwnedFd,
+    members: BTreeMap<u64, Member>,
+    outlet: Outlet,
+    due: Instant,
+}
+
+struct Member {
+    peer: Box<Peer>,
+    socket: UdpSocket,
+}
+
+impl Worker {
+    pub(super) fn new(orders: Receiver<Order>, wake: Arc<OwnedFd>) -> Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data = epoll::EventData::new_u64(WAKE);
+        epoll::add(&epoll, &*wake, data, epoll::EventFlags::IN)?;
+        Ok(Self {
+            orders,
+            wake,
+            epoll,
+            members: BTreeMap::new(),
+            outlet: Outlet::default(),
+            due: Instant::now(),
+        })
+    }
+
+    /// Until told to stop, or everybody who could has gone.
+    pub(super) fn run(&mut self) {
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
+        let mut buffer = [0; DATAGRAM];
+        loop {
+            let wait = self.due.saturating_duration_since(Instant::now()).min(IDLE);
+            let wait = Timespec::try_from(wait).ok();
+            let Ok((ready, _)) = epoll::wait(&self.epoll, &mut events, wait.as_ref()) else {
+                // Interrupted.
+                continue;
+            };
+            let mut has_orders = false;
+            for event in ready {
+                match event.data.u64() {
+                    WAKE => has_orders = true,
+                    key => self.read(key, &mut buffer),
+                }
+            }
+            if has_orders && !self.obey() {
+                return;
+            }
+            let now = Instant::now();
+            if now >= self.due {
+                self.look(now);
+            }
+        }
+    }
+
+    fn read(&mut self, key: u64, buffer: &mut [u8; DATAGRAM]) {
+        let Some(Member { peer, socket }) = self.members.get_mut(&key) else {
+            return;
+        };
+        let now = Instant::now();
+        for _ in 0..READ {
+            match socket.recv_from(buffer) {
+                Ok((len, from)) => {
+                    let bytes = buffer.get_mut(..len).unwrap_or_default();
+                    peer.handle_datagram(now, from, bytes, &mut self.outlet);
+                }
+                Err(_) => break,
+            }
+        }
+        flush(&mut self.outlet, socket);
+        if let Some(due) = peer.poll_timeout() {
+            self.due = self.due.min(due.max(now + LOOK));
+        }
+    }
+
+    /// Takes all orders; false when it is over.
+    fn obey(&mut self) -> bool {
+        let mut count = [0; 8];
+        // Nothing to read is fine: the orders are what counts.
+        let _ = rustix::io::read(&*self.wake, &mut count);
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Add { key, peer, socket } => {
+                    let data = epoll::EventData::new_u64(key);
+                    if epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN).is_ok() {
+                        self.members.insert(key, Member { peer, socket });
+                    }
+                }
+                Order::With { key, task } => {
+                    if let Some(Member { peer, socket }) = self.members.get_mut(&key) {
+                        task(peer, Instant::now(), &mut self.outlet);
+                        flush(&mut self.outlet, socket);
+                    }
+                }
+                // Its socket leaves the set when it is closed.
+                Order::Remove { key } => drop(self.members.remove(&key)),
+                Order::Latency(take) => take(&mut self.outlet.latency),
+                Order::Stop => return false,
+            }
+        }
+        self.due = Instant::now();
+        true
+    }
+
+    /// Does what is due of everybody's.
+    fn look(&mut self, now: Instant) {
+        let mut next = now + IDLE;
+        for Member { peer, socket } in self.members.values_mut() {
+            if peer.poll_timeout().is_some_and(|due| due <= now) {
+                peer.handle_timeout(now, &mut self.outlet);
+                flush(&mut self.outlet, socket);
+            }
+            next = peer.poll_timeout().map_or(next, |due| due.min(next));
+        }
+        self.due = next.max(now + LOOK);
+    }
+}
+
+/// Sends what a participant has put out. What the socket does not take is lost, as on a full link.
+fn flush(outlet: &mut Outlet, socket: &UdpSocket) {
+    outlet.drain(|to, bytes| {
+        let _ = socket.send_to(bytes, to);
+    });
+}
