@@ -169,7 +169,7 @@ impl<S: Sink> Shard<S> {
         if slot.forwarder.target() != target {
             let (layer, temporal) = target.map_or((None, 0), |to| (Some(to.layer), to.temporal));
             let participant = peer.participant;
-            tracing::debug!(%participant, slot = wanted.slot, layer, temporal, "target layer");
+            tracing::debug!(%participant, slot = at, layer, temporal, "target layer");
             slot.forwarder.set_target(target);
             if target.is_none() {
                 peer.outflow.discard(at);
