@@ -244,26 +244,35 @@ export class Caller {
     );
   }
 
-  /** Energy of somebody's sound as it was played, summed up; −1 while there is none. */
-  loudness(user) {
+  /** Of somebody's sound: packets, and the energy of what was played, both summed up; −1 while there is none. */
+  sound(user) {
     return this.page.evaluate(async (user) => {
       const participant = document.querySelector(`[data-testid="call-tile"][data-user="${user}"]`)?.dataset.participant;
       const track = document.querySelector(`[data-testid="call-audio"][data-participant="${participant}"]`)?.srcObject?.getAudioTracks()[0];
       const receiver = window.peers.flatMap((peer) => peer.getReceivers()).find((r) => track && r.track === track);
-      for (const s of receiver ? (await receiver.getStats()).values() : []) if (s.type === 'inbound-rtp') return s.totalAudioEnergy ?? 0;
-      return -1;
+      for (const s of receiver ? (await receiver.getStats()).values() : []) if (s.type === 'inbound-rtp') return { energy: s.totalAudioEnergy ?? 0, packets: s.packetsReceived ?? 0 };
+      return { energy: -1, packets: -1 };
     }, user);
   }
 
-  async hears(user) {
-    let first = await this.loudness(user);
+  hears(user) {
+    return this.#soundGrows(user, 'energy');
+  }
+
+  /** Whatever it sounds like: a load test sends no music. */
+  getsSoundOf(user) {
+    return this.#soundGrows(user, 'packets');
+  }
+
+  async #soundGrows(user, what) {
+    let first = await this.sound(user);
     await until(
       async () => {
-        const last = await this.loudness(user);
-        if (first < 0) first = last;
-        return first >= 0 && last > first;
+        const last = await this.sound(user);
+        if (first[what] < 0 || last[what] < first[what]) first = last;
+        return first[what] >= 0 && last[what] > first[what];
       },
-      async () => `${this.name} hears nothing of ${user} (${first}); the page: ${await this.#story()}`,
+      async () => `${this.name} hears nothing of ${user} (${first[what]}); the page: ${await this.#story()}`,
     );
   }
 
