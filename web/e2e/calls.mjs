@@ -222,7 +222,13 @@ export class Caller {
           found.colours = new Set(new Uint32Array(paper.getImageData(0, 0, 16, 9).data.buffer)).size;
         }
         const receiver = window.peers.flatMap((peer) => peer.getReceivers()).find((r) => track && r.track === track);
-        for (const s of receiver ? (await receiver.getStats()).values() : []) if (s.type === 'inbound-rtp') found.decoded = s.framesDecoded ?? 0;
+        for (const s of receiver ? (await receiver.getStats()).values() : []) {
+          if (s.type !== 'inbound-rtp') continue;
+          found.decoded = s.framesDecoded ?? 0;
+          // For whoever reads a failure.
+          const { packetsReceived, packetsLost, framesReceived, framesDropped, keyFramesDecoded, pliCount, nackCount, bytesReceived } = s;
+          found.more = { packetsReceived, packetsLost, framesReceived, framesDropped, keyFramesDecoded, pliCount, nackCount, bytesReceived };
+        }
         return found;
       },
       { user, kind },
