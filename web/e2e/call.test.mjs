@@ -103,12 +103,7 @@ test('five participants of the load test join: they get every picture, and are s
   try {
     for (const someone of people()) for (const name of names) await someone.seesPerson(name.toLowerCase());
     const participants = await Promise.all(people().map(({ user }) => alice.participant(user)));
-    const getsPictureOf = ({ roster, slots }, participant) => {
-      const published = roster.find(([id]) => id === participant)?.[1] ?? [];
-      return slots.some(([, publication, layer]) => published.includes(publication) && layer > 0);
-    };
-    const getsAll = (seen) => participants.every((participant) => getsPictureOf(seen, participant));
-    await holds(() => crowd.seen.length === names.length && crowd.seen.every(getsAll), () => `not everybody gets every picture: ${participants} ${crowd.story()}`);
+    await holds(() => crowd.watching(participants) === names.length, () => `not everybody gets every picture: ${participants} ${crowd.story()}`);
     const first = crowd.seen.map(({ received }) => received.foreign_pictures);
     await holds(
       () => crowd.seen.every(({ received }, i) => received.foreign_pictures > first[i] + 3 * 5),

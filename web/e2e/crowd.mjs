@@ -15,6 +15,8 @@ export class Crowd {
   #said = '';
   /** One a participant, as they last said. */
   seen = [];
+  /** Which pictures each of them was ever sent: one that is paused for a moment was. */
+  #sent = new Set();
 
   /** With a token each. They become members of the room, and speak, the first the loudest. */
   static async enter(url, room, tokens, { voices = 0 } = {}) {
@@ -27,11 +29,23 @@ export class Crowd {
     crowd.#child = child;
     child.stderr.on('data', (chunk) => (crowd.#said += chunk));
     createInterface({ input: child.stdout }).on('line', (line) => {
-      if (line.startsWith('[')) crowd.seen = JSON.parse(line);
+      if (line.startsWith('[')) crowd.#look(JSON.parse(line));
       else crowd.#said += `${line}\n`;
     });
     await once(child, 'spawn');
     return crowd;
+  }
+
+  #look(seen) {
+    this.seen = seen;
+    for (const { participant, slots } of seen) for (const [, publication, layer] of slots) if (layer > 0) this.#sent.add(`${participant} ${publication}`);
+  }
+
+  /** How many of them were sent pictures of all of these participants. */
+  watching(participants) {
+    return this.seen.filter(({ participant, roster }) =>
+      participants.every((other) => (roster.find(([id]) => id === other)?.[1] ?? []).some((publication) => this.#sent.has(`${participant} ${publication}`))),
+    ).length;
   }
 
   /** What went wrong, for a failure's message. */
