@@ -66,6 +66,8 @@ test('a call, screen by screen', async () => {
   await me.click('prejoin-join');
   await me.status('connected');
   await me.watches('ben');
+  // A phone has room for the call or the chat.
+  await me.click('call-chat');
   await look('2-two');
   for (const someone of [chie, dmitri]) {
     await someone.open(garden);

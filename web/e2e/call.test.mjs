@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { allWatch, Caller, startChromium, startFirefox } from './calls.mjs';
+import { allWatch, Caller, startChromium, startFirefox, until as holds } from './calls.mjs';
+import { Crowd } from './crowd.mjs';
 import { library, Server, until } from './harness.mjs';
 
 let server, chromium, firefox, lib, room, alice, bob, chie;
@@ -94,6 +95,32 @@ test('a person leaves and comes back', async () => {
     }
     assert.notEqual(await alice.participant(who.user), before);
   }
+});
+
+test('five participants of the load test join: they get every picture, and are seen and heard', async () => {
+  const names = ['Dan', 'Eve', 'Fay', 'Gus', 'Hal'];
+  const crowd = await Crowd.enter(server.url, room, await Promise.all(names.map((name) => lib.tokenOf(server.url, name))), { voices: 2 });
+  try {
+    for (const someone of people()) for (const name of names) await someone.seesPerson(name.toLowerCase());
+    const participants = await Promise.all(people().map(({ user }) => alice.participant(user)));
+    await holds(() => crowd.watching(participants) === names.length, () => `not everybody gets every picture: ${participants} ${crowd.story()}`);
+    const first = crowd.seen.map(({ received }) => received.foreign_pictures);
+    await holds(
+      () => crowd.seen.every(({ received }, i) => received.foreign_pictures > first[i] + 3 * 5),
+      () => `pictures don't go on to everybody: ${first} ${crowd.story()}`,
+    );
+    // Three are heard at once, so Bob makes room.
+    await bob.click('call-mic');
+    for (const someone of people()) await someone.getsSoundOf('dan');
+    await bob.click('call-mic');
+    await allWatch(people());
+    for (const { faults, failure, ended, received } of crowd.seen) {
+      assert.deepEqual({ faults, failure, ended, undecryptable: received.undecryptable, unknown: received.unknown }, { faults: [], failure: null, ended: null, undecryptable: 0, unknown: 0 });
+    }
+  } finally {
+    await crowd.leave();
+  }
+  for (const someone of people()) for (const name of names) await someone.missesPerson(name.toLowerCase());
 });
 
 test('nobody needed a second peer connection, and no page has errors', async () => {

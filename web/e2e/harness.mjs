@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const web = fileURLToPath(new URL('..', import.meta.url));
-const BIN = process.env.KAIWA_BIN ?? join(web, '../target/debug/kaiwa');
+export const BIN = process.env.KAIWA_BIN ?? join(web, '../target/debug/kaiwa');
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const READY_MS = 30_000;
 export const WAIT_MS = 15_000;
@@ -213,7 +213,8 @@ export async function library() {
     for (const kaiwa of clients) await kaiwa.stop();
     await vite.close();
   };
-  return { connect, close };
+  const tokenOf = async (url, name) => (await lib.signIn(name, url)).token;
+  return { connect, close, tokenOf };
 }
 
 /** Waits for a condition on a library client, by its changes. */

@@ -54,6 +54,8 @@ export interface CallHost {
   clock: Clock;
   openPeer: OpenPeer | null;
   live(): boolean;
+  /** The connection may be dead without a word: it is asked for one. */
+  wake(): void;
   me(): User;
   /** The server's clock minus the local one. */
   clockOffsetMs(): number;
@@ -541,8 +543,13 @@ export class Calls {
       audioSlots,
       videoSlots,
       locals: () => this.#locals.values(),
-      ask: (sdp, tracks) => this.#askOffer(part.room, sdp, tracks),
+      ask: (sdp, tracks) => {
+        // What broke the media's path may have broken the session's too, and silence is noticed late.
+        if (media.wasConnected && media.transport !== 'connected') this.#host.wake();
+        return this.#askOffer(part.room, sdp, tracks);
+      },
       handleChanged: current(() => {
+        if (media.transport === 'interrupted' || media.transport === 'failed') this.#host.wake();
         if (media.transport === 'connected') {
           part.everConnected = true;
           part.old?.media.close();

@@ -167,6 +167,7 @@ export class Kaiwa {
       clock: this.#clock,
       openPeer: options.openPeer ?? defaultOpenPeer(),
       live: () => this.#connection.live,
+      wake: () => this.#connection.wake(),
       me: () => this.me,
       clockOffsetMs: () => this.#clockOffset,
       ask: (command, policy) => (policy === 'once' ? this.#askNow(command, policy) : this.#requests.ask(command, policy)),
