@@ -4,11 +4,12 @@
 #[path = "support/client.rs"]
 mod client;
 
-use client::{Client, number, server, token, two_in_a_room};
+use client::{Client, cid, number, server, token, two_in_a_room};
 use kaiwa_common::close::CloseCode;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CONNECT, Limits, PING_INTERVAL};
 use kaiwa_common::position::{Epoch, Position, Seq};
+use kaiwa_signaling::transport::Format;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
