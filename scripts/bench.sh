@@ -13,3 +13,5 @@ mkdir -p "$target/bench-data" "$results"
 "$target/release/loadtest" chat all --server "$target/release/kaiwa" \
   --floor "$target/release/examples/sqlite_floor" --data "$target/bench-data" --out "$results"
 "$target/release/loadtest" report --results "$results" --into docs/benchmarks.md --plots docs/benchmarks
+# Browsers need cores of their own: after the rest, not beside it.
+KAIWA_BIN=$target/release/kaiwa npm --prefix web run --silent bench:network -- --into "$PWD/docs/benchmarks.md"

@@ -16,6 +16,10 @@ need() { command -v "$2" >/dev/null || missing+=("$1"); }
 need build-essential cc
 if [ "$1" = test ]; then
   need chromium chromium
+  # The second kind of browser in calls.
+  need firefox-esr firefox-esr
+  need iproute2 ip
+  need nftables nft
   need python3-venv python3
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   # The Japanese screens are looked at with Japanese letters.

@@ -22,6 +22,8 @@ suite "rust: rules, conformance, simulation, hostile clients" cargo test --works
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
 suite "two people in two browsers" npm --prefix web run --silent e2e
+suite "calls in browsers" npm --prefix web run --silent e2e:calls
+suite "calls on bad networks" npm --prefix web run --silent e2e:network
 
 printf '\n\033[1mtimes\033[0m\n'
 printf '%s\n' "${times[@]}"

@@ -134,6 +134,29 @@ fn cores_have_no_clock_chance_task_lock_channel_or_socket() {
 }
 
 #[test]
+fn the_shards_rules_have_no_clock_chance_task_lock_or_channel() {
+    let rules = ["sfu/src/shard", "sfu/src/peer", "sfu/src/track.rs"];
+    let found: Vec<_> = sources()
+        .into_iter()
+        .filter(|(path, _)| rules.iter().any(|rule| path.starts_with(rule)))
+        .filter(|(path, _)| !path.ends_with("hostile.rs"))
+        .chain(
+            sources()
+                .into_iter()
+                .filter(|(path, _)| path.ends_with("sfu/src/shard.rs")),
+        )
+        .collect();
+    assert!(found.len() >= 15, "the shard's rules: {}", found.len());
+    // Addresses are values, and what a picture is sent in is logged for those who look for it.
+    let may = ["std::net", "tracing::", "metrics::"];
+    for (path, code) in found {
+        for word in IMPURE.iter().filter(|word| !may.contains(word)) {
+            assert!(!code.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
 fn databases_and_clouds_are_named_in_adapters_only() {
     for (path, code) in sources() {
         let may = path.starts_with("platform") || is_in(&path, "adapters");

@@ -10,6 +10,8 @@
 #[path = "support/root.rs"]
 mod support;
 
+#[path = "hostile/calls.rs"]
+mod calls;
 #[path = "hostile/deadlines.rs"]
 mod deadlines;
 #[path = "hostile/frames.rs"]

@@ -55,6 +55,9 @@ pub struct Limits {
     /// Participants of one call (`call_full`). A change of one of them is told to all the others: twice
     /// as many are four times the pushes.
     pub call_participants: u32,
+    /// Seconds for which a participant whose session or media is away stays. Then they leave (`timed_out`).
+    /// It is the time in which a phone changes networks, and in which others bear a frozen picture.
+    pub call_away_s: u32,
 }
 
 impl Default for Limits {
@@ -80,6 +83,7 @@ impl Default for Limits {
             room_members: 10_000,
             rooms_per_user: 1_000,
             call_participants: 1_000,
+            call_away_s: 30,
         }
     }
 }
@@ -227,10 +231,6 @@ pub const CALL_PREFERS_PER_S: u32 = 10;
 
 /// Changes of preferences at once before the rate counts.
 pub const CALL_PREFER_BURST: u32 = 40;
-
-/// How long a participant whose session or media is away stays. Then they leave (`timed_out`). It is the
-/// time in which a phone changes networks, and in which others bear a frozen picture.
-pub const CALL_AWAY: Duration = Duration::from_secs(30);
 
 /// How long somebody whom a moderator removed can't join again (`rate_limited`): long enough for the
 /// moderator to remove them from the room as well.

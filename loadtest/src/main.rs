@@ -277,6 +277,7 @@ impl Call {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 async fn call(what: Call) -> Result<()> {
     let bench = |common: &Common, options: Box<Options>| Bench::new(setup(common), *options);
     match what {

@@ -167,10 +167,12 @@ mod tests {
         let before = cpu(pid).unwrap();
         let ran = running(pid).unwrap();
         let mut sum = 0_u64;
-        while cpu(pid).unwrap().since(before).total() < Duration::from_millis(20) {
+        // The two are kept by different clocks of the kernel's.
+        while cpu(pid).unwrap().since(before).total() < Duration::from_millis(20)
+            || running(pid).unwrap() == ran
+        {
             sum = sum.wrapping_add(1);
         }
-        assert!(running(pid).unwrap() > ran);
         let (threads, files) = threads_and_files(pid).unwrap();
         assert!(threads >= 1 && files >= 3);
         let memory = memory(pid).unwrap();

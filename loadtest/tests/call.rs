@@ -1,6 +1,8 @@
 //! Whole sessions of participants through a relay that is built from the same parts: on a simulated network
 //! with a virtual clock, and once over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 #[path = "call/relay.rs"]
 mod relay;
 

@@ -2,10 +2,11 @@
 
 use crate::config::Config;
 use crate::control::{
-    Answer, Join, Mute, Offer, ParticipantId, Pending, Prefer, SfuControl, SfuError, SfuEvents,
+    Answer, Event, Join, Mute, Offer, ParticipantId, Pending, Prefer, SfuControl, SfuError,
+    SfuEvents,
 };
 use crate::net::poll::Waker;
-use crate::shard::{self, Order, Reply, ShardSetup};
+use crate::thread::{self, Order, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +23,7 @@ const ORDERS: usize = 4_096;
 /// The shards and who is where.
 pub struct Engine {
     ports: Vec<Port>,
-    placement: Mutex<Placement>,
+    placement: Arc<Mutex<Placement>>,
     addresses: Vec<SocketAddr>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -44,14 +45,34 @@ struct Placed {
     participants: usize,
 }
 
+/// Events on their way out: who is gone, by themselves or not, has no place any more.
+struct Events {
+    outside: Arc<dyn SfuEvents>,
+    placement: Arc<Mutex<Placement>>,
+}
+
+impl SfuEvents for Events {
+    fn handle(&self, event: Event) {
+        if let Event::Gone { participant, .. } = &event {
+            lock(&self.placement).remove(*participant);
+        }
+        self.outside.handle(event);
+    }
+}
+
 impl Engine {
     /// Opens the sockets and starts a thread for each shard.
     ///
     /// # Errors
     /// When a socket can't be bound or a thread can't be started.
     pub fn start(config: &Config, events: Arc<dyn SfuEvents>) -> io::Result<Arc<Self>> {
-        let setups = ShardSetup::open(config)?;
+        let setups = ThreadSetup::open(config)?;
         let addresses = setups.first().map(|s| s.addresses()).unwrap_or_default();
+        let placement = Arc::new(Mutex::<Placement>::default());
+        let events: Arc<dyn SfuEvents> = Arc::new(Events {
+            outside: events,
+            placement: Arc::clone(&placement),
+        });
         let mut ports = Vec::new();
         let mut threads = Vec::new();
         for setup in setups {
@@ -59,13 +80,13 @@ impl Engine {
             let waker = setup.waker();
             let name = format!("sfu-{}", setup.index());
             let events = Arc::clone(&events);
-            let run = move || shard::run(setup, queue, events);
+            let run = move || thread::run(setup, queue, events);
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             ports.push(Port { orders, waker });
         }
         Ok(Arc::new(Self {
             ports,
-            placement: Mutex::default(),
+            placement,
             addresses,
             threads: Mutex::new(threads),
         }))
@@ -75,6 +96,13 @@ impl Engine {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// How many rooms and participants have a place on a shard.
+    #[must_use]
+    pub fn placed(&self) -> (usize, usize) {
+        let placement = lock(&self.placement);
+        (placement.rooms.len(), placement.participants.len())
     }
 
     /// Ends every call and waits for the threads.
@@ -121,12 +149,13 @@ impl Engine {
 }
 
 impl Placement {
-    /// Puts a participant into their room, and the room onto the emptiest shard if it is new.
-    fn place(&mut self, join: &Join, shards: usize) -> usize {
+    /// Puts a participant into their room, and the room onto the emptiest shard if it is new. Also
+    /// says whether the participant is new. `None` when they are in another room.
+    fn place(&mut self, join: &Join, shards: usize) -> Option<(usize, bool)> {
         if let Some(room) = self.participants.get(&join.participant)
             && let Some(placed) = self.rooms.get(room)
         {
-            return placed.shard;
+            return (*room == join.room).then_some((placed.shard, false));
         }
         let shard = match self.rooms.get(&join.room) {
             Some(placed) => placed.shard,
@@ -139,7 +168,7 @@ impl Placement {
             participants: 0,
         });
         placed.participants += 1;
-        shard
+        Some((shard, true))
     }
 
     fn emptiest(&self, shards: usize) -> usize {
@@ -169,8 +198,20 @@ impl Placement {
 
 impl SfuControl for Engine {
     fn join(&self, join: Join) -> Pending<()> {
-        let shard = lock(&self.placement).place(&join, self.ports.len());
-        self.send(Ok(shard), |reply| Order::Join(join, reply))
+        let participant = join.participant;
+        let placed = lock(&self.placement).place(&join, self.ports.len());
+        let Some((shard, is_new)) = placed else {
+            return Box::pin(async { Err(SfuError::Forbidden) });
+        };
+        let joined = self.send(Ok(shard), |reply| Order::Join(join, reply));
+        let placement = Arc::clone(&self.placement);
+        Box::pin(async move {
+            let joined = joined.await;
+            if joined.is_err() && is_new {
+                lock(&placement).remove(participant);
+            }
+            joined
+        })
     }
 
     fn leave(&self, participant: ParticipantId) -> Pending<()> {

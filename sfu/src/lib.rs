@@ -2,8 +2,8 @@
 //!
 //! Read it in this order: [`control`] is the contract with the rest of the house, [`wire`] what the
 //! bytes mean, [`core`] the rules of media without I/O, [`srtp`] and [`dtls`] its protection, [`net`] the
-//! sockets. [`engine`] puts them together: a `shard` is a thread, a `peer` a participant on it, a `track`
-//! what one publishes.
+//! sockets. [`shard`] puts the rules together, a `peer` being a participant and a `track` what one
+//! publishes; `thread` gives it sockets and a clock, and [`engine`] has one for each core.
 
 pub mod unit;
 
@@ -18,13 +18,17 @@ pub mod core;
 
 pub mod net;
 
+pub mod shard;
+
 pub mod config;
 pub mod engine;
 pub mod metrics;
 
+mod entropy;
+mod packet;
 mod peer;
-mod shard;
 mod sockets;
 mod table;
+mod thread;
 mod timers;
 mod track;

@@ -3,30 +3,37 @@
 
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
-/// One shard's counts.
-pub(crate) struct ShardCounts {
+/// What the rules of one shard count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Media packets that were forwarded, repairs not among them.
+    pub forwarded: u64,
+    /// Repairs that were sent.
+    pub repaired: u64,
+    /// Packets that were lost on the way in and came by repair.
+    pub recovered: u64,
+    /// Datagrams that were nobody's, or not authentic, or not what they seemed.
+    pub refused: u64,
+    /// Key frames that publishers were asked for.
+    pub keyframe_requests: u64,
+    /// Panics; each ended a room.
+    pub panics: u64,
+}
+
+/// What its sockets count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Traffic {
     pub(crate) received: u64,
     pub(crate) received_bytes: u64,
+    /// Datagrams that were longer than any that is taken.
+    pub(crate) truncated: u64,
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) unsent: u64,
-    /// Media packets that were forwarded, repairs not among them.
-    pub(crate) forwarded: u64,
-    /// Repairs that were sent.
-    pub(crate) repaired: u64,
-    /// Packets that were lost on the way in and came by repair.
-    pub(crate) recovered: u64,
-    /// Datagrams that were nobody's, or not authentic, or not what they seemed.
-    pub(crate) refused: u64,
-    /// Key frames that publishers were asked for.
-    pub(crate) keyframe_requests: u64,
-    pub(crate) panics: u64,
-    pub(crate) peers: usize,
-    pub(crate) rooms: usize,
-    series: Series,
 }
 
-struct Series {
+/// The series of one shard.
+pub(crate) struct Series {
     received: Counter,
     received_bytes: Counter,
     sent: Counter,
@@ -36,6 +43,7 @@ struct Series {
     repaired: Counter,
     recovered: Counter,
     refused: Counter,
+    truncated: Counter,
     keyframe_requests: Counter,
     panics: Counter,
     peers: Gauge,
@@ -72,6 +80,10 @@ pub fn describe() {
         "Datagrams of nobody, without authenticity or malformed"
     );
     describe_counter!(
+        "kaiwa_sfu_truncated_datagrams_total",
+        "Datagrams longer than any that is taken"
+    );
+    describe_counter!(
         "kaiwa_sfu_keyframe_requests_total",
         "Key frames that publishers were asked for"
     );
@@ -83,10 +95,10 @@ pub fn describe() {
     describe_gauge!("kaiwa_sfu_rooms", "Calls");
 }
 
-impl ShardCounts {
+impl Series {
     pub(crate) fn new(shard: usize) -> Self {
         let shard = shard.to_string();
-        let series = Series {
+        Self {
             received: counter!("kaiwa_sfu_received_datagrams_total", "shard" => shard.clone()),
             received_bytes: counter!("kaiwa_sfu_received_bytes_total", "shard" => shard.clone()),
             sent: counter!("kaiwa_sfu_sent_datagrams_total", "shard" => shard.clone()),
@@ -96,48 +108,30 @@ impl ShardCounts {
             repaired: counter!("kaiwa_sfu_repaired_packets_total", "shard" => shard.clone()),
             recovered: counter!("kaiwa_sfu_recovered_packets_total", "shard" => shard.clone()),
             refused: counter!("kaiwa_sfu_refused_datagrams_total", "shard" => shard.clone()),
+            truncated: counter!("kaiwa_sfu_truncated_datagrams_total", "shard" => shard.clone()),
             keyframe_requests: counter!("kaiwa_sfu_keyframe_requests_total", "shard" => shard.clone()),
             panics: counter!("kaiwa_sfu_panics_total", "shard" => shard.clone()),
             peers: gauge!("kaiwa_sfu_participants", "shard" => shard.clone()),
             rooms: gauge!("kaiwa_sfu_rooms", "shard" => shard),
-        };
-        Self {
-            received: 0,
-            received_bytes: 0,
-            sent: 0,
-            sent_bytes: 0,
-            unsent: 0,
-            forwarded: 0,
-            repaired: 0,
-            recovered: 0,
-            refused: 0,
-            keyframe_requests: 0,
-            panics: 0,
-            peers: 0,
-            rooms: 0,
-            series,
         }
     }
 
     /// Makes the series what was counted.
-    pub(crate) fn publish(&self) {
-        let series = &self.series;
-        series.received.absolute(self.received);
-        series.received_bytes.absolute(self.received_bytes);
-        series.sent.absolute(self.sent);
-        series.sent_bytes.absolute(self.sent_bytes);
-        series.unsent.absolute(self.unsent);
-        series.forwarded.absolute(self.forwarded);
-        series.repaired.absolute(self.repaired);
-        series.recovered.absolute(self.recovered);
-        series.refused.absolute(self.refused);
-        series.keyframe_requests.absolute(self.keyframe_requests);
-        series.panics.absolute(self.panics);
-        series
-            .peers
-            .set(f64::from(u32::try_from(self.peers).unwrap_or(u32::MAX)));
-        series
-            .rooms
-            .set(f64::from(u32::try_from(self.rooms).unwrap_or(u32::MAX)));
+    pub(crate) fn publish(&self, counts: &Counts, traffic: &Traffic, peers: usize, rooms: usize) {
+        self.received.absolute(traffic.received);
+        self.received_bytes.absolute(traffic.received_bytes);
+        self.sent.absolute(traffic.sent);
+        self.sent_bytes.absolute(traffic.sent_bytes);
+        self.unsent.absolute(traffic.unsent);
+        self.forwarded.absolute(counts.forwarded);
+        self.repaired.absolute(counts.repaired);
+        self.recovered.absolute(counts.recovered);
+        self.refused.absolute(counts.refused);
+        self.truncated.absolute(traffic.truncated);
+        self.keyframe_requests.absolute(counts.keyframe_requests);
+        self.panics.absolute(counts.panics);
+        let gauge = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+        self.peers.set(gauge(peers));
+        self.rooms.set(gauge(rooms));
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod transport;
 
 use crate::control::ParticipantId;
 use crate::core::allocate::Allocator;
+use crate::core::forward::SourceKey;
 use crate::core::negotiate::Negotiator;
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::shard::rooms::RoomState;
@@ -30,6 +31,8 @@ pub(crate) struct Peer {
     pub(crate) inbound: Inbound,
     /// By the places that subscriptions keep; a slot that is no more leaves its place empty.
     pub(crate) slots: Vec<Option<SendSlot>>,
+    /// Of m-lines that do not receive at present. There are not more than m-lines.
+    pub(crate) retired: Vec<SendSlot>,
     pub(crate) outflow: Outflow,
     /// Puts their streams' times on our clock.
     pub(crate) clock: PublisherClock,
@@ -39,14 +42,17 @@ pub(crate) struct Peer {
     pub(crate) meter: QualityMeter,
     /// Of the last report about what they send: 256ths of packets lost.
     pub(crate) lost_up: u8,
-    /// Divides what their path carries among their slots, by place.
-    pub(crate) allocator: Allocator<usize>,
+    /// Divides what their path carries among their slots, by place and what is in it.
+    pub(crate) allocator: Allocator<Subscription>,
     pub(crate) cname: String,
     /// The earliest entry of this peer among the shard's timers.
     pub(crate) scheduled: Option<Instant>,
     pub(crate) next_report: Instant,
     pub(crate) next_allocation: Instant,
 }
+
+/// A slot's place, and what it carries.
+pub(crate) type Subscription = (usize, SourceKey);
 
 impl Peer {
     /// Its slots that are in use, with their places.

@@ -1,89 +1,89 @@
-//! A shard: one thread with its sockets, and the rooms that it carries. Nothing of it is shared.
+//! A shard: the rooms that one thread carries, without the thread. Time comes in with each input,
+//! datagrams go out into a [`Sink`], and what others have to know is [polled](Shard::poll_event).
 //!
 //! ```text
-//!  orders ─►┐                ┌─► publications (rings) ─► forwarders ─► pacers ─► arena ─► sockets
-//!  sockets ─► demultiplex ───┤
-//!  timers ─►┘                └─► ICE, DTLS, RTCP
+//!  commands ─►┐                ┌─► publications (rings) ─► forwarders ─► pacers ─► sink
+//!  datagrams ─► demultiplex ───┤
+//!  timers ───►┘                └─► ICE, DTLS, RTCP
 //! ```
 //!
-//! One turn takes what waits, applies it, forwards what came, does what is due, and hands everything to
-//! the kernel at once. A panic in it costs the room that was worked on.
-
-pub(crate) mod rooms;
+//! Whoever drives it takes what waits, has it [forwarded](Shard::forward), lets timers run, and then hands
+//! everything to the kernel at once. A panic in it costs the room that was worked on.
 
 mod allocate;
+mod census;
+mod commands;
 mod feedback_in;
 mod feedback_out;
 mod forward;
-mod handover;
+#[cfg(test)]
+mod hostile;
 mod lines;
 mod media_in;
-mod orders;
+mod neighbours;
 mod receive;
-mod setup;
+pub(crate) mod rooms;
+mod sink;
+mod transports;
 mod voices;
 
-pub(crate) use setup::ShardSetup;
+pub use crate::entropy::SEED_BYTES;
+pub use crate::peer::transport::{CONNECT, Path};
+pub use census::{Census, Flow};
+pub(crate) use neighbours::{Letter, Parcel};
+pub use sink::Sink;
 
-use crate::control::{
-    Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Prefer, PublicationId, SfuError,
-    SfuEvents,
-};
+use crate::control::{Event, GoneReason, ParticipantId, PublicationId};
 use crate::core::forward::SourceKey;
-use crate::core::ice::Ufrag;
-use crate::metrics::ShardCounts;
-use crate::net::poll::{Poller, SocketKey};
-use crate::net::receive::ReceiveBatch;
+use crate::core::ice::{Credentials, Ufrag};
+use crate::dtls::Identity;
+use crate::entropy::Entropy;
+use crate::metrics::Counts;
 use crate::peer::Peer;
-use crate::peer::transport::Path;
-use crate::sockets::Sockets;
 use crate::table::{Key, Table};
 use crate::timers::Timers;
 use crate::track::Track;
-use crate::unit::{NtpTime, SeqNo};
-use handover::Handover;
+use crate::unit::{Bitrate, NtpTime, SeqNo};
+use crate::wire::sdp::Candidate;
 use kaiwa_common::id::RoomId;
+use neighbours::Neighbours;
 use rooms::RoomState;
-use setup::Fixed;
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::time::Instant;
 
-/// Where a command's outcome goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, SfuError>>;
-
-/// What a shard is told to do.
-pub(crate) enum Order {
-    Join(Join, Reply<()>),
-    Leave(ParticipantId, Reply<()>),
-    Offer(Offer, Reply<Answer>),
-    Prefer(Prefer, Reply<()>),
-    Mute(Mute, Reply<()>),
-    Stop,
+/// What a shard is started with, and keeps.
+pub struct Setup {
+    /// Which of the shards it is.
+    pub index: usize,
+    /// How many there are, 1 to 64: a user fragment's first letter leads to each.
+    pub shards: usize,
+    /// Sounds that a subscriber is sent at once.
+    pub audio_slots: u8,
+    /// Send in the subscriber's estimated rate instead of at once.
+    pub is_paced: bool,
+    /// What a path is taken to carry whose subscriber gives no transport-wide feedback.
+    pub assumed: Bitrate,
+    /// Who the server is in DTLS.
+    pub identity: Arc<Identity>,
+    /// Where clients are told to send to.
+    pub candidates: Vec<Candidate>,
+    /// When the clock said `started_ntp`.
+    pub started: Instant,
+    /// Our clock as reports have it.
+    pub started_ntp: NtpTime,
+    /// All randomness of the shard follows from it: what can't be foreseen in a call, such as ICE
+    /// passwords, can't without it. DTLS has its own.
+    pub seed: [u8; SEED_BYTES],
 }
 
-/// Orders of one turn; the rest waits for the next, so that media does not.
-const ORDERS_PER_TURN: usize = 64;
-
-/// The longest sleep, after which a shard looks whether it is to stop.
-const SLEEP: Duration = Duration::from_secs(1);
-
-/// Between two publications of what was counted.
-const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
-
-/// All of one shard.
-pub(crate) struct Shard {
-    fixed: Fixed,
-    orders: Receiver<Order>,
-    events: Arc<dyn SfuEvents>,
-    poller: Poller,
-    sockets: Sockets,
-    /// Taken out while its datagrams are worked on.
-    batch: Option<ReceiveBatch>,
-    handover: Handover,
+/// All of one shard, with the sink that its datagrams go into.
+pub struct Shard<S> {
+    setup: Setup,
+    sink: S,
+    events: VecDeque<Event>,
+    neighbours: Neighbours,
+    entropy: Entropy,
 
     peers: Table<Peer>,
     tracks: Table<Track>,
@@ -97,16 +97,14 @@ pub(crate) struct Shard {
 
     timers: Timers<Key<Peer>>,
     room_timers: Timers<Key<RoomState>>,
-    /// Tracks with packets of this turn.
+    /// Tracks with packets that were not shown to their subscribers yet.
     touched: Vec<Key<Track>>,
     /// Whose room a panic is charged to.
     focus: Option<Key<RoomState>>,
-    counts: ShardCounts,
-    counts_due: Instant,
+    counts: Counts,
     scratch: Scratch,
     next_id: u64,
     next_source: u32,
-    is_stopping: bool,
 }
 
 /// Buffers that are used again and again.
@@ -118,65 +116,50 @@ struct Scratch {
     wanted: Vec<allocate::Wanted>,
 }
 
-/// Carries media until it is told to stop.
-pub(crate) fn run(setup: ShardSetup, orders: Receiver<Order>, events: Arc<dyn SfuEvents>) {
-    let mut shard = Shard::new(setup, orders, events);
-    shard.fixed.pin();
-    while !shard.is_stopping {
-        let turn = catch_unwind(AssertUnwindSafe(|| shard.turn()));
-        if turn.is_err() {
-            shard.recover();
+impl<S: Sink> Shard<S> {
+    /// A shard without rooms.
+    #[must_use]
+    pub fn new(setup: Setup, sink: S) -> Self {
+        Self {
+            sink,
+            events: VecDeque::new(),
+            neighbours: Neighbours::new(setup.index, setup.shards),
+            entropy: Entropy::new(&setup.seed),
+            setup,
+            peers: Table::default(),
+            tracks: Table::default(),
+            rooms: Table::default(),
+            by_participant: HashMap::new(),
+            by_room: HashMap::new(),
+            by_path: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_source: HashMap::new(),
+            by_publication: HashMap::new(),
+            timers: Timers::new(),
+            room_timers: Timers::new(),
+            touched: Vec::new(),
+            focus: None,
+            counts: Counts::default(),
+            scratch: Scratch::default(),
+            next_id: 0,
+            next_source: 0,
         }
     }
-    shard.end_all();
-}
 
-impl Shard {
-    fn turn(&mut self) {
-        self.focus = None;
-        let now = Instant::now();
+    /// What happened, until there is nothing more. To be asked after each input.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
         let next = [self.timers.next(), self.room_timers.next()];
-        let due = next.into_iter().flatten().min();
-        let sleep = due.map_or(SLEEP, |due| due.saturating_duration_since(now).min(SLEEP));
-        let ready = match self.poller.wait(Some(sleep)) {
-            Ok(ready) => ready,
-            Err(error) => {
-                tracing::error!(%error, "the sockets can't be waited for");
-                self.is_stopping = true;
-                return;
-            }
-        };
-        let now = Instant::now();
-        self.take_orders(now);
-        for SocketKey(local) in ready.readable() {
-            self.receive(now, local);
-        }
-        self.take_handed(now);
-        self.forward(now);
-        self.run_timers(now);
-        self.flush();
-        if now >= self.counts_due {
-            self.counts_due = now + COUNTS_INTERVAL;
-            self.publish_counts();
-        }
+        next.into_iter().flatten().min()
     }
 
-    fn take_orders(&mut self, now: Instant) {
-        for _ in 0..ORDERS_PER_TURN {
-            match self.orders.try_recv() {
-                Ok(order) => self.obey(now, order),
-                Err(std::sync::mpsc::TryRecvError::Empty) => return,
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => {
-                    self.is_stopping = true;
-                    return;
-                }
-            }
-        }
-        // There may be more, and nobody will say so again.
-        self.fixed.waker.wake();
-    }
-
-    fn run_timers(&mut self, now: Instant) {
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((due, key)) = self.timers.pop_due(now) {
             let Some(peer) = self.peers.get_mut(key) else {
                 continue;
@@ -197,6 +180,40 @@ impl Shard {
                 self.attend_voices(now, key);
             }
         }
+        self.focus = None;
+    }
+
+    /// After a panic in one of the others: the room that was worked on is given up, since its state may
+    /// be half changed. Without one, all are: nothing is left that can be trusted.
+    pub fn handle_panic(&mut self, now: Instant) {
+        self.counts.panics += 1;
+        match self.focus.take() {
+            Some(room) => self.end_room(now, room, GoneReason::Fault),
+            None => self.end(now),
+        }
+    }
+
+    /// Ends all rooms.
+    pub fn end(&mut self, now: Instant) {
+        for room in self.rooms.keys() {
+            self.end_room(now, room, GoneReason::Fault);
+        }
+    }
+
+    /// Where its datagrams go.
+    pub fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// What there is for other shards, by shard. Whoever drives them takes it after each turn.
+    pub(crate) fn outgoing(&mut self) -> &mut [Parcel] {
+        self.neighbours.outgoing()
     }
 
     /// Has a peer attended to then.
@@ -206,79 +223,36 @@ impl Shard {
         }
     }
 
-    fn flush(&mut self) {
-        self.handover.send();
-        let Self {
-            poller, sockets, ..
-        } = self;
-        sockets.flush(|at, socket, is_blocked| {
-            let Ok(key) = u8::try_from(at).map(SocketKey) else {
-                return;
-            };
-            let watched = if is_blocked {
-                poller.await_writable(key, socket)
-            } else {
-                poller.ignore_writable(key, socket)
-            };
-            if let Err(error) = watched {
-                tracing::error!(%error, "a full socket can't be watched");
-            }
-        });
-    }
-
-    fn tell(&self, event: Event) {
-        self.events.handle(event);
+    fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
     }
 
     /// Our clock as reports have it.
     fn ntp(&self, now: Instant) -> NtpTime {
-        let since = now.saturating_duration_since(self.fixed.started);
-        self.fixed.started_ntp.plus(since)
+        let since = now.saturating_duration_since(self.setup.started);
+        self.setup.started_ntp.plus(since)
     }
 
-    fn publish_counts(&mut self) {
-        let (datagrams, bytes, lost) = self.sockets.sent();
-        self.counts.sent = datagrams;
-        self.counts.sent_bytes = bytes;
-        self.counts.unsent = lost;
-        if let Some(batch) = &self.batch {
-            let received = batch.counters();
-            self.counts.received = received.datagrams;
-            self.counts.received_bytes = received.bytes;
-        }
-        self.counts.peers = self.peers.len();
-        self.counts.rooms = self.rooms.len();
-        self.counts.publish();
-    }
-
-    /// After a panic: the room that was worked on is given up, since its state may be half changed.
-    fn recover(&mut self) {
-        self.counts.panics += 1;
-        self.batch.get_or_insert_with(ReceiveBatch::new);
-        let room = self.focus.take();
-        tracing::error!(
-            has_room = room.is_some(),
-            "a panic on the media path; its room ends"
-        );
-        match room {
-            Some(room) => self.end_room(room, GoneReason::Fault),
-            // Not one room's work: nothing is left that can be trusted.
-            None => self.end_all(),
+    /// New ICE credentials whose fragment leads to this shard: see [`neighbours`].
+    fn new_credentials(&mut self) -> Credentials {
+        loop {
+            let credentials = Credentials::from_random(&self.entropy.bytes());
+            if self.shard_of(credentials.ufrag().as_str()) == self.setup.index {
+                return credentials;
+            }
         }
     }
 
-    fn end_room(&mut self, key: Key<RoomState>, reason: GoneReason) {
+    /// The shard that a fragment leads to.
+    fn shard_of(&self, ufrag: &str) -> usize {
+        let first = ufrag.bytes().next().unwrap_or_default();
+        usize::from(first) % self.setup.shards.max(1)
+    }
+
+    fn end_room(&mut self, now: Instant, key: Key<RoomState>, reason: GoneReason) {
         let members = self.rooms.get(key).map(|room| room.members.clone());
         for member in members.unwrap_or_default() {
-            self.remove_peer(member, reason);
+            self.remove_peer(now, member, reason);
         }
-    }
-
-    fn end_all(&mut self) {
-        for room in self.rooms.keys() {
-            self.end_room(room, GoneReason::Fault);
-        }
-        self.flush();
-        self.publish_counts();
     }
 }

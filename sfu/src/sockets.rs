@@ -1,105 +1,9 @@
-//! A shard's sockets, and the one place where media is written and sealed.
+//! A shard's sockets: where datagrams wait until the kernel takes them.
 
-use crate::core::receive::ReceiveStream;
-use crate::core::redundancy::{self, MAX_RED_BYTES, RedPlan};
 use crate::net::address::Destination;
 use crate::net::send::{Flushed, SendArena, SendMode};
 use crate::net::socket::{LocalIndex, UdpSocket};
-use crate::srtp::Sealer;
-use crate::unit::{ExtSeqNo, SeqNo, Ssrc};
-use crate::wire::{rtp, vp8};
-
-/// What is put into a media packet.
-pub(crate) struct Outgoing<'a> {
-    pub(crate) header: &'a rtp::HeaderWriter,
-    pub(crate) fields: rtp::Fields,
-    pub(crate) values: rtp::Values,
-    /// Its number and source for SRTP.
-    pub(crate) index: ExtSeqNo,
-    pub(crate) ssrc: Ssrc,
-    pub(crate) body: Body<'a>,
-}
-
-/// What follows the header.
-#[derive(Clone, Copy)]
-pub(crate) enum Body<'a> {
-    /// A payload, with other VP8 values than the publisher's.
-    Payload(&'a [u8], Option<Pictures>),
-    /// The same behind its original number (RFC 4588, section 4).
-    Repair(SeqNo, &'a [u8], Option<Pictures>),
-    /// Opus and what went before it, written from a layer's ring (RFC 2198).
-    Red(&'a ReceiveStream, ExtSeqNo, RedPlan),
-    /// So many bytes of padding, 1 to 255 (RFC 3550, section 5.1).
-    Padding(u8),
-}
-
-/// VP8's picture id and TL0PICIDX as the subscriber sees them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pictures {
-    pub(crate) id: u16,
-    pub(crate) tl0: u8,
-}
-
-/// The padding bit of an RTP header (RFC 3550, section 5.1).
-const PADDING_BIT: u8 = 0x20;
-
-impl Outgoing<'_> {
-    /// The most bytes that it has once it is sealed.
-    pub(crate) fn max_len(&self, sealer: &Sealer) -> usize {
-        let body = match self.body {
-            Body::Payload(payload, _) => payload.len(),
-            Body::Repair(_, payload, _) => payload.len() + 2,
-            Body::Red(..) => MAX_RED_BYTES,
-            Body::Padding(bytes) => usize::from(bytes),
-        };
-        self.header.header_len() + body + sealer.profile().rtp_overhead()
-    }
-
-    /// Writes and seals; gives its length. `None` if `place` is too small.
-    fn put(&self, place: &mut [u8], sealer: &Sealer) -> Option<usize> {
-        let header_len = self.header.write(place, &self.fields, &self.values)?;
-        let len = match self.body {
-            Body::Payload(payload, pictures) => put_payload(place, header_len, payload, pictures)?,
-            Body::Repair(osn, payload, pictures) => {
-                let at = header_len + 2;
-                let osn = osn.0.to_be_bytes();
-                place.get_mut(header_len..at)?.copy_from_slice(&osn);
-                put_payload(place, at, payload, pictures)?
-            }
-            Body::Red(stream, seq, plan) => {
-                let end = (header_len + MAX_RED_BYTES).min(place.len());
-                let body = place.get_mut(header_len..end)?;
-                header_len + redundancy::write(stream, seq, &plan, body).ok()?
-            }
-            Body::Padding(bytes) => {
-                let end = header_len + usize::from(bytes);
-                let padding = place.get_mut(header_len..end)?;
-                padding.fill(0);
-                *padding.last_mut()? = bytes;
-                *place.first_mut()? |= PADDING_BIT;
-                end
-            }
-        };
-        Some(sealer.seal_rtp(place, header_len, len, self.index, self.ssrc))
-    }
-}
-
-fn put_payload(
-    place: &mut [u8],
-    at: usize,
-    payload: &[u8],
-    pictures: Option<Pictures>,
-) -> Option<usize> {
-    let end = at + payload.len();
-    let body = place.get_mut(at..end)?;
-    body.copy_from_slice(payload);
-    if let Some(pictures) = pictures
-        && let Ok(descriptor) = vp8::Descriptor::parse(payload)
-    {
-        vp8::rewrite(body, &descriptor, pictures.id, pictures.tl0);
-    }
-    Some(end)
-}
+use crate::shard::Sink;
 
 struct Link {
     socket: UdpSocket,
@@ -131,30 +35,6 @@ impl Sockets {
             .map(|link| &link.socket)
     }
 
-    /// Puts a media packet where it will be sent from; its length, or `None` if there is no room.
-    pub(crate) fn send_media(
-        &mut self,
-        to: &(LocalIndex, Destination),
-        sealer: &Sealer,
-        packet: &Outgoing<'_>,
-    ) -> Option<usize> {
-        let link = self.links.get_mut(usize::from(to.0.0))?;
-        let place = link
-            .arena
-            .reserve_or_flush(&link.socket, packet.max_len(sealer))?;
-        let len = packet.put(place, sealer)?;
-        link.arena.commit(len, &to.1);
-        Some(len)
-    }
-
-    /// Puts a datagram that is ready.
-    pub(crate) fn send(&mut self, to: &(LocalIndex, Destination), datagram: &[u8]) -> bool {
-        let Some(link) = self.links.get_mut(usize::from(to.0.0)) else {
-            return false;
-        };
-        link.arena.append(&link.socket, datagram, &to.1)
-    }
-
     /// Hands everything to the kernel. Calls `blocked` with each socket that became full or free again.
     pub(crate) fn flush(&mut self, mut changed: impl FnMut(usize, &UdpSocket, bool)) {
         for (at, link) in self.links.iter_mut().enumerate() {
@@ -181,5 +61,20 @@ impl Sockets {
                     lost + counters.errors + counters.dropped,
                 )
             })
+    }
+}
+
+impl Sink for Sockets {
+    fn put(
+        &mut self,
+        to: &(LocalIndex, Destination),
+        max_len: usize,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        let link = self.links.get_mut(usize::from(to.0.0))?;
+        let place = link.arena.reserve_or_flush(&link.socket, max_len)?;
+        let len = write(place)?;
+        link.arena.commit(len, &to.1);
+        Some(len)
     }
 }

@@ -9,6 +9,8 @@
 //! in place and, once a source is known, without allocation. The session keys of RTP and RTCP are
 //! derived once; there is no re-keying and no MKI, as in every browser.
 
+pub mod fuzzing;
+
 mod cm;
 mod gcm;
 mod kdf;

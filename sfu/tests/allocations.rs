@@ -81,6 +81,10 @@ impl SfuEvents for Published {
 /// Packets before counting: buffers and rings reach their size, and the path its estimate.
 const WARM: u16 = 3_000;
 
+/// Allocations that are no packet's: a machine that stops a thread for a while makes a queue grow to a
+/// new maximum, once. One for each packet would be thousands.
+const GROWTH: u64 = 8;
+
 /// Packets that are counted.
 const COUNTED_PACKETS: u16 = 2_000;
 
@@ -167,9 +171,9 @@ fn nothing_is_allocated_for_a_packet() {
         "{seen} packets were forwarded"
     );
     drop(engine);
-    assert_eq!(
-        COUNTED.load(Ordering::Relaxed),
-        0,
-        "allocations of the media threads"
+    let allocated = COUNTED.load(Ordering::Relaxed);
+    assert!(
+        allocated <= GROWTH,
+        "{allocated} allocations of the media threads"
     );
 }

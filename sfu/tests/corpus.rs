@@ -8,13 +8,18 @@ mod mutate;
 #[path = "corpus/seeds.rs"]
 mod seeds;
 
-use kaiwa_sfu::wire::fuzzing;
+use kaiwa_sfu::core::negotiate::fuzz_offer;
+use kaiwa_sfu::srtp;
+use kaiwa_sfu::wire::{fuzzing, sdp};
 use mutate::Mutator;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Mutations of each file.
+/// Mutations of each file of a target whose inputs are small.
 const MUTATIONS: u64 = 2_000;
+
+/// Of the others: whole descriptions, and packets that are sealed and opened.
+const FEWER_MUTATIONS: u64 = 100;
 
 /// The least files of a target.
 const SEEDS: usize = 12;
@@ -22,15 +27,18 @@ const SEEDS: usize = 12;
 /// Set it to write the seeds that are missing in the corpus or differ.
 const WRITE: &str = "KAIWA_WRITE_CORPUS";
 
-type Target = (&'static str, fn(&[u8]));
+type Target = (&'static str, u64, fn(&[u8]));
 
 const TARGETS: &[Target] = &[
-    ("stun", fuzzing::stun),
-    ("rtp", fuzzing::rtp),
-    ("rtcp", fuzzing::rtcp),
-    ("client_hello", fuzzing::client_hello),
-    ("red", fuzzing::red),
-    ("vp8", fuzzing::vp8),
+    ("stun", MUTATIONS, fuzzing::stun),
+    ("rtp", MUTATIONS, fuzzing::rtp),
+    ("rtcp", MUTATIONS, fuzzing::rtcp),
+    ("client_hello", MUTATIONS, fuzzing::client_hello),
+    ("red", MUTATIONS, fuzzing::red),
+    ("vp8", MUTATIONS, fuzzing::vp8),
+    ("sdp", FEWER_MUTATIONS, sdp::fuzz_sdp),
+    ("sdp_offer", FEWER_MUTATIONS, fuzz_offer),
+    ("srtp_open", FEWER_MUTATIONS, srtp::fuzzing::open),
 ];
 
 fn corpus(target: &str) -> PathBuf {
@@ -55,14 +63,14 @@ fn files(target: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn every_file_and_thousands_of_its_mutations_leave_the_parsers_whole() {
-    for &(target, run) in TARGETS {
+    for &(target, mutations, run) in TARGETS {
         let files = files(target);
         assert!(files.len() >= SEEDS, "{target} has {} files", files.len());
         for (at, (name, bytes)) in files.iter().enumerate() {
             println!("{target}/{name}");
             run(bytes);
             let other = &files[(at + 1) % files.len()].1;
-            for seed in 0..MUTATIONS {
+            for seed in 0..mutations {
                 let mutated = Mutator::new(seed).mutate(bytes, other);
                 let outcome = std::panic::catch_unwind(|| run(&mutated));
                 assert!(outcome.is_ok(), "{target}/{name}, seed {seed}: {mutated:?}");

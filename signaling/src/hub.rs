@@ -105,8 +105,19 @@ impl Follow {
         }
         self.announced
             .fetch_max(batch.head().seq.0, Ordering::Relaxed);
-        for push in batch.pushes(self.session.codec()) {
-            self.session.push(push.clone());
+        let codec = self.session.codec();
+        let end = batch.end_of(&self.session.user.id);
+        // A right that was given again since then stays.
+        match end.filter(|end| self.authorized.load(Ordering::Relaxed) < end.0) {
+            Some(end) => {
+                let pushes = batch.pushes_until(codec, end);
+                pushes.into_iter().for_each(|push| self.session.push(push));
+            }
+            None => {
+                for push in batch.pushes(codec) {
+                    self.session.push(push.clone());
+                }
+            }
         }
     }
 }

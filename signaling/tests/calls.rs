@@ -7,7 +7,7 @@ mod sfu;
 
 use client::{Client, cid, number, server, server_with, token_of, two_in_a_room, wall};
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{CALL_AWAY, CALL_EVENTS, CALL_OFFER_BURST, CALL_SDP_BYTES, Limits};
+use kaiwa_common::limits::{CALL_EVENTS, CALL_OFFER_BURST, CALL_SDP_BYTES, Limits};
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::{Connectivity, Event, GoneReason, ParticipantId, Quality, Speaker};
 use kaiwa_signaling::call::events::events;
@@ -229,7 +229,8 @@ async fn a_session_that_stays_away_leaves_and_its_person_learns_why() {
         .to_string();
     let counted = bob.count;
     bob.peer.cut();
-    tokio::time::sleep(CALL_AWAY / 2).await;
+    let away = Duration::from_secs(Limits::default().call_away_s.into());
+    tokio::time::sleep(away / 2).await;
     assert_eq!(count(&mut alice, &room).await, 2);
     assert_eq!(
         gone(&mut alice, &his["participant"]).await,

@@ -4,11 +4,12 @@
 #[path = "support/client.rs"]
 mod client;
 
-use client::{Client, number, server, token, two_in_a_room};
+use client::{Client, cid, number, server, token, two_in_a_room};
 use kaiwa_common::close::CloseCode;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CONNECT, Limits, PING_INTERVAL};
 use kaiwa_common::position::{Epoch, Position, Seq};
+use kaiwa_signaling::transport::Format;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -100,6 +101,45 @@ async fn who_is_removed_gets_the_event_that_says_so_and_nothing_after_it() {
     let reply = bob.ask("history", json!({"room": room})).await;
     assert_eq!(reply["error"]["reason"], json!("not_a_member"));
     assert!(bob.inbox.is_empty(), "{:?}", bob.inbox);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_removed_sees_nothing_of_what_was_committed_with_their_removal() {
+    for others in [0, 20] {
+        let server = server(Limits::default());
+        let (alice, mut bob, room, _) = two_in_a_room(&server).await;
+        let mut crowd = Vec::new();
+        for no in 0..others {
+            let (mut other, _) = Client::connect(&server, &format!("u{no}"), json!({})).await;
+            other.ask("roomJoin", json!({"room": room})).await;
+            let follow = json!({"after": {"room": room}});
+            other.ask("subscribe", follow).await;
+            crowd.push(other);
+        }
+        // Both are there before the room is driven, so one commit takes them.
+        let remove = json!({"id": 900, "roomRemove": {"room": room, "user": "bob"}});
+        let send = json!({"id": 901, "send": {"room": room, "cid": cid(), "text": "he is gone"}});
+        alice.peer.send(Format::Text, format!("{remove}\n{send}"));
+        let last = loop {
+            let event = bob.push("event").await;
+            if event["member"]["membership"] == json!("MEMBERSHIP_LEFT") {
+                break event;
+            }
+        };
+        assert_eq!(last["member"]["user"]["id"], json!("bob"));
+        let state = bob.next().await;
+        assert_eq!(
+            state["push"]["state"]["room"]["membership"],
+            json!("MEMBERSHIP_LEFT"),
+            "{state}"
+        );
+        let reply = bob.ask("history", json!({"room": room})).await;
+        assert_eq!(reply["error"]["reason"], json!("not_a_member"));
+        assert!(bob.inbox.is_empty(), "{:?}", bob.inbox);
+        for other in &mut crowd {
+            while other.push("event").await["message"]["text"] != json!("he is gone") {}
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

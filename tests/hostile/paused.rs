@@ -2,6 +2,7 @@
 //! stream in memory.
 
 use super::deadlines::is_about;
+use crate::support::cid;
 use crate::support::client::connect;
 use crate::support::raw::{CONTINUATION, PING, PONG, TEXT, TEXT_BEGINS, header, masked};
 use crate::support::token::Key;
@@ -19,6 +20,7 @@ use kaiwa_signaling::session::registry::Sessions;
 use kaiwa_signaling::session::{Context, driver};
 use kaiwa_signaling::transport::Format;
 use kaiwa_signaling::transport::websocket::{WebSocket, WebSocketConfig};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
@@ -52,6 +54,57 @@ async fn who_answers_with_websockets_pongs_only_has_not_been_heard() {
     let (code, waited) = trickle(&[], &masked(PONG, b""), Duration::from_secs(3)).await;
     assert_eq!(code, 4003);
     assert!(is_about(waited, PING_INTERVAL + PONG_GRACE), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_slowly_reads_what_they_asked_for_is_neither_silent_nor_within_a_frame() {
+    const PAGES: u64 = 5;
+    let mut peer = connected().await;
+    let create =
+        json!({"id": 2, "roomCreate": {"cid": cid(), "kind": "ROOM_KIND_GROUP", "title": "t"}});
+    say(&mut peer, &create).await;
+    let created = hear(&mut peer, 64 * 1024, 2).await;
+    let room = created.split("\"room\":\"").nth(1).unwrap();
+    let room = room.split('"').next().unwrap();
+    let text = "x".repeat(16_000);
+    for id in 3..19 {
+        let send = json!({"id": id, "send": {"room": room, "cid": cid(), "text": text}});
+        say(&mut peer, &send).await;
+        hear(&mut peer, 64 * 1024, id).await;
+    }
+    for id in 100..100 + PAGES {
+        say(&mut peer, &json!({"id": id, "history": {"room": room}})).await;
+    }
+    // A quarter of a megabyte takes 43 s. As long as pages wait the server reads no commands.
+    for id in 100..100 + PAGES {
+        hear(&mut peer, 6 * 1024, id).await;
+    }
+}
+
+async fn say(peer: &mut DuplexStream, message: &Value) {
+    let frame = masked(TEXT, message.to_string().as_bytes());
+    peer.write_all(&frame).await.unwrap();
+}
+
+/// Reads so many bytes a second until the reply to this command has begun, and says every few seconds
+/// that it is there.
+async fn hear(peer: &mut DuplexStream, bytes_per_s: usize, id: u64) -> String {
+    let begins = format!("{{\"reply\":{{\"id\":{id},");
+    let mut said = String::new();
+    let mut piece = vec![0; bytes_per_s];
+    for second in 0.. {
+        let taken = peer.read(&mut piece).await.unwrap();
+        said.push_str(&String::from_utf8_lossy(&piece[..taken]));
+        assert!(taken > 0 && !said.contains("\"bye\""), "{id}: {said:.200}");
+        if said.contains(&begins) {
+            break;
+        }
+        if second % 8 == 0 {
+            say(peer, &json!({"pong": {}})).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    said
 }
 
 /// A server without sockets, its clock paused.

@@ -201,6 +201,21 @@ impl Server {
         kib * 1024
     }
 
+    /// Its threads.
+    pub(crate) fn threads(&self) -> usize {
+        self.entries("task")
+    }
+
+    /// Its open descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.entries("fd")
+    }
+
+    fn entries(&self, folder: &str) -> usize {
+        let path = format!("/proc/{}/{folder}", self.child.id());
+        std::fs::read_dir(path).expect("it runs").count()
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

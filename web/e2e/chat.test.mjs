@@ -45,6 +45,8 @@ test('Alice and Bob talk, reply, edit and delete', async () => {
   await message(bob, 'A mistaek').waitFor();
   await message(alice, 'A mistaek').hover();
   await message(alice, 'A mistaek').locator('[data-testid="edit"]').click();
+  await alice.id('intent').waitFor();
+  assert.equal(await alice.id('composer').inputValue(), 'A mistaek');
   await say(alice, 'A mistake');
   await message(bob, 'A mistake').locator('[data-testid="edited"]').waitFor();
 

@@ -9,27 +9,30 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const web = fileURLToPath(new URL('..', import.meta.url));
-const BIN = process.env.KAIWA_BIN ?? join(web, '../target/debug/kaiwa');
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const BIN = process.env.KAIWA_BIN ?? join(web, '../target/debug/kaiwa');
+export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const READY_MS = 30_000;
 export const WAIT_MS = 15_000;
+
+export const ROOM_FOR_COMMANDS = { KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' };
 
 export class Server {
   #child = null;
   #data = '';
-  #listen = '127.0.0.1:0';
+  #listen;
   #log = '';
   #env;
   url = '';
 
-  constructor(env) {
+  constructor(env, listen) {
     this.#env = env;
+    this.#listen = listen;
   }
 
   /** With more room for commands than usual, unless `env` says otherwise: tests write faster than people. */
-  static async start(env = { KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' }) {
+  static async start(env = ROOM_FOR_COMMANDS, listen = '127.0.0.1:0') {
     if (!existsSync(BIN)) throw new Error(`no server at ${BIN}: build it, or set KAIWA_BIN`);
-    const server = new Server(env);
+    const server = new Server(env, listen);
     server.#data = await mkdtemp(join(tmpdir(), 'kaiwa-e2e-'));
     await server.restart();
     return server;
@@ -67,6 +70,16 @@ export class Server {
     await ended;
   }
 
+  /** As an update would: asked to stop, and waited for. */
+  async drain() {
+    const child = this.#child;
+    child.removeAllListeners('exit');
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    const [code] = await ended;
+    if (code !== 0) throw new Error(`the server ended with ${code}:\n${this.#log}`);
+  }
+
   async end() {
     await this.kill();
     await rm(this.#data, { recursive: true, force: true });
@@ -85,12 +98,13 @@ const FAKE_MEDIA = [
   '--autoplay-policy=no-user-gesture-required',
 ];
 
-export async function startBrowser({ media = false } = {}) {
+export async function startBrowser({ media = false, executable = CHROMIUM, flags = [] } = {}) {
   return chromium.launch({
-    executablePath: CHROMIUM,
+    executablePath: executable,
     args: [
       ...['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
       ...(media ? FAKE_MEDIA : []),
+      ...flags,
     ],
   });
 }
@@ -199,7 +213,8 @@ export async function library() {
     for (const kaiwa of clients) await kaiwa.stop();
     await vite.close();
   };
-  return { connect, close };
+  const tokenOf = async (url, name) => (await lib.signIn(name, url)).token;
+  return { connect, close, tokenOf };
 }
 
 /** Waits for a condition on a library client, by its changes. */

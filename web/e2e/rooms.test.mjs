@@ -121,6 +121,31 @@ test('text over the limit is not sent, and markup stays text', async () => {
   await alice.id('composer').fill('');
 });
 
+test('on a phone a long title is cut, and the way in and out of the dialog stays in view', async () => {
+  const room = await createRoom(alice, { title: 'A title that is longer than a phone is wide '.repeat(2), visibility: 'public' });
+  const phone = await person(browser, { viewport: { width: 390, height: 844 } });
+  await signIn(phone, server.url, 'Phone');
+  await phone.id('browse').click();
+  const row = phone.page.locator(`[data-testid="public-room"][data-room="${room}"]`);
+  for (const button of [row.locator('[data-testid="join"]'), phone.id('browse-dialog-close')]) {
+    await button.waitFor();
+    const box = await button.boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= 390, JSON.stringify(box));
+  }
+  await phone.context.close();
+});
+
+test('a broken link leads to the list', async () => {
+  const someone = await person(browser);
+  await someone.page.goto(`${server.url}/#/r/%E0%A4%A`);
+  await signIn(someone, `${server.url}`, 'Link');
+  await someone.page.goto(`${server.url}/#/r/%E0%A4%A`);
+  await someone.page.reload();
+  await someone.id('room-list').waitFor();
+  assert.deepEqual(someone.errors, []);
+  await someone.context.close();
+});
+
 test('a draft is kept for each room', async () => {
   const one = await createRoom(alice, { title: 'Draft one' });
   await alice.id('composer').fill('half a thou');

@@ -301,6 +301,17 @@ describe('losing things', () => {
     expect(w.server.calls.rooms.get(room)!.participants.size).toBe(1);
   });
 
+  it('asks the session for a word when the path is interrupted', async () => {
+    const w = world();
+    await inCall(w);
+    await w.clock.advance(10_000);
+    const probes = () => w.server.log.filter((m) => m.command.case === 'roomList').length;
+    const before = probes();
+    w.peers.last.becomes('interrupted');
+    await settle();
+    expect(probes()).toBe(before + 1);
+  });
+
   it('restarts ICE at once on another network', async () => {
     const w = world();
     const { alice } = await inCall(w);
@@ -315,6 +326,7 @@ describe('losing things', () => {
     ['replaced', 'ended'],
     ['server', 'joining again'],
     ['timed_out', 'joining again'],
+    ['rights_changed', 'joining again'],
   ])('when the server says %s: %s', async (reason, what) => {
     const w = world();
     const { room, alice } = await inCall(w);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { create } from '@bufbuild/protobuf';
 import { MemoryStore } from '../src/client/ports.js';
-import { GapSchema, type ClientMessage } from '../src/gen/kaiwa/client/v1/client_pb.js';
+import { GapSchema, Membership, Role, type ClientMessage } from '../src/gen/kaiwa/client/v1/client_pb.js';
 import { refusal } from './fake-server.js';
 import { seeded, settle, texts, world, type World } from './harness.js';
 import type { Kaiwa } from '../src/client/client.js';
@@ -42,6 +42,42 @@ describe.each(['proto', 'json'] as const)('over %s', (codec) => {
     await settle();
     expect(texts(alice, room.id)).toEqual(['hello', 'やあ\n二行目', 'fine']);
     expect(alice.messages(room.id).messages[1]?.replyTo).toBe(3);
+  });
+});
+
+describe('a room with others in it', () => {
+  it('shows the name of a sender who was there before', async () => {
+    const w = world();
+    w.server.token('u-1', '花子');
+    w.server.token('u-2', '');
+    const room = w.server.createRoom('u-1', 'Tea', ['u-2', 'alice']);
+    const alice = w.client('alice');
+    await alice.start();
+    await settle();
+    w.server.post(room, 'u-1', 'hello');
+    w.server.post(room, 'u-2', 'no name');
+    await settle();
+    expect(texts(alice, room.id)).toEqual(['hello', 'no name']);
+    expect([alice.nameOf('u-1'), alice.nameOf('u-2')]).toEqual(['花子', 'u-2']);
+    const asked = w.server.log.length;
+    w.server.post(room, 'u-2', 'again');
+    await settle();
+    expect(w.server.log.length, 'it is asked once').toBe(asked);
+  });
+
+  it('counts who comes and goes while somebody looks at it', async () => {
+    const w = world();
+    const { room, alice } = await pair(w);
+    const { JOINED, LEFT } = Membership;
+    w.server.setMember(room, 'carol', 'carol', JOINED, Role.MEMBER);
+    await settle();
+    expect(alice.room(room.id)?.info.members).toBe(3);
+    alice.closeRoom(room.id);
+    w.server.setMember(room, 'carol', 'carol', LEFT, Role.MEMBER);
+    await settle();
+    alice.openRoom(room.id);
+    await settle();
+    expect(alice.room(room.id)?.info.members).toBe(2);
   });
 });
 
@@ -582,5 +618,5 @@ describe('everything at once', () => {
       expect(texts(clients[1]!, room.id), `seed ${seed}`).toEqual(truth);
       expect(w.server.messages(room)).toHaveLength(sent);
     }
-  });
+  }, 60_000);
 });

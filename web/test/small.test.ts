@@ -3,6 +3,7 @@ import { create, fromBinary, toBinary, toJsonString } from '@bufbuild/protobuf';
 import { sizeDelimitedEncode } from '@bufbuild/protobuf/wire';
 import { afterClose, backoffMs } from '../src/client/backoff.js';
 import { codecOf } from '../src/client/codec.js';
+import { Outbox, type Write } from '../src/client/outbox.js';
 import { uuid7, uuid7TimeMs } from '../src/client/uuid7.js';
 import * as pb from '../src/gen/kaiwa/client/v1/client_pb.js';
 
@@ -32,6 +33,26 @@ describe('backoff', () => {
     expect(at(4242)).toMatchObject({ kind: 'reconnect', waitMs: 45_000 });
     expect(at(4342)).toEqual({ kind: 'stop', code: 4342 });
     expect(at(1001)).toMatchObject({ kind: 'reconnect', resume: true });
+  });
+});
+
+describe('outbox', () => {
+  it('is never without a stored write while a failed one is sent again', () => {
+    for (const [reason, cid] of [['forbidden', 'a'], ['cid_expired', 'b']] as const) {
+      const outbox = new Outbox(() => 0);
+      const op: Write['op'] = { kind: 'send', text: 'x', replyTo: 0 };
+      outbox.add({ cid: 'a', room: 'r', op, createdMs: 1, attempts: 2, state: { kind: 'failed', code: 1, reason, message: '' } });
+      outbox.poll();
+      outbox.retry('a', () => 'b');
+      const stored = new Set(['a']);
+      for (const effect of outbox.poll()) {
+        if (effect.kind === 'save') stored.add(effect.write.cid);
+        else if (effect.kind === 'forget') stored.delete(effect.cid);
+        expect(stored.size).toBeGreaterThan(0);
+      }
+      expect([...stored]).toEqual([cid]);
+      expect(outbox.writes('r').map((w) => [w.cid, w.state.kind])).toEqual([[cid, 'waiting']]);
+    }
   });
 });
 

@@ -154,6 +154,17 @@ describe('timeline', () => {
     while (timeline.more) timeline.applyOlder(page(log, 60, timeline.floor, 5));
     expect(timeline.messages.map((m) => [m.seq, m.text])).toEqual(replay(log, 60).map((m) => [m.seq, m.text]));
   });
+
+  it('leaves no hole when it is trimmed while an older page is being read', () => {
+    const log = randomLog(60, seeded(5));
+    const timeline = new Timeline(30);
+    for (const e of log.slice(30)) timeline.applyEvent(e);
+    const asked = timeline.floor;
+    timeline.trim(5);
+    expect(timeline.applyOlder(page(log, 60, asked, 5), asked)).toBe(false);
+    while (timeline.more) timeline.applyOlder(page(log, 60, timeline.floor, 5), timeline.floor);
+    expect(timeline.messages.map((m) => [m.seq, m.text])).toEqual(replay(log, 60).map((m) => [m.seq, m.text]));
+  });
 });
 
 function permutations<T>(items: T[]): T[][] {

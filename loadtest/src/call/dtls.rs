@@ -49,9 +49,10 @@ pub enum DtlsError {
 
 impl From<RtcError> for DtlsError {
     fn from(error: RtcError) -> Self {
-        match error {
-            RtcError::ErrFingerprintMismatch => Self::Fingerprint,
-            other => Self::Handshake(other.to_string()),
+        if matches!(error, RtcError::ErrFingerprintMismatch) {
+            Self::Fingerprint
+        } else {
+            Self::Handshake(error.to_string())
         }
     }
 }

@@ -19,6 +19,9 @@ use std::time::Instant;
 use thread::Worker;
 use tokio::sync::oneshot;
 
+/// Looks at a thread's latencies, on that thread.
+type LookAt = Box<dyn FnOnce(&mut Histogram<u64>) + Send>;
+
 /// What a thread is asked to do with a participant.
 type Task = Box<dyn FnOnce(&mut Peer, Instant, &mut Outlet) + Send>;
 
@@ -35,7 +38,7 @@ enum Order {
     Remove {
         key: u64,
     },
-    Latency(Box<dyn FnOnce(&mut Histogram<u64>) + Send>),
+    Latency(LookAt),
     Stop,
 }
 

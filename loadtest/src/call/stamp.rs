@@ -137,7 +137,8 @@ fn mix(state: u64, word: u64) -> u64 {
 /// Over everything but the sum itself, in words: a byte at a time would be a tenth of the generator's
 /// time. SRTP guards each leg; this guards what happens between them.
 fn sum(payload: &[u8]) -> u32 {
-    let mut state = 0;
+    // With the length, or zeros at the end could be cut off.
+    let mut state = payload.len() as u64;
     let (head, rest) = payload.split_at(SUM_AT);
     for bytes in [head, rest.get(4..).unwrap_or_default()] {
         let words = bytes.chunks_exact(8);

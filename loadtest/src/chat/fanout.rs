@@ -19,8 +19,14 @@ use crate::server::Server;
 use anyhow::{Result, ensure};
 use kaiwa_common::time::UnixMs;
 use kaiwa_proto::client::v1::client_message::Command;
-use kaiwa_proto::client::v1::{ClientMessage, RoomJoin, RoomPosition, Send, reply, server_message};
+use kaiwa_proto::client::v1::{
+    ClientMessage, Pong, RoomJoin, RoomPosition, Send, reply, server_message,
+};
 use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// Well below the time after which the server gives up a silent client.
+const SPEAK: Duration = Duration::from_secs(5);
 
 /// The size of the measurement.
 #[derive(Debug, Clone, clap::Args)]
@@ -279,7 +285,12 @@ impl<'a> Stand<'a> {
     /// The bare loop writes; µs of its CPU per delivery.
     async fn write(&mut self, times: usize, messages: usize, order: &str) -> Result<f64> {
         let before = self.bare.cpu()?;
+        let mut heard = Instant::now();
         for _ in 0..times {
+            if heard.elapsed() > SPEAK {
+                heard = Instant::now();
+                self.speak().await?;
+            }
             let done = self
                 .crowd
                 .expect(Side::Bare, messages * self.plan.subscribers);
@@ -287,6 +298,15 @@ impl<'a> Stand<'a> {
             done.wait().await?;
         }
         Ok(self.per_delivery(self.bare.cpu()?.since(before), times * messages))
+    }
+
+    /// Lets the server hear the sender, who has nothing to send while the bare loop writes.
+    async fn speak(&mut self) -> Result<()> {
+        let command = Some(Command::Pong(Pong { count: 0 }));
+        self.sender
+            .lean
+            .send(&[ClientMessage { id: 0, command }])
+            .await
     }
 
     fn per_delivery(&self, cpu: Cpu, messages: usize) -> f64 {

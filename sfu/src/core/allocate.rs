@@ -34,6 +34,10 @@ pub const HEADROOM_PERCENT: u64 = 10;
 /// What is sent may exceed the estimate by so many per cent before somebody has to give way.
 pub const OVERSHOOT_PERCENT: u64 = 5;
 
+/// The lowest step of a picture that is there may exceed it by so many: rates vary by as much from second to
+/// second, and there is nothing lower to go to.
+pub const LOWEST_OVERSHOOT_PERCENT: u64 = 25;
+
 /// How long the headroom must last, unless a probe has shown it.
 const LASTING: Duration = Duration::from_millis(500);
 
@@ -47,6 +51,9 @@ const UP_INTERVAL: Duration = Duration::from_secs(2);
 /// not last [`FAILED_WITHIN`], up to 4 times; but not doubled once the estimate is so many per cent of
 /// that of the upgrade which failed: then the path is another one.
 const DOWN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The same for a picture that was stopped altogether: any is better than none.
+const STARVED_INTERVAL: Duration = Duration::from_secs(1);
 const FAILED_WITHIN: Duration = Duration::from_secs(4);
 const FAILURES_MAX: u8 = 2;
 const RECOVERED_PERCENT: u64 = 120;
@@ -320,13 +327,16 @@ impl<K: Copy + Eq> Allocator<K> {
         let mut total = audio.0;
         for row in &mut self.rows {
             row.chosen = None;
-            row.raise(row.ladder.bottom(), budget, &mut total);
+            let bottom = row.ladder.bottom();
+            row.raise(bottom, (budget, LOWEST_OVERSHOOT_PERCENT), &mut total);
         }
         for row in &mut self.rows {
-            row.raise(row.ladder.top_of_bottom(), budget, &mut total);
+            let top_of_bottom = row.ladder.top_of_bottom();
+            row.raise(top_of_bottom, (budget, OVERSHOOT_PERCENT), &mut total);
         }
         for row in &mut self.rows {
-            row.raise(row.ladder.top(), budget, &mut total);
+            let top = row.ladder.top();
+            row.raise(top, (budget, OVERSHOOT_PERCENT), &mut total);
         }
     }
 
@@ -387,8 +397,8 @@ impl Row {
         index.map_or(0, |index| self.ladder.step(index).rate.0)
     }
 
-    /// Takes the highest step up to `limit` that fits.
-    fn raise(&mut self, limit: Option<usize>, budget: u64, total: &mut u64) {
+    /// Takes the highest step up to `limit` that fits; what one has may exceed the budget by so many per cent.
+    fn raise(&mut self, limit: Option<usize>, (budget, overshoot): (u64, u64), total: &mut u64) {
         let (Some(limit), Some(cap)) = (limit, self.cap) else {
             return;
         };
@@ -397,7 +407,7 @@ impl Row {
         for index in (lowest..=limit.min(cap)).rev() {
             let sum = others.saturating_add(self.rate(Some(index)));
             let fits = if Some(index) <= self.present {
-                percent(budget, 100 + OVERSHOOT_PERCENT) >= sum
+                percent(budget, 100 + overshoot) >= sum
             } else {
                 budget >= percent(sum, 100 + HEADROOM_PERCENT)
             };
@@ -417,12 +427,22 @@ impl<K> Held<K> {
         let after_down = self.down_at.map(|at| {
             let is_another = estimate.0 >= percent(self.failed.0, RECOVERED_PERCENT);
             let failures = if is_another { 0 } else { self.failures };
-            at + DOWN_INTERVAL * (1 << failures)
+            let interval = if self.is_starved {
+                STARVED_INTERVAL
+            } else {
+                DOWN_INTERVAL
+            };
+            at + interval * (1 << failures)
         });
         after_up.max(after_down)
     }
 
     fn apply(&mut self, row: &Row, now: Instant, estimate: Bitrate) {
+        let is_paused = self.wish.2;
+        if row.ladder.top().is_none() && !is_paused {
+            // Nothing comes in for the moment; what it had it has again afterwards.
+            return;
+        }
         if row.chosen > row.present {
             self.up = Some(Up { at: now, estimate });
             self.wants_up_since = None;
@@ -434,7 +454,7 @@ impl<K> Held<K> {
             }
             self.down_at = Some(now);
         }
-        self.is_starved = row.chosen.is_none() && row.ladder.top().is_some();
+        self.is_starved = row.chosen.is_none() && !is_paused;
         self.present = row.chosen.map(|index| row.ladder.step(index));
     }
 }

@@ -64,6 +64,10 @@ const SILENCE_US: u64 = 1_000_000;
 const SILENCE_STEP_US: u64 = 500_000;
 const SILENCE_FACTOR: f64 = 0.8;
 
+/// An overuse without any feedback since is no longer known of after this. Who is sent nothing for it would
+/// never be probed again.
+const OVERUSE_KNOWN_US: u64 = 1_000_000;
+
 /// A change of the estimate below this is not worth an event.
 const WORTH: f64 = 0.01;
 
@@ -141,6 +145,8 @@ pub struct Estimator {
     /// When the first packet left that no feedback followed; then when the estimate fell for it.
     silent_since_us: Option<u64>,
     silence_fell_us: Option<u64>,
+    /// When feedback last told of a packet that arrived.
+    heard_us: Option<u64>,
     estimate_bps: f64,
     told_bps: f64,
     event: Option<EstimateChanged>,
@@ -171,6 +177,7 @@ impl Estimator {
             disbelieved: 0,
             silent_since_us: None,
             silence_fell_us: None,
+            heard_us: None,
             estimate_bps: start_bps,
             told_bps: start_bps,
             event: None,
@@ -375,7 +382,7 @@ impl Estimator {
             batch.last_received_us = Some(sent.at_us);
             self.way_us = Some(way(&sent, arrival_us));
             self.acknowledged.handle(arrival_us, sent.bytes);
-            batch.burst.add(arrival_us, sent.bytes);
+            batch.burst.add(sent.at_us, arrival_us, sent.bytes);
             if let Some(rate_bps) = self.measurements.handle(&sent, arrival_us) {
                 batch.probe_bps = Some(rate_bps);
             }
@@ -391,6 +398,7 @@ impl Estimator {
 
     fn update(&mut self, now_us: u64, batch: Batch) {
         if let Some(sent_us) = batch.last_received_us {
+            self.heard_us = Some(now_us);
             let sample_us = now_us.saturating_sub(sent_us);
             self.feedback_rtt_us = (self.feedback_rtt_us * 7 + sample_us) / 8;
         }
@@ -442,13 +450,20 @@ impl Estimator {
     }
 
     fn plan(&mut self, now_us: u64) {
-        let is_heard = self.way_us.is_some() && self.silence_fell_us.is_none();
+        // At the least estimate pictures are paused, and perhaps nothing is sent that feedback could follow:
+        // then only a probe, which is small there, learns that the path is back.
+        let is_least = self.estimate_bps <= self.config.min.0 as f64;
+        let is_heard = self.way_us.is_some() && (self.silence_fell_us.is_none() || is_least);
         let rtt_us = self.rtt_us();
         let has_just_fallen = self
             .rate
             .decreased_us()
             .is_some_and(|last| now_us.saturating_sub(last) < rtt_us.max(500_000));
-        let is_full = self.trendline.usage() == Usage::Over || self.loss.is_rising(now_us);
+        let is_over = self.trendline.usage() == Usage::Over
+            && self
+                .heard_us
+                .is_some_and(|at_us| now_us < at_us + OVERUSE_KNOWN_US);
+        let is_full = is_over || self.loss.is_rising(now_us);
         self.plans.handle(Situation {
             now_us,
             estimate_bps: self.estimate_bps,

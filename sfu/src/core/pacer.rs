@@ -325,7 +325,13 @@ impl<T: Copy> Pacer<T> {
     )]
     fn count(&mut self, now_ns: u64, bytes: u16) {
         let drain_ns = (f64::from(bytes) * self.byte_ns) as u64;
-        self.drained_ns = self.drained_ns.max(now_ns).saturating_add(drain_ns);
+        // A probe makes up for time in which nobody asked, or it would leave more slowly than planned
+        // and show less than the path carries (libwebrtc: start + bytes sent / rate).
+        let from_ns = match self.probe {
+            Some(_) => self.drained_ns,
+            None => self.drained_ns.max(now_ns),
+        };
+        self.drained_ns = from_ns.saturating_add(drain_ns);
         if let Some(probe) = &mut self.probe {
             probe.bytes = probe.bytes.saturating_add(u32::from(bytes));
             probe.packets = probe.packets.saturating_add(1);

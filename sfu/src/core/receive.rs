@@ -217,6 +217,13 @@ impl ReceiveStream {
         self.rates.bitrate(now, temporal)
     }
 
+    /// Whether [`Self::bitrate`] can be relied on: it has come for a second without a long pause. What has
+    /// just begun is on its way to its rate, and shows only some of its temporal layers.
+    #[must_use]
+    pub fn is_steady(&self, now: Instant) -> bool {
+        self.rates.is_steady(now)
+    }
+
     /// Pictures of the last second.
     #[must_use]
     pub fn frame_rate(&self, now: Instant) -> u32 {

@@ -51,11 +51,6 @@ impl Outflow {
         self.has_feedback = has_feedback;
     }
 
-    /// Whether the estimate is one.
-    pub(crate) fn has_feedback(&self) -> bool {
-        self.has_feedback
-    }
-
     /// What the path carries.
     pub(crate) fn estimate(&self) -> Bitrate {
         if self.has_feedback {
@@ -63,6 +58,11 @@ impl Outflow {
         } else {
             self.assumed
         }
+    }
+
+    /// Packets that wait for their time.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pacer.len()
     }
 
     /// What the allocator would use if it could.

@@ -97,6 +97,14 @@ impl SendSlot {
             limited_by: None,
         })
     }
+
+    /// Takes up what the same SSRC has sent: its numbers and times go on. With numbers that came before
+    /// the receiver would refuse what follows, and SRTP's keystream would be used twice (RFC 7714,
+    /// section 8.1).
+    pub(crate) fn go_on_from(&mut self, before: Self) {
+        self.forwarder = before.forwarder;
+        self.history = before.history;
+    }
 }
 
 /// As the wire has them.

@@ -4,7 +4,8 @@ use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, V
 use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
 use crate::net::socket::LocalIndex;
-use crate::sockets::{Outgoing, Sockets};
+use crate::packet::Outgoing;
+use crate::shard::Sink;
 use crate::srtp::{Opener, Sealer};
 use crate::wire::sdp::Fingerprint;
 use crate::wire::stun::{self, IntegrityKey, Message, Role};
@@ -14,13 +15,15 @@ use std::time::{Duration, Instant};
 
 /// From a peer's join to its first DTLS keys. Then it is given up: a browser that can connect at all
 /// does so in seconds.
-pub(crate) const CONNECT: Duration = Duration::from_secs(45);
+pub const CONNECT: Duration = Duration::from_secs(45);
 
 /// Between which two addresses datagrams go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Path {
-    pub(crate) remote: SocketAddr,
-    pub(crate) local: LocalIndex,
+pub struct Path {
+    /// The peer's.
+    pub remote: SocketAddr,
+    /// Which of the shard's.
+    pub local: LocalIndex,
 }
 
 /// The keys of both directions.
@@ -105,6 +108,11 @@ impl Transport {
         self.secure.is_some() && !self.is_interrupted
     }
 
+    /// Keys are there, but nothing was heard for some seconds.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.secure.is_some() && self.is_interrupted
+    }
+
     /// Where media goes.
     pub(crate) fn destination(&self) -> Option<&(LocalIndex, Destination)> {
         self.selected.as_ref()
@@ -112,17 +120,20 @@ impl Transport {
 
     /// Seals a media packet and puts it where it will be sent from; its length, or `None` without keys,
     /// a path or room.
-    pub(crate) fn send_media(&self, sockets: &mut Sockets, packet: &Outgoing<'_>) -> Option<usize> {
-        let secure = self.secure.as_ref()?;
-        sockets.send_media(self.selected.as_ref()?, &secure.sealer, packet)
+    pub(crate) fn send_media(&self, sink: &mut impl Sink, packet: &Outgoing<'_>) -> Option<usize> {
+        let sealer = &self.secure.as_ref()?.sealer;
+        let to = self.selected.as_ref()?;
+        sink.put(to, packet.max_len(sealer), |place| {
+            packet.put(place, sealer)
+        })
     }
 
     /// Seals RTCP, whose buffer is used up by it, and puts it where it will be sent from.
-    pub(crate) fn send_rtcp(&mut self, sockets: &mut Sockets, packet: &mut Vec<u8>) {
+    pub(crate) fn send_rtcp(&mut self, sink: &mut impl Sink, packet: &mut Vec<u8>) {
         if let (Some(secure), Some(to)) = (&mut self.secure, &self.selected)
             && secure.sealer.seal_rtcp(packet).is_ok()
         {
-            sockets.send(to, packet);
+            sink.send(to, packet);
         }
     }
 
@@ -173,13 +184,12 @@ impl Transport {
         }
     }
 
-    /// Takes a datagram of the handshake from an address that ICE has validated.
-    pub(crate) fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) {
+    /// Takes a datagram of the handshake from an address that ICE has validated. False when nothing of
+    /// it can be used: anybody may write a datagram with the peer's address.
+    pub(crate) fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) -> bool {
         let is_valid = self.ice.as_ref().is_some_and(|ice| ice.is_valid(from));
-        if let Some(dtls) = self.dtls.as_mut().filter(|_| is_valid) {
-            // What can't be used is dropped: anybody may write a datagram with the peer's address.
-            let _ = dtls.handle_datagram(now, datagram);
-        }
+        let dtls = self.dtls.as_mut().filter(|_| is_valid);
+        dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok())
     }
 
     /// Something authentic came from there.

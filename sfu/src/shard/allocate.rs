@@ -1,7 +1,7 @@
 //! Which layer each of a subscriber's pictures is sent in.
 
-use super::Shard;
 use super::forward::KeyframesWanted;
+use super::{Shard, Sink};
 use crate::control::{LimitedBy, Slot, Source};
 use crate::core::allocate::{
     Basis, Decision, Demand, Kind, LayerInfo, SPATIAL_MAX, TEMPORAL_MAX, Target,
@@ -9,22 +9,28 @@ use crate::core::allocate::{
 use crate::core::congestion::Cause;
 use crate::core::layers;
 use crate::core::room::VIDEO_SLOTS;
-use crate::peer::Peer;
-use crate::table::Key;
+use crate::peer::{Peer, Subscription};
+use crate::table::{Key, Table};
 use crate::track::Track;
 use crate::unit::{Bitrate, MediaKind};
 use arrayvec::ArrayVec;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Pictures of one subscriber that layers are chosen of: as many as there are slots for.
 const PICTURES: usize = VIDEO_SLOTS as usize;
 
-/// What a voice is taken to need: Opus at 40 kbit/s with its redundancy and headers.
+/// Between two allocations for a subscriber whose estimate stays.
+const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The most that a voice needs: Opus at 40 kbit/s with its redundancy and headers.
 const VOICE: Bitrate = Bitrate::kbps(130);
+
+/// Times that a payload is sent at most, redundancy included.
+const COPIES: u64 = 3;
 
 /// A picture that is wished for, before it is lent to the allocator.
 pub(super) struct Wanted {
-    slot: usize,
+    subscription: Subscription,
     order: usize,
     kind: Kind,
     size: (u16, u16),
@@ -44,14 +50,17 @@ pub(super) fn basis(cause: Cause) -> Basis {
     }
 }
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Divides what a subscriber's path carries among its pictures.
     pub(super) fn allocate(&mut self, now: Instant, key: Key<Peer>) {
         let mut wanted = std::mem::take(&mut self.scratch.wanted);
         self.find_wanted(now, key, &mut wanted);
         let decisions = self.decide(now, key, &wanted);
         for decision in decisions {
-            if let Some(wanted) = wanted.iter().find(|wanted| wanted.slot == decision.id) {
+            if let Some(wanted) = wanted
+                .iter()
+                .find(|wanted| wanted.subscription == decision.id)
+            {
                 self.apply(now, key, wanted, decision);
             }
         }
@@ -64,20 +73,16 @@ impl Shard {
         now: Instant,
         key: Key<Peer>,
         wanted: &[Wanted],
-    ) -> ArrayVec<Decision<usize>, PICTURES> {
+    ) -> ArrayVec<Decision<Subscription>, PICTURES> {
         let Some(peer) = self.peers.get_mut(key) else {
             return ArrayVec::new();
         };
-        let voices = peer
-            .slots()
-            .filter(|(_, slot)| slot.kind == MediaKind::Audio && slot.track.is_some())
-            .count();
-        let audio = Bitrate(VOICE.0 * voices as u64);
-        let demands: ArrayVec<Demand<'_, usize>, PICTURES> = wanted
+        let audio = voices(peer, &self.tracks, now);
+        let demands: ArrayVec<Demand<'_, Subscription>, PICTURES> = wanted
             .iter()
             .take(PICTURES)
             .map(|wanted| Demand {
-                id: wanted.slot,
+                id: wanted.subscription,
                 kind: wanted.kind,
                 width: wanted.size.0,
                 height: wanted.size.1,
@@ -85,14 +90,17 @@ impl Shard {
                 layers: &wanted.layers,
             })
             .collect();
-        if !peer.outflow.has_feedback() {
-            let estimate = peer.outflow.estimate();
-            peer.allocator.handle_estimate(estimate, Basis::Measured);
-        }
+        // What it begins with, and what is assumed without feedback, is told by nobody else.
+        let estimate = peer.outflow.estimate();
+        peer.allocator.handle_estimate(estimate, Basis::Measured);
         let decisions = peer.allocator.allocate(now, audio, &demands);
         let decisions = decisions.iter().take(PICTURES).copied().collect();
         let desired = peer.allocator.desired();
         peer.outflow.set_desired(now, desired);
+        // Within its interval the allocator answers as before, and says when to come again.
+        let again = peer.allocator.poll_timeout();
+        let usual = now + ALLOCATION_INTERVAL;
+        peer.next_allocation = again.map_or(usual, |again| again.clamp(now, usual));
         decisions
     }
 
@@ -113,7 +121,7 @@ impl Shard {
             let (order, wish) = room.core.wish(peer.participant, track.id)?;
             let (layers, places) = layer_infos(track, now);
             Some(Wanted {
-                slot: at,
+                subscription: (at, track.source_key),
                 order,
                 kind: match track.source {
                     Source::Screen => Kind::Screen,
@@ -129,11 +137,18 @@ impl Shard {
         wanted.sort_unstable_by_key(|wanted| wanted.order);
     }
 
-    fn apply(&mut self, now: Instant, key: Key<Peer>, wanted: &Wanted, decision: Decision<usize>) {
+    fn apply(
+        &mut self,
+        now: Instant,
+        key: Key<Peer>,
+        wanted: &Wanted,
+        decision: Decision<Subscription>,
+    ) {
+        let at = wanted.subscription.0;
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let Some(Some(slot)) = peer.slots.get_mut(wanted.slot) else {
+        let Some(Some(slot)) = peer.slots.get_mut(at) else {
             return;
         };
         let target = match decision.target {
@@ -147,14 +162,21 @@ impl Shard {
             }
         };
         slot.limited_by = decision.limited_by;
+        if wanted.layers.is_empty() && !wanted.is_paused {
+            // The publisher has stalled: to go on afterwards takes no key frame if nothing was changed.
+            return;
+        }
         if slot.forwarder.target() != target {
+            let (layer, temporal) = target.map_or((None, 0), |to| (Some(to.layer), to.temporal));
+            let participant = peer.participant;
+            tracing::debug!(%participant, slot = at, layer, temporal, "target layer");
             slot.forwarder.set_target(target);
             if target.is_none() {
-                peer.outflow.discard(wanted.slot);
+                peer.outflow.discard(at);
             }
         }
         let mut keyframes = KeyframesWanted::default();
-        let Some(Some(slot)) = peer.slots.get(wanted.slot) else {
+        let Some(Some(slot)) = peer.slots.get(at) else {
             return;
         };
         keyframes.add(slot.forwarder.wanted_keyframe());
@@ -197,14 +219,32 @@ impl Shard {
     }
 }
 
+/// What a subscriber's voices take. One that pauses or is muted takes next to nothing, and in most
+/// calls most are: to keep a talker's rate for each would leave none for pictures.
+fn voices(peer: &Peer, tracks: &Table<Track>, now: Instant) -> Bitrate {
+    let voices = peer
+        .slots()
+        .filter(|(_, slot)| slot.kind == MediaKind::Audio);
+    let tracks = voices.filter_map(|(_, slot)| tracks.get(slot.track?));
+    let rates = tracks.filter(|track| !track.is_muted).map(|track| {
+        let comes = track.layer(0).map(|layer| layer.stream.bitrate(now, 0));
+        (comes.unwrap_or_default().0 * COPIES).min(VOICE.0)
+    });
+    Bitrate(rates.sum())
+}
+
 /// A track's layers for the allocator, and their places.
 type Layers = (ArrayVec<LayerInfo, SPATIAL_MAX>, ArrayVec<u8, SPATIAL_MAX>);
 
 /// The layers of a track that come in at present, the smallest first.
 fn layer_infos(track: &Track, now: Instant) -> Layers {
     let mut found = ArrayVec::<(u8, LayerInfo), SPATIAL_MAX>::new();
+    let mut layers = track.layers.iter();
+    // Beside layers whose rates are known a new one waits until its own is.
+    let has_steady = layers.any(|layer| layer.stream.is_alive(now) && layer.stream.is_steady(now));
     for (at, layer) in (0_u8..).zip(&track.layers) {
-        if !layer.stream.is_alive(now) || found.is_full() {
+        let is_known = layer.stream.is_steady(now) || !has_steady;
+        if !layer.stream.is_alive(now) || !is_known || found.is_full() {
             continue;
         }
         let size = layer.stream.resolution().unwrap_or_default();

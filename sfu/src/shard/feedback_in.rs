@@ -1,7 +1,7 @@
 //! RTCP in: what publishers say of their clocks, and subscribers of what reaches them.
 
-use super::Shard;
 use super::forward::KeyframesWanted;
+use super::{Shard, Sink};
 use crate::control::Event;
 use crate::core::report::Sample;
 use crate::core::report::{SenderLine, round_trip};
@@ -16,7 +16,7 @@ use std::time::Instant;
 /// Numbers of one NACK that are looked at. What is missing beyond needs a key frame.
 const NACKS: usize = 256;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Takes an RTCP datagram of a peer. False when it is of no use.
     pub(super) fn take_rtcp(
         &mut self,
@@ -180,19 +180,18 @@ impl Shard {
             .filter(|(_, slot)| slot.track.is_some())
             .map(|(_, slot)| slot.fraction_lost)
             .max();
-        let (lost_up, jitter, is_silent) = {
+        let jitter = {
             let layers = peer.tracks.iter().filter_map(|(_, track)| {
                 let track = self.tracks.get(*track).filter(|track| !track.is_muted)?;
                 track.layers.iter().find(|l| l.stream.is_alive(now))
             });
-            let jitter = layers.map(|layer| layer.stream.jitter()).max();
-            (peer.lost_up, jitter.unwrap_or_default(), false)
+            layers.map(|layer| layer.stream.jitter()).max()
         };
         let sample = Sample {
-            fraction_lost: lost_down.unwrap_or_default().max(lost_up),
+            fraction_lost: lost_down.unwrap_or_default().max(peer.lost_up),
             rtt: peer.rtt.get(),
-            jitter,
-            is_silent,
+            jitter: jitter.unwrap_or_default(),
+            is_silent: peer.transport.is_silent(),
         };
         let Some(quality) = peer.meter.handle_sample(sample) else {
             return;

@@ -1,6 +1,6 @@
 //! What a peer is attended to for: reports, requests for what is missing, and what is due.
 
-use super::Shard;
+use super::{Shard, Sink};
 use crate::peer::Peer;
 use crate::table::Key;
 use crate::unit::{NtpTime, Ssrc};
@@ -15,16 +15,13 @@ use std::time::{Duration, Instant};
 /// there; browsers take a second as well).
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two allocations for a subscriber whose estimate stays.
-const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
-
 /// The round trip that a look at what is missing is timed by before one is measured.
 pub(super) const NACK_RTT: Duration = Duration::from_millis(100);
 
 /// RTCP written into one datagram: what fits every path.
 const DATAGRAM: usize = 1_200;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Does what is due for a peer, and says when it is to be attended to again.
     pub(super) fn attend(&mut self, now: Instant, key: Key<Peer>) {
         if !self.follow_transport(now, key) {
@@ -39,6 +36,8 @@ impl Shard {
             self.report(now, key);
             self.adapt(now, key);
             self.drain(now, key);
+        } else {
+            self.judge_silent(now, key);
         }
         if let Some(due) = self.next_due(now, key, is_connected) {
             self.schedule(key, due);
@@ -49,7 +48,8 @@ impl Shard {
         let peer = self.peers.get(key)?;
         let transport = peer.transport.poll_timeout();
         if !is_connected {
-            return transport;
+            let judged = peer.transport.is_silent().then_some(peer.next_report);
+            return [transport, judged].into_iter().flatten().min();
         }
         let rtt = peer.rtt.measured().unwrap_or(NACK_RTT);
         let layers = peer
@@ -80,7 +80,7 @@ impl Shard {
         let Self {
             peers,
             tracks,
-            sockets,
+            sink,
             scratch,
             counts,
             ..
@@ -125,7 +125,7 @@ impl Shard {
         }
         peer.inbound.poll_feedback(now, ours, out);
         if out.len() > empty {
-            peer.transport.send_rtcp(sockets, out);
+            peer.transport.send_rtcp(sink, out);
         }
     }
 
@@ -162,10 +162,45 @@ impl Shard {
             out.clear();
             write_receiver_report(out, peer.our_ssrc, &blocks);
             write_cname(out, peer.our_ssrc, &peer.cname);
-            peer.transport.send_rtcp(&mut self.sockets, out);
+            peer.transport.send_rtcp(&mut self.sink, out);
         }
         self.report_slots(now, ntp, key);
+        self.count_layers(now, key);
         self.judge(now, key);
+    }
+
+    /// Of an interrupted peer there is nothing to report but that.
+    fn judge_silent(&mut self, now: Instant, key: Key<Peer>) {
+        if let Some(peer) = self.peers.get_mut(key)
+            && peer.transport.is_silent()
+            && now >= peer.next_report
+        {
+            peer.next_report = now + REPORT_INTERVAL;
+            self.judge(now, key);
+        }
+    }
+
+    /// Tells the room in how many encodings a peer's pictures come. What has stopped altogether keeps its
+    /// number: it may go on.
+    fn count_layers(&mut self, now: Instant, key: Key<Peer>) {
+        let Some(peer) = self.peers.get(key) else {
+            return;
+        };
+        let room_key = peer.room;
+        let Some(room) = self.rooms.get_mut(room_key) else {
+            return;
+        };
+        for (_, track) in &peer.tracks {
+            let Some(track) = self.tracks.get(*track) else {
+                continue;
+            };
+            let alive = track.layers.iter().filter(|l| l.stream.is_alive(now));
+            let alive = u8::try_from(alive.count()).unwrap_or(u8::MAX);
+            if alive > 0 && track.layers.len() > 1 {
+                room.core.handle_layers(track.id, alive);
+            }
+        }
+        self.perform_room(now, room_key);
     }
 
     fn report_slots(&mut self, now: Instant, ntp: NtpTime, key: Key<Peer>) {
@@ -188,7 +223,7 @@ impl Shard {
             }
             if out.len() > DATAGRAM {
                 if let Some(peer) = self.peers.get_mut(key) {
-                    peer.transport.send_rtcp(&mut self.sockets, &mut out);
+                    peer.transport.send_rtcp(&mut self.sink, &mut out);
                 }
                 out.clear();
             }
@@ -196,7 +231,7 @@ impl Shard {
         if !out.is_empty()
             && let Some(peer) = self.peers.get_mut(key)
         {
-            peer.transport.send_rtcp(&mut self.sockets, &mut out);
+            peer.transport.send_rtcp(&mut self.sink, &mut out);
         }
         self.scratch.bytes = out;
     }
@@ -209,12 +244,13 @@ impl Shard {
         peer.outflow.handle_timeout(now);
         let mut is_due = now >= peer.next_allocation;
         while let Some(changed) = peer.outflow.poll_estimate(now) {
+            let (kbps, cause) = (changed.estimate.0 / 1_000, changed.cause);
+            tracing::debug!(participant = %peer.participant, kbps, ?cause, "estimate");
             peer.allocator
                 .handle_estimate(changed.estimate, super::allocate::basis(changed.cause));
             is_due = true;
         }
         if is_due && peer.has_video() {
-            peer.next_allocation = now + ALLOCATION_INTERVAL;
             self.allocate(now, key);
         }
     }

@@ -1,19 +1,19 @@
 //! Media out: what came in this turn to those who are subscribed, what waited to those whose path has
 //! room, and what was lost to those who miss it.
 
-use super::Shard;
+use super::{Shard, Sink};
 use crate::core::forward::{Decision, Rewrite};
 use crate::core::pacer::{Class, Enqueued, Output};
 use crate::core::redundancy::{self, RedPlan};
 use crate::core::retransmit::Resend;
 use crate::core::ring::Meta;
-use crate::metrics::ShardCounts;
+use crate::metrics::Counts;
+use crate::packet::{Body, Outgoing, Pictures};
 use crate::peer::Peer;
 use crate::peer::outflow::Queued;
 use crate::peer::slot::SendSlot;
-use crate::sockets::{Body, Outgoing, Pictures, Sockets};
 use crate::table::{Key, Table};
-use crate::track::Track;
+use crate::track::{Fresh, Track};
 use crate::unit::{ExtSeqNo, MediaKind, RtpTime};
 use crate::wire::red::MAX_REDUNDANT;
 use crate::wire::rtp;
@@ -27,15 +27,15 @@ const REDUNDANT: usize = if MAX_REDUNDANT < 2 { MAX_REDUNDANT } else { 2 };
 const FILL: u8 = 1;
 
 /// Where packets go, and where they are counted.
-struct Way<'a> {
-    sockets: &'a mut Sockets,
-    counts: &'a mut ShardCounts,
+struct Way<'a, S> {
+    sink: &'a mut S,
+    counts: &'a mut Counts,
     now: Instant,
 }
 
-impl Shard {
-    /// Shows the packets of this turn to the subscriptions of their tracks.
-    pub(super) fn forward(&mut self, now: Instant) {
+impl<S: Sink> Shard<S> {
+    /// Shows what came since the last time to those who are subscribed.
+    pub fn forward(&mut self, now: Instant) {
         let mut touched = std::mem::take(&mut self.touched);
         for key in touched.drain(..) {
             self.forward_track(now, key);
@@ -47,7 +47,7 @@ impl Shard {
         let Self {
             peers,
             tracks,
-            sockets,
+            sink,
             counts,
             timers,
             ..
@@ -57,11 +57,7 @@ impl Shard {
         };
         self.focus = peers.get(track.owner).map(|owner| owner.room);
         let mut wanted = KeyframesWanted::default();
-        let mut way = Way {
-            sockets,
-            counts,
-            now,
-        };
+        let mut way = Way { sink, counts, now };
         if !track.is_muted {
             for subscriber in &track.subscribers {
                 let Some(peer) = peers.get_mut(subscriber.peer) else {
@@ -86,18 +82,14 @@ impl Shard {
         let Self {
             peers,
             tracks,
-            sockets,
+            sink,
             counts,
             ..
         } = self;
         let Some(peer) = peers.get_mut(key) else {
             return;
         };
-        let mut way = Way {
-            sockets,
-            counts,
-            now,
-        };
+        let mut way = Way { sink, counts, now };
         while let Some(output) = peer.outflow.poll(now) {
             match output {
                 Output::Send { item, .. } => peer.send_queued(&mut way, tracks, &item),
@@ -116,7 +108,7 @@ impl Shard {
         let Self {
             peers,
             tracks,
-            sockets,
+            sink,
             counts,
             ..
         } = self;
@@ -131,11 +123,7 @@ impl Shard {
             rewrite: resend.rewrite,
             repair: Some(resend.rtx_seq),
         };
-        let mut way = Way {
-            sockets,
-            counts,
-            now,
-        };
+        let mut way = Way { sink, counts, now };
         let bytes = peer.size_of(tracks, &item).unwrap_or_default();
         match peer
             .outflow
@@ -171,11 +159,17 @@ impl KeyframesWanted {
 
 impl Peer {
     /// Shows a track's packets of this turn to one of its slots.
-    fn show(&mut self, way: &mut Way<'_>, at: usize, track: &Track, wanted: &mut KeyframesWanted) {
+    fn show(
+        &mut self,
+        way: &mut Way<'_, impl Sink>,
+        at: usize,
+        track: &Track,
+        wanted: &mut KeyframesWanted,
+    ) {
         if self.transport.secure.is_none() {
             return;
         }
-        for fresh in &track.fresh {
+        for (no, fresh) in track.fresh.iter().enumerate() {
             self.show_packet(way, at, track, fresh.layer, fresh.seq);
             // A key frame's later packets may have come before its first one.
             while let Some((layer, seq)) = self
@@ -184,7 +178,11 @@ impl Peer {
                 .and_then(Option::as_mut)
                 .and_then(|slot| slot.forwarder.poll_replay())
             {
-                self.show_packet(way, at, track, layer, seq);
+                // One that came in this turn as well has its own turn, and no number goes out twice.
+                let follows = |fresh: &Fresh| (fresh.layer, fresh.seq) == (layer, seq);
+                if !track.fresh.iter().skip(no + 1).any(follows) {
+                    self.show_packet(way, at, track, layer, seq);
+                }
             }
         }
         if let Some(Some(slot)) = self.slots.get(at) {
@@ -194,7 +192,7 @@ impl Peer {
 
     fn show_packet(
         &mut self,
-        way: &mut Way<'_>,
+        way: &mut Way<'_, impl Sink>,
         at: usize,
         track: &Track,
         layer: u8,
@@ -267,7 +265,7 @@ impl Peer {
     }
 
     /// Sends a packet that waited, if it is still there and still wanted.
-    fn send_queued(&mut self, way: &mut Way<'_>, tracks: &Table<Track>, item: &Queued) {
+    fn send_queued(&mut self, way: &mut Way<'_, impl Sink>, tracks: &Table<Track>, item: &Queued) {
         let Some(Some(slot)) = self.slots.get(item.slot) else {
             return;
         };
@@ -285,7 +283,12 @@ impl Peer {
 
     /// Something that the subscriber can do without, to see whether it gets through: the newest packet
     /// again over RTX where that is large enough, else padding there.
-    fn send_probe(&mut self, way: &mut Way<'_>, tracks: &Table<Track>, bytes: u16) -> bool {
+    fn send_probe(
+        &mut self,
+        way: &mut Way<'_, impl Sink>,
+        tracks: &Table<Track>,
+        bytes: u16,
+    ) -> bool {
         let has_rtx = |slot: &Option<SendSlot>| slot.as_ref().is_some_and(|s| s.rtx.is_some());
         let Some(any) = self.slots.iter().position(has_rtx) else {
             return false;
@@ -319,7 +322,13 @@ impl Peer {
     }
 
     /// A packet of nothing but padding on a slot's RTX source.
-    fn pad(&mut self, way: &mut Way<'_>, at: usize, seq: ExtSeqNo, time: RtpTime) -> bool {
+    fn pad(
+        &mut self,
+        way: &mut Way<'_, impl Sink>,
+        at: usize,
+        seq: ExtSeqNo,
+        time: RtpTime,
+    ) -> bool {
         let Some(Some(slot)) = self.slots.get(at) else {
             return false;
         };
@@ -341,11 +350,11 @@ impl Peer {
             ssrc: rtx.ssrc,
             body: Body::Padding(u8::MAX),
         };
-        self.transport.send_media(way.sockets, &packet).is_some()
+        self.transport.send_media(way.sink, &packet).is_some()
     }
 
     /// A packet of padding under a number that was left open.
-    fn fill(&mut self, way: &mut Way<'_>, at: usize, meta: &Meta, rewrite: &Rewrite) {
+    fn fill(&mut self, way: &mut Way<'_, impl Sink>, at: usize, meta: &Meta, rewrite: &Rewrite) {
         let bytes = usize::from(self.bytes_of(at, usize::from(FILL)));
         let number = self.outflow.on_sent(way.now, bytes);
         let Some(Some(slot)) = self.slots.get(at) else {
@@ -359,13 +368,13 @@ impl Peer {
             ssrc: slot.ssrc,
             body: Body::Padding(FILL),
         };
-        self.transport.send_media(way.sockets, &packet);
+        self.transport.send_media(way.sink, &packet);
     }
 
     /// Writes, seals and puts a packet where it will be sent from.
     fn send(
         &mut self,
-        way: &mut Way<'_>,
+        way: &mut Way<'_, impl Sink>,
         track: &Track,
         item: &Queued,
         meta: &Meta,
@@ -399,7 +408,7 @@ impl Peer {
                 ssrc: rtx.ssrc,
                 body: Body::Repair(rewrite.seq.wire(), payload, pictures),
             };
-            let sent = self.transport.send_media(way.sockets, &packet);
+            let sent = self.transport.send_media(way.sink, &packet);
             way.counts.repaired += u64::from(sent.is_some());
             return;
         }
@@ -415,7 +424,7 @@ impl Peer {
             ssrc: slot.ssrc,
             body,
         };
-        if self.transport.send_media(way.sockets, &packet).is_some() {
+        if self.transport.send_media(way.sink, &packet).is_some() {
             way.counts.forwarded += 1;
             slot.history
                 .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);

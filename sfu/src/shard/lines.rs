@@ -1,8 +1,8 @@
 //! Offers: what is agreed becomes tracks and slots.
 
-use super::Shard;
-use super::setup::random;
+use super::{Shard, Sink};
 use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
+use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
     Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
@@ -16,13 +16,16 @@ use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{self, Description, Password};
 use std::time::Instant;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Answers an offer.
-    pub(super) fn answer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, SfuError> {
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`], and [`SfuError::BadOffer`] for one that can't be answered.
+    pub fn handle_offer(&mut self, now: Instant, offer: &Offer) -> Result<Answer, SfuError> {
         let key = self.peer_of(offer.participant)?;
         let described =
             Description::parse(&offer.sdp).map_err(|e| SfuError::BadOffer(e.to_string()))?;
-        let fresh = self.fixed.credentials();
+        let fresh = self.new_credentials();
         let local = self.local(&fresh)?;
         let Some(peer) = self.peers.get_mut(key) else {
             return Err(SfuError::NoSuchParticipant);
@@ -59,13 +62,13 @@ impl Shard {
     fn local(&self, fresh: &crate::core::ice::Credentials) -> Result<LocalParameters, SfuError> {
         let ufrag = sdp::Ufrag::parse(fresh.ufrag().as_str());
         let password = Password::parse(fresh.password());
-        let own = self.fixed.identity.fingerprint();
+        let own = self.setup.identity.fingerprint();
         let fingerprint = sdp::Fingerprint::new(sdp::Hash::Sha256, own.digest());
         match (ufrag, password, fingerprint) {
             (Some(ufrag), Some(password), Some(fingerprint)) => Ok(LocalParameters {
                 fresh: IceCredentials { ufrag, password },
                 fingerprint,
-                candidates: self.fixed.candidates.clone(),
+                candidates: self.setup.candidates.clone(),
             }),
             // Ours are always such.
             _ => Err(SfuError::Unavailable),
@@ -170,6 +173,9 @@ impl Shard {
         }
         peer.inbound.ids = ids;
         peer.outflow.set_has_feedback(has_feedback);
+        // Else layers would be chosen by what was assumed until feedback came, only to be taken back.
+        let estimate = peer.outflow.estimate();
+        peer.allocator.handle_estimate(estimate, Basis::Measured);
     }
 
     fn slots_of(&self, key: Key<Peer>) -> Vec<(Mid, MediaKind)> {
@@ -188,12 +194,17 @@ impl Shard {
                 let (Some(mid), Some(kind)) = (line.mid, line.kind) else {
                     return;
                 };
+                let random = self.entropy.bytes();
                 let Some(peer) = self.peers.get_mut(key) else {
                     return;
                 };
-                let Some(slot) = SendSlot::new(mid, kind, sending, random(), now) else {
+                let Some(mut slot) = SendSlot::new(mid, kind, sending, random, now) else {
                     return;
                 };
+                // An m-line that is used again has its SSRC again, of which no number may come twice.
+                if let Some(at) = peer.retired.iter().position(|old| old.ssrc == slot.ssrc) {
+                    slot.go_on_from(peer.retired.swap_remove(at));
+                }
                 match peer.slots.iter_mut().find(|slot| slot.is_none()) {
                     Some(free) => *free = Some(slot),
                     None => peer.slots.push(Some(slot)),
@@ -274,8 +285,13 @@ impl Shard {
                     return;
                 };
                 peer.outflow.discard(at);
-                let slot = peer.slots.get_mut(at).and_then(Option::take);
-                self.unsubscribe(slot.and_then(|slot| slot.track), key, at);
+                let Some(mut slot) = peer.slots.get_mut(at).and_then(Option::take) else {
+                    return;
+                };
+                let track = slot.track.take();
+                slot.forwarder.set_source(None);
+                peer.retired.push(slot);
+                self.unsubscribe(track, key, at);
             }
             Line::Inactive | Line::Refused(_) | Line::Rejected(_) => {}
         }

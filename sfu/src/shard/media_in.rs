@@ -1,6 +1,6 @@
 //! Media in: RTP from a publisher into its layers' rings.
 
-use super::Shard;
+use super::{Shard, Sink};
 use crate::core::negotiate::Codec;
 use crate::core::receive::Arrival;
 use crate::core::redundancy;
@@ -23,7 +23,7 @@ struct Packet<'a> {
     wire_bytes: u16,
 }
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// Takes an RTP datagram of a peer. False when it is of no use.
     pub(super) fn take_rtp(
         &mut self,

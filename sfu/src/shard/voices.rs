@@ -1,6 +1,6 @@
 //! Who is heard, and who speaks.
 
-use super::Shard;
+use super::{Shard, Sink};
 use crate::control::{Event, Speaker};
 use crate::core::forward::SourceKey;
 use crate::core::receive::Arrival;
@@ -9,7 +9,7 @@ use crate::table::Key;
 use crate::track::Track;
 use std::time::Instant;
 
-impl Shard {
+impl<S: Sink> Shard<S> {
     /// A packet of a voice came.
     pub(super) fn hear(
         &mut self,

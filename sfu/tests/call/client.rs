@@ -103,6 +103,8 @@ pub(crate) struct Client {
     pub(crate) answer: Option<Answer>,
     wrong_certificate: bool,
     is_blind: bool,
+    /// Changes what is offered.
+    rewrite: Option<fn(String) -> String>,
     arrivals: Vec<Arrival>,
     fed_back: Instant,
     feedbacks: u8,
@@ -138,6 +140,7 @@ impl Client {
             answer: None,
             wrong_certificate: false,
             is_blind: false,
+            rewrite: None,
             arrivals: Vec::new(),
             fed_back: Instant::now(),
             feedbacks: 0,
@@ -162,7 +165,32 @@ impl Client {
         self
     }
 
+    /// Offers something else than it would.
+    pub(crate) fn rewriting(mut self, rewrite: fn(String) -> String) -> Self {
+        self.rewrite = Some(rewrite);
+        self
+    }
+
+    /// Where the server said it is.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server
+    }
+
+    /// The server's user fragment and password.
+    pub(crate) fn remote(&self) -> (&str, &str) {
+        let (ufrag, password) = self.remote.as_ref().expect("answered");
+        (ufrag, password)
+    }
+
     pub(crate) fn sdp(&self) -> String {
+        let sdp = self.plain_sdp();
+        match self.rewrite {
+            Some(rewrite) => rewrite(sdp),
+            None => sdp,
+        }
+    }
+
+    fn plain_sdp(&self) -> String {
         let mids: Vec<String> = (0..self.lines.len()).map(|no| no.to_string()).collect();
         let own = self.identity.fingerprint();
         let fingerprint = if self.wrong_certificate {
@@ -238,6 +266,11 @@ impl Client {
             tracks: self.tracks(),
         };
         let answer = super::wait::block_on(engine.offer(offer)).expect("an answer");
+        self.accept(answer);
+    }
+
+    /// Takes the server's answer, and begins to connect.
+    pub(crate) fn accept(&mut self, answer: Answer) {
         let described = Description::parse(&answer.sdp).expect("a description");
         let media = &described.media[0];
         let transport = &media.transport;
@@ -294,6 +327,14 @@ impl Client {
         };
         stun::write_request(&mut out, &request, &IntegrityKey::new(password));
         self.socket.send_to(&out, self.server).unwrap();
+    }
+
+    /// Says good-bye.
+    pub(crate) fn hang_up(&mut self) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.close();
+        }
+        self.follow_dtls();
     }
 
     /// Another address from now on.
@@ -469,6 +510,28 @@ impl Client {
             ssrc,
         );
         packet.truncate(len);
+        packet
+    }
+
+    /// Seals a packet whose header is there.
+    pub(crate) fn seal(&self, header_and_payload: &[u8], header_len: usize, index: u64) -> Vec<u8> {
+        let ssrc = u32::from_be_bytes(header_and_payload[8..12].try_into().unwrap());
+        let mut packet = header_and_payload.to_vec();
+        packet.resize(packet.len() + 16, 0);
+        let sealer = self.sealer.as_ref().unwrap();
+        let plain = header_and_payload.len();
+        let len = sealer.seal_rtp(&mut packet, header_len, plain, ExtSeqNo(index), Ssrc(ssrc));
+        packet.truncate(len);
+        packet
+    }
+
+    /// Seals RTCP without sending it.
+    pub(crate) fn sealed_rtcp(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
+        self.sealer
+            .as_mut()
+            .unwrap()
+            .seal_rtcp(&mut packet)
+            .unwrap();
         packet
     }
 

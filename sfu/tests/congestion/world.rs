@@ -5,7 +5,9 @@ mod scenario;
 
 pub(crate) use scenario::{Sample, Scenario, Source};
 
-use kaiwa_sfu::core::allocate::{Allocator, Basis, Demand, Kind, LayerInfo, Target};
+use kaiwa_sfu::core::allocate::{
+    Allocator, Basis, Demand, Kind, LOWEST_OVERSHOOT_PERCENT, LayerInfo, OVERSHOOT_PERCENT, Target,
+};
 use kaiwa_sfu::core::congestion::{Cause, Config, Estimator, Feedback, PacketResult};
 use kaiwa_sfu::core::pacer::{Class, Enqueued, Output, Pacer};
 use kaiwa_sfu::unit::Bitrate;
@@ -217,8 +219,23 @@ impl World {
             *target = decision.target;
         }
         let allocated = self.allocator.allocated();
+        let is_lowest = |(target, _): &(Target, bool)| {
+            matches!(
+                target,
+                Target::Paused
+                    | Target::Layer {
+                        spatial: 0,
+                        temporal: 0
+                    }
+            )
+        };
+        let overshoot = if self.targets.iter().all(is_lowest) {
+            LOWEST_OVERSHOOT_PERCENT
+        } else {
+            OVERSHOOT_PERCENT
+        };
         // An estimate that has changed by less than a hundredth is not told.
-        let most = (estimate.0 * 1_061 / 1_000).max(AUDIO.0);
+        let most = (estimate.0 * (1_010 * (100 + overshoot) / 100 + 1) / 1_000).max(AUDIO.0);
         assert!(allocated.0 <= most, "{allocated} of {estimate}");
         self.estimator.set_desired(now, self.allocator.desired());
     }

@@ -1,6 +1,7 @@
 //! The seeds of the corpus: small inputs of every shape that a parser tells apart.
 
-use kaiwa_sfu::unit::{Mid, NtpTime, PayloadType, Rid, RtpTime, SeqNo, Ssrc};
+use kaiwa_sfu::srtp::{Keys, Profile, Sealer};
+use kaiwa_sfu::unit::{ExtSeqNo, Mid, NtpTime, PayloadType, Rid, RtpTime, SeqNo, Ssrc};
 use kaiwa_sfu::wire::fuzzing::{EXTENSION_IDS, PASSWORD};
 use kaiwa_sfu::wire::rtp::{AudioLevel, Carried, ExtensionIds, Fields, HeaderWriter, Values};
 use kaiwa_sfu::wire::stun::{
@@ -21,6 +22,9 @@ pub(crate) fn all() -> Vec<Seed> {
     add("client_hello", client_hello_seeds());
     add("red", red_seeds());
     add("vp8", vp8_seeds());
+    add("sdp", sdp_seeds());
+    add("sdp_offer", sdp_seeds());
+    add("srtp_open", srtp_seeds());
     all
 }
 
@@ -413,6 +417,113 @@ fn vp8_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("cut_in_picture_id", vec![0x90, 0x80, 0x80]),
         ("cut_in_layers", vec![0x90, 0xf0, 0x01, 0x02]),
         ("descriptor_alone", vec![0x90, 0x80, 0x01]),
+        ("empty", vec![]),
+    ]
+}
+
+/// What browsers offer, of each shape one, small enough for a corpus; and what nobody should.
+fn sdp_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let browsers = [
+        "chromium_data_1_first",
+        "chromium_paused_1_first",
+        "chromium_vp8_1_first",
+        "chromium_camera_1_publish",
+        "chromium_naive_1_first",
+        "firefox_data_1_first",
+        "firefox_data_2_again",
+        "firefox_paused_1_first",
+        "firefox_vp8_1_first",
+        "firefox_camera_2_off",
+        "firefox_call_1_publish",
+        "firefox_naive_1_first",
+    ];
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdp");
+    let read = |name: &str| std::fs::read(folder.join(format!("{name}.sdp"))).unwrap();
+    let mut seeds: Vec<_> = browsers.iter().map(|name| (*name, read(name))).collect();
+    let small = String::from_utf8(read("firefox_data_1_first")).unwrap();
+    let changed = |from: &str, to: &str| small.replace(from, to).into_bytes();
+    seeds.extend([
+        ("empty", vec![]),
+        ("version_alone", b"v=0\r\n".to_vec()),
+        ("no_media", small.split("m=").next().unwrap().into()),
+        ("no_bundle", changed("a=group:BUNDLE", "a=group:LS")),
+        ("line_feeds", changed("\r\n", "\n")),
+        ("twice", small.repeat(2).into_bytes()),
+        ("port_0", changed(" 9 ", " 0 ")),
+        ("not_text", vec![0xff; 40]),
+    ]);
+    seeds
+}
+
+/// Packets as a peer with other keys sends them, and such as have no room for what they should have.
+fn srtp_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let keys = |profile: Profile| {
+        let exported = vec![9; profile.exporter_bytes()];
+        Keys::from_exporter(profile, &exported).unwrap()
+    };
+    let media = |profile: Profile, index: u64, payload: usize| {
+        let index = ExtSeqNo(index);
+        let mut packet = vec![0x80, 96];
+        packet.extend(index.wire().0.to_be_bytes());
+        packet.extend([0, 0, 0, 0, 1, 2, 3, 4]);
+        packet.resize(12 + payload + profile.rtp_overhead(), 7);
+        let sealer = Sealer::new(&keys(profile).client);
+        let _ = sealer.seal_rtp(&mut packet, 12, 12 + payload, index, Ssrc(0x0102_0304));
+        packet
+    };
+    let report = |profile: Profile| {
+        let mut packet = vec![0x80, 201, 0, 1, 1, 2, 3, 4];
+        let mut sealer = Sealer::new(&keys(profile).client);
+        sealer.seal_rtcp(&mut packet).unwrap();
+        packet
+    };
+    let sent = |packets: &[Vec<u8>]| {
+        let framed = packets.iter().flat_map(|packet| {
+            let len = u16::try_from(packet.len()).unwrap();
+            [&len.to_be_bytes()[..], packet].concat()
+        });
+        framed.collect::<Vec<u8>>()
+    };
+    let (gcm, cm) = (Profile::AeadAes128Gcm, Profile::Aes128CmHmacSha1_80);
+    let cut = |packet: Vec<u8>, len: usize| packet[..len].to_vec();
+    let mut with_extension = media(gcm, 7, 40);
+    with_extension[0] |= 0x10;
+    let mut with_csrcs = media(cm, 7, 80);
+    with_csrcs[0] |= 0x0f;
+    let mut plain_report = report(gcm);
+    let flag = plain_report.len() - 4;
+    plain_report[flag] &= 0x7f;
+    vec![
+        ("gcm_media", sent(&[media(gcm, 65_530, 40)])),
+        ("gcm_report", sent(&[report(gcm)])),
+        ("cm_media", sent(&[media(cm, 65_530, 40)])),
+        ("cm_report", sent(&[report(cm)])),
+        (
+            "both",
+            sent(&[media(gcm, 1, 9), report(gcm), media(cm, 2, 9), report(cm)]),
+        ),
+        (
+            "far_ahead",
+            sent(&[media(gcm, 32_000, 4), media(cm, 65_531, 4)]),
+        ),
+        (
+            "no_payload",
+            sent(&[media(gcm, 65_531, 0), media(cm, 65_531, 0)]),
+        ),
+        ("header_alone", sent(&[cut(media(gcm, 1, 9), 12)])),
+        (
+            "tag_cut",
+            sent(&[cut(media(gcm, 1, 0), 27), cut(media(cm, 1, 0), 21)]),
+        ),
+        (
+            "report_cut",
+            sent(&[cut(report(gcm), 8), cut(report(cm), 12)]),
+        ),
+        ("report_not_encrypted", sent(&[plain_report])),
+        ("extension_beyond", sent(&[with_extension])),
+        ("csrcs", sent(&[with_csrcs])),
+        ("many", sent(&vec![media(gcm, 65_531, 1); 40])),
+        ("empty_packets", vec![0; 40]),
         ("empty", vec![]),
     ]
 }

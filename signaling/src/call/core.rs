@@ -24,14 +24,13 @@ use effect::{
 };
 use joining::Joining;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::CALL_AWAY;
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::ParticipantId;
 use rights::Powers;
 use ring::Rings;
 use state::{Call, Participant, Phase};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a version of a room's calls begins with, for each millisecond of the wall clock: versions grow
 /// from one call to the next, also over a restart, as long as a room's calls change less often than a
@@ -85,6 +84,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct CallCore {
     max_participants: u32,
+    /// How long somebody who is away stays.
+    away: Duration,
     next_participant: u64,
     calls: BTreeMap<RoomId, Call>,
     /// Where each participant is.
@@ -102,11 +103,13 @@ pub struct CallCore {
 
 impl CallCore {
     /// No calls yet. `first_participant` has to be above every id that was used before;
-    /// `max_participants` is the bound of one call.
+    /// `max_participants` is the bound of one call; `away` is how long somebody stays in it whose session or
+    /// media is away.
     #[must_use]
-    pub fn new(first_participant: u64, max_participants: u32) -> Self {
+    pub fn new(first_participant: u64, max_participants: u32, away: Duration) -> Self {
         Self {
             max_participants,
+            away,
             next_participant: first_participant,
             calls: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -213,7 +216,7 @@ impl CallCore {
             .expect("a seat's participant");
         match (is_attached, participant.away) {
             (false, None) => {
-                let until = at.now + CALL_AWAY;
+                let until = at.now + self.away;
                 participant.away = Some(until);
                 self.timers.insert((until, Timer::Away(id)));
             }

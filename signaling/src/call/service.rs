@@ -113,7 +113,11 @@ impl Calls {
         let first = u64::try_from((parts.clock)().0).unwrap_or(0) << 10;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                core: CallCore::new(first, parts.limits.call_participants),
+                core: CallCore::new(
+                    first,
+                    parts.limits.call_participants,
+                    Duration::from_secs(parts.limits.call_away_s.into()),
+                ),
                 replies: HashMap::new(),
                 sessions: HashMap::new(),
             }),

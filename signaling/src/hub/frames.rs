@@ -3,15 +3,18 @@
 use crate::codec::Codec;
 use crate::session::core::outbox::Reliable;
 use kaiwa_chat::bus::{MemberChange, Published};
-use kaiwa_chat::model::Event;
+use kaiwa_chat::model::{Event, EventBody, Membership};
+use kaiwa_common::id::UserId;
 use kaiwa_common::limits::EVENT_FRAME_BYTES;
-use kaiwa_common::position::Position;
+use kaiwa_common::position::{Position, Seq};
 use kaiwa_proto::client::v1 as wire;
 use std::sync::OnceLock;
 
 /// One commit's events, for all who follow the room.
 pub(super) struct Batch {
     published: Published,
+    /// Whose right to read ends within it, and with which event.
+    ends: Vec<(UserId, Seq)>,
     json: OnceLock<Vec<Reliable>>,
     proto: OnceLock<Vec<Reliable>>,
 }
@@ -19,6 +22,7 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn new(published: Published) -> Self {
         Self {
+            ends: ends(&published.events),
             published,
             json: OnceLock::new(),
             proto: OnceLock::new(),
@@ -39,6 +43,19 @@ impl Batch {
             .position
     }
 
+    /// The event with which this person's right to read ends, if it does.
+    pub(super) fn end_of(&self, user: &UserId) -> Option<Seq> {
+        let end = self.ends.iter().find(|(who, _)| who == user);
+        end.map(|(_, seq)| *seq)
+    }
+
+    /// The events up to this one, for somebody who may not see those after it.
+    pub(super) fn pushes_until(&self, codec: Codec, end: Seq) -> Vec<Reliable> {
+        let events = &self.published.events;
+        let seen = events.partition_point(|event| event.position.seq <= end);
+        encode(codec, &events[..seen])
+    }
+
     /// The events as pushes, a few events to a frame.
     pub(super) fn pushes(&self, codec: Codec) -> &[Reliable] {
         let cell = match codec {
@@ -47,6 +64,24 @@ impl Batch {
         };
         cell.get_or_init(|| encode(codec, &self.published.events))
     }
+}
+
+fn ends(events: &[Event]) -> Vec<(UserId, Seq)> {
+    let mut ends: Vec<(UserId, Seq)> = Vec::new();
+    for event in events {
+        let EventBody::Member {
+            user, membership, ..
+        } = &event.body
+        else {
+            continue;
+        };
+        match membership {
+            Membership::Left => ends.push((user.id.clone(), event.position.seq)),
+            Membership::Joined => ends.retain(|(who, _)| *who != user.id),
+            Membership::Invited => {}
+        }
+    }
+    ends
 }
 
 fn encode(codec: Codec, events: &[Event]) -> Vec<Reliable> {
@@ -81,7 +116,6 @@ fn frame(codec: Codec, events: &[Event]) -> Reliable {
 
 /// About what an event takes on the wire.
 fn text_bytes(event: &Event) -> usize {
-    use kaiwa_chat::model::EventBody;
     let text = match &event.body {
         EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => {
             text.as_ref().map_or(0, |text| text.0.len())

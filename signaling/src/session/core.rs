@@ -103,7 +103,10 @@ impl SessionCore {
         let gone = match self.link {
             Link::Ended => true,
             Link::Detached { until } => until <= now,
-            Link::Attached(_) => false,
+            // Told to go, though its link is not gone yet. What a slow consumer missed is thrown away.
+            Link::Attached(Attached { closing, .. }) => {
+                closing.is_some_and(|code| !may_resume(code))
+            }
         };
         if gone {
             return Err(ResumeRefused::Expired);

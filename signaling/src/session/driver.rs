@@ -227,7 +227,12 @@ impl<C: Connection> Driver<C> {
 
     /// One message of the inbox, or the next frame.
     fn poll_receive(&mut self, cx: &mut TaskContext<'_>, now: Instant) -> Poll<Result<(), End>> {
-        if self.is_deaf || !self.may_start() {
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        if !self.may_start() {
+            // Who is not listened to is not silent. A peer that takes nothing stalls instead.
+            self.heard(now);
             return Poll::Pending;
         }
         if let Some(message) = self.inbox.pop_front() {
@@ -240,10 +245,7 @@ impl<C: Connection> Driver<C> {
         match std::task::ready!(self.connection.poll_recv(cx)) {
             Ok(Some(frame)) => {
                 self.context.metrics.frames_in.increment(1);
-                match &mut self.phase {
-                    Phase::Greeting { watch, .. } => watch.heard(now),
-                    Phase::Live(live) => live.session.core().handle_heard(live.link, now),
-                }
+                self.heard(now);
                 self.inbox = self.codec.decode(&frame).into();
                 Poll::Ready(Ok(()))
             }
@@ -265,6 +267,13 @@ impl<C: Connection> Driver<C> {
                 self.close(CloseCode::ProtocolError);
                 Poll::Ready(Ok(()))
             }
+        }
+    }
+
+    fn heard(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Greeting { watch, .. } => watch.heard(now),
+            Phase::Live(live) => live.session.core().handle_heard(live.link, now),
         }
     }
 

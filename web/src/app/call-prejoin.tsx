@@ -16,27 +16,41 @@ interface Trial {
 
 const NOTHING: Trial = { track: null, problem: null, opening: false };
 
-/** Opens a device as long as it is wanted. `give` hands the track over. */
-function useTrial(kind: DeviceKind, wanted: boolean, id: string): Trial & { give: () => MediaStreamTrack | null; again: () => void } {
+interface Trying extends Trial {
+  /** Until it is known whether there is a track. */
+  opened: () => Promise<void>;
+  /** Hands the track over. */
+  give: () => MediaStreamTrack | null;
+  again: () => void;
+}
+
+/** Opens a device as long as it is wanted. */
+function useTrial(kind: DeviceKind, wanted: boolean, id: string): Trying {
   const [trial, setTrial] = useState<Trial>(NOTHING);
   const [attempt, setAttempt] = useState(0);
   const held = useRef<MediaStreamTrack | null>(null);
+  const opened = useRef<Promise<void>>(Promise.resolve());
   useEffect(() => {
     if (!wanted) return setTrial(NOTHING);
     let over = false;
+    let settle = () => {};
+    opened.current = new Promise((done) => (settle = done));
     setTrial({ ...NOTHING, opening: true });
-    openDevice(kind).then(
-      (track) => {
-        if (over) return track.stop();
-        held.current = track;
-        track.onended = () => setTrial(NOTHING);
-        setTrial({ track, problem: null, opening: false });
-        void listDevices();
-      },
-      (error: unknown) => over || setTrial({ ...NOTHING, problem: problemOf(error) }),
-    );
+    openDevice(kind)
+      .then(
+        (track) => {
+          if (over) return track.stop();
+          held.current = track;
+          track.onended = () => setTrial(NOTHING);
+          setTrial({ track, problem: null, opening: false });
+          void listDevices();
+        },
+        (error: unknown) => over || setTrial({ ...NOTHING, problem: problemOf(error) }),
+      )
+      .finally(settle);
     return () => {
       over = true;
+      settle();
       held.current?.stop();
       held.current = null;
     };
@@ -46,7 +60,7 @@ function useTrial(kind: DeviceKind, wanted: boolean, id: string): Trial & { give
     held.current = null;
     return track;
   };
-  return { ...trial, give, again: () => setAttempt(attempt + 1) };
+  return { ...trial, opened: () => opened.current, give, again: () => setAttempt(attempt + 1) };
 }
 
 const problemOf = (error: unknown): Key => (error instanceof DeviceProblem ? error.key : 'errServer');
@@ -77,6 +91,9 @@ export function Prejoin({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
   const join = async () => {
     if (joining) return;
     setJoining(true);
+    // A device that is still being opened was wanted all the same.
+    await Promise.all([microphone.opened(), camera.opened()]);
+    if (preparing.value !== id) return;
     const tracks = { microphone: microphone.give(), camera: camera.give() };
     close();
     await joinCall(kaiwa, id, { ...tracks, ring: rings });

@@ -20,11 +20,14 @@ interface Props {
 export function Composer({ kaiwa, room, intent, onIntent }: Props) {
   const id = room.info.room;
   const draftKey = `kaiwa.draft.${kaiwa.me.id}.${id}`;
-  const [text, setText] = useState(() => kept(draftKey) ?? '');
+  const [draft, setDraft] = useState(() => kept(draftKey) ?? '');
+  // An edit borrows the box: the draft waits and comes back.
+  const [edit, setEdit] = useState<{ of: Intent; text: string } | null>(null);
   const box = useRef<HTMLTextAreaElement>(null);
   const before = useRef<Intent>(intent);
 
   const editing = intent.kind === 'edit' ? intent.message : null;
+  const text = editing === null ? draft : edit?.of === intent ? edit.text : editing.text;
   const limit = kaiwa.limits?.textBytes || TEXT_BYTES;
   const over = utf8Length(text) - limit;
   const empty = text.trim() === '';
@@ -33,14 +36,9 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
     if (matchMedia('(pointer: fine)').matches) box.current?.focus();
   }, []);
 
-  // An edit borrows the box: the draft waits and comes back.
-  useEffect(() => {
-    const was = before.current;
+  useLayoutEffect(() => {
+    if (before.current !== intent) box.current?.focus();
     before.current = intent;
-    if (was === intent) return;
-    if (intent.kind === 'edit') setText(intent.message.text);
-    else if (was.kind === 'edit') setText(kept(draftKey) ?? '');
-    box.current?.focus();
   }, [intent]);
 
   useLayoutEffect(() => {
@@ -50,10 +48,12 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
     el.style.height = `${el.scrollHeight}px`;
   }, [text]);
 
-  const change = (value: string) => {
-    setText(value);
-    if (!editing) keep(draftKey, value === '' ? null : value);
+  const write = (value: string) => {
+    setDraft(value);
+    keep(draftKey, value === '' ? null : value);
   };
+
+  const change = (value: string) => (editing === null ? write(value) : setEdit({ of: intent, text: value }));
 
   const submit = () => {
     if (empty || over > 0) return;
@@ -64,14 +64,15 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
           ? Promise.resolve('')
           : kaiwa.edit(id, intent.message.seq, value)
         : kaiwa.send(id, value, { replyTo: intent.kind === 'reply' ? intent.message.seq : 0 });
-    if (intent.kind !== 'edit') {
-      setText('');
-      keep(draftKey, null);
-    }
+    if (editing === null) write('');
     onIntent({ kind: 'write' });
     sent.catch(() => {
       // It isn't stored anywhere but here: put it back.
-      change(value);
+      if (editing === null) write(value);
+      else {
+        onIntent(intent);
+        setEdit({ of: intent, text: value });
+      }
       showToast(t('errNotKept'), 'error');
     });
     box.current?.focus();

@@ -55,8 +55,10 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
           </h1>
           <p class="room-sub">
             <Icon name={info.kind === 'broadcast' ? 'horn' : info.visibility === 'public' ? 'globe' : 'lock'} />
-            {info.kind === 'direct' ? t('directRoom') : memberCount(info.members)}
-            {info.kind !== 'direct' && ` · ${t(info.kind === 'broadcast' ? 'kindBroadcast' : info.visibility)}`}
+            <span>
+              {info.kind === 'direct' ? t('directRoom') : memberCount(info.members)}
+              {info.kind !== 'direct' && ` · ${t(info.kind === 'broadcast' ? 'kindBroadcast' : info.visibility)}`}
+            </span>
           </p>
         </div>
         <CallButton kaiwa={kaiwa} room={room} />

@@ -87,7 +87,14 @@ export function showToast(text: string, tone: 'info' | 'error' = 'info'): void {
 
 // --- where one is ---
 
-const routeOf = () => decodeURIComponent(/^#\/r\/(.+)$/.exec(location.hash)?.[1] ?? '');
+function routeOf(): string {
+  try {
+    return decodeURIComponent(/^#\/r\/(.+)$/.exec(location.hash)?.[1] ?? '');
+  } catch {
+    // A broken link leads to the list.
+    return '';
+  }
+}
 /** The open room's id; empty for the list. */
 export const openRoom = signal(routeOf());
 

@@ -54,6 +54,8 @@ export interface CallHost {
   clock: Clock;
   openPeer: OpenPeer | null;
   live(): boolean;
+  /** The connection may be dead without a word: it is asked for one. */
+  wake(): void;
   me(): User;
   /** The server's clock minus the local one. */
   clockOffsetMs(): number;
@@ -71,7 +73,8 @@ const LASTED_MS = 20_000;
 const REJOIN_AFTER_MS = 1_000;
 /** What is shown changes many times during a resize; the server wants to know where it ends. */
 const PREFER_AFTER_MS = 150;
-const PREFERENCES_MAX = 100;
+/** The server refuses more at once. */
+const PREFERENCES_MAX = 64;
 /** The server stops earlier; this is for a push that never comes. */
 const OUTGOING_MAX_MS = 60_000;
 
@@ -94,8 +97,16 @@ interface Part {
   /** There was no connection to join again over. */
   mustJoin: boolean;
   joining: boolean;
+  /** Rosters that came while `call_join` was not answered. */
+  early: CallRoster[];
   rejoins: number;
 }
+
+/** Rosters that are kept for a join's answer; what they say comes again with later ones. */
+const EARLY_ROSTERS = 32;
+
+/** Ends of a part that are nobody's wish, or after which one may do something else than before. */
+const REJOIN = ['timed_out', 'failed', 'server', 'rights_changed'];
 
 export class Calls {
   readonly #host: CallHost;
@@ -225,6 +236,7 @@ export class Calls {
       everConnected: false,
       mustJoin: false,
       joining: true,
+      early: [],
       rejoins: 0,
     };
     this.#part = part;
@@ -427,7 +439,10 @@ export class Calls {
 
   #handleRoster(roster: CallRoster): void {
     const part = this.#part;
-    if (!part || part.room !== roster.room || part.participant === '') return;
+    if (!part || part.room !== roster.room) return;
+    // It may come before the `CallJoined` that it follows.
+    if (part.joining || part.participant === '') part.early = [...part.early, roster].slice(-EARLY_ROSTERS);
+    if (part.participant === '') return;
     this.#tell(part, part.roster.handleRoster(roster));
     this.#adoptMutes(part);
     this.#changed();
@@ -481,8 +496,8 @@ export class Calls {
     const part = this.#part;
     if (!part || part.room !== room || part.participant === '') return;
     if (participant !== '' && participant !== part.participant) return;
-    // Faults and timeouts are nobody's wish: come back, as often as is sensible.
-    if (reason === 'timed_out' || reason === 'failed' || reason === 'server') return this.#rebuild(part, { leave: false });
+    // Come back, as often as is sensible.
+    if (REJOIN.includes(reason)) return this.#rebuild(part, { leave: false });
     this.#end(ENDS.includes(reason) ? (reason as CallEndReason) : 'server');
   }
 
@@ -505,7 +520,9 @@ export class Calls {
     if (roster) {
       part.roster.handleRoster({ ...roster, full: true });
       this.handleGoingOn(roster);
+      for (const early of part.early) part.roster.handleRoster(early);
     }
+    part.early = [];
     for (const source of [...this.#locals.keys()]) if (!rights.publish.includes(source)) this.#locals.delete(source);
     this.#preferred = '';
     this.#levels.clear();
@@ -526,8 +543,13 @@ export class Calls {
       audioSlots,
       videoSlots,
       locals: () => this.#locals.values(),
-      ask: (sdp, tracks) => this.#askOffer(part.room, sdp, tracks),
+      ask: (sdp, tracks) => {
+        // What broke the media's path may have broken the session's too, and silence is noticed late.
+        if (media.wasConnected && media.transport !== 'connected') this.#host.wake();
+        return this.#askOffer(part.room, sdp, tracks);
+      },
       handleChanged: current(() => {
+        if (media.transport === 'interrupted' || media.transport === 'failed') this.#host.wake();
         if (media.transport === 'connected') {
           part.everConnected = true;
           part.old?.media.close();

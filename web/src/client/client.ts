@@ -102,6 +102,8 @@ export class Kaiwa {
   readonly #randomBytes: (bytes: Uint8Array<ArrayBuffer>) => void;
   readonly #rooms = new Map<string, Room>();
   readonly #names = new Map<string, string>();
+  /** People of whom the server knows no name either. */
+  readonly #nameless = new Set<string>();
   readonly #listeners = new Set<(change: Change) => void>();
   /** Writes on the wire, by command id. */
   readonly #sent = new Map<number, string>();
@@ -165,6 +167,7 @@ export class Kaiwa {
       clock: this.#clock,
       openPeer: options.openPeer ?? defaultOpenPeer(),
       live: () => this.#connection.live,
+      wake: () => this.#connection.wake(),
       me: () => this.me,
       clockOffsetMs: () => this.#clockOffset,
       ask: (command, policy) => (policy === 'once' ? this.#askNow(command, policy) : this.#requests.ask(command, policy)),
@@ -308,6 +311,7 @@ export class Kaiwa {
     room.open = true;
     this.#fill(room);
     void this.call.look(id);
+    void this.#recount(room);
   }
 
   closeRoom(id: string): void {
@@ -686,6 +690,8 @@ export class Kaiwa {
     if (step.apply.length > 0) {
       this.#touch(room);
       this.#shown(id);
+      void this.#recount(room);
+      if (step.apply.some((e) => e.body.kind === 'posted' && this.#isStranger(e.sender))) void this.#askNames(room);
     }
     if (step.next.kind === 'subscribe') {
       room.timeline = null;
@@ -722,14 +728,15 @@ export class Kaiwa {
     for (let tries = 0; tries < 3; tries++) {
       const { timeline } = room;
       if (!timeline) return;
+      const before = timeline.floor;
       const result = await this.#requests.ask(
-        { kind: 'history', room: room.info.room, before: timeline.floor, limit },
+        { kind: 'history', room: room.info.room, before, limit },
         'repeat',
       );
       const { page } = expectKind(result, 'history');
       if (room.timeline !== timeline || page.epoch !== room.log.position?.epoch) return;
       for (const m of page.messages) this.#learn({ id: m.sender, name: m.senderName });
-      if (!timeline.applyOlder(page)) continue;
+      if (!timeline.applyOlder(page, before)) continue;
       this.#touch(room);
       this.#shown(room.info.room);
       return;
@@ -752,6 +759,54 @@ export class Kaiwa {
       this.#settle();
     } catch {
       room.asked.delete(seq);
+    }
+  }
+
+  /** Asks how many are in a room that somebody looks at, after others came or went. */
+  async #recount(room: Room): Promise<void> {
+    if (room.recounting) return;
+    room.recounting = true;
+    try {
+      while (room.open && room.recount && !room.members) {
+        room.recount = false;
+        const result = await this.#requests.ask({ kind: 'room_get', room: room.info.room }, 'repeat');
+        room.info = { ...room.info, members: expectKind(result, 'room').info.members };
+        this.#touch(room);
+      }
+    } catch {
+      room.recount = true;
+    } finally {
+      room.recounting = false;
+      this.#settle();
+    }
+  }
+
+  #isStranger(user: string): boolean {
+    return user !== this.me.id && !this.#names.has(user) && !this.#nameless.has(user);
+  }
+
+  /** Events carry no names: those of who was here before us come with the messages as they are now. */
+  async #askNames(room: Room): Promise<void> {
+    if (room.naming) return;
+    room.naming = true;
+    try {
+      for (;;) {
+        const first = room.timeline?.messages.find((m) => this.#isStranger(m.sender));
+        if (!first) return;
+        const result = await this.#requests.ask(
+          { kind: 'history', room: room.info.room, after: first.seq - 1, limit: PAGE },
+          'repeat',
+        );
+        const { messages } = expectKind(result, 'history').page;
+        for (const m of messages) this.#learn({ id: m.sender, name: m.senderName });
+        for (const { sender } of [first, ...messages]) if (this.#isStranger(sender)) this.#nameless.add(sender);
+        this.#touch(room);
+      }
+    } catch {
+      // The next message of theirs asks again.
+    } finally {
+      room.naming = false;
+      this.#settle();
     }
   }
 
@@ -874,7 +929,9 @@ export class Kaiwa {
   }
 
   #learn(user: User): void {
-    if (user.id && user.name) this.#names.set(user.id, user.name);
+    if (!user.id || !user.name) return;
+    this.#names.set(user.id, user.name);
+    this.#nameless.delete(user.id);
   }
 
   #later(error: KaiwaError, run: () => void): void {

@@ -161,9 +161,13 @@ export class Outbox {
     const write = this.find(cid);
     if (!write || write.state.kind !== 'failed') return;
     const expired = write.state.reason === 'cid_expired' || write.state.reason === 'cid_conflict';
-    this.#remove(write);
     const again: Write = { ...write, cid: expired ? reissue() : write.cid, state: { kind: 'waiting' } };
+    const lane = this.#lane(write.room);
+    lane.writes = lane.writes.filter((w) => w !== write);
+    lane.failures = 0;
+    // In this order: whatever ends the page in between, one of the two is stored.
     this.#effects.push({ kind: 'save', write: again });
+    if (again.cid !== write.cid) this.#effects.push({ kind: 'forget', cid: write.cid });
     this.add(again);
   }
 

@@ -23,6 +23,11 @@ export class Room {
   lastRead = 0;
   /** By user id; null until they were read. */
   members: Map<string, Member> | null = null;
+  /** Somebody came or went, and without `members` the count can't be told. */
+  recount = false;
+  recounting = false;
+  /** Names of senders are being read. */
+  naming = false;
   following = false;
   open = false;
   loading: Promise<void> | null = null;
@@ -70,6 +75,7 @@ export class Room {
     this.timeline?.applyEvent(event);
     const { body } = event;
     const info = { ...this.info, head: Math.max(this.info.head, event.seq) };
+    if (body.kind === 'member' && !this.members) this.recount = true;
     if (body.kind === 'member' && this.members) {
       const { user, membership, role } = body;
       if (membership === 'left') this.members.delete(user.id);

@@ -125,9 +125,12 @@ export class Timeline {
     }
   }
 
-  /** A page read with `before: floor`. False: it is older than what this list began with, ask again. */
-  applyOlder(page: HistoryPage): boolean {
-    if (page.asOf < this.#base) return false;
+  /**
+   * A page read with `before`, the floor at that time. False: it is older than what this list began
+   * with, or the list was trimmed meanwhile and the page doesn't touch it; ask again.
+   */
+  applyOlder(page: HistoryPage, before = this.#floor): boolean {
+    if (page.asOf < this.#base || before < this.#floor) return false;
     for (const message of page.messages) this.#put(message);
     const first = page.messages[0];
     this.#more = page.more && first !== undefined;

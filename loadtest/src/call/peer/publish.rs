@@ -635,5 +635,5 @@ fn ticks_of(time: Duration, rate: u64) -> u32 {
 
 /// As NTP counts: seconds since 1900 and their fractions, 32 bits each.
 pub fn ntp(us: u64) -> u64 {
-    (us / 1_000_000 + 2_208_988_800) << 32 | (us % 1_000_000) * (1 << 32) / 1_000_000
+    ((us / 1_000_000 + 2_208_988_800) << 32) | ((us % 1_000_000) * (1 << 32) / 1_000_000)
 }

@@ -212,6 +212,10 @@ impl Subscriber {
         self.handle_payload(now, at, (index, Way::Repair), header, payload, outlet);
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a packet's parts, taken apart once"
+    )]
     fn handle_payload(
         &mut self,
         now: Instant,

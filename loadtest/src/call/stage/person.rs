@@ -219,10 +219,11 @@ async fn negotiate(
         sdp,
         tracks,
     };
-    match client.request(Command::CallOffer(offer)).await? {
-        reply::Result::CallAnswer(answer) => Ok((answer.sdp, answer.tracks)),
-        other => bail!("call_offer was answered with {other:?}"),
-    }
+    let result = client.request(Command::CallOffer(offer)).await?;
+    let reply::Result::CallAnswer(answer) = result else {
+        bail!("call_offer was answered with {result:?}")
+    };
+    Ok((answer.sdp, answer.tracks))
 }
 
 fn publications(answers: Vec<CallTrackAnswer>) -> Result<Vec<(String, String)>> {

@@ -17,7 +17,7 @@ pub(super) struct Step {
     pub(super) rate: Bitrate,
 }
 
-/// Steps by rising rate.
+/// Steps by rising quality, which mostly is by rising rate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ladder {
     steps: [Step; STEPS_MAX],
@@ -118,17 +118,21 @@ impl Ladder {
         }
     }
 
-    /// Adds a better step; those that cost as much or more are of no use then.
+    /// Adds a better step; those of the same layer that cost as much or more are of no use then. Those of
+    /// lower layers stay although they may cost more for the moment: who has one shall not be taken for
+    /// having the better one, for which they would have to wait.
     fn push(&mut self, spatial: usize, temporal: usize, layer: &LayerInfo) {
         let rate = layer.rates[temporal];
         if rate.0 == 0 {
             return;
         }
-        while self.len > 0 && self.steps[self.len - 1].rate >= rate {
+        let spatial = u8::try_from(spatial).unwrap_or(u8::MAX);
+        let is_useless = |step: &Step| step.spatial == spatial && step.rate >= rate;
+        while self.len > 0 && is_useless(&self.steps[self.len - 1]) {
             self.len -= 1;
         }
         self.steps[self.len] = Step {
-            spatial: u8::try_from(spatial).unwrap_or(u8::MAX),
+            spatial,
             temporal: u8::try_from(temporal).unwrap_or(u8::MAX),
             rate,
         };

@@ -65,6 +65,12 @@ impl Subscriber {
         last
     }
 
+    fn is_at_the_lowest(&self) -> bool {
+        let rows = &self.allocator.rows;
+        rows.iter()
+            .all(|row| row.chosen.is_none_or(|step| step == 0))
+    }
+
     fn estimate(&mut self, kbps: u64, basis: Basis) {
         self.allocator.handle_estimate(Bitrate::kbps(kbps), basis);
     }
@@ -191,6 +197,55 @@ fn an_upgrade_that_fails_again_and_again_is_tried_less_and_less() {
 }
 
 #[test]
+fn a_picture_at_its_lowest_bears_a_quarter_too_much_and_comes_back_after_a_second() {
+    let demands = [camera(1, 320)];
+    let mut subscriber = Subscriber::new(300);
+    subscriber.run(5_000, &demands);
+    subscriber.estimate(85, Basis::Measured);
+    assert_eq!(subscriber.allocate(&demands), vec![at(0, 0)]);
+    subscriber.run(10_000, &demands);
+    subscriber.estimate(75, Basis::Measured);
+    assert_eq!(subscriber.allocate(&demands), vec![Target::Paused]);
+    subscriber.estimate(200, Basis::Measured);
+    assert_eq!(subscriber.run(900, &demands), vec![Target::Paused]);
+    assert_ne!(subscriber.run(200, &demands), vec![Target::Paused]);
+}
+
+#[test]
+fn a_publisher_that_stalls_goes_on_where_it_was() {
+    let demand = camera(1, 1_280);
+    let stalled = Demand {
+        layers: &[],
+        ..demand
+    };
+    let mut subscriber = Subscriber::new(600);
+    subscriber.run(3_000, &[demand]);
+    subscriber.estimate(2_000, Basis::Probed);
+    assert_eq!(subscriber.allocate(&[demand]), vec![at(2, 2)]);
+    subscriber.run(2_000, &[stalled]);
+    // Too little to rise to it, enough to keep it.
+    subscriber.estimate(1_600, Basis::Measured);
+    assert_eq!(subscriber.allocate(&[demand]), vec![at(2, 2)]);
+}
+
+#[test]
+fn a_higher_layer_that_is_cheap_for_a_moment_is_not_taken_for_what_one_has() {
+    let mut subscriber = Subscriber::new(600);
+    let demands = [camera(1, 640)];
+    subscriber.run(5_000, &demands);
+    subscriber.estimate(250, Basis::Measured);
+    assert_eq!(subscriber.run(300, &demands), vec![at(0, 2)]);
+    let mut layers = LAYERS;
+    layers[1].rates = [50, 60, 70].map(Bitrate::kbps);
+    let cheap = Demand {
+        layers: &layers,
+        ..camera(1, 640)
+    };
+    assert_eq!(subscriber.run(1_000, &[cheap]), vec![at(0, 2)]);
+    assert_eq!(subscriber.run(9_000, &[cheap]), vec![at(1, 2)]);
+}
+
+#[test]
 fn a_new_wish_is_served_at_once_at_the_expense_of_the_less_important() {
     let mut subscriber = Subscriber::new(1_900);
     let small = [camera(1, 1_280), camera(2, 320)];
@@ -219,7 +274,7 @@ fn a_layer_that_ends_is_replaced_by_what_is_left() {
         ..camera(1, 1_280)
     };
     assert_eq!(subscriber.allocate(&[nothing]), vec![Target::Paused]);
-    assert_eq!(subscriber.allocate(&[camera(1, 1_280)]), vec![at(2, 2)]);
+    assert_eq!(subscriber.run(6_000, &[camera(1, 1_280)]), vec![at(2, 2)]);
 }
 
 #[test]
@@ -310,7 +365,13 @@ proptest! {
             for _ in 0..100 {
                 let got = subscriber.allocate(&demands);
                 let video = subscriber.allocator.allocated().0 - AUDIO.0;
-                prop_assert!(video == 0 || video + AUDIO.0 <= kbps * 1_050);
+                // Beyond the overshoot there are only lowest steps.
+                let percent = 100 + if subscriber.is_at_the_lowest() {
+                    LOWEST_OVERSHOOT_PERCENT
+                } else {
+                    OVERSHOOT_PERCENT
+                };
+                prop_assert!(video == 0 || video + AUDIO.0 <= kbps * 10 * percent);
                 changes += u32::from(got != before);
                 before = got;
             }

@@ -48,10 +48,15 @@ pub enum FeedbackError {
     NoNews,
 }
 
+/// Packets that arrive at less than this part of the rate at which they left were held up by the path.
+const HELD_UP: f64 = 0.9;
+
 /// How fast a feedback's packets came in.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     first_us: Option<i64>,
+    first_sent_us: u64,
+    last_sent_us: u64,
     last_us: i64,
     /// Those of all but the first.
     bytes: u32,
@@ -59,10 +64,12 @@ pub(super) struct Burst {
 }
 
 impl Burst {
-    pub(super) fn add(&mut self, arrival_us: i64, bytes: u16) {
+    pub(super) fn add(&mut self, sent_us: u64, arrival_us: i64, bytes: u16) {
+        self.last_sent_us = self.last_sent_us.max(sent_us);
         if self.first_us.is_none() {
             self.first_us = Some(arrival_us);
             self.last_us = arrival_us;
+            self.first_sent_us = sent_us;
             return;
         }
         self.last_us = self.last_us.max(arrival_us);
@@ -70,10 +77,13 @@ impl Burst {
         self.packets += 1;
     }
 
-    /// In bit/s; `None` when they are too few or came too close to each other.
+    /// What the path carries, in bit/s; `None` when they are too few, came too close to each other, or came
+    /// as they left, which tells what was sent and not what could be.
     pub(super) fn rate_bps(&self) -> Option<f64> {
         let lasted_us = self.last_us - self.first_us?;
-        let is_enough = self.packets >= BURST_PACKETS && lasted_us >= BURST_US;
+        let left_us = self.last_sent_us.saturating_sub(self.first_sent_us) as f64;
+        let is_held_up = left_us < HELD_UP * lasted_us as f64;
+        let is_enough = self.packets >= BURST_PACKETS && lasted_us >= BURST_US && is_held_up;
         is_enough.then(|| f64::from(self.bytes) * 8e6 / lasted_us as f64)
     }
 }

@@ -35,6 +35,10 @@ const REACTION_MAX_US: u64 = 200_000;
 const CAPACITY_GAIN: f64 = 0.05;
 const CAPACITY_GAIN_OF_PROBE: f64 = 0.5;
 
+/// A rate of the moment stands for what the path carries for so long: the next feedbacks of the same full
+/// queue may have too few packets to tell.
+const BURST_KNOWN_US: u64 = 500_000;
+
 /// What the rate control sees of the rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
@@ -64,6 +68,8 @@ pub(super) struct RateControl {
     phase: Phase,
     updated_us: Option<u64>,
     decreased_us: Option<u64>,
+    /// The highest rate of the moment of late, and when it was seen.
+    burst: Option<(f64, u64)>,
     capacity: Capacity,
 }
 
@@ -74,6 +80,7 @@ impl RateControl {
             phase: Phase::Hold,
             updated_us: None,
             decreased_us: None,
+            burst: None,
             capacity: Capacity::default(),
         }
     }
@@ -116,6 +123,10 @@ impl RateControl {
 
     /// Takes the state of the path, once a feedback.
     pub(super) fn handle(&mut self, seen: Seen, now_us: u64) {
+        let seen = Seen {
+            burst_bps: self.recent_burst_bps(seen.burst_bps, now_us),
+            ..seen
+        };
         match seen.usage {
             Usage::Over if self.may_decrease(seen, now_us) => self.decrease(seen, now_us),
             Usage::Over | Usage::Under => self.phase = Phase::Hold,
@@ -129,9 +140,21 @@ impl RateControl {
         self.updated_us = Some(now_us);
     }
 
+    fn recent_burst_bps(&mut self, burst_bps: Option<f64>, now_us: u64) -> Option<f64> {
+        let known = self
+            .burst
+            .filter(|(_, at_us)| now_us < at_us + BURST_KNOWN_US);
+        self.burst = match (known, burst_bps) {
+            (Some((known_bps, _)), Some(bps)) if bps < known_bps => known,
+            (known, None) => known,
+            (_, Some(bps)) => Some((bps, now_us)),
+        };
+        self.burst.map(|(bps, _)| bps)
+    }
+
     fn may_decrease(&self, seen: Seen, now_us: u64) -> bool {
         let reaction_us = SETTLE_US + seen.rtt_us.clamp(REACTION_MIN_US, REACTION_MAX_US);
-        let is_far_off = self.carried_bps(seen) < 0.5 * self.rate_bps;
+        let is_far_off = !self.is_uninformed(seen) && self.carried_bps(seen) < 0.5 * self.rate_bps;
         self.decreased_us
             .is_none_or(|last| now_us.saturating_sub(last) >= reaction_us)
             || is_far_off
@@ -146,7 +169,21 @@ impl RateControl {
         acknowledged_bps.max(burst_bps)
     }
 
+    /// A source far below the estimate shows nothing of the path but what it sends, and a receiver that was
+    /// busy for a moment looks like overuse: unless a queue has shown a rate, the estimate falls by a step
+    /// then, and by another if it goes on.
+    fn is_uninformed(&self, seen: Seen) -> bool {
+        seen.is_limited_by_source && seen.burst_bps.is_none()
+    }
+
     fn decrease(&mut self, seen: Seen, now_us: u64) {
+        if self.is_uninformed(seen) {
+            let least_bps = seen.acknowledged_bps.unwrap_or(0.0) * BACK_OFF;
+            self.rate_bps = (self.rate_bps * BACK_OFF).max(least_bps.min(self.rate_bps));
+            self.decreased_us = Some(now_us);
+            self.phase = Phase::Hold;
+            return;
+        }
         let carried_bps = self.carried_bps(seen);
         let mut rate_bps = carried_bps * BACK_OFF;
         if rate_bps > self.rate_bps
@@ -283,6 +320,39 @@ mod tests {
             (control.rate_bps() - 1_300_500.0).abs() < 1.0,
             "it falls anyway"
         );
+    }
+
+    #[test]
+    fn an_idle_source_and_no_queue_cost_a_step_and_no_more() {
+        let mut control = RateControl::new(1_000_000.0);
+        let idle = Seen {
+            is_limited_by_source: true,
+            ..seen(Usage::Over, 100_000.0)
+        };
+        control.handle(idle, 1_000_000);
+        assert!((control.rate_bps() - 850_000.0).abs() < 1.0);
+        control.handle(idle, 1_050_000);
+        assert!((control.rate_bps() - 850_000.0).abs() < 1.0, "too soon");
+        let queued = Seen {
+            burst_bps: Some(600_000.0),
+            ..idle
+        };
+        control.handle(queued, 1_300_000);
+        assert!((control.rate_bps() - 510_000.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn the_rate_of_a_queue_is_remembered_for_half_a_second() {
+        let mut control = RateControl::new(2_000_000.0);
+        let queued = Seen {
+            burst_bps: Some(600_000.0),
+            ..seen(Usage::Normal, 100_000.0)
+        };
+        control.handle(queued, 1_000_000);
+        control.handle(seen(Usage::Over, 100_000.0), 1_200_000);
+        assert!((control.rate_bps() - 510_000.0).abs() < 1.0);
+        control.handle(seen(Usage::Over, 100_000.0), 1_600_000);
+        assert!((control.rate_bps() - 85_000.0).abs() < 1.0);
     }
 
     #[test]

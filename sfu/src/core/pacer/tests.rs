@@ -163,6 +163,28 @@ fn a_probe_leaves_at_its_rate_with_media_counted() {
 }
 
 #[test]
+fn a_probe_that_is_asked_for_late_catches_up() {
+    let start = Instant::now();
+    let mut pacer = pacer(start);
+    pacer.start_probe(start, plan(900, 9_000));
+    let (mut bytes, mut last) = (0, start);
+    // A thread that sleeps too long: 9,000 bytes at 900 kbit/s are 80 ms.
+    for ms in [0, 37, 70, 77, 120] {
+        let now = after(start, ms);
+        for output in drain(&mut pacer, now) {
+            let Output::Pad { bytes: more } = output else {
+                panic!("only padding is left");
+            };
+            bytes += u32::from(more);
+            last = now;
+        }
+    }
+    assert!(bytes >= 9_000, "{bytes}");
+    assert_eq!(last, after(start, 77));
+    assert!(pacer.cluster().is_none());
+}
+
+#[test]
 fn a_probe_without_anything_to_send_is_given_up() {
     let start = Instant::now();
     let mut pacer = pacer(start);

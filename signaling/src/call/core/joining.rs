@@ -13,11 +13,12 @@ use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::User;
 use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::{
-    CALL_AWAY, CALL_OFFER_BURST, CALL_OFFERS_PER_S, CALL_PREFER_BURST, CALL_PREFERS_PER_S, CALLS,
+    CALL_OFFER_BURST, CALL_OFFERS_PER_S, CALL_PREFER_BURST, CALL_PREFERS_PER_S, CALLS,
 };
 use kaiwa_common::position::Seq;
 use kaiwa_sfu::control::{Join, ParticipantId, Quality, SfuError};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A join whose right is being looked up.
 #[derive(Debug)]
@@ -129,7 +130,7 @@ impl CallCore {
         let id = ParticipantId(self.next_participant);
         self.next_participant += 1;
         let room = joining.room.clone();
-        let participant = participant(joining, standing, at);
+        let participant = participant(joining, standing, self.away, at);
         if let Some(until) = participant.away {
             self.timers.insert((until, Timer::Away(id)));
         }
@@ -296,7 +297,7 @@ impl CallCore {
     }
 }
 
-fn participant(joining: Joining, standing: Standing, at: At) -> Participant {
+fn participant(joining: Joining, standing: Standing, away: Duration, at: At) -> Participant {
     let Caller {
         session,
         actor,
@@ -310,7 +311,7 @@ fn participant(joining: Joining, standing: Standing, at: At) -> Participant {
         standing,
         joined: at.wall,
         phase: Phase::Entering(joining.tickets),
-        away: (!joining.is_attached).then(|| at.now + CALL_AWAY),
+        away: (!joining.is_attached).then(|| at.now + away),
         was_away: false,
         is_media_lost: false,
         publications: BTreeMap::new(),

@@ -19,10 +19,11 @@ use kaiwa_sfu::control::{
     Wanted, Wish,
 };
 use kaiwa_sfu::unit::Mid;
-use std::time::Duration;
 
 mod rings;
 mod simulation;
+
+const AWAY: Duration = Duration::from_secs(30);
 
 fn room(name: &str) -> RoomId {
     RoomId::parse(name).expect("a room id")
@@ -90,7 +91,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            core: CallCore::new(1, 1_000),
+            core: CallCore::new(1, 1_000, AWAY),
             at: At {
                 now: Instant::now(),
                 wall: UnixMs(1_790_000_000_000),
@@ -413,7 +414,7 @@ fn a_session_that_is_away_is_shown_so_and_leaves_after_half_a_minute() {
             .iter()
             .any(|e| e.participant == alice && e.is_interrupted)
     );
-    bench.wait(CALL_AWAY - Duration::from_millis(1_001));
+    bench.wait(AWAY - Duration::from_millis(1_001));
     assert!(bench.leaves().is_empty());
     bench.wait(Duration::from_secs(1));
     assert_eq!(bench.leaves(), [alice]);
@@ -452,7 +453,7 @@ fn who_comes_back_in_time_stays_and_is_told_everything_at_once() {
         .iter()
         .any(|(_, push)| matches!(push, Push::Slots { .. }));
     assert!(has_slots);
-    bench.wait(CALL_AWAY);
+    bench.wait(AWAY);
     assert!(bench.leaves().is_empty());
 }
 
@@ -586,7 +587,7 @@ fn offers_come_at_a_rate_and_publishers_in_a_number() {
 #[test]
 fn a_full_call_takes_nobody_in_and_the_call_that_one_is_in_goes_on() {
     let mut bench = Bench::new();
-    bench.core = CallCore::new(1, 2);
+    bench.core = CallCore::new(1, 2, AWAY);
     bench.join(1, "alice");
     bench.join(2, "bob");
     let ticket = bench.command(3, "carol", Command::Join { room: room("r") });

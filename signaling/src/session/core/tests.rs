@@ -193,6 +193,38 @@ fn an_overflow_closes_as_slow_consumer_and_keeps_nothing() {
     );
 }
 
+#[test]
+fn a_session_that_was_told_to_go_is_not_taken_over_before_its_link_is_gone() {
+    let now = Instant::now();
+    let limits = Limits {
+        outbox_hard_bytes: 20,
+        ..Limits::default()
+    };
+    let mut overflowed = session(&limits, now);
+    for number in 1..=3 {
+        overflowed.handle_push(Reliable {
+            room: None,
+            ..push(number)
+        });
+    }
+    let mut refused = session(&limits, now);
+    refused.handle_close(CloseCode::ProtocolError);
+    for (mut core, what) in [
+        (overflowed, "its pushes are gone"),
+        (refused, "it is refused"),
+    ] {
+        assert_eq!(
+            core.attach(0, Codec::Proto, now + HOUR, now),
+            Err(ResumeRefused::Expired),
+            "{what}"
+        );
+    }
+
+    let mut drained = session(&limits, now);
+    drained.handle_close(CloseCode::Drain);
+    assert!(drained.attach(0, Codec::Proto, now + HOUR, now).is_ok());
+}
+
 /// What the simulated world does next.
 #[derive(Debug, Clone)]
 enum Step {

@@ -20,11 +20,16 @@ const RATIO_MAX: f64 = 2.0;
 const FILLED: f64 = 0.9;
 const OF_CAPACITY: f64 = 0.95;
 
+/// A probe shows no more than this part of the rate that it was planned with; media that leaves beside it
+/// may make it a little faster.
+const OF_PLAN: f64 = 1.25;
+
 #[derive(Debug, Clone, Copy)]
 struct Watched {
     cluster: ProbeCluster,
     min_bytes: f64,
     min_packets: f64,
+    rate_bps: f64,
     packets: u32,
     bytes: u32,
     first_sent_us: u64,
@@ -49,6 +54,7 @@ impl Measurements {
             cluster: plan.cluster,
             min_bytes: f64::from(plan.bytes) * ARRIVED,
             min_packets: f64::from(plan.packets) * ARRIVED,
+            rate_bps: plan.rate.0 as f64,
             packets: 0,
             bytes: 0,
             first_sent_us: 0,
@@ -121,7 +127,8 @@ impl Watched {
         } else if arrived_bps < FILLED * sent_bps {
             Some(OF_CAPACITY * arrived_bps)
         } else {
-            Some(arrived_bps.min(sent_bps))
+            // Who sends late sends faster than was planned, which shows no more than the plan.
+            Some(arrived_bps.min(sent_bps).min(OF_PLAN * self.rate_bps))
         }
     }
 }

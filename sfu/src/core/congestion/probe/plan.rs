@@ -26,8 +26,9 @@ const FURTHER: f64 = 2.0;
 /// A result above this part of the probe asks for a further one.
 const REACHED: f64 = 0.7;
 
-/// Beyond what is wanted by so much nothing is probed: more would be of no use.
-const WANTED: f64 = 1.2;
+/// Up to so much beyond what is wanted is probed: with less to spare, one false alarm of the delay costs a
+/// layer; with more nothing would be won.
+const WANTED: f64 = 2.0;
 
 /// How long a result is waited for.
 const WAIT_US: u64 = 1_000_000;
@@ -244,7 +245,7 @@ mod tests {
         plans.handle(at(100, 1_700_000.0, 5e6));
         assert_eq!(rates(&mut plans), vec![3_400], "further");
         plans.handle(at(200, 3_300_000.0, 5e6));
-        assert_eq!(rates(&mut plans), vec![6_000], "up to what is wanted");
+        assert_eq!(rates(&mut plans), vec![6_600], "further");
         plans.handle(at(300, 5_900_000.0, 5e6));
         assert!(rates(&mut plans).is_empty());
     }

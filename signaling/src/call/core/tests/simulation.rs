@@ -395,7 +395,7 @@ impl World {
         let mut world = Self {
             rng,
             at,
-            core: CallCore::new(1, 4),
+            core: CallCore::new(1, 4, AWAY),
             sfu: Sfu::default(),
             devices: Vec::new(),
             next_session: 1,

@@ -1,8 +1,7 @@
-//! Commands, and the effects of rooms.
+//! Commands, and the effects of rooms. The contract is [`crate::control::SfuControl`]'s.
 
 use super::rooms::RoomState;
-use super::setup::random;
-use super::{Order, Shard};
+use super::{Shard, Sink};
 use crate::control::{
     Event, GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, SfuError,
 };
@@ -20,33 +19,7 @@ use crate::unit::Ssrc;
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Shard {
-    /// Carries out a command. Whoever gave it may have gone meanwhile: then nobody hears the answer.
-    pub(super) fn obey(&mut self, now: Instant, order: Order) {
-        match order {
-            Order::Join(join, reply) => {
-                let _ = reply.send(self.join(now, &join));
-            }
-            Order::Leave(participant, reply) => {
-                if let Ok(peer) = self.peer_of(participant) {
-                    self.remove_peer(peer, GoneReason::Left);
-                }
-                let _ = reply.send(Ok(()));
-            }
-            Order::Offer(offer, reply) => {
-                let answer = self.answer(now, &offer);
-                let _ = reply.send(answer);
-            }
-            Order::Prefer(prefer, reply) => {
-                let _ = reply.send(self.prefer(now, &prefer));
-            }
-            Order::Mute(mute, reply) => {
-                let _ = reply.send(self.mute(now, mute));
-            }
-            Order::Stop => self.is_stopping = true,
-        }
-    }
-
+impl<S: Sink> Shard<S> {
     pub(super) fn peer_of(&mut self, participant: ParticipantId) -> Result<Key<Peer>, SfuError> {
         let key = self.by_participant.get(&participant).copied();
         let key = key.ok_or(SfuError::NoSuchParticipant)?;
@@ -57,14 +30,18 @@ impl Shard {
     /// A number that no other shard gives out.
     pub(super) fn next_number(&mut self) -> u64 {
         self.next_id += 1;
-        self.next_id * self.fixed.shards as u64 + self.fixed.index as u64
+        self.next_id * self.setup.shards as u64 + self.setup.index as u64
     }
 
-    fn join(&mut self, now: Instant, join: &Join) -> Result<(), SfuError> {
+    /// Somebody enters a room, or has other rights from now on.
+    ///
+    /// # Errors
+    /// [`SfuError::LimitReached`] when the room is full.
+    pub fn handle_join(&mut self, now: Instant, join: &Join) -> Result<(), SfuError> {
         let room_key = match self.by_room.get(&join.room) {
             Some(&key) => key,
             None => {
-                let room = RoomState::new(join.room.clone(), self.fixed.audio_slots);
+                let room = RoomState::new(join.room.clone(), self.setup.audio_slots);
                 let key = self.rooms.insert(room);
                 self.by_room.insert(join.room.clone(), key);
                 key
@@ -94,6 +71,13 @@ impl Shard {
         Ok(())
     }
 
+    /// Somebody leaves; nothing happens when they are not here.
+    pub fn handle_leave(&mut self, now: Instant, participant: ParticipantId) {
+        if let Ok(peer) = self.peer_of(participant) {
+            self.remove_peer(now, peer, GoneReason::Left);
+        }
+    }
+
     /// Rights that were taken away end what was published by them.
     fn end_forbidden(&mut self, now: Instant, join: &Join) {
         let Some(key) = self.by_participant.get(&join.participant) else {
@@ -108,29 +92,30 @@ impl Shard {
         }
     }
 
-    fn new_peer(&self, now: Instant, participant: ParticipantId, room: Key<RoomState>) -> Peer {
+    fn new_peer(&mut self, now: Instant, participant: ParticipantId, room: Key<RoomState>) -> Peer {
         let config = Config {
             // RFC 9429, section 5.2.1: below 2^63.
-            session_id: u64::from_be_bytes(random()) >> 1,
-            seed: u64::from_be_bytes(random()),
+            session_id: u64::from_be_bytes(self.entropy.bytes()) >> 1,
+            seed: u64::from_be_bytes(self.entropy.bytes()),
             prefers_redundancy: true,
         };
-        let outflow = Outflow::new(now, self.fixed.is_paced, self.fixed.assumed);
+        let outflow = Outflow::new(now, self.setup.is_paced, self.setup.assumed);
         let negotiator = Negotiator::new(config);
         Peer {
             participant,
             room,
-            transport: Transport::new(Arc::clone(&self.fixed.identity), now),
+            transport: Transport::new(Arc::clone(&self.setup.identity), now),
             cname: negotiator.cname(),
             negotiator,
             tracks: Vec::new(),
             inbound: Inbound::new(now),
             slots: Vec::new(),
+            retired: Vec::new(),
             allocator: Allocator::new(outflow.estimate()),
             outflow,
             clock: PublisherClock::new(),
             rtt: RoundTrip::default(),
-            our_ssrc: Ssrc(u32::from_be_bytes(random()) | 1),
+            our_ssrc: Ssrc(u32::from_be_bytes(self.entropy.bytes()) | 1),
             meter: QualityMeter::default(),
             lost_up: 0,
             scheduled: None,
@@ -140,8 +125,7 @@ impl Shard {
     }
 
     /// A participant is no longer in the call.
-    pub(super) fn remove_peer(&mut self, key: Key<Peer>, reason: GoneReason) {
-        let now = Instant::now();
+    pub(super) fn remove_peer(&mut self, now: Instant, key: Key<Peer>, reason: GoneReason) {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
@@ -150,7 +134,7 @@ impl Shard {
         peer.transport.close();
         while let Some(datagram) = peer.transport.poll_transmit() {
             if let Some(to) = peer.transport.destination() {
-                self.sockets.send(to, &datagram);
+                self.sink.send(to, &datagram);
             }
         }
         for (_, track) in tracks {
@@ -188,18 +172,24 @@ impl Shard {
 
     fn forget_paths(&mut self, key: Key<Peer>) {
         let Self {
-            by_path, handover, ..
+            by_path,
+            neighbours,
+            ..
         } = self;
         by_path.retain(|path, peer| {
             let stays = *peer != key;
             if !stays {
-                handover.announce(*path, false);
+                neighbours.announce(*path, false);
             }
             stays
         });
     }
 
-    fn prefer(&mut self, now: Instant, prefer: &Prefer) -> Result<(), SfuError> {
+    /// Somebody says how publications are wanted.
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`].
+    pub fn handle_prefer(&mut self, now: Instant, prefer: &Prefer) -> Result<(), SfuError> {
         let key = self.peer_of(prefer.participant)?;
         let Some(peer) = self.peers.get_mut(key) else {
             return Err(SfuError::NoSuchParticipant);
@@ -214,7 +204,11 @@ impl Shard {
         Ok(())
     }
 
-    fn mute(&mut self, now: Instant, mute: Mute) -> Result<(), SfuError> {
+    /// A publication is muted or unmuted.
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`], [`SfuError::NoSuchPublication`].
+    pub fn handle_mute(&mut self, now: Instant, mute: Mute) -> Result<(), SfuError> {
         let key = self.peer_of(mute.participant)?;
         let room_key = self.peers.get(key).map(|peer| peer.room);
         let room_key = room_key.ok_or(SfuError::NoSuchParticipant)?;

@@ -2,15 +2,13 @@
 //!
 //! All shards have a socket on the same port, and the kernel spreads datagrams over them by the sender's
 //! address. So half of what comes on two shards is for the other one. It is handed over in parcels, one for each
-//! turn and shard: nothing is locked for each packet, and buffers go back and forth.
+//! turn and shard; whoever drives the shards carries them.
 //!
 //! A binding request names its shard by its user fragment's first letter. Other datagrams are known by
 //! their path once their owner has authenticated a check from it and has said so to all shards.
 
-use crate::net::poll::Waker;
 use crate::peer::transport::Path;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes that wait for one shard. At the bound datagrams are dropped, as a full socket does.
 const PARCEL_BYTES: usize = 1024 * 1024;
@@ -23,7 +21,7 @@ const PATHS: usize = 65_536;
 
 /// What one shard tells another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Letter {
+pub(crate) enum Letter {
     /// So many bytes came from there.
     Datagram(Path, usize),
     /// What comes from there is for that shard.
@@ -34,17 +32,18 @@ pub(super) enum Letter {
 
 /// Letters, and the bytes of their datagrams one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Parcel {
+pub(crate) struct Parcel {
     letters: Vec<Letter>,
     bytes: Vec<u8>,
 }
 
 impl Parcel {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.letters.is_empty()
     }
 
-    fn put(&mut self, letter: Letter, datagram: &[u8]) -> bool {
+    /// Adds a letter; whether there was room.
+    pub(crate) fn put(&mut self, letter: Letter, datagram: &[u8]) -> bool {
         let fits = self.letters.len() < PARCEL_LETTERS
             && self.bytes.len() + datagram.len() <= PARCEL_BYTES;
         if fits {
@@ -60,7 +59,7 @@ impl Parcel {
     }
 
     /// Adds another's letters, as far as there is room.
-    fn append(&mut self, other: &mut Self) -> usize {
+    pub(crate) fn append(&mut self, other: &mut Self) -> usize {
         let mut at = 0;
         let mut dropped = 0;
         for letter in &other.letters {
@@ -77,7 +76,7 @@ impl Parcel {
     }
 
     /// Hands the letters out, datagrams in place.
-    pub(super) fn open(&mut self, mut take: impl FnMut(Letter, &mut [u8])) {
+    pub(crate) fn open(&mut self, mut take: impl FnMut(Letter, &mut [u8])) {
         let mut rest = self.bytes.as_mut_slice();
         for letter in self.letters.drain(..) {
             let len = match letter {
@@ -92,43 +91,23 @@ impl Parcel {
     }
 }
 
-/// Where others put what is for one shard.
-pub(super) struct Mailbox {
-    parcel: Mutex<Parcel>,
-    waker: Waker,
-}
-
-impl Mailbox {
-    pub(super) fn new(waker: Waker) -> Self {
-        Self {
-            parcel: Mutex::default(),
-            waker,
-        }
-    }
-}
-
-/// One shard's part of the exchange.
-pub(super) struct Handover {
+/// What one shard knows of the others, and has for them.
+pub(super) struct Neighbours {
     own: usize,
-    mailboxes: Vec<Arc<Mailbox>>,
     /// What goes out at the end of this turn, by shard.
     outgoing: Vec<Parcel>,
     /// Whose the paths are that are not ours.
     foreign: HashMap<Path, usize>,
-    /// An empty one to exchange.
-    spare: Parcel,
     pub(super) dropped: u64,
     pub(super) handed: u64,
 }
 
-impl Handover {
-    pub(super) fn new(own: usize, mailboxes: Vec<Arc<Mailbox>>) -> Self {
+impl Neighbours {
+    pub(super) fn new(own: usize, shards: usize) -> Self {
         Self {
             own,
-            outgoing: mailboxes.iter().map(|_| Parcel::default()).collect(),
-            mailboxes,
+            outgoing: (0..shards).map(|_| Parcel::default()).collect(),
             foreign: HashMap::new(),
-            spare: Parcel::default(),
             dropped: 0,
             handed: 0,
         }
@@ -178,49 +157,23 @@ impl Handover {
         }
     }
 
-    /// At the end of a turn: what there is for others goes into their mailboxes.
-    pub(super) fn send(&mut self) {
-        for (mailbox, parcel) in self.mailboxes.iter().zip(&mut self.outgoing) {
-            if parcel.is_empty() {
-                continue;
-            }
-            let mut waiting = mailbox
-                .parcel
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if waiting.is_empty() {
-                std::mem::swap(&mut *waiting, parcel);
-            } else {
-                self.dropped += waiting.append(parcel) as u64;
-            }
-            drop(waiting);
-            mailbox.waker.wake();
-        }
+    /// Datagrams and notes for others.
+    pub(super) fn waiting(&self) -> usize {
+        self.outgoing
+            .iter()
+            .map(|parcel| parcel.letters.len())
+            .sum()
     }
 
-    /// Takes what others have left, in exchange for an empty parcel.
-    pub(super) fn collect(&mut self) -> Parcel {
-        let mut parcel = std::mem::take(&mut self.spare);
-        if let Some(mailbox) = self.mailboxes.get(self.own) {
-            let mut waiting = mailbox
-                .parcel
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::swap(&mut *waiting, &mut parcel);
-        }
-        parcel
-    }
-
-    /// Gives a parcel's memory back after it was opened.
-    pub(super) fn give_back(&mut self, parcel: Parcel) {
-        self.spare = parcel;
+    /// What there is for others, by shard.
+    pub(super) fn outgoing(&mut self) -> &mut [Parcel] {
+        &mut self.outgoing
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::poll::Poller;
     use crate::net::socket::LocalIndex;
 
     fn path(port: u16) -> Path {
@@ -231,45 +184,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_over_arrives_whole_and_in_order() {
-        let poller = Poller::new().expect("a poller");
-        let mailboxes: Vec<_> = (0..2)
-            .map(|_| Arc::new(Mailbox::new(poller.waker())))
-            .collect();
-        let mut one = Handover::new(0, mailboxes.clone());
-        let mut two = Handover::new(1, mailboxes);
-        one.pass(1, path(1), b"first");
-        one.send();
-        one.announce(path(9), true);
-        one.pass(1, path(2), b"second");
-        one.send();
-        let mut parcel = two.collect();
-        let mut seen = Vec::new();
-        parcel.open(|letter, bytes| seen.push((letter, bytes.to_vec())));
-        assert_eq!(
-            seen,
-            [
-                (Letter::Datagram(path(1), 5), b"first".to_vec()),
-                (Letter::Owns(path(9), 0), vec![]),
-                (Letter::Datagram(path(2), 6), b"second".to_vec()),
-            ]
-        );
-        two.give_back(parcel);
-        assert!(two.collect().is_empty());
-    }
-
-    #[test]
     fn a_full_parcel_drops_and_counts() {
-        let poller = Poller::new().expect("a poller");
-        let mailboxes: Vec<_> = (0..2)
-            .map(|_| Arc::new(Mailbox::new(poller.waker())))
-            .collect();
-        let mut one = Handover::new(0, mailboxes);
+        let mut one = Neighbours::new(0, 2);
         let datagram = vec![0; 1_200];
         for _ in 0..1_000 {
             one.pass(1, path(1), &datagram);
         }
         assert_eq!(one.handed + one.dropped, 1_000);
         assert!(one.dropped > 0);
+    }
+
+    #[test]
+    fn a_path_is_its_owners_until_it_says_otherwise() {
+        let mut one = Neighbours::new(0, 2);
+        one.note(Letter::Owns(path(1), 1));
+        assert_eq!(one.owner(path(1)), Some(1));
+        one.note(Letter::Disowns(path(1)));
+        assert_eq!(one.owner(path(1)), None);
     }
 }

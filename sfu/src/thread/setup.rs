@@ -1,24 +1,20 @@
-//! What a shard is started with.
+//! What a thread is started with.
 
-use super::handover::{Handover, Mailbox};
-use super::{Order, Scratch, Shard};
+use super::mailboxes::{Exchange, Mailbox};
+use super::{Order, Thread};
 use crate::config::Config;
 use crate::control::SfuEvents;
-use crate::core::ice::Credentials;
 use crate::dtls::Identity;
-use crate::metrics::ShardCounts;
+use crate::metrics::Series;
 use crate::net::address::{Loopback, local_addresses};
-use crate::net::affinity;
 use crate::net::poll::{Poller, SocketKey, Waker};
 use crate::net::receive::ReceiveBatch;
 use crate::net::send::{SendMode, probe};
 use crate::net::socket::{UdpSocket, bind_shards};
+use crate::shard::{SEED_BYTES, Setup, Shard};
 use crate::sockets::Sockets;
-use crate::table::Table;
-use crate::timers::Timers;
-use crate::unit::{Bitrate, NtpTime};
+use crate::unit::NtpTime;
 use crate::wire::sdp::Candidate;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,65 +24,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// Seconds from NTP's epoch, 1900, to Unix's.
 const NTP_OFFSET_S: u64 = 2_208_988_800;
 
-/// What does not change while a shard runs.
-pub(super) struct Fixed {
-    pub(super) index: usize,
-    pub(super) shards: usize,
-    pub(super) core: Option<usize>,
-    pub(super) audio_slots: u8,
-    pub(super) is_paced: bool,
-    pub(super) assumed: Bitrate,
-    pub(super) identity: Arc<Identity>,
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) waker: Waker,
-    pub(super) started: Instant,
-    pub(super) started_ntp: NtpTime,
-}
-
-impl Fixed {
-    /// Puts the thread onto its core, if one is set.
-    pub(super) fn pin(&self) {
-        if let Some(core) = self.core
-            && let Err(error) = affinity::pin_current_thread(core)
-        {
-            tracing::warn!(%error, core, "the thread can't be pinned");
-        }
-    }
-
-    /// New ICE credentials whose fragment leads to this shard: see [`super::handover`].
-    pub(super) fn credentials(&self) -> Credentials {
-        loop {
-            let credentials = Credentials::from_random(&random());
-            if self.shard_of(credentials.ufrag().as_str()) == self.index {
-                return credentials;
-            }
-        }
-    }
-
-    /// The shard that a fragment leads to.
-    pub(super) fn shard_of(&self, ufrag: &str) -> usize {
-        let first = ufrag.bytes().next().unwrap_or_default();
-        usize::from(first) % self.shards
-    }
-}
-
-/// Random bytes.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system has randomness once it has started");
-    bytes
-}
-
 /// Everything that a shard's thread takes with it.
-pub(crate) struct ShardSetup {
-    fixed: Fixed,
+pub(crate) struct ThreadSetup {
+    shard: Setup,
+    core: Option<usize>,
     poller: Poller,
     sockets: Vec<UdpSocket>,
     mode: SendMode,
-    handover: Handover,
+    exchange: Exchange,
 }
 
-impl ShardSetup {
+impl ThreadSetup {
     /// Binds the sockets of all shards.
     pub(crate) fn open(config: &Config) -> io::Result<Vec<Self>> {
         // A fragment's first letter has to lead to each shard.
@@ -109,81 +57,72 @@ impl ShardSetup {
             for (key, socket) in (0..).map(SocketKey).zip(&sockets) {
                 poller.add(key, socket)?;
             }
-            let fixed = Fixed {
+            let shard = Setup {
                 index,
                 shards,
-                core: config.first_core.map(|first| first + index),
                 audio_slots: config.audio_slots,
                 is_paced: config.is_paced,
                 assumed: config.assumed,
                 identity: Arc::clone(&identity),
                 candidates: candidates(config, &sockets),
-                waker: poller.waker(),
                 started: Instant::now(),
                 started_ntp: ntp_now(),
+                seed: seed()?,
             };
             setups.push(Self {
-                fixed,
+                shard,
+                core: config.first_core.map(|first| first + index),
                 poller,
                 sockets,
                 mode,
-                handover: Handover::new(index, mailboxes.clone()),
+                exchange: Exchange::new(index, mailboxes.clone()),
             });
         }
         Ok(setups)
     }
 
     pub(crate) fn index(&self) -> usize {
-        self.fixed.index
+        self.shard.index
     }
 
     pub(crate) fn waker(&self) -> Waker {
-        self.fixed.waker.clone()
+        self.poller.waker()
+    }
+
+    /// The core that its thread is to be on, if one is set.
+    pub(super) fn core(&self) -> Option<usize> {
+        self.core
     }
 
     /// Where its sockets are bound.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().map(UdpSocket::address).collect()
     }
-}
 
-impl Shard {
-    pub(super) fn new(
-        setup: ShardSetup,
-        orders: Receiver<Order>,
-        events: Arc<dyn SfuEvents>,
-    ) -> Self {
-        let index = setup.fixed.index;
-        let counts_due = setup.fixed.started;
-        Self {
-            fixed: setup.fixed,
+    /// What runs on the thread.
+    pub(super) fn thread(self, orders: Receiver<Order>, events: Arc<dyn SfuEvents>) -> Thread {
+        let (series, counts_due) = (Series::new(self.shard.index), self.shard.started);
+        Thread {
+            shard: Shard::new(self.shard, Sockets::new(self.sockets, self.mode)),
             orders,
             events,
-            poller: setup.poller,
-            sockets: Sockets::new(setup.sockets, setup.mode),
-            batch: Some(ReceiveBatch::new()),
-            handover: setup.handover,
-            peers: Table::default(),
-            tracks: Table::default(),
-            rooms: Table::default(),
-            by_participant: HashMap::new(),
-            by_room: HashMap::new(),
-            by_path: HashMap::new(),
-            by_ufrag: HashMap::new(),
-            by_source: HashMap::new(),
-            by_publication: HashMap::new(),
-            timers: Timers::new(),
-            room_timers: Timers::new(),
-            touched: Vec::new(),
-            focus: None,
-            counts: ShardCounts::new(index),
+            waker: self.poller.waker(),
+            poller: self.poller,
+            batch: ReceiveBatch::new(),
+            exchange: self.exchange,
+            undelivered: 0,
+            series,
             counts_due,
-            scratch: Scratch::default(),
-            next_id: 0,
-            next_source: 0,
             is_stopping: false,
         }
     }
+}
+
+/// The system's randomness, once for each shard.
+fn seed() -> io::Result<[u8; SEED_BYTES]> {
+    let mut seed = [0; SEED_BYTES];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
 }
 
 /// Addresses to bind: those given, an unspecified one replaced by the host's of its family. Binding each

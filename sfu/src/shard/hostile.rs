@@ -1,0 +1,296 @@
+//! Floods of a shard that need no sockets, and silence that needs no waiting: datagrams come from made-up
+//! addresses, and time is an argument.
+
+use super::{CONNECT, Letter, Parcel, Path, SEED_BYTES, Setup, Shard, Sink};
+use crate::control::{Event, GoneReason, Join, Offer, ParticipantId, Rights};
+use crate::core::ice::{EXPIRED_AFTER, MAX_REMOTES};
+use crate::dtls::{Dtls as _, Identity, RtcDtls};
+use crate::net::address::Destination;
+use crate::net::socket::LocalIndex;
+use crate::srtp::Profile;
+use crate::unit::{Bitrate, NtpTime};
+use crate::wire::stun::{BindingRequest, IntegrityKey, Role, TransactionId, write_request};
+use kaiwa_common::id::RoomId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where nothing arrives.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn put(
+        &mut self,
+        _: &(LocalIndex, Destination),
+        max_len: usize,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<usize> {
+        write(&mut vec![0; max_len])
+    }
+}
+
+/// A shard that the test drives.
+struct Stand {
+    shard: Shard<Nowhere>,
+    now: Instant,
+    checks: u64,
+}
+
+/// A peer's credentials at the server.
+#[derive(Clone)]
+struct Credentials {
+    username: String,
+    password: String,
+}
+
+impl Stand {
+    fn new(shards: usize) -> Self {
+        let now = Instant::now();
+        let setup = Setup {
+            index: 0,
+            shards,
+            audio_slots: 3,
+            is_paced: true,
+            assumed: Bitrate::kbps(2_000),
+            identity: Arc::new(Identity::generate().expect("an identity")),
+            candidates: Vec::new(),
+            started: now,
+            started_ntp: NtpTime(0),
+            seed: [7; SEED_BYTES],
+        };
+        Self {
+            shard: Shard::new(setup, Nowhere),
+            now,
+            checks: 0,
+        }
+    }
+
+    fn join(&mut self, id: u64) -> Credentials {
+        self.enter(id);
+        let offer = Offer {
+            participant: ParticipantId(id),
+            sdp: OFFER.to_owned(),
+            tracks: vec![],
+        };
+        let answer = self.shard.handle_offer(self.now, &offer).expect("answered");
+        let value = |name: &str| {
+            let line = answer.sdp.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("the answer has it").to_owned()
+        };
+        Credentials {
+            username: format!("{}:them", value("a=ice-ufrag:")),
+            password: value("a=ice-pwd:"),
+        }
+    }
+
+    fn enter(&mut self, id: u64) {
+        let join = Join {
+            room: RoomId::parse("r_1").expect("an id"),
+            participant: ParticipantId(id),
+            rights: Rights {
+                subscribe: true,
+                ..Rights::default()
+            },
+        };
+        self.shard.handle_join(self.now, &join).expect("joined");
+    }
+
+    /// A new check with these credentials.
+    fn request(&mut self, as_whom: &Credentials, password: &str) -> Vec<u8> {
+        self.checks += 1;
+        let mut transaction = [0; 12];
+        transaction[..8].copy_from_slice(&self.checks.to_be_bytes());
+        let request = BindingRequest {
+            transaction: TransactionId(transaction),
+            username: &as_whom.username,
+            priority: 1,
+            role: Role::Controlling(7),
+            use_candidate: true,
+        };
+        let mut bytes = Vec::new();
+        write_request(&mut bytes, &request, &IntegrityKey::new(password));
+        bytes
+    }
+
+    /// It comes from this port.
+    fn check(&mut self, as_whom: &Credentials, password: &str, port: u16) {
+        let bytes = self.request(as_whom, password);
+        self.take(port, &bytes);
+    }
+
+    fn take(&mut self, port: u16, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        self.shard.handle_datagram(self.now, path(port), &mut bytes);
+    }
+
+    /// What a turn does after datagrams were taken.
+    fn turn(&mut self) {
+        self.shard.forward(self.now);
+        self.shard.handle_timeout(self.now);
+    }
+
+    /// Time passes, in steps, until then.
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(due) = self.shard.poll_timeout().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            self.turn();
+        }
+        self.now = until;
+        self.turn();
+    }
+
+    /// Who is gone since this was asked last.
+    fn gone(&mut self) -> Vec<(ParticipantId, GoneReason)> {
+        let events = std::iter::from_fn(|| self.shard.poll_event());
+        let gone = events.filter_map(|event| match event {
+            Event::Gone {
+                participant,
+                reason,
+                ..
+            } => Some((participant, reason)),
+            Event::Published { .. }
+            | Event::Unpublished { .. }
+            | Event::Slots { .. }
+            | Event::Speakers { .. }
+            | Event::Quality { .. }
+            | Event::Connectivity { .. } => None,
+        });
+        gone.collect()
+    }
+
+    /// Nobody and nothing is left.
+    fn is_empty(&self) -> bool {
+        let census = self.shard.census();
+        census.peers + census.rooms + census.paths + census.ufrags + census.names == 0
+    }
+
+    /// Notes for another shard; they are taken.
+    fn announced(&mut self) -> usize {
+        let mut count = 0;
+        for parcel in self.shard.outgoing() {
+            parcel.open(|letter, _| count += usize::from(matches!(letter, Letter::Owns(..))));
+        }
+        count
+    }
+}
+
+const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\n\
+    a=ice-pwd:pppppppppppppppppppppppp\r\na=fingerprint:sha-256 \
+    01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F:20\r\n\
+    a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
+
+fn path(port: u16) -> Path {
+    Path {
+        remote: ([127, 0, 0, 1], port).into(),
+        local: LocalIndex(0),
+    }
+}
+
+#[test]
+fn a_peer_that_checks_from_everywhere_in_one_turn_has_no_more_paths_than_it_may() {
+    let mut stand = Stand::new(1);
+    let mallory = stand.join(1);
+    let witness = stand.join(2);
+    stand.check(&witness, &witness.password.clone(), 1);
+    for port in 2..5_000 {
+        stand.check(&mallory, &mallory.password.clone(), port);
+    }
+    stand.turn();
+    assert!(
+        stand.shard.by_path.len() <= MAX_REMOTES + 1,
+        "{}",
+        stand.shard.by_path.len()
+    );
+    // The last one that was nominated is theirs, and the other peer's is still its own.
+    let owner = |port| stand.shard.by_path.get(&path(port)).copied();
+    assert!(owner(4_999).is_some() && owner(1).is_some() && owner(1) != owner(4_999));
+}
+
+#[test]
+fn forged_checks_teach_no_path_and_cost_no_memory() {
+    let mut stand = Stand::new(1);
+    let victim = stand.join(1);
+    let timers = stand.shard.timers.len();
+    for turn in 0..1_000 {
+        for port in 0..20 {
+            stand.check(&victim, "wrong", 1_000 + 20 * turn + port);
+        }
+        stand.turn();
+        stand.now += Duration::from_micros(100);
+    }
+    assert_eq!(stand.shard.by_path.len(), 0);
+    assert_eq!(stand.shard.counts.refused, 20_000);
+    assert!(
+        stand.shard.timers.len() <= timers + 1,
+        "{}",
+        stand.shard.timers.len()
+    );
+}
+
+#[test]
+fn a_path_that_another_shard_hands_over_is_announced_again() {
+    let mut stand = Stand::new(2);
+    let peer = stand.join(1);
+    stand.check(&peer, &peer.password.clone(), 7);
+    assert_eq!(stand.announced(), 1);
+    stand.check(&peer, &peer.password.clone(), 7);
+    assert_eq!(stand.announced(), 0, "it came to its owner");
+    // The first note may have been lost to a full mailbox; then all but checks would be refused for ever.
+    let bytes = stand.request(&peer, &peer.password.clone());
+    let mut parcel = Parcel::default();
+    parcel.put(Letter::Datagram(path(7), bytes.len()), &bytes);
+    stand.shard.handle_parcel(stand.now, &mut parcel);
+    assert_eq!(stand.announced(), 1);
+}
+
+#[test]
+fn who_never_checks_is_given_up() {
+    let mut stand = Stand::new(1);
+    stand.join(1);
+    stand.wait(EXPIRED_AFTER + Duration::from_secs(1));
+    let gone = stand.gone();
+    let is_so = matches!(
+        gone[..],
+        [(
+            ParticipantId(1),
+            GoneReason::NeverConnected | GoneReason::HandshakeFailed
+        )]
+    );
+    assert!(is_so, "{gone:?}");
+    assert!(stand.is_empty());
+}
+
+#[test]
+fn a_handshake_that_is_begun_and_never_finished_is_given_up_however_alive_its_peer_is() {
+    let mut stand = Stand::new(1);
+    let peer = stand.join(1);
+    stand.check(&peer, &peer.password.clone(), 7);
+    let identity = Identity::generate().expect("an identity");
+    let profiles = [Profile::AeadAes128Gcm];
+    let mut client = RtcDtls::client(&identity, vec![], &profiles, stand.now).expect("a handshake");
+    let hello = client.poll_transmit().expect("a ClientHello");
+    for _ in 0..60 {
+        stand.take(7, &hello);
+        stand.check(&peer, &peer.password.clone(), 7);
+        stand.wait(Duration::from_secs(1));
+    }
+    assert_eq!(
+        stand.gone(),
+        [(ParticipantId(1), GoneReason::HandshakeFailed)]
+    );
+    assert!(stand.is_empty());
+    assert!(CONNECT < Duration::from_secs(60));
+}
+
+#[test]
+fn who_joins_and_never_offers_is_given_up() {
+    let mut stand = Stand::new(1);
+    stand.enter(1);
+    stand.wait(CONNECT + Duration::from_secs(1));
+    assert_eq!(
+        stand.gone(),
+        [(ParticipantId(1), GoneReason::NeverConnected)]
+    );
+    assert!(stand.is_empty());
+}

@@ -1,0 +1,86 @@
+//! What becomes of peers' transports.
+
+use super::{Shard, Sink};
+use crate::control::{Connectivity, Event, GoneReason};
+use crate::peer::Peer;
+use crate::peer::transport::TransportEvent;
+use crate::table::Key;
+use std::time::Instant;
+
+impl<S: Sink> Shard<S> {
+    /// Performs what happened to a peer's transport. False when the peer is gone.
+    pub(super) fn follow_transport(&mut self, now: Instant, key: Key<Peer>) -> bool {
+        loop {
+            let Some(peer) = self.peers.get_mut(key) else {
+                return false;
+            };
+            peer.transport.handle_timeout(now);
+            while let Some(datagram) = peer.transport.poll_transmit() {
+                if let Some(to) = peer.transport.destination() {
+                    self.sink.send(to, &datagram);
+                }
+            }
+            match peer.transport.poll_event(now) {
+                None => return true,
+                Some(event) => self.follow(now, key, event),
+            }
+        }
+    }
+
+    fn follow(&mut self, now: Instant, key: Key<Peer>, event: TransportEvent) {
+        match event {
+            TransportEvent::Learned(path) => {
+                self.by_path.insert(path, key);
+            }
+            TransportEvent::Forgotten(path) => {
+                if self.by_path.get(&path) == Some(&key) {
+                    self.by_path.remove(&path);
+                    self.neighbours.announce(path, false);
+                }
+            }
+            TransportEvent::Retired(ufrag) => {
+                self.by_ufrag.remove(&ufrag);
+            }
+            TransportEvent::Connected => self.connected(now, key),
+            TransportEvent::Interrupted => self.tell_connectivity(key, Connectivity::Interrupted),
+            TransportEvent::Recovered => self.tell_connectivity(key, Connectivity::Connected),
+            TransportEvent::Expired => {
+                let was_connected = self
+                    .peers
+                    .get(key)
+                    .is_some_and(|peer| peer.transport.secure.is_some());
+                let reason = if was_connected {
+                    GoneReason::TimedOut
+                } else {
+                    GoneReason::NeverConnected
+                };
+                self.remove_peer(now, key, reason);
+            }
+            TransportEvent::Failed => self.remove_peer(now, key, GoneReason::HandshakeFailed),
+            TransportEvent::Closed => self.remove_peer(now, key, GoneReason::Left),
+        }
+    }
+
+    fn tell_connectivity(&mut self, key: Key<Peer>, connectivity: Connectivity) {
+        let Some(peer) = self.peers.get(key) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(peer.room) else {
+            return;
+        };
+        self.tell(Event::Connectivity {
+            room: room.core.id().clone(),
+            participant: peer.participant,
+            connectivity,
+        });
+    }
+
+    /// Media can flow: what the peer subscribes to needs key frames.
+    fn connected(&mut self, now: Instant, key: Key<Peer>) {
+        self.tell_connectivity(key, Connectivity::Connected);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.next_allocation = now;
+            peer.next_report = now;
+        }
+    }
+}
