@@ -7,11 +7,15 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 results=$target/bench-results
 cargo build --release --locked -p kaiwa
-cargo build --release --locked -p kaiwa-loadtest
+cargo build --release --locked -p kaiwa-loadtest --features ordinary
 cargo build --release --locked -p kaiwa-chat --example sqlite_floor
+cargo build --release --locked -p kaiwa-sfu --example floor
 mkdir -p "$target/bench-data" "$results"
 "$target/release/loadtest" chat all --server "$target/release/kaiwa" \
   --floor "$target/release/examples/sqlite_floor" --data "$target/bench-data" --out "$results"
+"$target/release/loadtest" call all --server "$target/release/kaiwa" \
+  --floor "$target/release/examples/floor" --janus-root "${JANUS_ROOT:-/}" \
+  --data "$target/bench-data" --out "$results"
 "$target/release/loadtest" report --results "$results" --into docs/benchmarks.md --plots docs/benchmarks
 # Browsers need cores of their own: after the rest, not beside it.
 KAIWA_BIN=$target/release/kaiwa npm --prefix web run --silent bench:network -- --into "$PWD/docs/benchmarks.md"

@@ -28,7 +28,8 @@ pub trait Witness: Send + Sync {
 /// When the server refuses, or does not connect.
 #[cfg(feature = "ordinary")]
 pub async fn enter(seat: Seat) -> Result<Option<Box<dyn Witness>>> {
-    Ok(Some(Box::new(ordinary::Ordinary::enter(seat).await?)))
+    let ordinary = Box::pin(ordinary::Ordinary::enter(seat)).await?;
+    Ok(Some(Box::new(ordinary)))
 }
 
 /// Nobody enters.

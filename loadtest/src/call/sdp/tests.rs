@@ -17,6 +17,9 @@ fn a_servers_answer_says_where_it_is_and_what_it_sends() {
     let answer = Description::parse(ANSWER).unwrap();
     assert_eq!(answer.credentials.ufrag, "abcd");
     assert_eq!(answer.fingerprint, "AB:CD");
+    assert!(!answer.is_active);
+    let active = ANSWER.replace("setup:passive", "setup:active");
+    assert!(Description::parse(&active).unwrap().is_active);
     let wanted: [std::net::SocketAddr; 2] =
         ["[2001:db8::1]:4000", "192.0.2.9:4000"].map(|text| text.parse().unwrap());
     assert_eq!(answer.candidates, wanted);

@@ -105,7 +105,7 @@ impl Ordinary {
             bail!("call_join was answered with something else");
         };
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let connection = connect(&client, &room, seen.clone()).await?;
+        let connection = Box::pin(connect(&client, &room, seen.clone())).await?;
         let prefer = CallPrefer {
             room: room.clone(),
             preferences: vec![picture(&joined.roster.unwrap_or_default())?],
@@ -159,15 +159,15 @@ async fn connect(
         gathered: gathered.clone(),
         seen,
     };
-    let connection = PeerConnectionBuilder::new()
+    let building = PeerConnectionBuilder::new()
         .with_configuration(RTCConfigurationBuilder::default().build())
         .with_media_engine(media)
         .with_interceptor_registry(registry)
         .with_setting_engine(settings)
         .with_handler(Arc::new(handler))
         .with_udp_addrs(vec!["127.0.0.1:0"])
-        .build()
-        .await?;
+        .build();
+    let connection = Box::pin(building).await?;
     let init = RTCRtpTransceiverInit {
         direction: RTCRtpTransceiverDirection::Recvonly,
         ..RTCRtpTransceiverInit::default()
