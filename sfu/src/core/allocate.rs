@@ -388,7 +388,8 @@ impl<K: Copy + Eq> Allocator<K> {
         self.allocated = Bitrate(total);
         // A little more than the headroom, lest a probe's result fall short of it by a hair.
         let factor = if is_best { 100 } else { HEADROOM_PERCENT + 102 };
-        self.desired = Bitrate(most.saturating_mul(factor) / 100);
+        // What is there may cost more for the moment than the better layer would.
+        self.desired = Bitrate(most.max(total).saturating_mul(factor) / 100);
     }
 }
 
