@@ -282,7 +282,7 @@ impl Bench {
             .with_context(|| format!("faults: {:?}", host.faults()))?;
         let witness = match &mut host {
             Host::Kaiwa(kaiwa) if matches!(work, Work::Fanout { .. }) => {
-                witness::enter(kaiwa.seat()?).await?
+                witness::enter(kaiwa.seat()?, &self.base()).await?
             }
             Host::Kaiwa(_) | Host::Janus(_) => None,
         };
@@ -299,13 +299,18 @@ impl Bench {
         Ok((figures, opinion))
     }
 
-    async fn cast(&self, stage: &Stage, host: &mut Host, work: &Work) -> Result<Cast> {
-        let mut cast = Cast::default();
-        let base = Plan {
+    /// What all participants have in common.
+    fn base(&self) -> Plan {
+        Plan {
             profile: self.options.profile,
             feedback: Duration::from_millis(self.options.feedback_ms),
             ..Plan::default()
-        };
+        }
+    }
+
+    async fn cast(&self, stage: &Stage, host: &mut Host, work: &Work) -> Result<Cast> {
+        let mut cast = Cast::default();
+        let base = self.base();
         match work {
             Work::Fanout { bursts, .. } => {
                 one_to_many(
