@@ -108,6 +108,9 @@ enum Call {
         common: Common,
         #[command(flatten)]
         options: Box<Options>,
+        /// How many of them have a microphone: the server lets no more than 100 publish.
+        #[arg(long, default_value_t = 100)]
+        speakers: usize,
         /// How many there are.
         #[arg(long, default_value_t = 300)]
         people: usize,
@@ -308,12 +311,13 @@ async fn call(what: Call) -> Result<()> {
         Call::Audio {
             common,
             options,
+            speakers,
             people,
             voices,
         } => {
             let bench = bench(&common, options)?;
             let mut calls = bench.calls();
-            bench.audio(&mut calls, people, voices).await?;
+            bench.audio(&mut calls, (speakers, people), voices).await?;
             save(&common, "calls-audio", &calls)
         }
         Call::Trace {
@@ -364,7 +368,7 @@ async fn all_calls(bench: &Bench, trace: Option<&Path>) -> Result<Calls> {
     bench
         .meeting(&mut calls, (10, 100), Bursts::meeting())
         .await?;
-    bench.audio(&mut calls, 300, 3).await?;
+    bench.audio(&mut calls, (100, 300), 3).await?;
     bench.joins(&mut calls, JoinPlan::default()).await?;
     Ok(calls)
 }

@@ -137,7 +137,12 @@ pub fn host() -> Host {
             .unwrap_or_default()
             .trim_start_matches(['\t', ':', ' '])
             .to_owned(),
-        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        // All of them, also when this process may run on some alone.
+        cores: cpuinfo
+            .lines()
+            .filter(|line| line.starts_with("processor"))
+            .count()
+            .max(1),
         memory: kib(&file("/proc/meminfo"), "MemTotal:").unwrap_or(0),
     }
 }

@@ -28,6 +28,11 @@ pub trait Section: Serialize {
 
     /// Where it was measured.
     fn host(&self) -> &Host;
+
+    /// Who ran where.
+    fn cores(&self) -> &'static str {
+        "load and server on the same cores"
+    }
 }
 
 /// Writes `NAME.json` and `NAME.md`, and prints the latter.
@@ -88,7 +93,8 @@ where
         let gib = memory >> 30;
         writeln!(
             text,
-            "Measured on {cpu}, {cores} cores, {gib} GiB, Linux {kernel}; loopback, no TLS, load and server on the same cores.\n"
+            "Measured on {cpu}, {cores} cores, {gib} GiB, Linux {kernel}; loopback, no TLS, {}.\n",
+            result.cores()
         )?;
     }
     text.push_str(&result.markdown());

@@ -55,8 +55,12 @@ enum Work {
         people: usize,
         bursts: Bursts,
     },
-    /// Everybody speaks in turns.
-    Audio { people: usize, voices: usize },
+    /// So many of so many speak in turns, and so many are heard at once.
+    Audio {
+        speakers: usize,
+        people: usize,
+        voices: usize,
+    },
 }
 
 impl Work {
@@ -75,7 +79,9 @@ impl Work {
             Self::Meeting {
                 publishers, people, ..
             } => (publishers, people),
-            Self::Audio { people, .. } => (people, people),
+            Self::Audio {
+                speakers, people, ..
+            } => (speakers, people),
         }
     }
 
@@ -172,8 +178,19 @@ impl Bench {
     ///
     /// # Errors
     /// When the server fails.
-    pub async fn audio(&self, calls: &mut Calls, people: usize, voices: usize) -> Result<()> {
-        self.repeat(calls, &Work::Audio { people, voices }).await
+    pub async fn audio(
+        &self,
+        calls: &mut Calls,
+        (speakers, people): (usize, usize),
+        voices: usize,
+    ) -> Result<()> {
+        ensure!(speakers <= people, "speakers are people");
+        let work = Work::Audio {
+            speakers,
+            people,
+            voices,
+        };
+        self.repeat(calls, &work).await
     }
 
     /// One publisher's trace to many, with pacing on.
@@ -282,7 +299,7 @@ impl Bench {
             .with_context(|| format!("faults: {:?}", host.faults()))?;
         let witness = match &mut host {
             Host::Kaiwa(kaiwa) if matches!(work, Work::Fanout { .. }) => {
-                witness::enter(kaiwa.seat()?).await?
+                witness::enter(kaiwa.seat()?, &self.base()).await?
             }
             Host::Kaiwa(_) | Host::Janus(_) => None,
         };
@@ -299,13 +316,18 @@ impl Bench {
         Ok((figures, opinion))
     }
 
-    async fn cast(&self, stage: &Stage, host: &mut Host, work: &Work) -> Result<Cast> {
-        let mut cast = Cast::default();
-        let base = Plan {
+    /// What all participants have in common.
+    fn base(&self) -> Plan {
+        Plan {
             profile: self.options.profile,
             feedback: Duration::from_millis(self.options.feedback_ms),
             ..Plan::default()
-        };
+        }
+    }
+
+    async fn cast(&self, stage: &Stage, host: &mut Host, work: &Work) -> Result<Cast> {
+        let mut cast = Cast::default();
+        let base = self.base();
         match work {
             Work::Fanout { bursts, .. } => {
                 one_to_many(
@@ -337,18 +359,23 @@ impl Bench {
                     cast.publishers.extend(publishes.then_some(peer));
                 }
             }
-            Work::Audio { people, voices } => {
+            Work::Audio {
+                speakers,
+                people,
+                voices,
+            } => {
                 cast.memory_before = proc::memory(host.pid()?)?.rss;
                 for number in 0..*people {
+                    let speaks = number < *speakers;
                     let loudness = Loudness::Turns {
                         who: u32::try_from(number)?,
-                        of: u32::try_from(*people)?,
+                        of: u32::try_from(*speakers)?,
                         at_once: u32::try_from(*voices)?,
                         turn: TURN,
                     };
                     let plan = Plan {
                         number: u32::try_from(number)?,
-                        audio: Some(AudioPlan {
+                        audio: speaks.then(|| AudioPlan {
                             loudness,
                             ..AudioPlan::default()
                         }),
@@ -356,7 +383,7 @@ impl Bench {
                         ..base.clone()
                     };
                     let peer = cast.seat(stage, host, plan, pictures(0)).await?;
-                    cast.publishers.push(peer);
+                    cast.publishers.extend(speaks.then_some(peer));
                 }
             }
         }

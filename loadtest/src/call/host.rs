@@ -8,7 +8,8 @@ use self::kaiwa::Kaiwa;
 use super::engine::PeerId;
 use super::peer::Plan;
 use super::stage::{Stage, Wishes};
-use anyhow::{Result, bail};
+use crate::print;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// What a figure is of.
@@ -34,6 +35,9 @@ impl Kind {
         }
     }
 }
+
+/// How often somebody tries to enter Janus's room: of a thousand who do under load, one or two get no keys.
+const JANUS_TRIES: usize = 3;
 
 /// A running server with its participants. Dropping it kills the server.
 #[derive(Debug)]
@@ -61,18 +65,26 @@ impl Host {
     /// # Errors
     /// When the server refuses, or does not connect.
     pub async fn enter(&mut self, stage: &Stage, plan: Plan, wishes: Wishes) -> Result<PeerId> {
-        let publishes = plan.audio.is_some() || plan.video.is_some();
-        let receives = plan.audio_slots + plan.video_slots > 0;
-        let peer = match self {
-            Self::Kaiwa(kaiwa) => kaiwa.enter(stage, plan, wishes).await?,
-            Self::Janus(janus) => match (publishes, receives) {
-                (true, false) => janus.publish(stage, plan).await?,
-                (false, true) => janus.subscribe(stage, plan).await?,
-                _ => bail!("VideoRoom's participants publish or receive"),
-            },
-        };
-        stage.connected(peer).await?;
-        Ok(peer)
+        match self {
+            Self::Kaiwa(kaiwa) => {
+                let peer = kaiwa.enter(stage, plan, wishes).await?;
+                stage.connected(peer).await?;
+                Ok(peer)
+            }
+            Self::Janus(janus) => {
+                let mut tries = 0;
+                loop {
+                    let peer = janus.enter(stage, plan.clone()).await?;
+                    tries += 1;
+                    match stage.connected(peer).await {
+                        Ok(_) => return Ok(peer),
+                        Err(error) if tries == JANUS_TRIES => return Err(error),
+                        Err(error) => print::progress(format_args!("Janus, once more: {error:#}")),
+                    }
+                    stage.leave(peer).await;
+                }
+            }
+        }
     }
 
     /// What participants were told that they should not have been.

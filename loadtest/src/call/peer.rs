@@ -81,6 +81,8 @@ pub struct Offer {
 /// How a participant is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
+    /// The server's address that has answered a check.
+    pub reached: Option<SocketAddr>,
     /// Since when media can go both ways.
     pub connected: Option<Instant>,
     /// When the first packet came.
@@ -326,6 +328,7 @@ impl Peer {
     pub fn status(&self) -> Status {
         let (first_packet, first_picture) = self.subscriber.firsts();
         Status {
+            reached: self.transport.reached(),
             connected: self.transport.connected(),
             first_packet,
             first_picture,

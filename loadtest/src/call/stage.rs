@@ -110,7 +110,7 @@ impl Stage {
             }
             if Instant::now() >= end {
                 let received = self.received(&[peer], None).await?;
-                bail!("no {what} within {CONNECTED_WITHIN:?}: {received:?}");
+                bail!("no {what} within {CONNECTED_WITHIN:?}: {status:?}, {received:?}");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -5,6 +5,7 @@
 mod ordinary;
 
 use super::count::Totals;
+use super::peer::Plan;
 use super::stage::person::Seat;
 use anyhow::Result;
 use std::future::Future;
@@ -22,13 +23,13 @@ pub trait Witness: Send + Sync {
     fn leave(&self) -> Left<'_>;
 }
 
-/// A witness enters, if there are any.
+/// A witness enters, if there are any; with the profile and the feedback of the others.
 ///
 /// # Errors
 /// When the server refuses, or does not connect.
 #[cfg(feature = "ordinary")]
-pub async fn enter(seat: Seat) -> Result<Option<Box<dyn Witness>>> {
-    let ordinary = Box::pin(ordinary::Ordinary::enter(seat)).await?;
+pub async fn enter(seat: Seat, like: &Plan) -> Result<Option<Box<dyn Witness>>> {
+    let ordinary = Box::pin(ordinary::Ordinary::enter(seat, like)).await?;
     Ok(Some(Box::new(ordinary)))
 }
 
@@ -38,6 +39,6 @@ pub async fn enter(seat: Seat) -> Result<Option<Box<dyn Witness>>> {
 /// Never.
 #[cfg(not(feature = "ordinary"))]
 #[expect(clippy::unused_async, reason = "the same as with witnesses")]
-pub async fn enter(_seat: Seat) -> Result<Option<Box<dyn Witness>>> {
+pub async fn enter(_seat: Seat, _like: &Plan) -> Result<Option<Box<dyn Witness>>> {
     Ok(None)
 }

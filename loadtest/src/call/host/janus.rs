@@ -124,11 +124,22 @@ impl Janus {
         self.child.id().context("Janus has ended")
     }
 
-    /// A publisher of pictures.
+    /// Somebody who publishes, or receives.
     ///
     /// # Errors
-    /// When Janus refuses.
-    pub async fn publish(&mut self, stage: &Stage, plan: Plan) -> Result<PeerId> {
+    /// When Janus refuses, or it is both.
+    pub async fn enter(&mut self, stage: &Stage, plan: Plan) -> Result<PeerId> {
+        let publishes = plan.audio.is_some() || plan.video.is_some();
+        let receives = plan.audio_slots + plan.video_slots > 0;
+        match (publishes, receives) {
+            (true, false) => self.publish(stage, plan).await,
+            (false, true) => self.subscribe(stage, plan).await,
+            _ => bail!("VideoRoom's participants publish or receive"),
+        }
+    }
+
+    /// A publisher of pictures.
+    async fn publish(&mut self, stage: &Stage, plan: Plan) -> Result<PeerId> {
         let mut peer = stage.peer(plan, self.number());
         let handle = self.attach().await?;
         let body = json!({"request": "joinandconfigure", "room": ROOM, "ptype": "publisher",
@@ -142,10 +153,7 @@ impl Janus {
     }
 
     /// A subscriber of what is published: Janus offers.
-    ///
-    /// # Errors
-    /// When Janus refuses.
-    pub async fn subscribe(&mut self, stage: &Stage, plan: Plan) -> Result<PeerId> {
+    async fn subscribe(&mut self, stage: &Stage, plan: Plan) -> Result<PeerId> {
         let mut peer = stage.peer(plan, self.number());
         let handle = self.attach().await?;
         let feed = self.feed.context("nothing is published")?;

@@ -125,6 +125,9 @@ impl Kaiwa {
     }
 }
 
+/// What a path is taken to carry: more than anybody is sent here.
+const ASSUMED_KBPS: &str = "100000";
+
 fn configure(spec: &mut Spec, plan: &KaiwaPlan) -> Result<()> {
     // In a session of its own: the kernel's autogroups would else divide time between it and us.
     spec.prefix = vec!["setsid".to_owned()];
@@ -132,6 +135,13 @@ fn configure(spec: &mut Spec, plan: &KaiwaPlan) -> Result<()> {
         ("KAIWA_CALLS__SHARDS".to_owned(), "1".to_owned()),
         ("KAIWA_CALLS__PACED".to_owned(), plan.is_paced.to_string()),
     ];
+    if !plan.is_paced {
+        // What is not paced is not probed either, and a measurement is not about what a path carries.
+        variables.push((
+            "KAIWA_CALLS__ASSUMED_KBPS".to_owned(),
+            ASSUMED_KBPS.to_owned(),
+        ));
+    }
     if let Some(core) = plan.core {
         let core = core.to_string();
         spec.prefix

@@ -1,21 +1,22 @@
 //! The sending half of a participant: its tracks' packets, their history, and what answers requests.
 
-use super::transport::Transport;
-use crate::call::outlet::{Clock, Outlet};
+mod encoding;
+
+pub use encoding::{Encoding, Wire};
+
+use crate::call::outlet::Clock;
 use crate::call::red;
-use crate::call::rtp::{Element, Fields, wire};
+use crate::call::rtp::Fields;
 use crate::call::sdp::{Extensions, Kind, Media, PayloadTypes};
 use crate::call::source::audio::FRAME_TICKS;
 use crate::call::source::{Audio, Frame, Video};
 use crate::call::stamp::{Stamp, Stream};
 use crate::call::vp8::{self, Descriptor};
+use encoding::{Link, resend, send, ticks_of};
 use rtc_rtcp::sender_report::SenderReport;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
-
-/// Packets that can be sent again: two seconds of 250 packets/s.
-const HISTORY: usize = 512;
 
 /// Frames of sound that go again with each one (RFC 2198).
 const REDUNDANT: usize = 2;
@@ -76,86 +77,6 @@ pub enum Source {
     },
     /// A camera.
     Video(Video),
-}
-
-/// An encoding's RTP stream.
-#[derive(Debug)]
-pub struct Encoding {
-    ssrc: u32,
-    rtx: Option<u32>,
-    rid: Option<String>,
-    /// The server has reported on it: it knows what it is.
-    is_known: bool,
-    seq: u64,
-    rtx_seq: u64,
-    counter: u32,
-    ticks_base: u32,
-    last: Option<(Instant, u32)>,
-    packets: u32,
-    octets: u32,
-    history: VecDeque<Kept>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    seq: u64,
-    pt: u8,
-    marker: bool,
-    timestamp: u32,
-    payload: Vec<u8>,
-}
-
-impl Encoding {
-    /// A stream that begins at these numbers.
-    #[must_use]
-    pub fn new(ssrc: u32, rtx: Option<u32>, rid: Option<String>, seq: u16, ticks: u32) -> Self {
-        Self {
-            ssrc,
-            rtx,
-            rid,
-            is_known: false,
-            seq: seq.into(),
-            rtx_seq: 1,
-            counter: 0,
-            ticks_base: ticks,
-            last: None,
-            packets: 0,
-            octets: 0,
-            history: VecDeque::new(),
-        }
-    }
-
-    fn keep(&mut self, fields: Fields, payload: &[u8]) {
-        // The oldest one's memory serves the newest.
-        let mut kept = if self.history.len() == HISTORY {
-            self.history
-                .pop_front()
-                .map_or(Vec::new(), |kept| kept.payload)
-        } else {
-            Vec::new()
-        };
-        kept.clear();
-        kept.extend(payload);
-        self.history.push_back(Kept {
-            seq: self.seq,
-            pt: fields.pt,
-            marker: fields.marker,
-            timestamp: fields.timestamp,
-            payload: kept,
-        });
-    }
-}
-
-/// Where packets go and when it is.
-pub struct Wire<'a> {
-    /// Seals and sends.
-    pub transport: &'a mut Transport,
-    /// Takes datagrams.
-    pub outlet: &'a mut Outlet,
-    /// The time.
-    pub now: Instant,
-    /// The same, in µs since the Unix epoch.
-    pub now_us: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -505,132 +426,6 @@ impl Publisher {
 fn note(sent: &mut Sent, bytes: usize) {
     sent.packets += 1;
     sent.bytes += u64::try_from(bytes).unwrap_or(0);
-}
-
-/// What packets of an m-line carry beside their payload.
-struct Link<'a> {
-    mid: &'a str,
-    ids: Extensions,
-    /// The last transport-wide number.
-    number: &'a mut u16,
-}
-
-/// Sends a new packet of an encoding, and keeps it.
-fn send(
-    encoding: &mut Encoding,
-    fields: Fields,
-    level: Option<u8>,
-    payload: &[u8],
-    link: Link<'_>,
-    wire: &mut Wire<'_>,
-) {
-    encoding.seq += 1;
-    encoding.counter += 1;
-    let fields = Fields {
-        seq: self::wire(encoding.seq),
-        ..fields
-    };
-    // An encoding without RTX is never asked for again, or sent again as it was: sound is not.
-    if encoding.rtx.is_some() {
-        encoding.keep(fields, payload);
-    }
-    encoding.last = Some((wire.now, fields.timestamp));
-    encoding.packets = encoding.packets.wrapping_add(1);
-    encoding.octets = encoding
-        .octets
-        .wrapping_add(u32::try_from(payload.len()).unwrap_or(0));
-    let labels = Labels {
-        // As browsers do: until the server shows that it knows the source.
-        mid: (!encoding.is_known).then_some(link.mid),
-        rid: encoding.rid.as_deref().filter(|_| !encoding.is_known),
-        repaired: None,
-        level,
-    };
-    put(fields, labels, payload, encoding.seq, link, wire);
-}
-
-/// Sends a kept packet again on the source for that (RFC 4588, section 4); false if it is gone.
-fn resend(
-    encoding: &mut Encoding,
-    number: u16,
-    types: PayloadTypes,
-    link: Link<'_>,
-    wire: &mut Wire<'_>,
-) -> bool {
-    let kept = encoding
-        .history
-        .iter()
-        .find(|kept| self::wire(kept.seq) == number);
-    let (Some(kept), Some(rtx), Some(pt)) = (kept, encoding.rtx, types.rtx) else {
-        return false;
-    };
-    debug_assert_ne!(kept.pt, pt);
-    encoding.rtx_seq += 1;
-    let mut payload = number.to_be_bytes().to_vec();
-    payload.extend(&kept.payload);
-    let fields = Fields {
-        marker: kept.marker,
-        pt,
-        seq: self::wire(encoding.rtx_seq),
-        timestamp: kept.timestamp,
-        ssrc: rtx,
-    };
-    let labels = Labels {
-        mid: Some(link.mid),
-        rid: None,
-        repaired: encoding.rid.as_deref(),
-        level: None,
-    };
-    put(fields, labels, &payload, encoding.rtx_seq, link, wire);
-    true
-}
-
-/// The extension elements of a packet.
-struct Labels<'a> {
-    mid: Option<&'a str>,
-    rid: Option<&'a str>,
-    repaired: Option<&'a str>,
-    level: Option<u8>,
-}
-
-fn put(
-    fields: Fields,
-    labels: Labels<'_>,
-    payload: &[u8],
-    index: u64,
-    link: Link<'_>,
-    wire: &mut Wire<'_>,
-) {
-    *link.number = link.number.wrapping_add(1);
-    let number = link.number.to_be_bytes();
-    // 24 bits: 6 of seconds, 18 of their fractions.
-    let [.., a, b, c] = ((wire.now_us % 64_000_000) * (1 << 18) / 1_000_000).to_be_bytes();
-    let (sent, level) = ([a, b, c], [labels.level.unwrap_or(127) | 0x80]);
-    let mut elements: [Element<'_>; 6] = [(0, &[]); 6];
-    let all = [
-        (link.ids.transport_cc, Some(&number[..])),
-        (link.ids.abs_send_time, Some(&sent[..])),
-        (link.ids.mid, labels.mid.map(str::as_bytes)),
-        (link.ids.rid, labels.rid.map(str::as_bytes)),
-        (link.ids.repaired_rid, labels.repaired.map(str::as_bytes)),
-        (link.ids.audio_level, labels.level.map(|_| &level[..])),
-    ];
-    let mut count = 0;
-    for (id, value) in all {
-        if let (Some(id), Some(value)) = (id, value) {
-            elements[count] = (id, value);
-            count += 1;
-        }
-    }
-    wire.transport
-        .send_rtp(fields, &elements[..count], payload, index, wire.outlet);
-}
-
-/// Ticks of a clock, modulo 2^32.
-fn ticks_of(time: Duration, rate: u64) -> u32 {
-    let us = u64::try_from(time.as_micros()).unwrap_or(0);
-    let ticks = us / 1_000_000 * rate + us % 1_000_000 * rate / 1_000_000;
-    u32::try_from(ticks & 0xffff_ffff).unwrap_or(0)
 }
 
 /// As NTP counts: seconds since 1900 and their fractions, 32 bits each.

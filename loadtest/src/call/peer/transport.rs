@@ -102,6 +102,12 @@ impl Transport {
         }
     }
 
+    /// The server's address that has answered a check.
+    #[must_use]
+    pub fn reached(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
     /// Since when media can go both ways.
     #[must_use]
     pub fn connected(&self) -> Option<Instant> {

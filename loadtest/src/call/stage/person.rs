@@ -16,7 +16,7 @@ use kaiwa_proto::client::v1::{
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -114,13 +114,17 @@ impl Person {
         let (client, notices) = Client::start(options);
         let room = seat.room;
         if seat.joins_room {
-            client
-                .request(Command::RoomJoin(RoomJoin { room: room.clone() }))
-                .await?;
+            ask(
+                &client,
+                "room_join",
+                Command::RoomJoin(RoomJoin { room: room.clone() }),
+            )
+            .await?;
         }
         let began = Instant::now();
         let join = CallJoin { room: room.clone() };
-        let reply::Result::CallJoined(joined) = client.request(Command::CallJoin(join)).await?
+        let reply::Result::CallJoined(joined) =
+            ask(&client, "call_join", Command::CallJoin(join)).await?
         else {
             bail!("call_join was answered with something else");
         };
@@ -180,7 +184,7 @@ impl Person {
     /// When the server refuses.
     pub async fn leave(self) -> Result<()> {
         let leave = CallLeave { room: self.room };
-        let left = self.client.request(Command::CallLeave(leave)).await;
+        let left = ask(&self.client, "call_leave", Command::CallLeave(leave)).await;
         self.stage.leave(self.peer).await;
         self.client.close().await;
         self.task.abort();
@@ -188,6 +192,16 @@ impl Person {
         Ok(())
     }
 }
+
+/// Does a command, within [`ANSWERED_WITHIN`].
+async fn ask(client: &Client, name: &'static str, command: Command) -> Result<reply::Result> {
+    let answer = tokio::time::timeout(ANSWERED_WITHIN, client.request(command)).await;
+    let answer = answer.with_context(|| format!("{name}: no answer within {ANSWERED_WITHIN:?}"))?;
+    answer.context(name)
+}
+
+/// From a command to its reply.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
 
 fn count(slots: usize) -> u32 {
     u32::try_from(slots).unwrap_or(u32::MAX)
@@ -219,7 +233,7 @@ async fn negotiate(
         sdp,
         tracks,
     };
-    let result = client.request(Command::CallOffer(offer)).await?;
+    let result = ask(client, "call_offer", Command::CallOffer(offer)).await?;
     let reply::Result::CallAnswer(answer) = result else {
         bail!("call_offer was answered with {result:?}")
     };
@@ -344,7 +358,7 @@ impl Listener {
             room: self.room.clone(),
             preferences: wished.into_iter().map(preference).collect(),
         };
-        let result = self.client.request(Command::CallPrefer(prefer)).await?;
+        let result = ask(&self.client, "call_prefer", Command::CallPrefer(prefer)).await?;
         ensure!(
             matches!(result, reply::Result::Done(_)),
             "call_prefer was answered with {result:?}"

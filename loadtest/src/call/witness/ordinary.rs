@@ -3,7 +3,9 @@
 
 use super::{Left, Witness};
 use crate::call::count::{Counter, Totals, Way};
+use crate::call::peer::Plan;
 use crate::call::rtp::extend;
+use crate::call::srtp::Profile;
 use crate::call::stage::person::Seat;
 use crate::call::stamp::{Read, Stamp};
 use crate::call::vp8::{self, FRAME_HEADER_BYTES};
@@ -23,7 +25,8 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
     RTCConfigurationBuilder, RTCIceGatheringState, RTCSessionDescription, Registry,
-    SettingEngineBuilder, SrtpProtectionProfile, register_default_interceptors,
+    SettingEngineBuilder, SrtpProtectionProfile, configure_nack, configure_rtcp_reports,
+    register_default_interceptors,
 };
 use webrtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 
@@ -84,7 +87,7 @@ impl Seen {
 }
 
 impl Ordinary {
-    pub(super) async fn enter(seat: Seat) -> Result<Self> {
+    pub(super) async fn enter(seat: Seat, like: &Plan) -> Result<Self> {
         let options = Options {
             server: seat.server,
             codec: Codec::Json,
@@ -105,7 +108,7 @@ impl Ordinary {
             bail!("call_join was answered with something else");
         };
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let connection = Box::pin(connect(&client, &room, seen.clone())).await?;
+        let connection = Box::pin(connect(&client, &room, like, seen.clone())).await?;
         let prefer = CallPrefer {
             room: room.clone(),
             preferences: vec![picture(&joined.roster.unwrap_or_default())?],
@@ -146,13 +149,22 @@ fn picture(roster: &CallRoster) -> Result<CallPreference> {
 async fn connect(
     client: &Client,
     room: &str,
+    like: &Plan,
     seen: Arc<Mutex<Seen>>,
 ) -> Result<Box<dyn PeerConnection>> {
     let mut media = MediaEngine::default();
     media.register_default_codecs()?;
-    let registry = register_default_interceptors(Registry::new(), &mut media)?;
+    let registry = if like.feedback.is_zero() {
+        configure_rtcp_reports(configure_nack(Registry::new(), &mut media))
+    } else {
+        register_default_interceptors(Registry::new(), &mut media)?
+    };
+    let profile = match like.profile {
+        Profile::Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Profile::Sha1 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    };
     let settings = SettingEngineBuilder::new()
-        .with_srtp_protection_profiles(vec![SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm])
+        .with_srtp_protection_profiles(vec![profile])
         .build();
     let gathered = Arc::new(Notify::new());
     let handler = Handler {
