@@ -9,6 +9,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
 
+#[path = "simulation/alone.rs"]
+mod alone;
 #[path = "simulation/client.rs"]
 mod client;
 #[path = "simulation/media.rs"]

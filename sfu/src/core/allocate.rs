@@ -127,6 +127,9 @@ pub struct Decision<K> {
 /// What an estimate rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
+    /// On nothing: the operator assumes it. What nobody has measured is no reason to show nothing, so
+    /// that the most important picture gets its lowest step whatever it takes.
+    Assumed,
     /// On what is sent anyway.
     Measured,
     /// On a probe: it can be used at once.
@@ -174,6 +177,7 @@ pub struct Allocator<K> {
     estimate: Bitrate,
     probed_at: Option<Instant>,
     is_probe_new: bool,
+    is_assumed: bool,
     allocated_at: Option<Instant>,
     is_outdated: bool,
     held: Vec<Held<K>>,
@@ -193,6 +197,7 @@ impl<K: Copy + Eq> Allocator<K> {
             estimate,
             probed_at: None,
             is_probe_new: false,
+            is_assumed: false,
             allocated_at: None,
             is_outdated: false,
             held: Vec::new(),
@@ -208,6 +213,7 @@ impl<K: Copy + Eq> Allocator<K> {
     pub fn handle_estimate(&mut self, estimate: Bitrate, basis: Basis) {
         self.estimate = estimate;
         self.is_probe_new |= basis == Basis::Probed;
+        self.is_assumed = basis == Basis::Assumed;
     }
 
     /// Decides what each demand gets. `demands` come by falling importance, `audio` is what sound takes.
@@ -325,9 +331,12 @@ impl<K: Copy + Eq> Allocator<K> {
     fn plan(&mut self, audio: Bitrate) {
         let budget = self.estimate.0;
         let mut total = audio.0;
+        let mut is_granted = self.is_assumed;
         for row in &mut self.rows {
             row.chosen = None;
             let bottom = row.ladder.bottom();
+            let is_first = bottom.is_some() && std::mem::take(&mut is_granted);
+            let budget = if is_first { u64::MAX } else { budget };
             row.raise(bottom, (budget, LOWEST_OVERSHOOT_PERCENT), &mut total);
         }
         for row in &mut self.rows {

@@ -275,6 +275,12 @@ impl Estimator {
         bitrate(self.estimate_bps)
     }
 
+    /// Whether any feedback has told of a packet that arrived: until then the estimate is a guess.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        self.way_us.is_some()
+    }
+
     /// What was seen to arrive; zero before half a second of packets has.
     #[must_use]
     pub fn acknowledged(&self) -> Bitrate {
@@ -453,7 +459,11 @@ impl Estimator {
         // At the least estimate pictures are paused, and perhaps nothing is sent that feedback could follow:
         // then only a probe, which is small there, learns that the path is back.
         let is_least = self.estimate_bps <= self.config.min.0 as f64;
-        let is_heard = self.way_us.is_some() && (self.silence_fell_us.is_none() || is_least);
+        // Who is sent nothing gives no feedback either: then a probe is all that can begin the conversation.
+        let is_heard = match self.silence_fell_us {
+            Some(_) => is_least,
+            None => self.is_heard() || self.silent_since_us.is_none(),
+        };
         let rtt_us = self.rtt_us();
         let has_just_fallen = self
             .rate

@@ -260,6 +260,17 @@ impl Forwarder {
         Some((layer, seq))
     }
 
+    /// A number and a time for a packet of nothing but padding, to probe for bandwidth where there are no
+    /// repairs. `None` while something is sent: numbers between its packets are its own.
+    pub fn take_padding(&mut self) -> Option<(ExtSeqNo, RtpTime)> {
+        if self.run.is_some() {
+            return None;
+        }
+        let seq = self.next;
+        self.next = seq.next();
+        Some((seq, self.timeline.newest()))
+    }
+
     /// What was sent, ever.
     #[must_use]
     pub fn sent(&self) -> Sent {

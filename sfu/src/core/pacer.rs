@@ -93,8 +93,8 @@ pub enum Output<T> {
         /// As it was given.
         item: T,
     },
-    /// Make and send one packet of about so many bytes that a receiver can do without: an old packet
-    /// over RTX, or padding. Who can't, [cancels](Pacer::cancel_probe) the probe.
+    /// Make and send so many bytes, about, that a receiver can do without: an old packet over RTX, or
+    /// padding. Who can't, [cancels](Pacer::cancel_probe) the probe.
     Pad {
         /// The size.
         bytes: u16,
@@ -196,6 +196,15 @@ impl<T: Copy> Pacer<T> {
             Class::Video | Class::Audio => self.video.push_back(waiting),
         }
         Enqueued::Queued
+    }
+
+    /// A packet that is not paced leaves. A probe that is under way counts it, since it is of its cluster.
+    pub fn pass(&mut self, now: Instant, bytes: u16) {
+        if self.probe.is_some() {
+            let now_ns = self.ns(now);
+            self.end_probe(now_ns);
+            self.count(now_ns, bytes);
+        }
     }
 
     /// The next thing to be done; to be asked until there is none.

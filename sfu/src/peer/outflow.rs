@@ -36,7 +36,12 @@ pub(crate) struct Outflow {
 
 impl Outflow {
     pub(crate) fn new(now: Instant, is_paced: bool, assumed: Bitrate) -> Self {
-        let config = Config::default();
+        let mut config = Config::default();
+        if !is_paced {
+            // Who has pacing off says that paths are good: nothing is held back until feedback shows
+            // otherwise. From there it is learnt by probes, as with pacing.
+            config.start = assumed.clamp(config.min, config.max);
+        }
         Self {
             estimator: Estimator::new(now, config),
             pacer: Pacer::new(now, config.start),
@@ -58,6 +63,11 @@ impl Outflow {
         } else {
             self.assumed
         }
+    }
+
+    /// Nothing has been measured: the estimate is what the operator assumes.
+    pub(crate) fn is_assumed(&self) -> bool {
+        !self.has_feedback || (!self.is_paced && !self.estimator.is_heard())
     }
 
     /// Packets that wait for their time.
@@ -83,6 +93,7 @@ impl Outflow {
         if self.is_paced && self.has_feedback {
             self.pacer.enqueue(now, class, bytes, packet)
         } else {
+            self.pacer.pass(now, bytes);
             Enqueued::Now
         }
     }
@@ -138,8 +149,7 @@ impl Outflow {
         if !self.has_feedback {
             return None;
         }
-        if self.is_paced
-            && !self.is_probing
+        if !self.is_probing
             && let Some(plan) = self.estimator.poll_probe()
         {
             self.is_probing = true;

@@ -91,8 +91,13 @@ impl<S: Sink> Shard<S> {
             })
             .collect();
         // What it begins with, and what is assumed without feedback, is told by nobody else.
-        let estimate = peer.outflow.estimate();
-        peer.allocator.handle_estimate(estimate, Basis::Measured);
+        let basis = if peer.outflow.is_assumed() {
+            Basis::Assumed
+        } else {
+            Basis::Measured
+        };
+        peer.allocator
+            .handle_estimate(peer.outflow.estimate(), basis);
         let decisions = peer.allocator.allocate(now, audio, &demands);
         let decisions = decisions.iter().take(PICTURES).copied().collect();
         let desired = peer.allocator.desired();

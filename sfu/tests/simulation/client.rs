@@ -64,6 +64,7 @@ pub(crate) struct Client {
     pub(crate) sources: Vec<Source_>,
     pub(crate) has_red: bool,
     pub(crate) is_fed_back: bool,
+    pub(crate) has_rtx: bool,
     ufrag: String,
     password: String,
     version: u32,
@@ -107,6 +108,7 @@ impl Client {
             sources: Vec::new(),
             has_red: random.permille(500),
             is_fed_back: !random.permille(100),
+            has_rtx: true,
             ufrag: format!("cl{id:04}a"),
             password: "p".repeat(24),
             version: 1,
@@ -156,6 +158,11 @@ impl Client {
         if !self.is_fed_back {
             let lines = sdp.split_inclusive("\r\n");
             sdp = lines.filter(|line| !line.contains("transport")).collect();
+        }
+        if !self.has_rtx {
+            let is_rtx = |line: &&str| line.contains("rtx/") || line.contains("apt=");
+            let lines = sdp.split_inclusive("\r\n").filter(|line| !is_rtx(line));
+            sdp = lines.collect::<String>().replace("SAVPF 96 97", "SAVPF 96");
         }
         let lines = self.lines.iter().enumerate();
         let tracks = lines.filter_map(|(no, line)| match line {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) const FRAME_MS: u64 = 66;
+const HEAVY_FRAME_MS: u64 = 5;
 pub(crate) const VOICE_MS: u64 = 40;
 
 /// Numbers begin by so many lower than the encoder's. A sender whose first packets up to a wrap are lost
@@ -64,6 +65,8 @@ pub(crate) struct Source_ {
     pub(crate) frames: BTreeMap<FrameKey, FrameInfo>,
     pub(crate) payloads: BTreeMap<(FrameKey, u8), Vec<u8>>,
     voice: Voice,
+    /// Its pictures come every 5 ms and are large: some 2 Mbit/s.
+    pub(crate) is_heavy: bool,
     pub(crate) next_ms: u64,
     clock: u64,
 }
@@ -113,6 +116,7 @@ impl Source_ {
                 level: random.small(40) + 15,
                 recent: Vec::new(),
             },
+            is_heavy: false,
             next_ms: now_ms,
             clock: random.below(1 << 30),
         }
@@ -134,7 +138,12 @@ impl Source_ {
                 vec![self.speak(has_red)]
             }
             MediaKind::Video => {
-                self.next_ms = self.next_ms.max(now_ms.saturating_sub(FRAME_MS)) + FRAME_MS;
+                let frame_ms = if self.is_heavy {
+                    HEAVY_FRAME_MS
+                } else {
+                    FRAME_MS
+                };
+                self.next_ms = self.next_ms.max(now_ms.saturating_sub(frame_ms)) + frame_ms;
                 self.picture(now_ms, random)
             }
         }
@@ -159,7 +168,9 @@ impl Source_ {
                     packet.payload[14..16].copy_from_slice(&height.to_le_bytes());
                 }
                 if !packet.payload.is_empty() {
-                    packet.payload.truncate(500);
+                    let len = packet.payload.len();
+                    let len = if self.is_heavy { 900 } else { len.min(500) };
+                    packet.payload.resize(len, 0);
                     self.payloads.insert((key, no), packet.payload.clone());
                 }
                 layer.encoding.sent.insert(packet.seq, packet.clone());

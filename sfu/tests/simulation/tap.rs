@@ -54,6 +54,8 @@ pub(crate) struct Tap {
     transport: Option<u16>,
     pub(crate) repairs: u64,
     pub(crate) packets: u64,
+    /// Packets of pictures, without repairs.
+    pub(crate) pictures: u64,
     /// Packets that left before the client had keys.
     pub(crate) unseen: u64,
 }
@@ -100,6 +102,7 @@ impl Tap {
         } else {
             what = self.media(us, mid, &header, payload);
             came.tag = what.tag();
+            self.pictures += u64::from(matches!(what, What::Picture(..)));
         }
         Tapped {
             is_repair: is_rtx,
@@ -204,10 +207,16 @@ impl Stream {
             let step = b.time.since(a.time);
             let is_same_frame = match (a.what, b.what) {
                 (What::Picture(a, _), What::Picture(b, _)) => a == b,
-                (What::Padding, _) | (_, What::Padding) => step == 0,
+                (What::Padding, _) => false,
+                (_, What::Padding) => step == 0,
                 (What::Voice(_) | What::Picture(..), _) => false,
             };
-            let is_right = if is_same_frame { step == 0 } else { step > 0 };
+            let is_right = match (a.what, is_same_frame) {
+                // A frame's, or between frames to probe with.
+                (What::Padding, _) => step >= 0,
+                (What::Voice(_) | What::Picture(..), true) => step == 0,
+                (What::Voice(_) | What::Picture(..), false) => step > 0,
+            };
             assert!(
                 is_right,
                 "{step} ticks from {a_seq} {:?} {} to {b_seq} {:?} {}",

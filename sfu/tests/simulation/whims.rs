@@ -153,7 +153,7 @@ fn prefer(world: &mut World, id: ParticipantId) {
     wish(world, id, wishes);
 }
 
-fn wish(world: &mut World, id: ParticipantId, wishes: Vec<Wish>) {
+pub(crate) fn wish(world: &mut World, id: ParticipantId, wishes: Vec<Wish>) {
     let prefer = Prefer {
         participant: id,
         wishes,

@@ -107,6 +107,21 @@ pub(crate) struct Person {
     pub(crate) overheard: VecDeque<Vec<u8>>,
 }
 
+/// How the engine is set up.
+pub(crate) struct Given {
+    pub(crate) is_paced: bool,
+    pub(crate) assumed: Bitrate,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            is_paced: true,
+            assumed: Bitrate::kbps(2_000),
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) shard: Shard<Wire>,
@@ -127,6 +142,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, audio_slots: u8, weather: fn(&mut Random) -> Weather) -> Self {
+        Self::with(seed, audio_slots, weather, Given::default())
+    }
+
+    pub(crate) fn with(
+        seed: u64,
+        audio_slots: u8,
+        weather: fn(&mut Random) -> Weather,
+        given: Given,
+    ) -> Self {
         let base = Instant::now();
         let mut entropy = [0; SEED_BYTES];
         entropy[..8].copy_from_slice(&seed.to_be_bytes());
@@ -134,8 +158,8 @@ impl World {
             index: 0,
             shards: 1,
             audio_slots,
-            is_paced: true,
-            assumed: Bitrate::kbps(2_000),
+            is_paced: given.is_paced,
+            assumed: given.assumed,
             identity: Arc::clone(&IDENTITY),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,
@@ -441,6 +465,10 @@ impl World {
             .map(|(_, bps)| *bps)
             .max()
             .unwrap_or(0);
+        // Of what was never measured the lowest step of one picture is sent whatever it takes.
+        if !person.client.is_fed_back {
+            return;
+        }
         let voices = person.client.slots(MediaKind::Audio) as u64 * 130_000;
         let bound = (estimate * (100 + LOWEST_OVERSHOOT_PERCENT) / 100).max(voices);
         assert!(
@@ -523,11 +551,22 @@ impl World {
 
     /// Somebody enters and offers.
     pub(crate) fn enter(&mut self, rights: Rights, lines: Vec<Use>) -> ParticipantId {
+        self.enter_as(rights, lines, |_| {})
+    }
+
+    /// The same, of a client that was changed by that.
+    pub(crate) fn enter_as(
+        &mut self,
+        rights: Rights,
+        lines: Vec<Use>,
+        change: impl FnOnce(&mut Client),
+    ) -> ParticipantId {
         let weather = (self.weather)(&mut self.random);
         let id = self.next_person;
         self.next_person += 1;
         let mut client = Client::new(id, rights, weather, &mut self.random);
         client.lines = lines;
+        change(&mut client);
         let id = client.id;
         let person = Person {
             client,

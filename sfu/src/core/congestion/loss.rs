@@ -19,6 +19,10 @@ const OBSERVATION_US: u64 = 250_000;
 /// Observations that count, 5 s or more.
 const WINDOW: usize = 20;
 
+/// What was seen longer ago than this before the latest observation says nothing of the path any more. Of
+/// who is sent nothing but a probe every 4 s, 20 observations would reach back for more than a minute.
+const REMEMBERED_US: u64 = 10_000_000;
+
 /// The weight of an observation compared to the one after it.
 const FADE: f64 = 0.9;
 
@@ -59,6 +63,7 @@ struct Observation {
     kilobytes: f64,
     lost_kilobytes: f64,
     rate_bps: f64,
+    ended_us: u64,
 }
 
 /// A candidate: the path's bandwidth, and what it loses anyway.
@@ -130,6 +135,7 @@ impl LossControl {
             kilobytes: self.bytes as f64 / 1_000.0,
             lost_kilobytes: self.lost_bytes as f64 / 1_000.0,
             rate_bps: self.bytes as f64 * 8e6 / lasted_us as f64,
+            ended_us: sent_us,
         };
         self.observations[self.next] = latest;
         self.next = (self.next + 1) % WINDOW;
@@ -229,11 +235,13 @@ impl LossControl {
     /// Observations with their weights, the newest first.
     fn recent(&self) -> impl Iterator<Item = (f64, Observation)> + '_ {
         let newest = self.next + WINDOW - 1;
-        (0..self.count).scan(1.0, move |weight, age| {
+        let latest_us = self.observations[newest % WINDOW].ended_us;
+        let all = (0..self.count).scan(1.0, move |weight, age| {
             let this = *weight;
             *weight *= FADE;
             Some((this, self.observations[(newest - age) % WINDOW]))
-        })
+        });
+        all.take_while(move |(_, seen)| seen.ended_us + REMEMBERED_US >= latest_us)
     }
 }
 

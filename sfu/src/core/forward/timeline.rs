@@ -90,6 +90,11 @@ impl Timeline {
         });
     }
 
+    /// The timestamp of the newest frame that was sent, or of the first that will be.
+    pub(super) fn newest(&self) -> RtpTime {
+        self.last.map_or(self.first, |last| last.time)
+    }
+
     /// Our timestamp at `now`, which is `ntp` on our clock.
     pub(super) fn time_at(
         &self,

@@ -1,0 +1,125 @@
+//! Pictures without any sound, in one encoding that costs more than a path is taken to carry at first.
+
+use crate::client::Client;
+use crate::network::Weather;
+use crate::sdp::Use;
+use crate::whims;
+use crate::world::{ALL, Given, World};
+use kaiwa_sfu::control::{ParticipantId, Source, Wish};
+use kaiwa_sfu::unit::{Bitrate, MediaKind, Ssrc};
+
+/// Until a probe has shown what the path carries, and layers were raised to it.
+const SETTLED_MS: u64 = 6_000;
+
+/// Packets of the picture in three seconds: all of them, but for chance.
+const ALL_OF_IT: u64 = 3 * 200 * 3 / 2 * 85 / 100;
+
+/// One publishes a heavy picture; the other, who subscribes, is in the world's hands.
+struct Call {
+    world: World,
+    subscriber: ParticipantId,
+}
+
+impl Call {
+    fn new(given: Given, change: impl FnOnce(&mut Client)) -> Self {
+        let mut world = World::with(1, 3, |_| Weather::FINE, given);
+        let lines = vec![Use::Send(Source::Camera, Ssrc(1_000), 1)];
+        let publisher = world.enter(ALL, lines);
+        let person = world.people.get_mut(&publisher).unwrap();
+        person.client.sources[0].is_heavy = true;
+        let lines = vec![Use::Receive(MediaKind::Video)];
+        let subscriber = world.enter_as(ALL, lines, |client| {
+            client.is_fed_back = true;
+            change(client);
+        });
+        let wish = Wish {
+            publication: world.sources_of(MediaKind::Video)[0].2,
+            width: 1_280,
+            height: 720,
+            is_paused: false,
+        };
+        whims::wish(&mut world, subscriber, vec![wish]);
+        Self { world, subscriber }
+    }
+
+    /// Packets of pictures that were sent in so long.
+    fn sent_in(&mut self, ms: u64) -> u64 {
+        let before = self.world.people[&self.subscriber].tap.pictures;
+        let until = self.world.ms() + ms;
+        self.world.run_until(until);
+        self.world.people[&self.subscriber].tap.pictures - before
+    }
+
+    fn change_path(&mut self, rate_bps: u64) {
+        let person = self.world.people.get_mut(&self.subscriber).unwrap();
+        person.client.down.weather.rate_bps = rate_bps;
+    }
+}
+
+/// All of the picture comes in the end.
+fn check(given: Given, change: impl FnOnce(&mut Client)) {
+    let mut call = Call::new(given, change);
+    call.sent_in(SETTLED_MS);
+    let sent = call.sent_in(3_000);
+    assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
+    call.world.end(false);
+}
+
+fn unpaced() -> Given {
+    Given {
+        is_paced: false,
+        ..Given::default()
+    }
+}
+
+#[test]
+fn a_probe_begins_what_no_sound_has_begun() {
+    check(Given::default(), |_| {});
+}
+
+#[test]
+fn without_repairs_an_idle_slot_is_probed_on() {
+    let mut call = Call::new(Given::default(), |client| client.has_rtx = false);
+    let sent = call.sent_in(SETTLED_MS);
+    assert!(sent > 0, "something is tried");
+    call.world.end(false);
+}
+
+#[test]
+fn what_is_not_paced_is_not_held_back_by_what_nobody_has_measured() {
+    check(unpaced(), |_| {});
+    let mut call = Call::new(unpaced(), |client| client.has_rtx = false);
+    let sent = call.sent_in(SETTLED_MS);
+    assert!(sent > 0, "something is tried");
+    call.world.end(false);
+}
+
+#[test]
+fn an_assumption_does_not_keep_the_only_picture_away() {
+    let assumed = Given {
+        assumed: Bitrate::kbps(100),
+        ..Given::default()
+    };
+    let mut call = Call::new(assumed, |client| client.is_fed_back = false);
+    let sent = call.sent_in(SETTLED_MS);
+    assert!(sent > 0, "its lowest step");
+    call.world.end(false);
+}
+
+#[test]
+fn what_feedback_has_shown_does_and_probes_tell_when_it_is_over() {
+    for is_paced in [true, false] {
+        let given = Given {
+            is_paced,
+            ..Given::default()
+        };
+        let mut call = Call::new(given, |client| client.down.weather.rate_bps = 300_000);
+        call.sent_in(10_000);
+        assert_eq!(call.sent_in(4_000), 0, "its lowest step is too much");
+        call.change_path(Weather::FINE.rate_bps);
+        call.sent_in(15_000);
+        let sent = call.sent_in(3_000);
+        assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
+        call.world.end(false);
+    }
+}
