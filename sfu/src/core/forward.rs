@@ -9,8 +9,8 @@
 //!
 //! A slot keeps its SSRC for its whole life, whatever it carries; what comes out looks like one stream
 //! of one encoder (RFC 3550, section 7.1, would call this a translator with a memory):
-//! - Numbers are contiguous. What is left out on purpose closes its number; what the publisher's path
-//!   lost leaves a hole, so that the subscriber asks for it. A packet that comes late and turns out to
+//! - Numbers are contiguous. What is left out on purpose closes its number; what is given up while it
+//!   waits gives it back; what the publisher's path lost leaves a hole, so that the subscriber asks for it. A packet that comes late and turns out to
 //!   belong to what is left out can't close its number any more: it is filled in by padding.
 //! - Timestamps go on across layers by the publisher's sender reports, else by arrival.
 //! - VP8's picture ids and TL0PICIDX go on as well (RFC 7741, section 4.2), without the pictures that
@@ -110,6 +110,8 @@ pub struct Forwarder {
     timeline: Timeline,
     /// The next number; all before it were given out or left open.
     next: ExtSeqNo,
+    /// From here on none has left.
+    unsent: ExtSeqNo,
     next_picture: u16,
     next_tl0: u8,
     /// The newest packet of each layer that was shown, sent or not.
@@ -146,6 +148,7 @@ impl Forwarder {
             run: None,
             timeline: Timeline::new(config.clock, RtpTime(config.time)),
             next: ExtSeqNo(u64::from(config.seq)),
+            unsent: ExtSeqNo(u64::from(config.seq)),
             next_picture: config.picture_id & 0x7fff,
             next_tl0: config.tl0,
             shown: [None; MAX_LAYERS],
@@ -268,7 +271,30 @@ impl Forwarder {
         }
         let seq = self.next;
         self.next = seq.next();
+        self.handle_filled(seq);
         Some((seq, self.timeline.newest()))
+    }
+
+    /// A packet that was to be forwarded leaves.
+    pub fn handle_sent(&mut self, seq: ExtSeqNo, payload_len: u16) {
+        self.unsent = self.unsent.max(seq.next());
+        self.sent.packets += 1;
+        self.sent.octets += u64::from(payload_len);
+    }
+
+    /// A packet of padding leaves.
+    pub fn handle_filled(&mut self, seq: ExtSeqNo) {
+        self.unsent = self.unsent.max(seq.next());
+    }
+
+    /// Nothing waits any more of what was decided, and nothing is sent at present: what goes on does so
+    /// with the number after the last that has left, or the subscriber would ask for those between.
+    /// Returns that number; lower ones that have not left are to be filled.
+    pub fn take_back(&mut self) -> ExtSeqNo {
+        if self.run.is_none() {
+            self.next = self.unsent;
+        }
+        self.unsent
     }
 
     /// What was sent, ever.
@@ -383,8 +409,6 @@ impl Forwarder {
     }
 
     fn count(&mut self, meta: &Meta, rewrite: Rewrite) {
-        self.sent.packets += 1;
-        self.sent.octets += u64::from(meta.payload_len);
         self.timeline.handle_sent(meta, rewrite.time);
         // What comes late may still be the newest that is sent, when all after it was left out.
         if let Some(id) = rewrite.picture_id

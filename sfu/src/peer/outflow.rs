@@ -113,9 +113,15 @@ impl Outflow {
         self.estimator.on_sent(now, bytes, self.pacer.cluster())
     }
 
-    /// What is waiting for a slot is not to be sent any more.
-    pub(crate) fn discard(&mut self, slot: usize) {
-        self.pacer.discard(|queued| queued.slot == slot);
+    /// What is waiting for a slot is not to be sent any more; it is shown once more.
+    pub(crate) fn discard(&mut self, slot: usize, mut show: impl FnMut(&Queued)) {
+        self.pacer.discard(|queued| {
+            let is_of_slot = queued.slot == slot;
+            if is_of_slot {
+                show(queued);
+            }
+            is_of_slot
+        });
     }
 
     /// There is nothing to probe with.

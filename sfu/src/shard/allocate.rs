@@ -177,11 +177,12 @@ impl<S: Sink> Shard<S> {
             tracing::debug!(%participant, slot = at, layer, temporal, "target layer");
             slot.forwarder.set_target(target);
             if target.is_none() {
-                peer.outflow.discard(at);
+                self.abandon(now, key, at);
             }
         }
         let mut keyframes = KeyframesWanted::default();
-        let Some(Some(slot)) = peer.slots.get(at) else {
+        let slot = self.peers.get(key).and_then(|peer| peer.slots.get(at));
+        let Some(Some(slot)) = slot else {
             return;
         };
         keyframes.add(slot.forwarder.wanted_keyframe());

@@ -247,6 +247,9 @@ impl<S: Sink> Shard<S> {
             if let Some(peer) = self.peers.get_mut(subscriber.peer) {
                 peer.next_allocation = now;
             }
+            if is_muted {
+                self.silence(now, subscriber);
+            }
             self.schedule(subscriber.peer, now);
         }
     }
@@ -267,7 +270,6 @@ impl<S: Sink> Shard<S> {
         let source = track
             .and_then(|track| self.tracks.get(track))
             .map(|track| track.source_key);
-        peer.outflow.discard(at);
         peer.next_allocation = now;
         let Some(Some(slot)) = peer.slots.get_mut(at) else {
             return;
@@ -275,6 +277,7 @@ impl<S: Sink> Shard<S> {
         let before = std::mem::replace(&mut slot.track, track);
         slot.forwarder.set_source(source);
         slot.limited_by = None;
+        self.abandon(now, key, at);
         self.unsubscribe(before, key, at);
         let subscriber = Subscriber {
             peer: key,

@@ -13,10 +13,11 @@ use crate::peer::Peer;
 use crate::peer::outflow::Queued;
 use crate::peer::slot::SendSlot;
 use crate::table::{Key, Table};
-use crate::track::{Fresh, Track};
+use crate::track::{Fresh, Subscriber, Track};
 use crate::unit::{ExtSeqNo, MediaKind, RtpTime};
 use crate::wire::red::MAX_REDUNDANT;
 use crate::wire::rtp;
+use arrayvec::ArrayVec;
 use std::time::Instant;
 
 /// Packets before it that go along with a payload as redundancy. Two bring one in ten losses down to one
@@ -25,6 +26,9 @@ const REDUNDANT: usize = if MAX_REDUNDANT < 2 { MAX_REDUNDANT } else { 2 };
 
 /// Padding of a packet that fills in a number, in bytes.
 const FILL: u8 = 1;
+
+/// Packets that wait although later ones of their slot have left: what came late on the publisher's path.
+const OVERTAKEN: usize = 32;
 
 /// Where packets go, and where they are counted.
 struct Way<'a, S> {
@@ -93,9 +97,35 @@ impl<S: Sink> Shard<S> {
         while let Some(output) = peer.outflow.poll(now) {
             match output {
                 Output::Send { item, .. } => peer.send_queued(&mut way, tracks, &item),
-                Output::Drop { class, item } => peer.give_up(class, &item),
+                Output::Drop { class, item } => peer.give_up(&mut way, class, &item),
                 Output::Pad { bytes } => peer.send_probes(&mut way, tracks, bytes),
             }
+        }
+    }
+
+    /// What waits of a slot that sends nothing now does not leave.
+    pub(super) fn abandon(&mut self, now: Instant, key: Key<Peer>, at: usize) {
+        let Self {
+            peers,
+            sink,
+            counts,
+            ..
+        } = self;
+        if let Some(peer) = peers.get_mut(key) {
+            peer.abandon(&mut Way { sink, counts, now }, at, None);
+        }
+    }
+
+    /// A slot's publication was muted: what waits of it does not leave. Sound never waits, and goes on as
+    /// one stream.
+    pub(super) fn silence(&mut self, now: Instant, of: Subscriber) {
+        let slots = self.peers.get_mut(of.peer).map(|peer| &mut peer.slots);
+        let slot = slots.and_then(|slots| slots.get_mut(of.slot));
+        if let Some(Some(slot)) = slot
+            && slot.kind == MediaKind::Video
+        {
+            slot.forwarder.set_target(None);
+            self.abandon(now, of.peer, of.slot);
         }
     }
 
@@ -205,7 +235,7 @@ impl Peer {
         };
         let rewrite = match slot.forwarder.decide(layer, seq, meta) {
             Decision::Drop(_) => return,
-            Decision::Fill(rewrite) => return self.fill(way, at, meta, &rewrite),
+            Decision::Fill(rewrite) => return self.fill(way, at, meta.level, &rewrite),
             Decision::Forward(rewrite) => rewrite,
         };
         let item = Queued {
@@ -224,17 +254,42 @@ impl Peer {
         match self.outflow.enqueue(way.now, class, bytes, item) {
             Enqueued::Now => self.send(way, track, &item, meta, payload),
             Enqueued::Queued => {}
-            Enqueued::Dropped => self.give_up(class, &item),
+            Enqueued::Dropped => self.give_up(way, class, &item),
         }
     }
 
     /// A packet of a slot won't be sent: of video what follows is of no use before a key frame.
-    fn give_up(&mut self, class: Class, item: &Queued) {
+    fn give_up(&mut self, way: &mut Way<'_, impl Sink>, class: Class, item: &Queued) {
         let is_media = class == Class::Video && item.repair.is_none();
         if let Some(Some(slot)) = self.slots.get_mut(item.slot).filter(|_| is_media) {
             slot.forwarder.pause();
             slot.forwarder.resume();
-            self.outflow.discard(item.slot);
+            self.abandon(way, item.slot, Some(item));
+        }
+    }
+
+    /// What waits of a slot that sends nothing now does not leave, nor does `last`, which has waited. Their
+    /// numbers are given again, but for those that later ones have overtaken: they are filled.
+    fn abandon(&mut self, way: &mut Way<'_, impl Sink>, at: usize, last: Option<&Queued>) {
+        let Some(Some(slot)) = self.slots.get_mut(at) else {
+            return;
+        };
+        let unsent = slot.forwarder.take_back();
+        let mut overtaken = ArrayVec::<Rewrite, OVERTAKEN>::new();
+        let mut look = |queued: &Queued| {
+            if queued.repair.is_none() && queued.rewrite.seq < unsent {
+                // One too many leaves a hole, as if the network had lost it.
+                let _ = overtaken.try_push(queued.rewrite);
+            }
+        };
+        last.into_iter().for_each(&mut look);
+        self.outflow.discard(at, look);
+        for rewrite in overtaken {
+            let rewrite = Rewrite {
+                marker: false,
+                ..rewrite
+            };
+            self.fill(way, at, None, &rewrite);
         }
     }
 
@@ -260,7 +315,7 @@ impl Peer {
         Some(self.bytes_of(item.slot, usize::from(meta.payload_len) + 2))
     }
 
-    /// Sends a packet that waited, if it is still there and still wanted.
+    /// Sends a packet that waited, if it is still wanted; padding in its place if it is forgotten.
     fn send_queued(&mut self, way: &mut Way<'_, impl Sink>, tracks: &Table<Track>, item: &Queued) {
         let Some(Some(slot)) = self.slots.get(item.slot) else {
             return;
@@ -272,8 +327,10 @@ impl Peer {
         let Some(layer) = track.layer(item.layer) else {
             return;
         };
-        if let Some((meta, payload)) = layer.stream.get(item.seq) {
-            self.send(way, track, item, meta, payload);
+        match layer.stream.get(item.seq) {
+            Some((meta, payload)) => self.send(way, track, item, meta, payload),
+            None if item.repair.is_none() => self.fill(way, item.slot, None, &item.rewrite),
+            None => {}
         }
     }
 
@@ -374,16 +431,23 @@ impl Peer {
     }
 
     /// A packet of padding under a number that was left open.
-    fn fill(&mut self, way: &mut Way<'_, impl Sink>, at: usize, meta: &Meta, rewrite: &Rewrite) {
+    fn fill(
+        &mut self,
+        way: &mut Way<'_, impl Sink>,
+        at: usize,
+        level: Option<rtp::AudioLevel>,
+        rewrite: &Rewrite,
+    ) {
         let bytes = usize::from(self.bytes_of(at, usize::from(FILL)));
         let number = self.outflow.on_sent(way.now, bytes);
-        let Some(Some(slot)) = self.slots.get(at) else {
+        let Some(Some(slot)) = self.slots.get_mut(at) else {
             return;
         };
+        slot.forwarder.handle_filled(rewrite.seq);
         let packet = Outgoing {
             header: &slot.header,
             fields: fields(slot, rewrite),
-            values: values(number, meta.level),
+            values: values(number, level),
             index: rewrite.seq,
             ssrc: slot.ssrc,
             body: Body::Padding(FILL),
@@ -436,6 +500,8 @@ impl Peer {
             Some(body) => body,
             None => return,
         };
+        // Sealed or not: a number is never given again that may have been.
+        slot.forwarder.handle_sent(rewrite.seq, meta.payload_len);
         let packet = Outgoing {
             header: &slot.header,
             fields: fields(slot, rewrite),

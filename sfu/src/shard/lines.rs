@@ -284,12 +284,17 @@ impl<S: Sink> Shard<S> {
                 let Some(at) = peer.slot_at(mid) else {
                     return;
                 };
-                peer.outflow.discard(at);
+                if let Some(Some(slot)) = peer.slots.get_mut(at) {
+                    slot.forwarder.set_source(None);
+                }
+                self.abandon(now, key, at);
+                let Some(peer) = self.peers.get_mut(key) else {
+                    return;
+                };
                 let Some(mut slot) = peer.slots.get_mut(at).and_then(Option::take) else {
                     return;
                 };
                 let track = slot.track.take();
-                slot.forwarder.set_source(None);
                 peer.retired.push(slot);
                 self.unsubscribe(track, key, at);
             }

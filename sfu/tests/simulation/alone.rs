@@ -32,14 +32,19 @@ impl Call {
             client.is_fed_back = true;
             change(client);
         });
+        let mut call = Self { world, subscriber };
+        call.wish(false);
+        call
+    }
+
+    fn wish(&mut self, is_paused: bool) {
         let wish = Wish {
-            publication: world.sources_of(MediaKind::Video)[0].2,
+            publication: self.world.sources_of(MediaKind::Video)[0].2,
             width: 1_280,
             height: 720,
-            is_paused: false,
+            is_paused,
         };
-        whims::wish(&mut world, subscriber, vec![wish]);
-        Self { world, subscriber }
+        whims::wish(&mut self.world, self.subscriber, vec![wish]);
     }
 
     /// Packets of pictures that were sent in so long.
@@ -48,6 +53,23 @@ impl Call {
         let until = self.world.ms() + ms;
         self.world.run_until(until);
         self.world.people[&self.subscriber].tap.pictures - before
+    }
+
+    /// Lets time pass until packets wait in the pacer.
+    fn until_some_wait(&mut self) {
+        for _ in 0..5_000 {
+            self.sent_in(1);
+            let flow = self.world.shard.flow(self.subscriber);
+            if flow.is_some_and(|flow| flow.waiting > 10) {
+                return;
+            }
+        }
+        panic!("nothing waits");
+    }
+
+    fn set_muted(&mut self, is_muted: bool) {
+        let (_, owner, publication) = self.world.sources_of(MediaKind::Video)[0];
+        whims::set_muted(&mut self.world, owner, publication, is_muted);
     }
 
     fn change_path(&mut self, rate_bps: u64) {
@@ -122,4 +144,36 @@ fn what_feedback_has_shown_does_and_probes_tell_when_it_is_over() {
         assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
         call.world.end(false);
     }
+}
+
+/// The model looks at the numbers of all that was sent.
+#[test]
+fn what_waited_and_was_given_up_leaves_no_hole() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    for _ in 0..3 {
+        call.change_path(700_000);
+        call.until_some_wait();
+        call.wish(true);
+        call.change_path(Weather::FINE.rate_bps);
+        call.sent_in(1_000);
+        call.wish(false);
+        assert!(call.sent_in(10_000) > 0, "it goes on");
+    }
+    call.world.end(true);
+}
+
+/// The model knows what is muted.
+#[test]
+fn what_waited_when_it_was_muted_does_not_leave() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    call.change_path(700_000);
+    call.until_some_wait();
+    call.set_muted(true);
+    assert_eq!(call.sent_in(2_000), 0);
+    call.change_path(Weather::FINE.rate_bps);
+    call.set_muted(false);
+    assert!(call.sent_in(10_000) > 0, "it goes on");
+    call.world.end(true);
 }

@@ -120,7 +120,7 @@ fn mute(world: &mut World) {
     set_muted(world, participant, publication, is_muted);
 }
 
-fn set_muted(
+pub(crate) fn set_muted(
     world: &mut World,
     participant: ParticipantId,
     publication: kaiwa_sfu::control::PublicationId,

@@ -353,6 +353,7 @@ fn a_sender_report_states_our_time_of_the_last_packet() {
         None
     );
     let first = forwarded(bench.keyframe(0, 10, picture(100, 0, 7, 0)));
+    bench.forwarder.handle_sent(first.seq, 100);
     let now = bench.start + Duration::from_millis(500);
     let ntp = NtpTime(1 << 40);
     let report = bench.forwarder.sender_report(now, ntp, None).unwrap();
@@ -453,4 +454,37 @@ proptest! {
 #[test]
 fn a_slot_is_small() {
     assert!(size_of::<Forwarder>() <= 512, "{}", size_of::<Forwarder>());
+}
+
+#[test]
+fn numbers_of_what_did_not_leave_are_given_again() {
+    let mut bench = Bench::new();
+    let first = forwarded(bench.keyframe(0, 10, picture(1, 0, 1, 0)));
+    bench.forwarder.handle_sent(first.seq, 100);
+    for (seq, id) in [(11, 2), (12, 3), (13, 4)] {
+        forwarded(bench.show(0, seq, picture(id, 0, 1, u64::from(id) * 33)));
+    }
+    bench.forwarder.set_target(None);
+    assert_eq!(bench.forwarder.take_back(), first.seq.next());
+    bench.forwarder.set_target(Some(target(0, 2)));
+    let again = forwarded(bench.keyframe(0, 14, picture(5, 0, 2, 200)));
+    assert_eq!(again.seq, first.seq.next());
+}
+
+#[test]
+fn numbers_that_have_left_never_are() {
+    let mut bench = Bench::new();
+    let first = forwarded(bench.keyframe(0, 10, picture(1, 0, 1, 0)));
+    let second = forwarded(bench.show(0, 11, picture(2, 0, 2, 33)));
+    bench.forwarder.handle_sent(second.seq, 100);
+    assert_eq!(bench.forwarder.take_padding(), None, "between its packets");
+    bench.forwarder.set_target(None);
+    let (padding, _) = bench.forwarder.take_padding().unwrap();
+    assert_eq!(padding, second.seq.next());
+    assert_eq!(bench.forwarder.take_back(), padding.next());
+    bench.forwarder.handle_sent(first.seq, 100);
+    assert_eq!(bench.forwarder.take_back(), padding.next(), "it was late");
+    bench.forwarder.set_target(Some(target(0, 2)));
+    let again = forwarded(bench.keyframe(0, 14, picture(5, 0, 2, 200)));
+    assert_eq!(again.seq, padding.next());
 }
