@@ -49,6 +49,10 @@ pub(crate) struct Peer {
     pub(crate) scheduled: Option<Instant>,
     pub(crate) next_report: Instant,
     pub(crate) next_allocation: Instant,
+    /// The layers that their pictures came in at the last allocation, and when those or what is sent of them
+    /// changed last.
+    pub(crate) layers_seen: usize,
+    pub(crate) unsettled_at: Instant,
 }
 
 /// A slot's place, and what it carries.

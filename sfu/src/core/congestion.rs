@@ -287,6 +287,12 @@ impl Estimator {
         bitrate(self.acknowledged.rate_bps().unwrap_or(0.0))
     }
 
+    /// Whether [`Self::poll_event`] or [`Self::poll_probe`] have something.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        self.event.is_some() || self.plans.is_waiting()
+    }
+
     /// Takes the news, if the estimate has changed by a hundredth or more since the last.
     pub fn poll_event(&mut self) -> Option<EstimateChanged> {
         self.event.take()

@@ -291,6 +291,12 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
         }
     }
 
+    /// Whether [`Self::poll_event`] has something to say at once.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When [`Self::poll_event`] has something to say of silence.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -149,6 +149,11 @@ impl Outflow {
         self.estimator.handle_rtt(rtt);
     }
 
+    /// Whether [`Self::poll_estimate`] has something to do.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_feedback && self.estimator.has_news()
+    }
+
     /// Takes a change of the estimate, after which layers are chosen anew, and begins what is to be
     /// probed.
     pub(crate) fn poll_estimate(&mut self, now: Instant) -> Option<EstimateChanged> {

@@ -69,6 +69,11 @@ pub(crate) struct Transport {
     selected: Option<(LocalIndex, Destination)>,
     since: Instant,
     is_interrupted: bool,
+    /// Something came in since it was last followed.
+    is_stirred: bool,
+    /// When it has something to say by itself, as of when it was last followed. Consent that was renewed since
+    /// makes it too early, never too late.
+    next: Option<Instant>,
 }
 
 impl Transport {
@@ -81,6 +86,8 @@ impl Transport {
             selected: None,
             since: now,
             is_interrupted: false,
+            is_stirred: true,
+            next: None,
         }
     }
 
@@ -94,10 +101,12 @@ impl Transport {
         self.ice = Some(IceLite::new(credentials, now));
         self.dtls = Some(RtcDtls::server(&self.identity, peers, now));
         self.since = now;
+        self.is_stirred = true;
     }
 
     /// An ICE restart was answered.
     pub(crate) fn restart(&mut self, credentials: Credentials, now: Instant) {
+        self.is_stirred = true;
         if let Some(ice) = &mut self.ice {
             ice.restart(credentials, now);
         }
@@ -147,6 +156,7 @@ impl Transport {
         answer: &mut Vec<u8>,
     ) {
         answer.clear();
+        self.is_stirred = true;
         let Some(ice) = &mut self.ice else {
             return;
         };
@@ -187,6 +197,7 @@ impl Transport {
     /// Takes a datagram of the handshake from an address that ICE has validated. False when nothing of
     /// it can be used: anybody may write a datagram with the peer's address.
     pub(crate) fn handle_dtls(&mut self, now: Instant, from: Path, datagram: &[u8]) -> bool {
+        self.is_stirred = true;
         let is_valid = self.ice.as_ref().is_some_and(|ice| ice.is_valid(from));
         let dtls = self.dtls.as_mut().filter(|_| is_valid);
         dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok())
@@ -196,6 +207,7 @@ impl Transport {
     pub(crate) fn handle_authentic(&mut self, now: Instant, from: Path) {
         if let Some(ice) = &mut self.ice {
             ice.handle_authentic(now, from);
+            self.is_stirred |= ice.has_events();
         }
     }
 
@@ -217,7 +229,28 @@ impl Transport {
         }
     }
 
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    /// Whether something came in that it has to be followed for.
+    pub(crate) fn is_stirred(&self) -> bool {
+        self.is_stirred
+    }
+
+    /// Whether it has to be followed now. Most times that a peer is attended to it has not, and is not looked into.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.is_stirred || self.next.is_some_and(|next| next <= now)
+    }
+
+    /// It was followed, and has nothing to say until [`Self::next_due`].
+    pub(crate) fn settle(&mut self) {
+        self.is_stirred = false;
+        self.next = self.poll_timeout();
+    }
+
+    /// When it has to be followed again, if nothing comes in.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.next
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
         let ice = self.ice.as_ref().and_then(IceLite::poll_timeout);
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
         let connect = self.secure.is_none().then(|| self.since + CONNECT);
@@ -272,6 +305,7 @@ impl Transport {
 
     /// Says good-bye; what is to be sent is polled afterwards.
     pub(crate) fn close(&mut self) {
+        self.is_stirred = true;
         if let Some(dtls) = &mut self.dtls {
             dtls.close();
         }

@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 /// Pictures of one subscriber that layers are chosen of: as many as there are slots for.
 const PICTURES: usize = VIDEO_SLOTS as usize;
 
-/// Between two allocations for a subscriber whose estimate stays.
+/// Between two allocations for a subscriber whose estimate stays: while layers come, go or are changed, and when
+/// nothing of that has happened for a while.
 const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
+const SETTLED_INTERVAL: Duration = Duration::from_millis(500);
+const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
 /// The most that a voice needs: Opus at 40 kbit/s with its redundancy and headers.
 const VOICE: Bitrate = Bitrate::kbps(130);
@@ -104,7 +107,17 @@ impl<S: Sink> Shard<S> {
         peer.outflow.set_desired(now, desired);
         // Within its interval the allocator answers as before, and says when to come again.
         let again = peer.allocator.poll_timeout();
-        let usual = now + ALLOCATION_INTERVAL;
+        let layers = wanted.iter().map(|wanted| wanted.layers.len()).sum();
+        if std::mem::replace(&mut peer.layers_seen, layers) != layers {
+            peer.unsettled_at = now;
+        }
+        let is_settled = now >= peer.unsettled_at + SETTLED_AFTER;
+        let usual = now
+            + if is_settled {
+                SETTLED_INTERVAL
+            } else {
+                ALLOCATION_INTERVAL
+            };
         peer.next_allocation = again.map_or(usual, |again| again.clamp(now, usual));
         decisions
     }
@@ -176,6 +189,8 @@ impl<S: Sink> Shard<S> {
             let participant = peer.participant;
             tracing::debug!(%participant, slot = at, layer, temporal, "target layer");
             slot.forwarder.set_target(target);
+            peer.unsettled_at = now;
+            peer.next_allocation = peer.next_allocation.min(now + ALLOCATION_INTERVAL);
             if target.is_none() {
                 self.abandon(now, key, at);
             }

@@ -121,6 +121,8 @@ impl<S: Sink> Shard<S> {
             scheduled: None,
             next_report: now,
             next_allocation: now,
+            layers_seen: 0,
+            unsettled_at: now,
         }
     }
 

@@ -42,8 +42,23 @@ impl<S: Sink> Shard<S> {
                 Err(_) => self.counts.refused += 1,
             }
         }
-        self.schedule(key, now);
+        self.schedule_news(now, key);
         true
+    }
+
+    /// Most of what subscribers report changes nothing that could not wait until they are attended to anyway.
+    fn schedule_news(&mut self, now: Instant, key: Key<Peer>) {
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
+        let due = if peer.transport.is_stirred() || peer.outflow.has_news() {
+            Some(now)
+        } else {
+            peer.outflow.poll_timeout()
+        };
+        if let Some(due) = due {
+            self.timers.schedule(key, due, &mut peer.scheduled);
+        }
     }
 
     fn take_packet(&mut self, now: Instant, key: Key<Peer>, packet: &Packet<'_>) {

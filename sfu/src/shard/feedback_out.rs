@@ -24,7 +24,8 @@ const DATAGRAM: usize = 1_200;
 impl<S: Sink> Shard<S> {
     /// Does what is due for a peer, and says when it is to be attended to again.
     pub(super) fn attend(&mut self, now: Instant, key: Key<Peer>) {
-        if !self.follow_transport(now, key) {
+        let peer = self.peers.get(key);
+        if peer.is_none_or(|peer| peer.transport.is_due(now)) && !self.follow_transport(now, key) {
             return;
         }
         let is_connected = self
@@ -46,7 +47,7 @@ impl<S: Sink> Shard<S> {
 
     fn next_due(&self, now: Instant, key: Key<Peer>, is_connected: bool) -> Option<Instant> {
         let peer = self.peers.get(key)?;
-        let transport = peer.transport.poll_timeout();
+        let transport = peer.transport.next_due();
         if !is_connected {
             let judged = peer.transport.is_silent().then_some(peer.next_report);
             return [transport, judged].into_iter().flatten().min();
@@ -88,6 +89,9 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = peers.get_mut(key) else {
             return;
         };
+        if peer.tracks.is_empty() && peer.inbound.feedback_due().is_none() {
+            return;
+        }
         let ours = peer.our_ssrc;
         let rtt = peer.rtt.measured().unwrap_or(NACK_RTT);
         let out = &mut scratch.bytes;

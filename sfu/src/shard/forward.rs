@@ -18,7 +18,7 @@ use crate::unit::{ExtSeqNo, MediaKind, RtpTime};
 use crate::wire::red::MAX_REDUNDANT;
 use crate::wire::rtp;
 use arrayvec::ArrayVec;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Packets before it that go along with a payload as redundancy. Two bring one in ten losses down to one
 /// in a thousand, for three times the bytes of a voice.
@@ -29,6 +29,9 @@ const FILL: u8 = 1;
 
 /// Packets that wait although later ones of their slot have left: what came late on the publisher's path.
 const OVERTAKEN: usize = 32;
+
+/// What nobody answers is noticed no sooner, so whoever is attended to within that time need not be told of it.
+const UNHEARD: Duration = Duration::from_millis(500);
 
 /// Where packets go, and where they are counted.
 struct Way<'a, S> {
@@ -68,7 +71,10 @@ impl<S: Sink> Shard<S> {
                     continue;
                 };
                 peer.show(&mut way, subscriber.slot, track, &mut wanted);
-                if let Some(due) = peer.outflow.poll_timeout() {
+                let is_soon = peer.scheduled.is_some_and(|at| at <= now + UNHEARD);
+                if (peer.outflow.waiting() > 0 || !is_soon)
+                    && let Some(due) = peer.outflow.poll_timeout()
+                {
                     timers.schedule(subscriber.peer, due, &mut peer.scheduled);
                 }
             }

@@ -21,7 +21,10 @@ impl<S: Sink> Shard<S> {
                 }
             }
             match peer.transport.poll_event(now) {
-                None => return true,
+                None => {
+                    peer.transport.settle();
+                    return true;
+                }
                 Some(event) => self.follow(now, key, event),
             }
         }

@@ -106,6 +106,11 @@ impl Plans {
         }
     }
 
+    /// Whether one is planned.
+    pub(in crate::core::congestion) fn is_waiting(&self) -> bool {
+        self.queue_bps[0] > 0.0
+    }
+
     /// Takes the next planned probe.
     pub(in crate::core::congestion) fn poll(&mut self) -> Option<ProbePlan> {
         let [rate_bps, after_bps] = self.queue_bps;
