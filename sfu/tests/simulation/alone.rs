@@ -177,3 +177,23 @@ fn what_waited_when_it_was_muted_does_not_leave() {
     assert!(call.sent_in(10_000) > 0, "it goes on");
     call.world.end(true);
 }
+
+#[test]
+fn another_address_is_another_path() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    let estimate = |call: &Call| call.world.shard.flow(call.subscriber).unwrap().estimate;
+    assert!(estimate(&call) > Bitrate::kbps(2_000));
+    let ms = call.world.ms();
+    let person = call.world.people.get_mut(&call.subscriber).unwrap();
+    person.client.move_away(ms);
+    let is_reset = (0..100).any(|_| {
+        call.sent_in(1);
+        estimate(&call) == Bitrate::kbps(300)
+    });
+    assert!(is_reset, "nothing is known of it");
+    call.sent_in(SETTLED_MS);
+    let sent = call.sent_in(3_000);
+    assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
+    call.world.end(true);
+}
