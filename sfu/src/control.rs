@@ -349,6 +349,10 @@ pub trait SfuControl: Send + Sync {
     /// Enters a room.
     fn join(&self, join: Join) -> Pending<()>;
 
+    /// Changes what somebody may do. What they publish without the right ends; to use a right that they
+    /// have gained, their client offers again.
+    fn set_rights(&self, participant: ParticipantId, rights: Rights) -> Pending<()>;
+
     /// Leaves it; ends with [`Event::Gone`]. Leaving twice is no error.
     fn leave(&self, participant: ParticipantId) -> Pending<()>;
 

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::control::{
-    Answer, Event, Join, Mute, Offer, ParticipantId, Pending, Prefer, SfuControl, SfuError,
+    Answer, Event, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights, SfuControl, SfuError,
     SfuEvents,
 };
 use crate::net::poll::Waker;
@@ -212,6 +212,11 @@ impl SfuControl for Engine {
             }
             joined
         })
+    }
+
+    fn set_rights(&self, participant: ParticipantId, rights: Rights) -> Pending<()> {
+        let shard = self.shard_of(participant);
+        self.send(shard, |reply| Order::Rights(participant, rights, reply))
     }
 
     fn leave(&self, participant: ParticipantId) -> Pending<()> {

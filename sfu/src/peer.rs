@@ -36,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) outflow: Outflow,
     /// Puts their streams' times on our clock.
     pub(crate) clock: PublisherClock,
+    /// From what they report of their slots. Never of who only publishes: they report nothing of ours, and
+    /// what else would tell (RFC 3611, section 4.4) browsers do not offer.
     pub(crate) rtt: RoundTrip,
     /// Who we are in RTCP.
     pub(crate) our_ssrc: Ssrc,

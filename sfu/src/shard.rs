@@ -181,6 +181,17 @@ impl<S: Sink> Shard<S> {
             }
         }
         self.focus = None;
+        let (peers, rooms) = (&self.peers, &self.rooms);
+        self.timers.prune(peers.len(), |key, due| {
+            peers
+                .get(key)
+                .is_some_and(|peer| peer.scheduled == Some(due))
+        });
+        self.room_timers.prune(rooms.len(), |key, due| {
+            rooms
+                .get(key)
+                .is_some_and(|room| room.scheduled == Some(due))
+        });
     }
 
     /// After a panic in one of the others: the room that was worked on is given up, since its state may

@@ -9,7 +9,9 @@ mod setup;
 
 pub(crate) use setup::ThreadSetup;
 
-use crate::control::{Answer, Join, Mute, Offer, ParticipantId, Prefer, SfuError, SfuEvents};
+use crate::control::{
+    Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
+};
 use crate::metrics::{Series, Traffic};
 use crate::net::affinity;
 use crate::net::poll::{Poller, SocketKey, Waker};
@@ -30,6 +32,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, SfuError>>;
 /// What a shard is told to do.
 pub(crate) enum Order {
     Join(Join, Reply<()>),
+    Rights(ParticipantId, Rights, Reply<()>),
     Leave(ParticipantId, Reply<()>),
     Offer(Offer, Reply<Answer>),
     Prefer(Prefer, Reply<()>),
@@ -140,6 +143,10 @@ impl Thread {
             Order::Join(join, reply) => {
                 let joined = self.shard.handle_join(now, &join);
                 self.answer(reply, joined);
+            }
+            Order::Rights(participant, rights, reply) => {
+                let set = self.shard.handle_rights(now, participant, rights);
+                self.answer(reply, set);
             }
             Order::Leave(participant, reply) => {
                 self.shard.handle_leave(now, participant);

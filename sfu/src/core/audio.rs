@@ -1,6 +1,9 @@
 //! Who is heard: levels without decoding (RFC 6464), the loudest few of a large room, and who has the
 //! floor.
 //!
+//! One more stands by, for those who are among the loudest and are not sent their own voice: the last
+//! that had to give way, or that spoke louder than it.
+//!
 //! Levels are smoothed, quick to rise and slow to fall. In a room with more voices than are forwarded,
 //! a voice takes the place of the weakest with its first loud packet, so that no syllable is cut; who
 //! has spoken keeps the place for a while, so that a cough does not cost it.
@@ -68,6 +71,7 @@ pub struct AudioRoom {
     limit: usize,
     voices: Vec<Option<Seat>>,
     heard: usize,
+    standby: Option<VoiceIndex>,
     changes: VecDeque<Change>,
     floor: Option<SourceKey>,
     /// As last said.
@@ -91,6 +95,7 @@ impl AudioRoom {
             limit: limit.max(1),
             voices: Vec::new(),
             heard: 0,
+            standby: None,
             changes: VecDeque::with_capacity(CHANGES),
             floor: None,
             said: Vec::with_capacity(MAX_SPEAKERS),
@@ -120,7 +125,11 @@ impl AudioRoom {
             Some(place) => *place = Some(seat),
             None => self.voices.push(Some(seat)),
         }
-        u32::try_from(index).ok().map(VoiceIndex)
+        let index = u32::try_from(index).ok().map(VoiceIndex)?;
+        if !is_heard && self.standby.is_none() {
+            self.standby = Some(index);
+        }
+        Some(index)
     }
 
     /// A voice leaves; the loudest of those that are not forwarded takes its place.
@@ -137,6 +146,9 @@ impl AudioRoom {
             if let Some(next) = self.loudest_withheld(now) {
                 self.admit(next);
             }
+        }
+        if self.standby().is_none() || self.standby == Some(index) {
+            self.standby = self.loudest_withheld(now);
         }
     }
 
@@ -165,11 +177,20 @@ impl AudioRoom {
             return false;
         };
         if loudness <= rank.saturating_add(MARGIN) {
+            self.stand_by(now, index, loudness);
             return false;
         }
         self.withhold(weakest);
         self.admit(index);
+        self.standby = Some(weakest);
         true
+    }
+
+    /// The voice that stands by: whoever is heard is sent it in place of their own.
+    #[must_use]
+    pub fn standby(&self) -> Option<SourceKey> {
+        let seat = self.voices.get(position(self.standby?))?.as_ref()?;
+        (!seat.is_heard).then_some(seat.source)
     }
 
     /// Whether a voice is forwarded.
@@ -270,17 +291,21 @@ impl AudioRoom {
         }
     }
 
+    /// A voice that is too soft to be heard speaks: perhaps it stands by from now on.
+    fn stand_by(&mut self, now: Instant, index: VoiceIndex, loudness: u8) {
+        let present = self.standby.filter(|standby| *standby != index);
+        let seat = present.and_then(|standby| self.voices.get(position(standby))?.as_ref());
+        let seat = seat.filter(|seat| !seat.is_heard);
+        let is_softer = |seat: &Seat| loudness > seat.rank(now).saturating_add(MARGIN);
+        if seat.is_none_or(is_softer) {
+            self.standby = Some(index);
+        }
+    }
+
     /// Of those that are forwarded, with what it counts for.
     fn weakest_heard(&self, now: Instant) -> Option<(VoiceIndex, u8)> {
         let ranked = self.seats().filter(|(_, seat)| seat.is_heard);
-        let ranked = ranked.map(|(index, seat)| {
-            let bonus = if seat.voice.spoke_within(now, HOLD) {
-                HOLD_BONUS
-            } else {
-                0
-            };
-            (index, seat.voice.loudness(now).saturating_add(bonus))
-        });
+        let ranked = ranked.map(|(index, seat)| (index, seat.rank(now)));
         ranked.min_by_key(|&(_, rank)| rank)
     }
 
@@ -310,6 +335,18 @@ impl AudioRoom {
 
     fn seat_mut(&mut self, index: VoiceIndex) -> Option<&mut Option<Seat>> {
         self.voices.get_mut(position(index))
+    }
+}
+
+impl Seat {
+    /// What it counts for against one that would have its place.
+    fn rank(&self, now: Instant) -> u8 {
+        let bonus = if self.voice.spoke_within(now, HOLD) {
+            HOLD_BONUS
+        } else {
+            0
+        };
+        self.voice.loudness(now).saturating_add(bonus)
     }
 }
 

@@ -104,6 +104,8 @@ pub enum Cause {
     Probe,
     /// No feedback came.
     Silence,
+    /// Another path is taken.
+    NewPath,
 }
 
 /// The estimate is another one.
@@ -222,6 +224,23 @@ impl Estimator {
         self.silence_fell_us = None;
         self.update(now_us, batch);
         Ok(())
+    }
+
+    /// Packets take another path from now on, of which nothing is known: all is as at the start. Numbers go
+    /// on; what was sent over the old path tells nothing any more.
+    pub fn handle_new_path(&mut self, now: Instant) {
+        let now_us = self.us(now);
+        let mut history = std::mem::replace(&mut self.history, History::new());
+        history.forget();
+        *self = Self {
+            history,
+            reference: self.reference,
+            wanted_bps: self.wanted_bps,
+            told_bps: self.told_bps,
+            ..Self::new(self.epoch, self.config)
+        };
+        self.publish(Cause::NewPath);
+        self.plan(now_us);
     }
 
     /// Takes a measured round trip, from reports or ICE. Without one the age of what feedback is about

@@ -18,8 +18,11 @@
 //! [`IceLite::password`]; only then it calls [`IceLite::handle_check`]. Addresses are of a type that
 //! the shell chooses, usually a pair of local and remote socket address.
 //!
-//! A check that was seen before is answered but moves nothing, so that nobody turns a peer's
-//! media elsewhere, or keeps it flowing, with a check that they overheard.
+//! A check that was seen before is answered but moves nothing, so that nobody turns a peer's media
+//! elsewhere with a check that they overheard. Checks carry no time, and not all of a long call can be
+//! remembered: once some of a pair of credentials are forgotten, a nomination moves media away from an
+//! address that is alive only when something else that is authentic has come from the new one. SRTP and
+//! SRTCP can't be replayed, and every client sends reports once a second or so.
 
 mod credentials;
 
@@ -42,8 +45,9 @@ pub const EXPIRED_AFTER: Duration = Duration::from_secs(30);
 /// The most addresses of one peer: a host with several interfaces and both address families behind a
 /// relay or two has ten. At the bound the one that was silent longest, and is not in use, goes.
 pub const MAX_REMOTES: usize = 16;
-/// The transactions that are remembered: two seconds of a browser's busiest checking.
-const MAX_SEEN: usize = 32;
+/// The transactions that are remembered, of 8 bytes each: half a minute of a browser's busiest checking,
+/// and twenty minutes of what it does once it has a pair.
+const MAX_SEEN: usize = 512;
 /// The most events that wait. The shell polls after each input, which makes [`MAX_REMOTES`] and a few
 /// at most; when it does not, the oldest are lost.
 const MAX_EVENTS: usize = 64;
@@ -131,6 +135,48 @@ enum Generation {
     Current,
 }
 
+/// Checks that came, the last [`MAX_SEEN`] of them.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The first 8 bytes of each transaction id, which are random.
+    transactions: VecDeque<u64>,
+    /// All that came, and those since the last restart.
+    count: u64,
+    since_restart: u64,
+}
+
+impl Seen {
+    /// Takes a check; false when it was taken before.
+    fn insert(&mut self, transaction: [u8; 12]) -> bool {
+        let [a, b, c, d, e, f, g, h, ..] = transaction;
+        let id = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        if self.transactions.contains(&id) {
+            return false;
+        }
+        if self.transactions.len() == MAX_SEEN {
+            self.transactions.pop_front();
+        }
+        self.transactions.push_back(id);
+        self.count += 1;
+        self.since_restart += 1;
+        true
+    }
+
+    /// Checks with other credentials come from now on.
+    fn restart(&mut self) {
+        self.since_restart = 0;
+    }
+
+    /// Whether all checks with these credentials are remembered, so that one which is not is new.
+    fn is_complete(&self, generation: Generation) -> bool {
+        let count = match generation {
+            Generation::Previous => self.count,
+            Generation::Current => self.since_restart,
+        };
+        count <= MAX_SEEN as u64
+    }
+}
+
 #[derive(Debug)]
 struct Remote<A> {
     addr: A,
@@ -147,7 +193,9 @@ pub struct IceLite<A> {
     remotes: Vec<Remote<A>>,
     selected: Option<A>,
     consent: Consent,
-    seen: VecDeque<[u8; 12]>,
+    seen: Seen,
+    /// Nominated by a check that may be an old one; in use from the first proof on.
+    unproven: Option<A>,
     events: VecDeque<IceEvent<A>>,
 }
 
@@ -161,7 +209,8 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
             remotes: Vec::new(),
             selected: None,
             consent: Consent::Awaited { since: now },
-            seen: VecDeque::new(),
+            seen: Seen::default(),
+            unproven: None,
             events: VecDeque::new(),
         }
     }
@@ -204,25 +253,22 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
         if check.role == Some(PeerRole::Controlled) {
             return Verdict::Refuse(Refusal::RoleConflict);
         }
-        if self.seen.contains(&check.transaction) {
+        if !self.seen.insert(check.transaction) {
             return if self.is_valid(from) {
                 Verdict::Respond
             } else {
                 Verdict::Ignore
             };
         }
-        if self.seen.len() == MAX_SEEN {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(check.transaction);
-
         self.hear_check(now);
         self.note_remote(now, from, generation);
-        if check.nominates && generation == Generation::Current {
-            self.finish_restart();
-        }
-        if check.nominates || self.may_leave_selected(now) {
+        if self.may_leave_selected(now) || (check.nominates && self.seen.is_complete(generation)) {
+            if check.nominates && generation == Generation::Current {
+                self.finish_restart();
+            }
             self.select(from);
+        } else if check.nominates && generation == Generation::Current {
+            self.unproven = Some(from).filter(|from| Some(*from) != self.selected);
         }
         Verdict::Respond
     }
@@ -235,6 +281,10 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
             return;
         };
         remote.heard = now;
+        if self.unproven == Some(from) {
+            self.finish_restart();
+            self.select(from);
+        }
         match self.consent {
             Consent::Given { .. } => self.consent = Consent::Given { heard: now },
             Consent::Interrupted { .. } => {
@@ -250,6 +300,8 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
     /// its time anew.
     pub fn restart(&mut self, credentials: Credentials, now: Instant) {
         let replaced = std::mem::replace(&mut self.current, credentials);
+        self.seen.restart();
+        self.unproven = None;
         if self.previous.is_none() {
             for remote in &mut self.remotes {
                 remote.generation = Generation::Previous;
@@ -389,6 +441,7 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
             return;
         }
         self.selected = Some(addr);
+        self.unproven = None;
         self.push_event(IceEvent::Selected(addr));
         // The one that was kept only because it was in use.
         if self.previous.is_none() {

@@ -280,6 +280,17 @@ impl Negotiator {
         Ok(negotiated)
     }
 
+    /// The right to what an m-line publishes was taken away: it is as if it had been refused. Should the
+    /// right come back, the next offer begins another publication there.
+    pub fn handle_forbidden(&mut self, mid: Mid) {
+        let mut lines = self.state.lines.iter_mut();
+        if let Some(line) = lines.find(|line| line.mid == Some(mid))
+            && matches!(line.line, Line::Receiving(_))
+        {
+            line.line = Line::Refused(Refusal::Forbidden);
+        }
+    }
+
     /// The canonical name of all slots' sources, as in the answers and as SDES reports have to carry it
     /// (RFC 3550, section 6.5.1).
     #[must_use]

@@ -362,15 +362,14 @@ impl Room {
                 .iter()
                 .any(|w| w.publication == id && w.is_paused)
         };
-        // Of a crowd's voices only as many are looked at as can count.
-        let audible = member.slots.count(MediaKind::Audio).max(self.audio_slots);
         let audio = self
             .heard
             .iter()
             .filter_map(|id| self.publication(*id))
             .filter(|p| !is_theirs(p) && !p.is_muted && !is_refused(p.id))
             .map(|p| p.id)
-            .take(usize::from(audible))
+            // However many slots they have: the rest of a crowd is a murmur, and costs rate.
+            .take(usize::from(self.audio_slots))
             .collect();
         let video = member
             .wishes

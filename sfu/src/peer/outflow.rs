@@ -145,6 +145,13 @@ impl Outflow {
         self.estimator.handle_feedback(now, head, results)
     }
 
+    /// The peer has another address: what was measured is of another path.
+    pub(crate) fn handle_new_path(&mut self, now: Instant) {
+        self.estimator.handle_new_path(now);
+        self.pacer.cancel_probe(now);
+        self.is_probing = false;
+    }
+
     pub(crate) fn handle_rtt(&mut self, rtt: Duration) {
         self.estimator.handle_rtt(rtt);
     }

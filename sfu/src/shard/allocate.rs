@@ -49,7 +49,7 @@ pub(super) struct Wanted {
 pub(super) fn basis(cause: Cause) -> Basis {
     match cause {
         Cause::Probe => Basis::Probed,
-        Cause::Delay | Cause::Loss | Cause::Silence => Basis::Measured,
+        Cause::Delay | Cause::Loss | Cause::Silence | Cause::NewPath => Basis::Measured,
     }
 }
 

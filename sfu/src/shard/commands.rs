@@ -3,7 +3,7 @@
 use super::rooms::RoomState;
 use super::{Shard, Sink};
 use crate::control::{
-    Event, GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, SfuError,
+    Event, GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, Rights, SfuError,
 };
 use crate::core::allocate::Allocator;
 use crate::core::negotiate::{Config, Negotiator};
@@ -33,7 +33,7 @@ impl<S: Sink> Shard<S> {
         self.next_id * self.setup.shards as u64 + self.setup.index as u64
     }
 
-    /// Somebody enters a room, or has other rights from now on.
+    /// Somebody enters a room. Who is there already has these rights from now on.
     ///
     /// # Errors
     /// [`SfuError::LimitReached`] when the room is full.
@@ -66,7 +66,28 @@ impl<S: Sink> Shard<S> {
             }
             self.schedule(key, now + CONNECT);
         }
-        self.end_forbidden(now, join);
+        self.end_forbidden(now, join.participant, join.rights);
+        self.perform_room(now, room_key);
+        Ok(())
+    }
+
+    /// Somebody has other rights from now on.
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`].
+    pub fn handle_rights(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        rights: Rights,
+    ) -> Result<(), SfuError> {
+        let key = self.peer_of(participant)?;
+        let room_key = self.peers.get(key).map(|peer| peer.room);
+        let room_key = room_key.ok_or(SfuError::NoSuchParticipant)?;
+        if let Some(room) = self.rooms.get_mut(room_key) {
+            room.core.handle_join(participant, rights)?;
+        }
+        self.end_forbidden(now, participant, rights);
         self.perform_room(now, room_key);
         Ok(())
     }
@@ -79,15 +100,19 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Rights that were taken away end what was published by them.
-    fn end_forbidden(&mut self, now: Instant, join: &Join) {
-        let Some(key) = self.by_participant.get(&join.participant) else {
+    fn end_forbidden(&mut self, now: Instant, participant: ParticipantId, rights: Rights) {
+        let Some(&key) = self.by_participant.get(&participant) else {
             return;
         };
-        let tracks = self.peers.get(*key).map(|peer| peer.tracks.clone());
-        for (_, track) in tracks.unwrap_or_default() {
+        let tracks = self.peers.get(key).map(|peer| peer.tracks.clone());
+        for (mid, track) in tracks.unwrap_or_default() {
             let source = self.tracks.get(track).map(|track| track.source);
-            if source.is_some_and(|source| !join.rights.may_publish(source)) {
+            if source.is_some_and(|source| !rights.may_publish(source)) {
                 self.end_track(now, track);
+                // Or the next offer would take it for one that goes on.
+                if let Some(peer) = self.peers.get_mut(key) {
+                    peer.negotiator.handle_forbidden(mid);
+                }
             }
         }
     }

@@ -204,7 +204,7 @@ impl<S: Sink> Shard<S> {
         };
         let sample = Sample {
             fraction_lost: lost_down.unwrap_or_default().max(peer.lost_up),
-            rtt: peer.rtt.get(),
+            rtt: peer.rtt.measured(),
             jitter: jitter.unwrap_or_default(),
             is_silent: peer.transport.is_silent(),
         };

@@ -94,11 +94,19 @@ impl<S: Sink> Shard<S> {
         } else {
             track.codec(pt)?;
             let layer = track.layer_of(extensions.rid)?;
-            track.layer_mut(layer)?.ssrc = Some(ssrc);
             Carries::Media(track_key, layer)
         };
         let peer = self.peers.get_mut(key)?;
-        peer.inbound.learn(ssrc, carries).then_some(carries)
+        if !peer.inbound.learn(ssrc, carries) {
+            return None;
+        }
+        // Requests go to it from now on: not to one that was refused.
+        if let Carries::Media(_, layer) = carries
+            && let Some(layer) = self.tracks.get_mut(track_key)?.layer_mut(layer)
+        {
+            layer.ssrc = Some(ssrc);
+        }
+        Some(carries)
     }
 
     fn only_track(&self, key: Key<Peer>, packet: &Packet<'_>) -> Option<Key<Track>> {

@@ -15,6 +15,8 @@ pub(crate) struct RoomState {
     pub(crate) members: Vec<Key<Peer>>,
     /// Voices that are forwarded, in the order in which they began to be.
     pub(crate) heard: Vec<SourceKey>,
+    /// The voice that those among them are sent in place of their own.
+    pub(crate) standby: Option<SourceKey>,
     pub(crate) speaking: Vec<Speaking>,
     /// The entry among the shard's timers.
     pub(crate) scheduled: Option<Instant>,
@@ -24,10 +26,10 @@ impl RoomState {
     pub(crate) fn new(id: RoomId, audio_slots: u8) -> Self {
         Self {
             core: Room::new(id, audio_slots),
-            // One more than a subscriber has slots for, since nobody is sent their own voice.
-            voices: AudioRoom::new(usize::from(audio_slots) + 1),
+            voices: AudioRoom::new(usize::from(audio_slots)),
             members: Vec::new(),
             heard: Vec::new(),
+            standby: None,
             speaking: Vec::new(),
             scheduled: None,
         }
@@ -35,7 +37,9 @@ impl RoomState {
 
     /// Takes what changed about who is heard; whether anything did.
     pub(crate) fn take_changes(&mut self) -> bool {
-        let mut has_changed = false;
+        let standby = self.voices.standby();
+        let mut has_changed = standby != self.standby;
+        self.standby = standby;
         while let Some(change) = self.voices.poll_change() {
             has_changed = true;
             match change {

@@ -2,6 +2,8 @@
 
 use super::{Shard, Sink};
 use crate::control::{Connectivity, Event, GoneReason};
+use crate::core::allocate::Allocator;
+use crate::core::report::RoundTrip;
 use crate::peer::Peer;
 use crate::peer::transport::TransportEvent;
 use crate::table::Key;
@@ -34,6 +36,7 @@ impl<S: Sink> Shard<S> {
         match event {
             TransportEvent::Learned(path) => {
                 self.by_path.insert(path, key);
+                self.take_path(now, key);
             }
             TransportEvent::Forgotten(path) => {
                 if self.by_path.get(&path) == Some(&key) {
@@ -61,6 +64,18 @@ impl<S: Sink> Shard<S> {
             }
             TransportEvent::Failed => self.remove_peer(now, key, GoneReason::HandshakeFailed),
             TransportEvent::Closed => self.remove_peer(now, key, GoneReason::Left),
+        }
+    }
+
+    /// What goes to a peer goes over another path from now on: what was learnt of the last one, and what it
+    /// had to give up there, is no more.
+    fn take_path(&mut self, now: Instant, key: Key<Peer>) {
+        let peer = self.peers.get_mut(key);
+        if let Some(peer) = peer.filter(|peer| peer.transport.is_connected()) {
+            peer.outflow.handle_new_path(now);
+            peer.allocator = Allocator::new(peer.outflow.estimate());
+            peer.rtt = RoundTrip::default();
+            peer.next_allocation = now;
         }
     }
 

@@ -46,9 +46,8 @@ impl<S: Sink> Shard<S> {
         if !room.take_changes() {
             return;
         }
-        let heard = room.heard.clone();
+        let heard = room.heard.iter().chain(&room.standby);
         let order: Vec<_> = heard
-            .iter()
             .filter_map(|source| self.by_source.get(source))
             .filter_map(|track| self.tracks.get(*track))
             .map(|track| track.id)

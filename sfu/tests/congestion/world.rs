@@ -173,7 +173,7 @@ impl World {
             self.pacer.set_target(now, change.estimate);
             let basis = match change.cause {
                 Cause::Probe => Basis::Probed,
-                Cause::Delay | Cause::Loss | Cause::Silence => Basis::Measured,
+                Cause::Delay | Cause::Loss | Cause::Silence | Cause::NewPath => Basis::Measured,
             };
             self.allocator.handle_estimate(change.estimate, basis);
         }

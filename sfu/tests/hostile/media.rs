@@ -235,6 +235,42 @@ fn numbers_that_jump_about_are_not_asked_for_without_end() {
     assert!(nacks < 20_000, "{nacks} numbers were asked for");
 }
 
+#[test]
+fn an_ssrc_too_many_is_asked_for_nothing() {
+    let mut scene = Scene::new(1);
+    let mut mallory = publisher(&mut scene);
+    let talker = Talker { client: &mallory };
+    talker.send((VP8.0, 1, 3_100), &[mid("1")], &picture(1, true, 100));
+    for ssrc in 50_000..50_100 {
+        talker.send((OPUS.0, 1, ssrc), &[mid("0")], &[9; 80]);
+    }
+    talker.send((VP8.0, 1, 60_000), &[mid("1")], &picture(1, true, 100));
+    for at in [2, 7] {
+        talker.send((VP8.0, at, 3_100), &[], &picture(1, false, 100));
+    }
+    scene.goes_on(20);
+    mallory.pump();
+    let asked: Vec<Ssrc> = mallory
+        .reports
+        .iter()
+        .flat_map(|report| asked(report))
+        .collect();
+    assert!(asked.contains(&Ssrc(3_100)), "{asked:?}");
+    assert!(!asked.contains(&Ssrc(60_000)), "{asked:?}");
+}
+
+/// Of which sources a report asks for packets.
+fn asked(report: &[u8]) -> Vec<Ssrc> {
+    use kaiwa_sfu::wire::rtcp::{Packet, Packets};
+    let packets = Packets::new(report).flatten();
+    packets
+        .filter_map(|packet| match packet {
+            Packet::Nack(nack) => Some(nack.media),
+            _ => None,
+        })
+        .collect()
+}
+
 fn missed(report: &[u8]) -> usize {
     use kaiwa_sfu::wire::rtcp::{Packet, Packets};
     let packets = Packets::new(report).flatten();

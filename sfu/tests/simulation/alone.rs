@@ -5,7 +5,7 @@ use crate::network::Weather;
 use crate::sdp::Use;
 use crate::whims;
 use crate::world::{ALL, Given, World};
-use kaiwa_sfu::control::{ParticipantId, Source, Wish};
+use kaiwa_sfu::control::{ParticipantId, Rights, Source, Wish};
 use kaiwa_sfu::unit::{Bitrate, MediaKind, Ssrc};
 
 /// Until a probe has shown what the path carries, and layers were raised to it.
@@ -175,5 +175,69 @@ fn what_waited_when_it_was_muted_does_not_leave() {
     call.change_path(Weather::FINE.rate_bps);
     call.set_muted(false);
     assert!(call.sent_in(10_000) > 0, "it goes on");
+    call.world.end(true);
+}
+
+#[test]
+fn another_address_is_another_path() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    let estimate = |call: &Call| call.world.shard.flow(call.subscriber).unwrap().estimate;
+    assert!(estimate(&call) > Bitrate::kbps(2_000));
+    let ms = call.world.ms();
+    let person = call.world.people.get_mut(&call.subscriber).unwrap();
+    person.client.move_away(ms);
+    let is_reset = (0..100).any(|_| {
+        call.sent_in(1);
+        estimate(&call) == Bitrate::kbps(300)
+    });
+    assert!(is_reset, "nothing is known of it");
+    call.sent_in(SETTLED_MS);
+    let sent = call.sent_in(3_000);
+    assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
+    call.world.end(true);
+}
+
+#[test]
+fn a_right_that_is_lost_ends_what_it_allowed_and_one_that_is_back_needs_an_offer_alone() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    let (_, publisher, publication) = call.world.sources_of(MediaKind::Video)[0];
+    let without = Rights {
+        camera: false,
+        ..ALL
+    };
+    call.world.set_rights(publisher, without);
+    assert!(!call.world.publications.contains_key(&publication));
+    assert_eq!(call.sent_in(1_000), 0);
+    assert_eq!(call.world.people[&publisher].gone, None);
+    // Once without an offer in between, once with one.
+    for offers in [false, true] {
+        if offers {
+            call.world.offer(publisher);
+            assert!(call.world.sources_of(MediaKind::Video).is_empty());
+        }
+        call.world.set_rights(publisher, ALL);
+        call.world.offer(publisher);
+        assert_eq!(call.world.sources_of(MediaKind::Video).len(), 1);
+        call.wish(false);
+        assert!(call.sent_in(5_000) > 0, "it is seen again");
+        call.world.set_rights(publisher, without);
+    }
+    call.world.end(false);
+}
+
+#[test]
+fn who_may_not_subscribe_any_more_is_sent_nothing_until_they_may_again() {
+    let mut call = Call::new(Given::default(), |_| {});
+    assert!(call.sent_in(SETTLED_MS) > 0);
+    let without = Rights {
+        subscribe: false,
+        ..ALL
+    };
+    call.world.set_rights(call.subscriber, without);
+    assert_eq!(call.sent_in(2_000), 0);
+    call.world.set_rights(call.subscriber, ALL);
+    assert!(call.sent_in(5_000) > 0);
     call.world.end(true);
 }

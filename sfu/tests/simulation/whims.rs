@@ -254,7 +254,7 @@ fn rights(world: &mut World, id: ParticipantId) {
         },
         _ => ALL,
     };
-    world.join(id, rights);
+    world.set_rights(id, rights);
 }
 
 /// The network is fine, and everybody wants to see and hear everybody.
@@ -285,7 +285,7 @@ pub(crate) fn calm_down(world: &mut World) {
             subscribe: true,
             ..client.rights
         };
-        world.join(id, rights);
+        world.set_rights(id, rights);
         world.offer(id);
     }
     for id in world.present() {

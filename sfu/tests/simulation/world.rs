@@ -600,6 +600,14 @@ impl World {
         self.settle();
     }
 
+    /// Somebody who is there has other rights from now on.
+    pub(crate) fn set_rights(&mut self, id: ParticipantId, rights: Rights) {
+        self.people.get_mut(&id).unwrap().client.rights = rights;
+        let now = self.now();
+        self.shard.handle_rights(now, id, rights).expect("present");
+        self.settle();
+    }
+
     /// Offers what the client's lines are.
     pub(crate) fn offer(&mut self, id: ParticipantId) {
         let (now, ms) = (self.now(), self.ms());

@@ -199,23 +199,9 @@ async fn connect(
     let reply::Result::CallAnswer(answer) = client.request(Command::CallOffer(offer)).await? else {
         bail!("call_offer was answered with something else");
     };
-    let answer = RTCSessionDescription::answer(with_setup(&answer.sdp))?;
+    let answer = RTCSessionDescription::answer(answer.sdp)?;
     connection.set_remote_description(answer).await?;
     Ok(Box::new(connection))
-}
-
-/// `rtc` 0.21 reads who begins DTLS from m-lines alone (`peer_connection/transport/dtls/role.rs`); a server may say it
-/// once for all of them (RFC 8842, section 5.1).
-fn with_setup(sdp: &str) -> String {
-    let line = |line: &str| {
-        let setup = if line.starts_with("a=mid:") {
-            "a=setup:passive\r\n"
-        } else {
-            ""
-        };
-        format!("{line}\r\n{setup}")
-    };
-    sdp.lines().map(line).collect()
 }
 
 impl Witness for Ordinary {

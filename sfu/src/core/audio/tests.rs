@@ -226,3 +226,44 @@ fn a_voice_that_left_does_not_keep_the_floor() {
     assert_eq!(room.floor(), None);
     assert!(!room.handle_packet(at(start, 420), voices[0], LOUD, 80));
 }
+
+#[test]
+fn who_had_to_give_way_stands_by_until_somebody_else_speaks() {
+    let start = Instant::now();
+    let (mut room, voices) = room(2, 4);
+    assert_eq!(
+        room.standby(),
+        Some(SourceKey(2)),
+        "the first without a place"
+    );
+    talk(&mut room, &voices, (start, at(start, 500)), |key| {
+        if key < 2 { SOFT } else { SILENT }
+    });
+    // Too soft for a place, but the only other one that speaks.
+    talk(
+        &mut room,
+        &voices,
+        (at(start, 500), at(start, 700)),
+        |key| {
+            if key == 2 { SILENT } else { SOFT }
+        },
+    );
+    assert_eq!(room.standby(), Some(SourceKey(3)));
+    talk(
+        &mut room,
+        &voices,
+        (at(start, 700), at(start, 1_000)),
+        |key| {
+            if key == 2 { LOUD } else { SOFT }
+        },
+    );
+    assert!(room.is_heard(voices[2]));
+    let displaced = room.standby().unwrap();
+    assert!(displaced == SourceKey(0) || displaced == SourceKey(1));
+    let index = usize::try_from(displaced.0).unwrap();
+    assert!(!room.is_heard(voices[index]));
+    room.remove(at(start, 1_000), voices[index]);
+    assert_eq!(room.standby(), Some(SourceKey(3)));
+    room.remove(at(start, 1_000), voices[2]);
+    assert_eq!(room.standby(), None, "all are heard");
+}

@@ -149,6 +149,11 @@ impl History {
         }
     }
 
+    /// Forgets all that is under way. Numbers go on.
+    pub(super) fn forget(&mut self) {
+        self.oldest = self.next;
+    }
+
     fn len(&self) -> usize {
         usize::try_from(self.next - self.oldest).unwrap_or(usize::MAX)
     }

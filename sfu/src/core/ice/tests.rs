@@ -280,3 +280,47 @@ fn addresses_are_bounded_and_the_one_in_use_stays() {
     let forgotten = bench.events();
     assert!(forgotten.len() <= MAX_EVENTS);
 }
+
+#[test]
+fn an_old_nomination_moves_nothing_however_many_checks_came_since() {
+    let mut bench = Bench::new();
+    bench.nominate(1);
+    let overheard = bench.check_with(1, true);
+    bench.ice.handle_check(bench.now, 1, &overheard);
+    for _ in 0..5_000 {
+        bench.check(1);
+    }
+    assert_eq!(bench.ice.selected(), Some(1));
+    bench.ice.handle_check(bench.now, 9, &overheard);
+    assert_eq!(
+        bench.ice.selected(),
+        Some(1),
+        "nothing else came from there"
+    );
+    // Who has left nominates anew, and is believed with what comes next.
+    bench.nominate(2);
+    bench.ice.handle_authentic(bench.now, 2);
+    assert_eq!(bench.ice.selected(), Some(2));
+    // Or by silence, if nothing does.
+    bench.nominate(3);
+    assert_eq!(bench.ice.selected(), Some(2));
+    bench.wait(8);
+    bench.nominate(3);
+    assert_eq!(bench.ice.selected(), Some(3));
+}
+
+#[test]
+fn after_a_restart_a_nomination_is_believed_at_once_again() {
+    let mut bench = Bench::new();
+    bench.nominate(1);
+    for _ in 0..5_000 {
+        bench.check(1);
+    }
+    bench.ice.restart(credentials(2), bench.now);
+    let old = bench.check_with(1, true);
+    bench.ice.handle_check(bench.now, 9, &old);
+    assert_eq!(bench.ice.selected(), Some(1), "with the old credentials");
+    let new = bench.check_with(2, true);
+    bench.ice.handle_check(bench.now, 2, &new);
+    assert_eq!(bench.ice.selected(), Some(2));
+}

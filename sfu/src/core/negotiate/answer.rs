@@ -40,16 +40,20 @@ impl Answer<'_> {
             is_ice_lite: true,
             bundles: vec![mids.iter().filter_map(|one| one.mline.mid).collect()],
             allows_mixed_extensions: self.offer.allows_mixed_extensions,
-            // Once for all m-lines, and not in the one that stands for them (RFC 9143, section 7.1.3):
-            // Firefox ESR 153 crashes on a bundled m-line that has no fingerprint from either, and
-            // takes credentials that only one m-line has for a restart of that one.
-            transport: TransportAttributes {
-                ufrag: Some(self.credentials.ufrag.clone()),
-                password: Some(self.credentials.password.clone()),
-                fingerprints: vec![self.local.fingerprint],
-                setup: Some(Setup::Passive),
-            },
+            // For all m-lines, beside the one that stands for them: Firefox ESR 153 crashes on a bundled
+            // m-line that has no fingerprint from either, and takes credentials that only one m-line has
+            // for a restart of that one.
+            transport: self.transport(),
             media: self.decided.iter().map(|one| self.media(one)).collect(),
+        }
+    }
+
+    fn transport(&self) -> TransportAttributes {
+        TransportAttributes {
+            ufrag: Some(self.credentials.ufrag.clone()),
+            password: Some(self.credentials.password.clone()),
+            fingerprints: vec![self.local.fingerprint],
+            setup: Some(Setup::Passive),
         }
     }
 
@@ -74,8 +78,10 @@ impl Answer<'_> {
             offered.allows_mixed_extensions && !self.offer.allows_mixed_extensions;
         media.has_rtcp_mux = true;
         media.has_rtcp_rsize = offered.has_rtcp_rsize;
-        // Candidates are the bundle's (RFC 9429, section 5.3.1).
+        // Candidates and transport are the bundle's, and stand where it does (RFC 9429, section 5.3.1);
+        // webrtc-rs 0.21 reads who begins DTLS there alone.
         if one.mline.index == self.tag {
+            media.transport = self.transport();
             media.candidates.clone_from(&self.local.candidates);
             media.has_end_of_candidates = true;
         }

@@ -3,7 +3,8 @@ use crate::control::Source;
 use crate::unit::PayloadType;
 use crate::wire::sdp::fixtures::{SCENARIOS, Step, scenario, steps};
 use crate::wire::sdp::{
-    Candidate, Direction, Fingerprint, Hash, Password, SectionKind, Setup, Ufrag,
+    Candidate, Direction, Fingerprint, Hash, Password, SectionKind, Setup, TransportAttributes,
+    Ufrag,
 };
 
 mod hostile;
@@ -241,7 +242,7 @@ fn slots_have_sources_of_their_own() {
 }
 
 #[test]
-fn the_transport_is_described_once() {
+fn the_transport_is_described_for_all_and_in_the_line_that_stands_for_it() {
     for step in steps() {
         let answer = offer(step.answer);
         assert!(answer.is_ice_lite);
@@ -255,6 +256,11 @@ fn the_transport_is_described_once() {
         assert_eq!(with.len(), 1, "{}", step.name);
         assert!(with[0].has_end_of_candidates);
         assert_eq!(with[0].mid, answer.bundles[0].first().copied());
+        assert_eq!(with[0].transport, answer.transport);
+        let elsewhere = answer.media.iter().filter(|media| media.mid != with[0].mid);
+        for media in elsewhere {
+            assert_eq!(media.transport, TransportAttributes::default());
+        }
     }
 }
 

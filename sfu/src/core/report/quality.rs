@@ -11,8 +11,8 @@ use std::time::Duration;
 pub struct Sample {
     /// Packets that did not come at first, in 256ths of those expected.
     pub fraction_lost: u8,
-    /// The round trip.
-    pub rtt: Duration,
+    /// The round trip; `None` when it can't be known, and then it is no reason for anything.
+    pub rtt: Option<Duration>,
     /// Of arrivals.
     pub jitter: Duration,
     /// Nothing at all was heard of the other side.
@@ -43,7 +43,7 @@ pub fn score(sample: Sample) -> Quality {
         _ => Quality::Good,
     };
     let rtt = by_bounds(
-        sample.rtt,
+        sample.rtt.unwrap_or_default(),
         Duration::from_millis(300),
         Duration::from_millis(800),
     );
@@ -127,7 +127,7 @@ mod tests {
     fn lost(fraction_lost: u8) -> Sample {
         Sample {
             fraction_lost,
-            rtt: Duration::from_millis(40),
+            rtt: Some(Duration::from_millis(40)),
             jitter: Duration::from_millis(5),
             is_silent: false,
         }
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(score(lost(30)), Quality::Poor);
         assert_eq!(score(lost(255)), Quality::Lost);
         let slow = Sample {
-            rtt: Duration::from_millis(900),
+            rtt: Some(Duration::from_millis(900)),
             ..lost(0)
         };
         assert_eq!(score(slow), Quality::Poor);

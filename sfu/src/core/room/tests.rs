@@ -273,3 +273,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_crowd_is_heard_in_as_many_voices_as_are_configured_however_many_slots_there_are() {
+    let mut room = room();
+    for id in 1..=6 {
+        room.handle_join(ParticipantId(id), ALL).expect("room");
+        room.handle_slots(ParticipantId(id), &lines(6, 0));
+        room.handle_publish(track(10 + id, id, Source::Microphone))
+            .expect("allowed");
+    }
+    room.take_effects();
+    // The three loudest, and who stands by.
+    let order = [16, 15, 14, 13].map(PublicationId);
+    room.handle_heard(&order);
+    let of = |id: u64| -> Vec<u64> {
+        let member = &room.members[&ParticipantId(id)];
+        let slots = member.slots.as_told();
+        let mut voices: Vec<_> = slots
+            .iter()
+            .filter_map(|s| Some(s.publication?.0))
+            .collect();
+        voices.sort_unstable();
+        voices
+    };
+    assert_eq!(of(1), [14, 15, 16], "a listener hears the loudest");
+    assert_eq!(of(3), [14, 15, 16]);
+    assert_eq!(of(6), [13, 14, 15], "who is among them, one more instead");
+}
