@@ -26,3 +26,5 @@ pub mod report;
 pub mod allocate;
 pub mod congestion;
 pub mod pacer;
+
+mod places;

@@ -280,6 +280,9 @@ impl<K: Copy + Eq> Allocator<K> {
     fn begin(&mut self, now: Instant, demands: &[Demand<'_, K>]) {
         self.rows.clear();
         self.spare.clear();
+        // Most have a picture or two, and a vector's own first step is four.
+        self.rows.reserve_exact(demands.len());
+        self.spare.reserve_exact(demands.len());
         for (index, demand) in demands.iter().enumerate() {
             let wish = (demand.width, demand.height, demand.is_paused);
             let mut held = self.remember(index, demand.id);
@@ -374,6 +377,7 @@ impl<K: Copy + Eq> Allocator<K> {
     /// Remembers the plan and makes decisions of it.
     fn finish(&mut self, now: Instant, audio: Bitrate, demands: &[Demand<'_, K>]) {
         self.decisions.clear();
+        self.decisions.reserve_exact(demands.len());
         let (mut total, mut most) = (audio.0, audio.0);
         let mut is_best = true;
         for ((row, held), demand) in self.rows.iter().zip(&mut self.held).zip(demands) {

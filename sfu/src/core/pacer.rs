@@ -44,6 +44,9 @@ const DEBT_MAX_NS: u64 = 500_000_000;
 /// that time bounds the queue first; a packet beyond it is refused.
 pub const QUEUE_PACKETS: usize = 512;
 
+/// Room that [`Pacer::trim`] leaves alone, as a quarter of what it keeps.
+const KEPT_PACKETS: usize = 4;
+
 /// How long video waits. Older pictures are of no use: they are dropped, and a key frame is due.
 pub const VIDEO_WAIT: Duration = Duration::from_secs(1);
 
@@ -140,6 +143,8 @@ pub struct Pacer<T> {
     retransmissions: VecDeque<Waiting<T>>,
     video: VecDeque<Waiting<T>>,
     padding: VecDeque<Waiting<T>>,
+    /// The most that waited in one queue since memory was given back last.
+    most: usize,
     probe: Option<Probe>,
 }
 
@@ -156,6 +161,7 @@ impl<T: Copy> Pacer<T> {
             retransmissions: VecDeque::new(),
             video: VecDeque::new(),
             padding: VecDeque::new(),
+            most: 0,
             probe: None,
         };
         pacer.set_target(now, target);
@@ -195,6 +201,7 @@ impl<T: Copy> Pacer<T> {
             Class::Padding => self.padding.push_back(waiting),
             Class::Video | Class::Audio => self.video.push_back(waiting),
         }
+        self.most = self.most.max(self.len());
         Enqueued::Queued
     }
 
@@ -301,6 +308,29 @@ impl<T: Copy> Pacer<T> {
             queue.retain(|waiting| !is_unwanted(&waiting.item));
         }
         before - self.len()
+    }
+
+    /// Gives back memory that was not needed since this was asked last. Seldom: what is needed for each key
+    /// frame is worth keeping from one to the next.
+    pub fn trim(&mut self) {
+        let waiting = self.len();
+        let most = std::mem::replace(&mut self.most, waiting);
+        for queue in [
+            &mut self.retransmissions,
+            &mut self.video,
+            &mut self.padding,
+        ] {
+            if queue.capacity() > 4 * most.max(KEPT_PACKETS) {
+                queue.shrink_to(2 * most);
+            }
+        }
+    }
+
+    /// Packets that it has room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let queues = [&self.retransmissions, &self.video, &self.padding];
+        queues.into_iter().map(VecDeque::capacity).sum()
     }
 
     /// Packets that wait.

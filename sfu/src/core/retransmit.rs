@@ -3,14 +3,21 @@
 //! A repair goes out on the slot's second SSRC with numbers of its own (RFC 4588, section 4); its
 //! payload is read again from the layer's ring, and is the same byte for byte.
 
+mod entry;
+
 use super::forward::{Rewrite, SourceKey};
 use super::ring::HISTORY;
-use crate::unit::{ExtSeqNo, RtpTime, SeqNo};
+use crate::unit::{ExtSeqNo, SeqNo};
+use entry::{Entry, Origin, Stretches};
 use std::time::{Duration, Instant};
 
-/// Packets that are remembered at first and at most. It doubles while it forgets what is younger than a
-/// layer's ring remembers.
+/// Packets that are remembered at first and at most. It doubles while it forgets what is younger than
+/// [`REMEMBERED`].
 const PACKETS: (usize, usize) = (64, 1_024);
+
+/// How long a packet is remembered at least: nearly as long as a layer's ring has it, so that a stream
+/// whose second comes in bursts and just fits does not take twice the memory for its jitter.
+const REMEMBERED: Duration = HISTORY.saturating_sub(Duration::from_millis(100));
 
 /// Repairs for each packet sent, as a divisor: a subscriber that loses more than half needs a lower
 /// layer, not more packets; and one that asks for everything twice gets no more than this.
@@ -41,39 +48,16 @@ pub struct Resend {
 #[derive(Debug)]
 pub struct SentHistory {
     epoch: Instant,
-    /// By the lower bits of the number; empty until the first packet, then a power of two.
+    /// By the lower bits of the number; empty until the first packet, then a power of two. What is in
+    /// use is of the last so many numbers.
     entries: Vec<Entry>,
+    stretches: Stretches,
     newest: Option<ExtSeqNo>,
     /// In halves of a repair, see [`SENT_PER_RESEND`].
     credit: u32,
     next_rtx: ExtSeqNo,
     resent: u64,
 }
-
-/// 32 bytes. Whole numbers are found again from those near them: the slot's from its newest, the
-/// source's since no ring has more than 2^31 packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Entry {
-    seq: u32,
-    source_seq_low: u32,
-    source_seq_high: u16,
-    picture_id: u16,
-    time: u32,
-    source: u32,
-    /// Milliseconds since the epoch.
-    sent_ms: u32,
-    /// See `sent_ms`; that value while it was not resent.
-    resent_ms: u32,
-    layer: u8,
-    tl0: u8,
-    flags: u8,
-}
-
-const IS_USED: u8 = 1;
-const HAS_MARKER: u8 = 2;
-const HAS_PICTURE_ID: u8 = 4;
-const HAS_TL0: u8 = 8;
-const WAS_RESENT: u8 = 16;
 
 impl SentHistory {
     /// Nothing was sent. `rtx_seq` is the first number of the RTX SSRC, below 2^15.
@@ -82,6 +66,7 @@ impl SentHistory {
         Self {
             epoch: now,
             entries: Vec::new(),
+            stretches: Stretches::default(),
             newest: None,
             credit: MAX_CREDIT * SENT_PER_RESEND,
             next_rtx: ExtSeqNo(u64::from(rtx_seq)),
@@ -98,18 +83,21 @@ impl SentHistory {
         source_seq: ExtSeqNo,
         rewrite: &Rewrite,
     ) {
-        self.make_room(now, rewrite.seq);
+        let now_ms = self.ms(now);
+        self.make_room(now_ms, rewrite.seq);
         self.credit = (self.credit + 1).min(MAX_CREDIT * SENT_PER_RESEND);
-        self.newest = Some(self.newest.map_or(rewrite.seq, |seq| seq.max(rewrite.seq)));
-        let sent_ms = self.ms(now);
+        if !self.advance(rewrite.seq) {
+            return;
+        }
+        let origin = Origin {
+            source,
+            layer,
+            seq: source_seq,
+        };
+        let stretch = self.stretches.of(&origin, &mut self.entries);
         let index = self.index(rewrite.seq);
         if let Some(entry) = self.entries.get_mut(index) {
-            let is_newer = low(rewrite.seq).wrapping_sub(entry.seq).cast_signed() > 0;
-            // One that comes very late takes no newer one's place.
-            if is_newer || !entry.has(IS_USED) {
-                *entry = Entry::pack(source, layer, source_seq, rewrite);
-                entry.sent_ms = sent_ms;
-            }
+            *entry = Entry::pack(stretch, source_seq, rewrite, now_ms);
         }
     }
 
@@ -117,23 +105,19 @@ impl SentHistory {
     /// trip, or too much is asked for.
     pub fn handle_nack(&mut self, now: Instant, rtt: Duration, seq: SeqNo) -> Option<Resend> {
         let wanted = self.newest?.nearest(seq);
-        let now_ms = self.ms(now);
-        let index = self.index(wanted);
         let credit = self.credit.checked_sub(SENT_PER_RESEND)?;
-        let entry = self.entries.get_mut(index)?;
-        if !entry.has(IS_USED) || entry.seq != low(wanted) {
+        let entry = self.find(wanted)?;
+        let now_ms = self.ms(now);
+        let spacing = u16::try_from(rtt.max(MIN_SPACING).as_millis()).unwrap_or(u16::MAX);
+        if entry.resent_ms(now_ms).is_some_and(|ago| ago < spacing) {
             return None;
         }
-        let spacing = u32::try_from(rtt.max(MIN_SPACING).as_millis()).unwrap_or(u32::MAX);
-        if entry.has(WAS_RESENT) && now_ms.saturating_sub(entry.resent_ms) < spacing {
-            return None;
-        }
-        entry.resent_ms = now_ms;
-        entry.flags |= WAS_RESENT;
-        let entry = *entry;
+        let index = self.index(wanted);
+        self.entries.get_mut(index)?.handle_resent(now_ms);
+        let resend = self.resend(&entry, wanted)?;
         self.credit = credit;
         self.resent += 1;
-        Some(self.resend(&entry, wanted))
+        Some(resend)
     }
 
     /// A number on the RTX SSRC for a packet of nothing but padding, to probe for bandwidth before there
@@ -148,8 +132,8 @@ impl SentHistory {
     /// first one, or when it is forgotten.
     pub fn poll_probe(&mut self) -> Option<Resend> {
         let newest = self.newest?;
-        let entry = *self.entries.get(self.index(newest))?;
-        (entry.has(IS_USED) && entry.seq == low(newest)).then(|| self.resend(&entry, newest))
+        let entry = self.find(newest)?;
+        self.resend(&entry, newest)
     }
 
     /// Repairs that were given out, ever.
@@ -170,37 +154,85 @@ impl SentHistory {
         self.entries.len() * size_of::<Entry>()
     }
 
-    fn resend(&mut self, entry: &Entry, seq: ExtSeqNo) -> Resend {
+    fn find(&self, seq: ExtSeqNo) -> Option<Entry> {
+        if !self.is_remembered(seq) {
+            return None;
+        }
+        let entry = *self.entries.get(self.index(seq))?;
+        entry.is_used().then_some(entry)
+    }
+
+    /// Whether a number's place is its own.
+    fn is_remembered(&self, seq: ExtSeqNo) -> bool {
+        let newest = self.newest.unwrap_or(seq);
+        let behind = newest.0.checked_sub(seq.0);
+        behind.is_some_and(|behind| behind < self.entries.len() as u64)
+    }
+
+    fn resend(&mut self, entry: &Entry, seq: ExtSeqNo) -> Option<Resend> {
+        let Origin {
+            source,
+            layer,
+            seq: source_seq,
+        } = self.stretches.origin(entry)?;
         let rtx_seq = self.next_rtx;
         self.next_rtx = rtx_seq.next();
-        Resend {
-            source: SourceKey(entry.source),
-            layer: entry.layer,
-            source_seq: entry.source_seq(),
+        Some(Resend {
+            source,
+            layer,
+            source_seq,
             rewrite: entry.rewrite(seq),
             rtx_seq,
+        })
+    }
+
+    /// Takes the places of the numbers up to this one from those that had them before; false if its
+    /// own place is a newer one's.
+    fn advance(&mut self, seq: ExtSeqNo) -> bool {
+        let newest = self.newest.unwrap_or(seq);
+        if seq <= newest {
+            self.newest = Some(newest);
+            return self.is_remembered(seq);
+        }
+        self.newest = Some(seq);
+        let skipped = seq.0 - newest.0 - 1;
+        let first = seq.0 - skipped.min(self.entries.len() as u64);
+        for number in first..seq.0 {
+            let index = self.index(ExtSeqNo(number));
+            if let Some(entry) = self.entries.get_mut(index) {
+                *entry = Entry::default();
+            }
+        }
+        true
+    }
+
+    fn make_room(&mut self, now_ms: u16, seq: ExtSeqNo) {
+        if self.entries.is_empty() {
+            self.entries = vec![Entry::default(); PACKETS.0];
+        }
+        let displaced = self.entries.get(self.index(seq));
+        let is_young = displaced.is_some_and(|entry| {
+            let age_ms = entry.age_ms(now_ms).filter(|_| entry.is_used());
+            age_ms.is_some_and(|age_ms| u128::from(age_ms) < REMEMBERED.as_millis())
+        });
+        if is_young && self.entries.len() < PACKETS.1 {
+            self.grow();
         }
     }
 
-    fn make_room(&mut self, now: Instant, seq: ExtSeqNo) {
-        if self.entries.is_empty() {
-            self.entries.resize(PACKETS.0, Entry::default());
-        }
-        let history = u32::try_from(HISTORY.as_millis()).unwrap_or(u32::MAX);
-        let now_ms = self.ms(now);
-        let displaced = self.entries.get(self.index(seq));
-        let is_young = displaced.is_some_and(|entry| {
-            entry.has(IS_USED) && now_ms.saturating_sub(entry.sent_ms) < history
-        });
-        if !is_young || self.entries.len() >= PACKETS.1 {
+    fn grow(&mut self) {
+        let Some(newest) = self.newest else {
             return;
-        }
+        };
         let larger = vec![Entry::default(); self.entries.len() * 2];
         let old = std::mem::replace(&mut self.entries, larger);
-        for entry in old.into_iter().filter(|entry| entry.has(IS_USED)) {
-            let index = self.index(ExtSeqNo(u64::from(entry.seq)));
-            if let Some(place) = self.entries.get_mut(index) {
-                *place = entry;
+        let mask = old.len() as u64 - 1;
+        let first = newest.0.saturating_sub(mask);
+        for number in first..=newest.0 {
+            let before = usize::try_from(number & mask).unwrap_or(usize::MAX);
+            let index = self.index(ExtSeqNo(number));
+            if let (Some(place), Some(entry)) = (self.entries.get_mut(index), old.get(before)) {
+                *place = *entry;
             }
         }
     }
@@ -213,68 +245,18 @@ impl SentHistory {
         (seq.0 & (self.entries.len() as u64).wrapping_sub(1)) as usize
     }
 
-    /// Wraps after 49 days, for which a call does not go on.
-    fn ms(&self, now: Instant) -> u32 {
-        let ms = now.saturating_duration_since(self.epoch).as_millis();
-        u32::try_from(ms).unwrap_or(u32::MAX)
+    /// The lower bits of the milliseconds since it began.
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
+    fn ms(&self, now: Instant) -> u16 {
+        let since = now.saturating_duration_since(self.epoch);
+        (since.as_secs() * 1_000 + u64::from(since.subsec_millis())) as u16
     }
-}
-
-impl Entry {
-    fn pack(source: SourceKey, layer: u8, source_seq: ExtSeqNo, rewrite: &Rewrite) -> Self {
-        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-        Self {
-            seq: low(rewrite.seq),
-            source_seq_low: low(source_seq),
-            source_seq_high: high(source_seq),
-            picture_id: rewrite.picture_id.unwrap_or(0),
-            time: rewrite.time.0,
-            source: source.0,
-            sent_ms: 0,
-            resent_ms: 0,
-            layer,
-            tl0: rewrite.tl0.unwrap_or(0),
-            flags: IS_USED
-                | flag(rewrite.marker, HAS_MARKER)
-                | flag(rewrite.picture_id.is_some(), HAS_PICTURE_ID)
-                | flag(rewrite.tl0.is_some(), HAS_TL0),
-        }
-    }
-
-    fn rewrite(&self, seq: ExtSeqNo) -> Rewrite {
-        Rewrite {
-            seq,
-            time: RtpTime(self.time),
-            marker: self.has(HAS_MARKER),
-            picture_id: self.has(HAS_PICTURE_ID).then_some(self.picture_id),
-            tl0: self.has(HAS_TL0).then_some(self.tl0),
-        }
-    }
-
-    fn source_seq(&self) -> ExtSeqNo {
-        ExtSeqNo(u64::from(self.source_seq_high) << 32 | u64::from(self.source_seq_low))
-    }
-
-    fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the lower bits are meant")]
-fn low(seq: ExtSeqNo) -> u32 {
-    seq.0 as u32
-}
-
-/// Bits 32 to 47: a stream of a thousand packets a second needs them after 49 days, and no more after
-/// nine thousand years.
-#[expect(clippy::cast_possible_truncation, reason = "the bits above are zero")]
-fn high(seq: ExtSeqNo) -> u16 {
-    (seq.0 >> 32) as u16
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::unit::RtpTime;
 
     const RTT: Duration = Duration::from_millis(40);
 
@@ -295,11 +277,6 @@ mod tests {
     fn sent(history: &mut SentHistory, now: Instant, seq: u64) {
         let source_seq = ExtSeqNo(seq + 0xffff_fff0);
         history.handle_sent(now, SourceKey(3), 2, source_seq, &rewrite(seq));
-    }
-
-    #[test]
-    fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 32);
     }
 
     #[test]
@@ -340,6 +317,45 @@ mod tests {
         for seq in [8, 10, 9 + 64, 0x8000, 0xffff] {
             assert_eq!(history.handle_nack(start, RTT, SeqNo(seq)), None);
         }
+    }
+
+    #[test]
+    fn a_number_that_was_never_sent_is_not_taken_for_what_had_its_place() {
+        let start = Instant::now();
+        let mut history = SentHistory::new(start, 0);
+        for seq in 0..64 {
+            sent(&mut history, start, seq);
+        }
+        // A second later their places are given away; two of them to numbers that are filled in.
+        let now = at(start, 1_000);
+        for seq in (64..100).filter(|seq| ![70, 71].contains(seq)) {
+            sent(&mut history, now, seq);
+        }
+        for seq in [6, 7, 70, 71, 100] {
+            assert_eq!(history.handle_nack(now, RTT, SeqNo(seq)), None, "{seq}");
+        }
+        for seq in [36, 63, 69, 72, 99] {
+            let resend = history.handle_nack(now, RTT, SeqNo(seq));
+            let seq = u64::from(seq);
+            assert_eq!(resend.map(|r| r.rewrite), Some(rewrite(seq)), "{seq}");
+        }
+        // One of them turns out to be late.
+        sent(&mut history, now, 70);
+        let resend = history.handle_nack(now, RTT, SeqNo(70));
+        assert_eq!(resend.map(|r| r.rewrite), Some(rewrite(70)));
+    }
+
+    #[test]
+    fn what_comes_later_than_its_place_is_kept_takes_no_newer_ones_place() {
+        let start = Instant::now();
+        let mut history = SentHistory::new(start, 0);
+        for seq in 64..128 {
+            sent(&mut history, start, seq);
+        }
+        let now = at(start, 1_000);
+        sent(&mut history, now, 0);
+        assert_eq!(history.handle_nack(now, RTT, SeqNo(0)), None);
+        assert!(history.handle_nack(now, RTT, SeqNo(64)).is_some());
     }
 
     #[test]

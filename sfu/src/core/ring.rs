@@ -56,7 +56,7 @@ pub struct PayloadRing {
     floor: ExtSeqNo,
     /// Bytes that went into the arena, ever; what its end left over counts.
     written: u64,
-    /// When writing last passed the arena's beginning.
+    /// When what the arena begins with was written.
     lap_at: Option<Instant>,
 }
 
@@ -176,9 +176,11 @@ impl PayloadRing {
             return;
         }
         if self.lap_at.is_some_and(|at| is_young(at, now)) && self.arena.len() < max_bytes {
+            // What is overwritten next is then still what that lap began with.
             self.grow_arena();
+        } else {
+            self.lap_at = Some(now);
         }
-        self.lap_at = Some(now);
     }
 
     fn grow_index(&mut self) {
@@ -198,7 +200,13 @@ impl PayloadRing {
             arena: vec![0; self.arena.len() * 2],
             ..Self::new(self.kind)
         };
-        for index in 0..self.entries.len() {
+        // The oldest first, so that it is also the first to be overwritten.
+        let mut oldest_first: Vec<usize> = (0..self.entries.len()).collect();
+        oldest_first.sort_unstable_by_key(|&index| {
+            let entry = self.entries.get(index).copied().flatten();
+            entry.map_or(GONE, |entry| entry.at)
+        });
+        for index in oldest_first {
             let Some(mut entry) = self.entries.get(index).copied().flatten() else {
                 continue;
             };

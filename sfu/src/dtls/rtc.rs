@@ -14,9 +14,11 @@
 //!   answered. The implementation stops its timer at the first datagram that is not the
 //!   whole next flight, so that one loss at the wrong place would end the handshake.
 //! - [`super::gate`] keeps from it what it cannot bear.
+//! - [`settled`] holds a hundredth of its memory once connected.
 
 mod association;
 mod identity;
+mod settled;
 
 #[cfg(test)]
 pub(super) use identity::fingerprint_of;
@@ -28,6 +30,7 @@ use crate::srtp::Profile;
 use crate::wire::client_hello::{ClientHelloError, ClientHelloReader};
 use crate::wire::sdp::Fingerprint;
 use association::{Association, Step};
+use settled::Settled;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -59,7 +62,7 @@ enum State {
         until: Instant,
         association: Box<Association>,
     },
-    Connected(Box<Association>),
+    Connected(Box<Settled>),
     Over,
 }
 
@@ -104,6 +107,15 @@ impl RtcDtls {
             state,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+        }
+    }
+
+    /// Bytes of memory that it holds beside itself, once connected and put away.
+    #[cfg(test)]
+    pub(super) fn footprint(&self) -> Option<usize> {
+        match &self.state {
+            State::Connected(settled) => settled.footprint(),
+            State::Waiting { .. } | State::Handshaking { .. } | State::Over => None,
         }
     }
 
@@ -176,11 +188,18 @@ impl RtcDtls {
         else {
             return;
         };
-        match association.keys(&self.fingerprints) {
-            Ok((profile, keys)) => {
+        let settled = association
+            .keys(&self.fingerprints)
+            .and_then(|(profile, keys)| {
+                let settled = Settled::new(*association, &self.identity, profile)?;
+                Ok((profile, keys, settled))
+            });
+        match settled {
+            Ok((profile, keys, settled)) => {
                 self.events
                     .push_back(DtlsEvent::Connected { profile, keys });
-                self.state = State::Connected(association);
+                self.state = State::Connected(Box::new(settled));
+                self.fingerprints = Vec::new();
             }
             Err(failure) => self.fail(failure),
         }
@@ -197,8 +216,9 @@ impl Dtls for RtcDtls {
         match &mut self.state {
             State::Waiting { .. } => self.handle_hello(now, datagram),
             State::Handshaking { .. } => self.handle_flight(now, datagram),
-            State::Connected(association) => {
-                let is_over = association.handle_rest(now, datagram, &mut self.transmits)?;
+            State::Connected(settled) => {
+                let (identity, transmits) = (&self.identity, &mut self.transmits);
+                let is_over = settled.handle(now, datagram, identity, transmits)?;
                 if is_over {
                     self.state = State::Over;
                     self.events.push_back(DtlsEvent::Closed);
@@ -223,9 +243,8 @@ impl Dtls for RtcDtls {
 
     fn close(&mut self) {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Handshaking { association, .. } | State::Connected(association) => {
-                association.close(&mut self.transmits);
-            }
+            State::Handshaking { association, .. } => association.close(&mut self.transmits),
+            State::Connected(settled) => settled.close(&self.identity, &mut self.transmits),
             State::Waiting { .. } | State::Over => {}
         }
     }

@@ -185,6 +185,27 @@ fn a_client_without_srtp_is_refused_at_once() {
 }
 
 #[test]
+fn a_connected_association_holds_little_until_it_is_needed_again() {
+    let mut world = World::offering(&BOTH);
+    world.run(&mut Link::good());
+    for peer in [&world.server, &world.client] {
+        let footprint = peer.dtls.footprint();
+        assert!(footprint.is_some_and(|bytes| bytes <= 512), "{footprint:?}");
+    }
+    // An alert of somebody else, who can't know that it will not be understood.
+    let forged = [
+        &[21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 26][..],
+        &[7; 26],
+    ]
+    .concat();
+    world.deliver(Side::Client, &forged);
+    assert_eq!(world.server.dtls.footprint(), None);
+    world.close(Side::Client);
+    world.run(&mut Link::good());
+    assert!(world.server.closed);
+}
+
+#[test]
 fn a_goodbye_is_heard_on_the_other_side() {
     for side in [Side::Server, Side::Client] {
         let mut world = World::offering(&BOTH);

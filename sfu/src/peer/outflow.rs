@@ -32,7 +32,11 @@ pub(crate) struct Outflow {
     /// The peer sends transport-wide feedback; otherwise nothing is estimated.
     has_feedback: bool,
     is_probing: bool,
+    next_trim: Instant,
 }
+
+/// Between two looks at what the pacer's queues need: longer than between two key frames.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Outflow {
     pub(crate) fn new(now: Instant, is_paced: bool, assumed: Bitrate) -> Self {
@@ -49,6 +53,7 @@ impl Outflow {
             assumed,
             has_feedback: false,
             is_probing: false,
+            next_trim: now + TRIM_INTERVAL,
         }
     }
 
@@ -77,6 +82,10 @@ impl Outflow {
 
     /// What the allocator would use if it could.
     pub(crate) fn set_desired(&mut self, now: Instant, desired: Bitrate) {
+        if now >= self.next_trim {
+            self.next_trim = now + TRIM_INTERVAL;
+            self.pacer.trim();
+        }
         if self.has_feedback {
             self.estimator.set_desired(now, desired);
         }

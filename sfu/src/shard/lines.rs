@@ -207,7 +207,11 @@ impl<S: Sink> Shard<S> {
                 }
                 match peer.slots.iter_mut().find(|slot| slot.is_none()) {
                     Some(free) => *free = Some(slot),
-                    None => peer.slots.push(Some(slot)),
+                    None => {
+                        // A slot is most of a kilobyte, and a vector's own first step is four.
+                        peer.slots.reserve_exact(1);
+                        peer.slots.push(Some(slot));
+                    }
                 }
             }
             Line::Inactive | Line::Refused(_) | Line::Rejected(_) => {}

@@ -1,13 +1,14 @@
 //! What was sent, until its feedback comes: a ring indexed by the transport-wide number.
 
 use super::ProbeCluster;
+use crate::core::places::Places;
 
 /// How long a packet waits for its feedback. Feedback comes every 50–100 ms a round trip later; what is
 /// older says nothing about the path of now. Twice this would double the ring's memory.
 const KEEP_US: u64 = 2_000_000;
 
-/// Packets that the ring begins with: two seconds of 128 packets a second.
-const MIN_SLOTS: usize = 256;
+/// Packets that the ring begins with once there is one: more than two seconds of a voice without pictures.
+const FIRST: Places = Places::new(128);
 
 /// Packets that it has at most, 8 bytes each. 4,096 in two seconds are about 18 Mbit/s of full packets;
 /// beyond that the oldest leave before their two seconds are over, which only a round trip of more than
@@ -58,7 +59,9 @@ struct Slot {
 /// The packets of the last two seconds.
 #[derive(Debug)]
 pub(super) struct History {
+    /// Empty until the first packet.
     slots: Vec<Slot>,
+    places: Places,
     oldest: u64,
     next: u64,
     last_us: u64,
@@ -67,7 +70,8 @@ pub(super) struct History {
 impl History {
     pub(super) fn new() -> Self {
         Self {
-            slots: vec![Slot::default(); MIN_SLOTS],
+            slots: Vec::new(),
+            places: FIRST,
             oldest: 0,
             next: 0,
             last_us: 0,
@@ -159,7 +163,7 @@ impl History {
     }
 
     fn place(&self, number: u64) -> usize {
-        usize::from(lower_16(number)) & (self.slots.len() - 1)
+        self.places.of(number)
     }
 
     fn make_room(&mut self) {
@@ -167,12 +171,16 @@ impl History {
             self.oldest += 1;
             return;
         }
-        let mut larger = vec![Slot::default(); self.slots.len() * 2];
-        let mask = larger.len() - 1;
+        let places = if self.slots.is_empty() {
+            FIRST
+        } else {
+            self.places.larger()
+        };
+        let mut larger = vec![Slot::default(); places.len()];
         for number in self.oldest..self.next {
-            larger[usize::from(lower_16(number)) & mask] = self.slots[self.place(number)];
+            larger[places.of(number)] = self.slots[self.place(number)];
         }
-        self.slots = larger;
+        (self.slots, self.places) = (larger, places);
     }
 }
 
@@ -214,6 +222,22 @@ mod tests {
         assert!(history.find(5, 9_999).is_some());
         assert!(history.find(5, lower_16(10_000 - 4_096)).is_some());
         assert!(history.find(5, lower_16(10_000 - 4_097)).is_none());
+    }
+
+    #[test]
+    fn the_ring_is_little_larger_than_what_is_under_way() {
+        let mut history = History::new();
+        assert_eq!(history.slots.capacity(), 0);
+        // 250 packets a second, and a hundred of a probe.
+        for number in 0..2_000_u64 {
+            history.push(number * 4_000, 1_100, None);
+        }
+        for _ in 0..100 {
+            history.push(8_000_000, 1_100, ProbeCluster::from_index(1));
+        }
+        assert_eq!(history.slots.capacity(), 768);
+        assert!(history.find(8_000_000, lower_16(2_099)).is_some());
+        assert!(history.find(8_000_000, lower_16(1_500)).is_some());
     }
 
     #[test]

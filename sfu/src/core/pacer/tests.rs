@@ -238,3 +238,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn room_for_what_waited_once_is_given_back_and_what_is_needed_each_time_is_kept() {
+    let start = Instant::now();
+    let mut pacer = pacer(start);
+    let fill = |pacer: &mut Pacer<u32>, packets: u32| {
+        for number in 0..packets {
+            pacer.enqueue(start, Class::Video, 1_500, number);
+        }
+        let room = pacer.capacity();
+        pacer.discard(|_| true);
+        room
+    };
+    assert!(fill(&mut pacer, 500) >= 490);
+    pacer.trim();
+    assert!(pacer.capacity() >= 490, "it was just needed");
+    for _ in 0..10 {
+        let room = fill(&mut pacer, 40);
+        pacer.trim();
+        assert!(pacer.capacity() <= 160, "{}", pacer.capacity());
+        assert!(pacer.capacity() >= 37 && room >= 37);
+    }
+    pacer.trim();
+    assert!(pacer.capacity() <= 16, "{}", pacer.capacity());
+}

@@ -43,6 +43,23 @@ fn an_idle_layer_holds_nothing_and_a_small_one_little() {
 }
 
 #[test]
+fn an_arena_grows_to_what_a_second_needs_and_no_further() {
+    let start = Instant::now();
+    let mut ring = PayloadRing::new(MediaKind::Video);
+    // A second is 275,000 bytes.
+    for seq in 0..5_000 {
+        let now = meta(at(start, seq * 4));
+        let bytes = payload(seq, 1_100);
+        ring.insert(ExtSeqNo(seq), now, &bytes).unwrap();
+        for kept in seq.saturating_sub(249)..=seq {
+            let found = ring.get(ExtSeqNo(kept)).map(|(_, bytes)| bytes.to_vec());
+            assert_eq!(found, Some(payload(kept, 1_100)), "{kept} at {seq}");
+        }
+    }
+    assert_eq!(ring.arena.len(), 512 * 1_024);
+}
+
+#[test]
 fn a_packet_is_kept_once_and_found_by_its_number() {
     let now = meta(Instant::now());
     let mut ring = PayloadRing::new(MediaKind::Video);

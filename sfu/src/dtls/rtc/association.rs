@@ -1,13 +1,15 @@
 //! One endpoint of `rtc-dtls`, and what was last sent to its peer.
 
 use super::identity::{IdentityError, check_certificate};
+use super::settled::{Role, drain};
+use crate::dtls::DtlsFailure;
 use crate::dtls::gate::{Gate, Phase, PlainAlert};
-use crate::dtls::{DtlsError, DtlsFailure};
 use crate::srtp::{Keys, Profile};
 use crate::wire::sdp::Fingerprint;
 use rtc_dtls::config::HandshakeConfig;
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_dtls::state::State;
 use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error as RtcError;
 use std::collections::VecDeque;
@@ -23,16 +25,15 @@ const FIRST_RESEND: Duration = Duration::from_millis(300);
 const SLOWEST_RESEND: Duration = Duration::from_secs(5);
 /// A peer that repeats itself is answered at most this often, so that a spoofed address is not sent
 /// much more than what was sent in its name.
-const REPEAT_INTERVAL: Duration = Duration::from_millis(100);
-/// How often in all a connected peer is told again that the handshake is complete.
-const MAX_LAST_REPEATS: u8 = 16;
+pub(super) const REPEAT_INTERVAL: Duration = Duration::from_millis(100);
 /// RFC 5705's label for RFC 5764.
 const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 /// The handshake type of a HelloVerifyRequest, and where a datagram has it.
 const HELLO_VERIFY_REQUEST: (usize, u8) = (13, 3);
 /// An endpoint tells peers apart by their addresses. Each of ours has one peer, whose address may change
 /// under it, so all of them stand for the same (RFC 5737).
-const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9));
+pub(super) const PEER: SocketAddr =
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 1), 9));
 
 /// What a datagram did.
 pub(super) enum Step {
@@ -48,23 +49,16 @@ pub(super) enum Step {
     Complete,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Client,
-    Server,
-}
-
 pub(super) struct Association {
     role: Role,
     endpoint: Endpoint,
     gate: Gate,
-    /// What was sent last, until it is answered. A server's last one stays.
+    /// What was sent last, until it is answered.
     flight: Vec<Vec<u8>>,
     /// The peer's messages up to this number were answered with it: when one comes again, it was lost.
     answered: Option<u16>,
     sent: Instant,
     resend: Option<Resend>,
-    last_repeats: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -101,7 +95,6 @@ impl Association {
             answered: None,
             sent: now,
             resend: None,
-            last_repeats: MAX_LAST_REPEATS,
         }
     }
 
@@ -141,46 +134,10 @@ impl Association {
         }
         let is_complete = |event| matches!(event, EndpointEvent::HandshakeComplete);
         if events.into_iter().any(is_complete) {
-            self.end_flights();
             Step::Complete
         } else {
             Step::Taken
         }
-    }
-
-    /// What comes once connected; true when the peer has said goodbye.
-    pub(super) fn handle_rest(
-        &mut self,
-        now: Instant,
-        datagram: &[u8],
-        transmits: &mut VecDeque<Vec<u8>>,
-    ) -> Result<bool, DtlsError> {
-        let passed = self.gate.pass(datagram, Phase::Connected);
-        // The peer repeats its last flight: ours was lost (RFC 6347, section 4.2.4).
-        if passed.has_handshake && self.last_repeats > 0 && self.repeat(now, transmits) {
-            self.last_repeats -= 1;
-        }
-        if passed.records.is_empty() {
-            let is_due = passed.has_handshake && self.role == Role::Server;
-            return if is_due {
-                Ok(false)
-            } else {
-                Err(DtlsError::Malformed)
-            };
-        }
-        let result = self.endpoint.read(now, PEER, None, passed.records);
-        let answer = self.drain();
-        let is_over = match result {
-            Ok(events) => events
-                .iter()
-                .any(|event| matches!(event, EndpointEvent::PeerClosed)),
-            Err(error) => matches!(error, RtcError::ErrAlertFatalOrClose),
-        };
-        if is_over {
-            // Only then: a warning would be echoed, and its echo by the peer.
-            transmits.extend(answer);
-        }
-        Ok(is_over)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) {
@@ -203,9 +160,19 @@ impl Association {
         transmits.extend(self.drain());
     }
 
+    /// What the endpoint knows of its peer.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.endpoint.get_connection_state(PEER)
+    }
+
+    /// What outlives the handshake: which side this was, what it sent last, and when.
+    pub(super) fn into_last_flight(self) -> (Role, Vec<Vec<u8>>, Instant) {
+        (self.role, self.flight, self.sent)
+    }
+
     /// The keys of a complete handshake, when the peer is one of `accepted`.
     pub(super) fn keys(&self, accepted: &[Fingerprint]) -> Result<(Profile, Keys), DtlsFailure> {
-        let state = self.endpoint.get_connection_state(PEER);
+        let state = self.state();
         let state = state.ok_or_else(|| DtlsFailure::Handshake("no connection".to_owned()))?;
         // The endpoint has asked the same during the handshake. Everything rests on it.
         check_certificate(&state.peer_certificates, accepted).map_err(|error| failure(&error))?;
@@ -226,8 +193,7 @@ impl Association {
     }
 
     fn drain(&mut self) -> Vec<Vec<u8>> {
-        let transmits = std::iter::from_fn(|| self.endpoint.poll_transmit());
-        transmits.map(|transmit| transmit.message.into()).collect()
+        drain(&mut self.endpoint).collect()
     }
 
     fn begin_flight(&mut self, now: Instant, flight: Vec<Vec<u8>>) {
@@ -245,33 +211,24 @@ impl Association {
         self.flight = flight;
     }
 
-    /// The handshake is complete. A server's last flight may be lost, and is sent again when the client
-    /// repeats its own; a client's has been answered.
-    fn end_flights(&mut self) {
-        self.resend = None;
-        if self.role == Role::Client {
-            self.flight.clear();
+    /// Sends the flight again because the peer did.
+    fn repeat(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) {
+        if now.duration_since(self.sent) >= REPEAT_INTERVAL {
+            self.send_again(now, transmits);
         }
-    }
-
-    /// Sends the flight again because the peer did; whether it did.
-    fn repeat(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) -> bool {
-        now.duration_since(self.sent) >= REPEAT_INTERVAL && self.send_again(now, transmits)
     }
 
     /// Sends the flight bit for bit: the records that arrived are dropped there as replays.
-    fn send_again(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) -> bool {
+    fn send_again(&mut self, now: Instant, transmits: &mut VecDeque<Vec<u8>>) {
         // Not while it waits to go out: that bounds what waits.
-        if self.flight.is_empty() || !transmits.is_empty() {
-            return false;
+        if !self.flight.is_empty() && transmits.is_empty() {
+            self.sent = now;
+            transmits.extend(self.flight.iter().cloned());
         }
-        self.sent = now;
-        transmits.extend(self.flight.iter().cloned());
-        true
     }
 }
 
-fn failure(error: &RtcError) -> DtlsFailure {
+pub(super) fn failure(error: &RtcError) -> DtlsFailure {
     if matches!(error, RtcError::ErrFingerprintMismatch) {
         DtlsFailure::FingerprintMismatch
     } else if matches!(

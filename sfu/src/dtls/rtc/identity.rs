@@ -32,7 +32,7 @@ impl From<RtcError> for IdentityError {
 #[derive(Clone)]
 pub struct Identity {
     provider: Arc<dyn RTCCryptoProvider>,
-    certificate: Option<Certificate>,
+    certificate: Option<Arc<Certificate>>,
     fingerprint: Fingerprint,
 }
 
@@ -50,7 +50,7 @@ impl Identity {
         Ok(Self {
             provider,
             fingerprint: fingerprint_of(Hash::Sha256, der),
-            certificate: Some(certificate),
+            certificate: Some(Arc::new(certificate)),
         })
     }
 
@@ -58,6 +58,10 @@ impl Identity {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    pub(super) fn provider(&self) -> Arc<dyn RTCCryptoProvider> {
+        self.provider.clone()
     }
 
     #[cfg(test)]
@@ -109,7 +113,7 @@ impl Identity {
         });
         ConfigBuilder::default()
             .with_crypto_provider(self.provider.clone())
-            .with_certificates(self.certificate.iter().cloned().collect())
+            .with_certificates(self.certificate.as_deref().cloned().into_iter().collect())
             .with_cipher_suites(vec![
                 CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
                 CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
