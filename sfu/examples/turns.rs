@@ -101,6 +101,22 @@ impl Sink for Forgetful {
     }
 }
 
+/// What the kernel does to the caches between two turns: it copies every packet.
+struct Kernel(Vec<u8>);
+
+impl Kernel {
+    fn new(people: usize) -> Self {
+        Self(vec![0; people * BURST as usize * 1_100])
+    }
+
+    fn turn(&mut self) {
+        for byte in self.0.iter_mut().step_by(64) {
+            *byte = byte.wrapping_add(1);
+        }
+        std::hint::black_box(&self.0);
+    }
+}
+
 struct World {
     shard: Shard<Forgetful>,
     base: Instant,
@@ -365,6 +381,7 @@ fn main() {
     world.shard.sink_mut().kept = None;
     world.wish();
     let mut floor = Floor::new(people);
+    let mut kernel = Kernel::new(people);
     let mut index = 100;
     let mut number = 0;
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -396,8 +413,10 @@ fn main() {
                 }
                 // Key frames until everybody has begun.
                 number += u64::from(window > 0 || number > 0);
+                kernel.turn();
                 world.send_up(0);
                 world.turn();
+                kernel.turn();
                 spent += floor.turn();
                 copies += people as u64 * BURST;
             }

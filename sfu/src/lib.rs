@@ -24,6 +24,7 @@ pub mod config;
 pub mod engine;
 pub mod metrics;
 
+mod cache;
 mod entropy;
 mod packet;
 mod peer;

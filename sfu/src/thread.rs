@@ -187,21 +187,24 @@ impl Thread {
             let Some(socket) = self.shard.sink_mut().socket(local) else {
                 return;
             };
-            match self.batch.receive(socket) {
+            let came = match self.batch.receive(socket) {
                 Ok(0) => return,
-                Ok(_) => {}
+                Ok(came) => came,
                 Err(error) => {
                     tracing::error!(%error, "a media socket is broken");
                     self.is_stopping = true;
                     return;
                 }
-            }
+            };
             for datagram in self.batch.datagrams() {
                 let path = Path {
                     remote: datagram.from,
                     local: datagram.local,
                 };
                 self.shard.handle_datagram(now, path, datagram.bytes);
+            }
+            if came < ReceiveBatch::PLACES {
+                return;
             }
         }
     }

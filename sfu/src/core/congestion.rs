@@ -36,6 +36,7 @@ mod tests;
 pub use feedback::{Feedback, FeedbackError, PacketResult, RESULTS_MAX};
 pub use probe::{PROBE_PACKETS, ProbeCluster, ProbePlan};
 
+use crate::cache;
 use crate::unit::Bitrate;
 use acknowledged::Acknowledged;
 use alr::Alr;
@@ -198,6 +199,19 @@ impl Estimator {
         }
         self.silent_since_us.get_or_insert(now_us);
         self.history.push(now_us, bytes, cluster)
+    }
+
+    /// Packets will be sent soon.
+    pub(crate) fn expect(&self) {
+        cache::expect(&self.history);
+        cache::expect(&self.alr);
+        cache::expect(&self.silent_since_us);
+        cache::expect(&self.epoch);
+    }
+
+    /// So many will be, and [`Self::expect`] was a while ago.
+    pub(crate) fn expect_packets(&self, packets: usize) {
+        self.history.expect(packets);
     }
 
     /// Takes a feedback: its head, and its results in their order, the same each time they are asked for.

@@ -7,6 +7,7 @@ mod entry;
 
 use super::forward::{Rewrite, SourceKey};
 use super::ring::HISTORY;
+use crate::cache;
 use crate::unit::{ExtSeqNo, SeqNo};
 use entry::{Entry, Origin, Stretches};
 use std::time::{Duration, Instant};
@@ -98,6 +99,15 @@ impl SentHistory {
         let index = self.index(rewrite.seq);
         if let Some(entry) = self.entries.get_mut(index) {
             *entry = Entry::pack(stretch, source_seq, rewrite, now_ms);
+        }
+    }
+
+    /// Some packets will be sent soon.
+    pub(crate) fn expect(&self, packets: usize) {
+        if let Some(newest) = self.newest {
+            let from = self.index(newest.next());
+            let end = (from + packets).min(self.entries.len());
+            cache::expect_all(self.entries.get(from..end).unwrap_or_default());
         }
     }
 

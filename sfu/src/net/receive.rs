@@ -57,6 +57,9 @@ pub struct ReceiveBatch {
 }
 
 impl ReceiveBatch {
+    /// How many it takes at once.
+    pub const PLACES: usize = BATCH_MAX;
+
     /// Places for single datagrams: 128 KiB.
     #[must_use]
     pub fn new() -> Self {

@@ -1,4 +1,5 @@
-//! The system calls, each behind a safe function. All `unsafe` of the crate is in here.
+//! The system calls, each behind a safe function. All `unsafe` of the crate is in here,
+//! but for the hints in `cache`.
 #![expect(
     unsafe_code,
     reason = "std has neither batches of datagrams, nor epoll, nor affinity"

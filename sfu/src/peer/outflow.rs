@@ -1,5 +1,6 @@
 //! What a peer is sent: the estimate of its path, and when packets leave.
 
+use crate::cache;
 use crate::core::congestion::{
     Config, EstimateChanged, Estimator, Feedback, FeedbackError, PacketResult,
 };
@@ -105,6 +106,17 @@ impl Outflow {
             self.pacer.pass(now, bytes);
             Enqueued::Now
         }
+    }
+
+    /// Packets will be sent soon.
+    pub(crate) fn expect(&self) {
+        self.estimator.expect();
+        cache::expect(&self.pacer);
+    }
+
+    /// So many will be, and [`Self::expect`] was a while ago.
+    pub(crate) fn expect_packets(&self, packets: usize) {
+        self.estimator.expect_packets(packets);
     }
 
     /// What is to be done now, of what waited.

@@ -1,5 +1,6 @@
 //! A slot of a subscriber on the media path: what is written into its packets' headers, and what was.
 
+use crate::cache;
 use crate::control::LimitedBy;
 use crate::core::forward::{Forwarder, ForwarderConfig};
 use crate::core::negotiate::{Codec, ExtensionIds, Sending};
@@ -96,6 +97,14 @@ impl SendSlot {
             fraction_lost: 0,
             limited_by: None,
         })
+    }
+
+    /// Packets will be sent soon.
+    pub(crate) fn expect(&self) {
+        cache::expect(&self.header);
+        cache::expect(&self.forwarder);
+        cache::expect(&self.history);
+        cache::expect(&self.ssrc);
     }
 
     /// Takes up what the same SSRC has sent: its numbers and times go on. With numbers that came before

@@ -1,5 +1,6 @@
 //! A peer's transport: ICE answers, the DTLS handshake, and the keys that come of it.
 
+use crate::cache;
 use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
 use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
@@ -135,6 +136,14 @@ impl Transport {
         sink.put(to, packet.max_len(sealer), |place| {
             packet.put(place, sealer)
         })
+    }
+
+    /// Media will be sent soon.
+    pub(crate) fn expect_media(&self) {
+        if let Some(secure) = &self.secure {
+            secure.sealer.expect_rtp();
+        }
+        cache::expect(&self.selected);
     }
 
     /// Seals RTCP, whose buffer is used up by it, and puts it where it will be sent from.

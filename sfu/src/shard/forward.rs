@@ -2,6 +2,7 @@
 //! room, and what was lost to those who miss it.
 
 use super::{Shard, Sink};
+use crate::cache;
 use crate::core::forward::{Decision, Rewrite};
 use crate::core::pacer::{Class, Enqueued, Output};
 use crate::core::redundancy::{self, RedPlan};
@@ -66,7 +67,8 @@ impl<S: Sink> Shard<S> {
         let mut wanted = KeyframesWanted::default();
         let mut way = Way { sink, counts, now };
         if !track.is_muted {
-            for subscriber in &track.subscribers {
+            for (no, subscriber) in track.subscribers.iter().enumerate() {
+                expect(peers, track, no);
                 let Some(peer) = peers.get_mut(subscriber.peer) else {
                     continue;
                 };
@@ -164,6 +166,32 @@ impl<S: Sink> Shard<S> {
             Enqueued::Now => peer.send_queued(&mut way, tracks, &item),
             Enqueued::Queued | Enqueued::Dropped => {}
         }
+    }
+}
+
+/// Has what is known of the next subscribers brought near while this one is sent to: the peer first, then the slot that
+/// it leads to, then what the slot leads to.
+fn expect(peers: &Table<Peer>, track: &Track, no: usize) {
+    let ahead = |by: usize| {
+        let subscriber = track.subscribers.get(no + by)?;
+        Some((peers.get(subscriber.peer)?, subscriber.slot))
+    };
+    if let Some((peer, _)) = ahead(3) {
+        cache::expect(&peer.slots);
+        peer.transport.expect_media();
+        peer.outflow.expect();
+    }
+    if let Some((peer, at)) = ahead(2)
+        && let Some(Some(slot)) = peer.slots.get(at)
+    {
+        slot.expect();
+    }
+    if let Some((peer, at)) = ahead(1)
+        && let Some(Some(slot)) = peer.slots.get(at)
+    {
+        let packets = track.fresh.len();
+        slot.history.expect(packets);
+        peer.outflow.expect_packets(packets);
     }
 }
 

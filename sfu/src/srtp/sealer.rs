@@ -3,6 +3,7 @@
 use super::kdf::Stream;
 use super::protection::{Protection, RtcpIndex, rtcp_ssrc};
 use super::{MasterKey, Profile};
+use crate::cache;
 use crate::unit::{ExtSeqNo, Ssrc};
 use thiserror::Error;
 
@@ -66,6 +67,11 @@ impl Sealer {
     ) -> usize {
         self.rtp
             .seal_rtp(packet, (header_len, plain_len), index, ssrc)
+    }
+
+    /// RTP will be sealed soon.
+    pub(crate) fn expect_rtp(&self) {
+        cache::expect(&self.rtp);
     }
 
     /// Seals a plain RTCP packet (compound or of reduced size) in its buffer, which grows by

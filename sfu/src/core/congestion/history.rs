@@ -1,6 +1,7 @@
 //! What was sent, until its feedback comes: a ring indexed by the transport-wide number.
 
 use super::ProbeCluster;
+use crate::cache;
 use crate::core::places::Places;
 
 /// How long a packet waits for its feedback. Feedback comes every 50–100 ms a round trip later; what is
@@ -102,6 +103,13 @@ impl History {
         self.next += 1;
         self.last_us = now_us;
         lower_16(number)
+    }
+
+    /// Some packets will be sent soon.
+    pub(super) fn expect(&self, packets: usize) {
+        let from = self.place(self.next);
+        let end = (from + packets).min(self.slots.len());
+        cache::expect_all(self.slots.get(from..end).unwrap_or_default());
     }
 
     /// Notes what became of a packet and returns it as it was before; `None` when no such packet was
