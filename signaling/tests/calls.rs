@@ -269,25 +269,23 @@ async fn whoever_is_removed_from_the_room_is_out_of_its_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_changes_what_one_may_publish_ends_the_part_and_the_next_has_it() {
+async fn a_role_that_changes_what_one_may_publish_ends_what_is_published_and_the_part_goes_on() {
     let (server, sfu) = with_calls(Limits::default());
     let (mut alice, mut bob, room, _) = two_in_a_room(&server).await;
     join(&mut bob, &room).await;
-    let role = json!({"room": room, "user": "bob", "role": "ROLE_GUEST"});
-    alice.ask("roomSetRole", role).await;
-    assert_eq!(
-        bob.push("callEnded").await["reason"],
-        json!("rights_changed")
-    );
-    let again = join(&mut bob, &room).await;
-    assert!(
-        again["rights"]["publish"].is_null(),
-        "a guest listens: {again}"
-    );
-    assert_eq!(again["rights"]["subscribe"], json!(true));
     let track = json!({"mid": "0", "source": "CALL_SOURCE_MICROPHONE"});
     let offer = json!({"room": room, "sdp": "v=0\r\n", "tracks": [track]});
-    let reply = bob.ask("callOffer", offer).await;
+    let reply = bob.ask("callOffer", offer.clone()).await;
+    assert!(reply["callAnswer"]["tracks"][0]["publication"].is_string());
+    let role = json!({"room": room, "user": "bob", "role": "ROLE_GUEST"});
+    alice.ask("roomSetRole", role).await;
+    let changed = bob.push("callRightsChanged").await;
+    assert!(
+        changed["rights"]["publish"].is_null(),
+        "a guest listens: {changed}"
+    );
+    assert_eq!(changed["rights"]["subscribe"], json!(true));
+    let reply = bob.ask("callOffer", offer.clone()).await;
     let refused = &reply["callAnswer"]["tracks"][0]["error"];
     assert_eq!(refused["reason"], json!("forbidden"), "{reply}");
     assert!(
@@ -295,6 +293,12 @@ async fn a_role_that_changes_what_one_may_publish_ends_the_part_and_the_next_has
             .values()
             .all(|inside| inside.publications.is_empty())
     );
+    let role = json!({"room": room, "user": "bob", "role": "ROLE_MEMBER"});
+    alice.ask("roomSetRole", role).await;
+    let changed = bob.push("callRightsChanged").await;
+    assert!(changed["rights"]["publish"].is_array(), "{changed}");
+    let reply = bob.ask("callOffer", offer).await;
+    assert!(reply["callAnswer"]["tracks"][0]["publication"].is_string());
 }
 
 #[tokio::test(start_paused = true)]
@@ -312,12 +316,13 @@ async fn a_tokens_claim_narrows_what_one_may_do() {
     assert_eq!(his["rights"]["publish"], json!(["CALL_SOURCE_MICROPHONE"]));
     let viewer = token_of(&server, "bob", ServerRole::Viewer, CallGrant::ALL);
     bob.ask("refresh", json!({"token": viewer})).await;
-    assert_eq!(
-        bob.push("callEnded").await["reason"],
-        json!("rights_changed")
-    );
-    let his = join(&mut bob, &room).await;
-    assert!(his["rights"]["publish"].is_null());
+    let changed = bob.push("callRightsChanged").await;
+    assert_eq!(changed["participant"], his["participant"]);
+    assert!(changed["rights"]["publish"].is_null());
+    assert_eq!(changed["rights"]["subscribe"], json!(true));
+    let again = join(&mut bob, &room).await;
+    assert_eq!(again["participant"], his["participant"], "the part goes on");
+    assert!(again["rights"]["publish"].is_null());
 }
 
 #[tokio::test(start_paused = true)]

@@ -320,13 +320,25 @@ describe('losing things', () => {
     expect(w.peers.last.restarts).toBe(1);
   });
 
+  it('takes back what it has no right to any more, and goes on', async () => {
+    const w = world();
+    const { room, alice } = await inCall(w);
+    expect(alice.call.local('microphone')).not.toBeNull();
+    w.server.calls.rights(room, alice.call.participant, [CAMERA]);
+    await settle();
+    expect(alice.call.rights.publish).toEqual(['camera']);
+    expect(alice.call.local('microphone')).toBeNull();
+    expect(person(alice, 'alice')).toMatchObject({ microphone: null, camera: { muted: false } });
+    expect(w.peers.all).toHaveLength(1);
+    expect(alice.call.status).toEqual({ kind: 'connected', room });
+  });
+
   it.each([
     ['removed', 'ended'],
     ['not_a_member', 'ended'],
     ['replaced', 'ended'],
     ['server', 'joining again'],
     ['timed_out', 'joining again'],
-    ['rights_changed', 'joining again'],
   ])('when the server says %s: %s', async (reason, what) => {
     const w = world();
     const { room, alice } = await inCall(w);

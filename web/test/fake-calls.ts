@@ -130,6 +130,14 @@ export class FakeCalls {
     if (session) this.#server.push(session, { case: 'callEnded', value: create(pb.CallEndedSchema, { room, participant, reason }) });
   }
 
+  /** Changes what somebody may publish: what they publish without the right ends. */
+  rights(room: string, participant: string, publish: pb.CallSource[]): void {
+    const session = this.rooms.get(room)?.participants.get(participant)?.session;
+    const rights = create(pb.CallRightsSchema, { publish, subscribe: true });
+    const value = create(pb.CallRightsChangedSchema, { room, participant, rights });
+    if (session) this.#server.push(session, { case: 'callRightsChanged', value });
+  }
+
   speakers(room: string, speakers: [string, number][], active: string): void {
     const value = create(pb.CallSpeakersSchema, {
       room,

@@ -50,7 +50,7 @@ export interface Faults {
 
 const PAGE = 100;
 const { Membership, Role, RoomKind, Visibility } = pb;
-const RELIABLE: readonly unknown[] = ['event', 'state', 'gap', 'callRoster', 'callSlots', 'callRinging', 'callEnded'];
+const RELIABLE: readonly unknown[] = ['event', 'state', 'gap', 'callRoster', 'callSlots', 'callRinging', 'callEnded', 'callRightsChanged'];
 
 export class FakeServer {
   now: () => number;

@@ -445,7 +445,8 @@ impl Core {
                 push @ (push::Push::CallRoster(_)
                 | push::Push::CallSlots(_)
                 | push::Push::CallRinging(_)
-                | push::Push::CallEnded(_)),
+                | push::Push::CallEnded(_)
+                | push::Push::CallRightsChanged(_)),
             ) => {
                 self.count += 1;
                 self.notify(Notice::Call(Box::new(push)));

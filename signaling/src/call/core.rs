@@ -25,7 +25,7 @@ use effect::{
 use joining::Joining;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::token::{CallGrant, ServerRole};
-use kaiwa_sfu::control::ParticipantId;
+use kaiwa_sfu::control::{ParticipantId, SfuError};
 use rights::Powers;
 use ring::Rings;
 use state::{Call, Participant, Phase};
@@ -242,13 +242,7 @@ impl CallCore {
     }
 
     /// A session's token was replaced.
-    pub fn handle_identity(
-        &mut self,
-        session: SessionNo,
-        role: ServerRole,
-        grant: CallGrant,
-        at: At,
-    ) {
+    pub fn handle_identity(&mut self, session: SessionNo, role: ServerRole, grant: CallGrant) {
         if let Some(joining) = self.joinings.get_mut(&session) {
             joining.caller.actor.role = role;
             joining.caller.grant = grant;
@@ -261,22 +255,31 @@ impl CallCore {
             .expect("a seat's participant");
         participant.actor.role = role;
         participant.grant = grant;
-        self.powers_changed(&room, id, at);
+        self.powers_changed(&room, id);
     }
 
-    /// What somebody may do is worked out anew. The SFU was told at the join what they may, so another
-    /// right to media ends this part, and they join again.
-    fn powers_changed(&mut self, room: &RoomId, id: ParticipantId, at: At) {
+    /// What somebody may do is worked out anew. They are told, and of rights to media the SFU is.
+    fn powers_changed(&mut self, room: &RoomId, id: ParticipantId) {
         let participant = self.participant_mut(room, id).expect("the caller found it");
         let powers = Powers::of(
             &participant.standing,
             participant.actor.role,
             participant.grant,
         );
-        if powers.rights == participant.powers.rights {
-            participant.powers = powers;
-        } else {
-            self.end(id, EndReason::RightsChanged, at);
+        let before = std::mem::replace(&mut participant.powers, powers);
+        if powers.rights != before.rights {
+            let command = SfuCommand::SetRights(id, powers.rights);
+            self.effects.push_back(Effect::Sfu(command));
+        }
+        if powers.rights != before.rights || powers.may_moderate != before.may_moderate {
+            self.tell_rights(room, id);
+        }
+    }
+
+    /// The SFU took somebody's rights. When it could not, nobody knows what they may: their part ends.
+    pub fn handle_rights_set(&mut self, id: ParticipantId, result: Result<(), SfuError>, at: At) {
+        if result.is_err() {
+            self.end(id, EndReason::Server, at);
         }
     }
 

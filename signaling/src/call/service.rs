@@ -214,10 +214,10 @@ impl Calls {
 
     /// A session has another token.
     pub fn identity_changed(&self, session: &Session) {
-        self.shared.step(|state, at| {
+        self.shared.step(|state, _| {
             let (actor, grant) = session.identity();
             let no = SessionNo(session.no);
-            state.core.handle_identity(no, actor.role, grant, at);
+            state.core.handle_identity(no, actor.role, grant);
         });
     }
 
@@ -349,6 +349,11 @@ impl Shared {
                 let id = join.participant;
                 self.await_answer(self.sfu.join(join), move |core, result, at| {
                     core.handle_entered(id, result, at);
+                });
+            }
+            SfuCommand::SetRights(id, rights) => {
+                self.await_answer(self.sfu.set_rights(id, rights), move |core, result, at| {
+                    core.handle_rights_set(id, result, at);
                 });
             }
             SfuCommand::Leave(id) => self.await_answer(self.sfu.leave(id), |_, _, _| {}),

@@ -76,16 +76,19 @@ pub fn reply(result: Result<Reply, CallError>) -> ReplyResult {
 }
 
 fn call_joined(joined: &Joined) -> wire::CallJoined {
-    let Rights { subscribe, .. } = joined.rights;
-    let slots = |count| if subscribe { count } else { 0 };
     wire::CallJoined {
         room: joined.roster.room.to_string(),
         participant: joined.participant.to_string(),
         rights: Some(rights(joined.rights, joined.may_moderate)),
         roster: Some(roster(&joined.roster)),
-        audio_slots: slots(CALL_AUDIO_SLOTS),
-        video_slots: slots(CALL_VIDEO_SLOTS),
+        audio_slots: slots(joined.rights, CALL_AUDIO_SLOTS),
+        video_slots: slots(joined.rights, CALL_VIDEO_SLOTS),
     }
+}
+
+/// Receiving m-lines that an offer should have.
+fn slots(rights: Rights, count: u32) -> u32 {
+    if rights.subscribe { count } else { 0 }
 }
 
 fn rights(rights: Rights, may_moderate: bool) -> wire::CallRights {
@@ -172,7 +175,7 @@ fn entry(entry: &Entry) -> wire::CallParticipant {
 /// What others are told of somebody who is gone.
 fn gone_reason(reason: EndReason) -> &'static str {
     match reason {
-        EndReason::Left | EndReason::Replaced | EndReason::RightsChanged => "left",
+        EndReason::Left | EndReason::Replaced => "left",
         EndReason::Removed | EndReason::NotAMember => "removed",
         EndReason::TimedOut => "timed_out",
         EndReason::Failed | EndReason::Server => "failed",
@@ -189,7 +192,6 @@ fn end_reason(reason: EndReason) -> &'static str {
         EndReason::Failed => "failed",
         EndReason::Server => "server",
         EndReason::Replaced => "replaced",
-        EndReason::RightsChanged => "rights_changed",
     }
 }
 
@@ -204,6 +206,18 @@ pub fn push(push: &Push) -> wire::push::Push {
             wanted,
         } => wire::push::Push::CallSlots(call_slots(room, slots, *wanted)),
         Push::Ringing(ring) => wire::push::Push::CallRinging(ringing(ring)),
+        Push::Rights {
+            room,
+            participant,
+            rights: now,
+            may_moderate,
+        } => wire::push::Push::CallRightsChanged(wire::CallRightsChanged {
+            room: room.to_string(),
+            participant: participant.to_string(),
+            rights: Some(rights(*now, *may_moderate)),
+            audio_slots: slots(*now, CALL_AUDIO_SLOTS),
+            video_slots: slots(*now, CALL_VIDEO_SLOTS),
+        }),
         Push::Ended {
             room,
             participant,

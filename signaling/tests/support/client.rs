@@ -105,7 +105,7 @@ pub(crate) fn token(server: &Context, user: &str, ttl: Duration) -> String {
 }
 
 /// Pushes that both sides count.
-const RELIABLE: [&str; 7] = [
+const RELIABLE: [&str; 8] = [
     "event",
     "state",
     "gap",
@@ -113,6 +113,7 @@ const RELIABLE: [&str; 7] = [
     "callSlots",
     "callRinging",
     "callEnded",
+    "callRightsChanged",
 ];
 
 /// A token of this role and with this claim, for an hour.

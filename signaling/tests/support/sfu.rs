@@ -163,6 +163,27 @@ impl SfuControl for SfuDouble {
         now(Ok(()))
     }
 
+    fn set_rights(&self, participant: ParticipantId, rights: Rights) -> Pending<()> {
+        let (room, ended) = {
+            let mut state = self.state();
+            let Some(inside) = state.inside.get_mut(&participant) else {
+                return now(Err(SfuError::NoSuchParticipant));
+            };
+            inside.rights = rights;
+            let may = |_: &PublicationId, p: &mut Publication| !rights.may_publish(p.source);
+            let ended: Vec<_> = inside.publications.extract_if(.., may).collect();
+            (inside.room.clone(), ended)
+        };
+        for (publication, _) in ended {
+            self.events.handle(Event::Unpublished {
+                room: room.clone(),
+                publication,
+                participant,
+            });
+        }
+        now(Ok(()))
+    }
+
     fn leave(&self, participant: ParticipantId) -> Pending<()> {
         let gone = {
             let mut state = self.state();

@@ -89,6 +89,8 @@ interface Part {
   /** Empty until the server has answered the first `call_join`. */
   participant: string;
   rights: CallRights;
+  /** As they were pushed last, and to whom. */
+  told: { participant: string; rights: CallRights } | null;
   roster: Roster;
   media: Media | null;
   /** From before a new session: plays on until `media` is connected. */
@@ -105,8 +107,8 @@ interface Part {
 /** Rosters that are kept for a join's answer; what they say comes again with later ones. */
 const EARLY_ROSTERS = 32;
 
-/** Ends of a part that are nobody's wish, or after which one may do something else than before. */
-const REJOIN = ['timed_out', 'failed', 'server', 'rights_changed'];
+/** Ends of a part that are nobody's wish. */
+const REJOIN = ['timed_out', 'failed', 'server'];
 
 export class Calls {
   readonly #host: CallHost;
@@ -230,6 +232,7 @@ export class Calls {
       room,
       participant: '',
       rights: NO_RIGHTS,
+      told: null,
       roster: new Roster(),
       media: null,
       old: null,
@@ -416,6 +419,8 @@ export class Calls {
         if (push.slots.room !== this.#part?.room) return;
         this.#part.media?.handleSlots(push.slots);
         return this.#changed();
+      case 'call_rights':
+        return this.#handleRights(push.room, push.participant, push.rights);
       case 'call_ended':
         return this.#handleEnded(push.room, push.participant, push.reason);
       case 'call_speakers':
@@ -492,6 +497,17 @@ export class Calls {
     this.#host.changed({ kind: 'call_rings' });
   }
 
+  #handleRights(room: string, participant: string, rights: CallRights): void {
+    const part = this.#part;
+    if (!part || part.room !== room) return;
+    // It may come before the `CallJoined` that it follows, and is the newer then.
+    part.told = { participant, rights };
+    if (participant !== part.participant) return;
+    part.rights = rights;
+    for (const source of [...this.#locals.keys()]) if (!rights.publish.includes(source)) this.unpublish(source);
+    this.#changed();
+  }
+
   #handleEnded(room: string, participant: string, reason: string): void {
     const part = this.#part;
     if (!part || part.room !== room || part.participant === '') return;
@@ -509,7 +525,8 @@ export class Calls {
     return result.joined;
   }
 
-  #enter(part: Part, { participant, rights, roster, audioSlots, videoSlots }: CallJoined): void {
+  #enter(part: Part, { participant, rights: joined, roster, audioSlots, videoSlots }: CallJoined): void {
+    const rights = part.told?.participant === participant ? part.told.rights : joined;
     if (part.media?.transport === 'connected') {
       part.old?.media.close();
       part.old = { media: part.media, participant: part.participant };

@@ -268,6 +268,7 @@ export class Session {
       case 'call_slots':
       case 'call_ringing':
       case 'call_ended':
+      case 'call_rights':
         if (this.#resume) this.#resume.count += 1;
     }
     this.#effects.push({ kind: 'push', push });

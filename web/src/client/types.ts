@@ -295,6 +295,7 @@ export type CallPush =
   | { kind: 'call_roster'; roster: CallRoster }
   | { kind: 'call_slots'; slots: CallSlots }
   | { kind: 'call_ringing'; ringing: CallRinging }
+  | { kind: 'call_rights'; room: string; participant: string; rights: CallRights }
   | { kind: 'call_ended'; room: string; participant: string; reason: string }
   | { kind: 'call_speakers'; room: string; speakers: { participant: string; level: number }[]; active: string }
   | { kind: 'call_quality'; room: string; participants: { participant: string; quality: CallQuality }[] };

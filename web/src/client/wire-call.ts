@@ -9,6 +9,7 @@ import type {
   CallParticipant,
   CallPush,
   CallQuality,
+  CallRights,
   CallRoster,
   CallSlots,
   CallSource,
@@ -44,15 +45,17 @@ export function callRosterOf(r: pb.CallRoster): CallRoster {
   };
 }
 
+const rightsOf = (rights?: pb.CallRights): CallRights => ({
+  publish: (rights?.publish ?? []).flatMap((source) => SOURCES[source] ?? []),
+  subscribe: rights?.subscribe ?? false,
+  moderate: rights?.moderate ?? false,
+});
+
 export function callJoinedOf(j: pb.CallJoined): CallJoined {
   return {
     room: j.room,
     participant: j.participant,
-    rights: {
-      publish: (j.rights?.publish ?? []).flatMap((source) => SOURCES[source] ?? []),
-      subscribe: j.rights?.subscribe ?? false,
-      moderate: j.rights?.moderate ?? false,
-    },
+    rights: rightsOf(j.rights),
     roster: j.roster ? callRosterOf(j.roster) : null,
     audioSlots: j.audioSlots,
     videoSlots: j.videoSlots,
@@ -89,6 +92,10 @@ export function callPushOf(push: pb.Push['push']): CallPush | null {
       const { room, from, untilMs, outcome, user } = push.value;
       const ringing = { room, from: userOf(from), untilMs: Number(untilMs), outcome, user: user ? userOf(user) : null };
       return { kind: 'call_ringing', ringing };
+    }
+    case 'callRightsChanged': {
+      const { room, participant, rights } = push.value;
+      return { kind: 'call_rights', room, participant, rights: rightsOf(rights) };
     }
     case 'callEnded': {
       const { room, participant, reason } = push.value;

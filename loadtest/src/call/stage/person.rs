@@ -293,6 +293,7 @@ impl Listener {
             push::Push::CallRoster(_)
             | push::Push::CallSlots(_)
             | push::Push::CallEnded(_)
+            | push::Push::CallRightsChanged(_)
             | push::Push::CallSpeakers(_)
             | push::Push::CallRinging(_)
             | push::Push::CallQuality(_)

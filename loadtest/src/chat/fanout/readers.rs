@@ -310,6 +310,7 @@ fn take(message: ServerMessage, side: Side, now_us: u64, last: &mut u64, catch: 
             | push::Push::CallSlots(_)
             | push::Push::CallRinging(_)
             | push::Push::CallEnded(_)
+            | push::Push::CallRightsChanged(_)
             | push::Push::CallSpeakers(_)
             | push::Push::CallQuality(_),
         )

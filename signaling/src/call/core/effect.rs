@@ -119,6 +119,8 @@ pub enum LookUp {
 pub enum SfuCommand {
     /// See [`kaiwa_sfu::control::SfuControl::join`].
     Join(Join),
+    /// See [`kaiwa_sfu::control::SfuControl::set_rights`].
+    SetRights(ParticipantId, Rights),
     /// See [`kaiwa_sfu::control::SfuControl::leave`].
     Leave(ParticipantId),
     /// See [`kaiwa_sfu::control::SfuControl::offer`].
@@ -234,6 +236,17 @@ pub enum Push {
     },
     /// Somebody calls, or does so no more.
     Ringing(Ringing),
+    /// What one may do.
+    Rights {
+        /// Which room's call.
+        room: RoomId,
+        /// One's id in it.
+        participant: ParticipantId,
+        /// With media.
+        rights: Rights,
+        /// Whether one mutes and removes others.
+        may_moderate: bool,
+    },
     /// One's own part is over.
     Ended {
         /// Which room's call.
@@ -324,8 +337,6 @@ pub enum EndReason {
     Server,
     /// Their session joined another call.
     Replaced,
-    /// What they may do with media changed: they join again.
-    RightsChanged,
 }
 
 /// Why calls refuse; nothing was changed.

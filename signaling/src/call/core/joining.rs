@@ -290,7 +290,7 @@ impl CallCore {
                 Some(standing) => {
                     let participant = self.participant_mut(room, id).expect("just seen");
                     participant.standing = standing.clone();
-                    self.powers_changed(room, id, at);
+                    self.powers_changed(room, id);
                 }
             }
         }

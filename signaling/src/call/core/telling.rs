@@ -117,6 +117,20 @@ impl CallCore {
         });
     }
 
+    /// Tells somebody what they may do.
+    pub(super) fn tell_rights(&mut self, room: &RoomId, id: ParticipantId) {
+        let participant = &self.calls[room].participants[&id];
+        if participant.listens() {
+            let push = Push::Rights {
+                room: room.clone(),
+                participant: id,
+                rights: participant.powers.rights,
+                may_moderate: participant.powers.may_moderate,
+            };
+            self.push(participant.session, push);
+        }
+    }
+
     /// What there is to say of a room without a call.
     pub(super) fn over(&self, room: &RoomId) -> Summary {
         let version = match self.calls.get(room) {
@@ -141,6 +155,7 @@ impl CallCore {
         let roster = call.roster(room);
         let has_slots = participant.slots.is_some();
         let qualities = call.qualities(now);
+        self.tell_rights(room, id);
         self.push(session, Push::Roster(roster));
         if has_slots {
             self.tell_slots(room, id);

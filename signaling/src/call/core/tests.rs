@@ -15,8 +15,8 @@ use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::{
-    Answer, Event, GoneReason, Publication, PublicationId, Quality, SfuError, Slot, Source, Track,
-    Wanted, Wish,
+    Answer, Event, GoneReason, Publication, PublicationId, Quality, Rights, SfuError, Slot, Source,
+    Track, Wanted, Wish,
 };
 use kaiwa_sfu::unit::Mid;
 
@@ -182,6 +182,7 @@ impl Bench {
                     self.core.handle_entered(join.participant, Ok(()), self.at);
                 }
                 other @ (SfuCommand::Leave(_)
+                | SfuCommand::SetRights(..)
                 | SfuCommand::Offer { .. }
                 | SfuCommand::Prefer { .. }
                 | SfuCommand::Mute { .. }) => self.sfu.push(other),
@@ -232,6 +233,7 @@ impl Bench {
         let id = |command| match command {
             SfuCommand::Leave(id) => Some(id),
             SfuCommand::Join(_)
+            | SfuCommand::SetRights(..)
             | SfuCommand::Offer { .. }
             | SfuCommand::Prefer { .. }
             | SfuCommand::Mute { .. } => None,
@@ -239,11 +241,41 @@ impl Bench {
         leaves.filter_map(id).collect()
     }
 
+    /// The rights that the SFU was told, in order.
+    fn rights_set(&self) -> Vec<(ParticipantId, Rights)> {
+        let set = self.sfu.iter().filter_map(|command| match command {
+            SfuCommand::SetRights(id, rights) => Some((*id, *rights)),
+            SfuCommand::Leave(_)
+            | SfuCommand::Join(_)
+            | SfuCommand::Offer { .. }
+            | SfuCommand::Prefer { .. }
+            | SfuCommand::Mute { .. } => None,
+        });
+        set.collect()
+    }
+
+    /// The rights that a session was told, in order.
+    fn told_rights(&self, session: u64) -> Vec<Rights> {
+        let told = self.pushes.iter().filter_map(|(to, push)| match push {
+            Push::Rights { rights, .. } if to.contains(&SessionNo(session)) => Some(*rights),
+            Push::Rights { .. }
+            | Push::Ended { .. }
+            | Push::Roster(_)
+            | Push::Slots { .. }
+            | Push::Ringing(_) => None,
+        });
+        told.collect()
+    }
+
     /// Why this session's part was ended.
     fn ended(&mut self, session: u64) -> Vec<EndReason> {
         let ended = self.pushes.iter().filter_map(|(to, push)| match push {
             Push::Ended { reason, .. } if to.contains(&SessionNo(session)) => Some(*reason),
-            Push::Ended { .. } | Push::Roster(_) | Push::Slots { .. } | Push::Ringing(_) => None,
+            Push::Ended { .. }
+            | Push::Rights { .. }
+            | Push::Roster(_)
+            | Push::Slots { .. }
+            | Push::Ringing(_) => None,
         });
         ended.collect()
     }
@@ -251,7 +283,11 @@ impl Bench {
     fn rosters(&mut self, session: u64) -> Vec<Roster> {
         let rosters = self.pushes.iter().filter_map(|(to, push)| match push {
             Push::Roster(roster) if to.contains(&SessionNo(session)) => Some(roster.clone()),
-            Push::Ended { .. } | Push::Roster(_) | Push::Slots { .. } | Push::Ringing(_) => None,
+            Push::Ended { .. }
+            | Push::Rights { .. }
+            | Push::Roster(_)
+            | Push::Slots { .. }
+            | Push::Ringing(_) => None,
         });
         rosters.collect()
     }
@@ -473,13 +509,15 @@ fn the_end_of_a_membership_is_the_end_of_the_part_at_once() {
 }
 
 #[test]
-fn a_role_that_changes_what_one_may_publish_ends_the_part_and_another_does_not() {
+fn a_role_that_changes_what_one_may_publish_is_told_to_them_and_the_sfu_and_another_to_them_alone()
+{
     let mut bench = Bench::new();
     let alice = bench.join(1, "alice");
     let promoted = change("alice", Membership::Joined, Role::Moderator, 11);
     bench.core.handle_member_change(&promoted, bench.at);
     bench.gather();
-    assert!(bench.leaves().is_empty());
+    assert_eq!(bench.rights_set(), []);
+    assert_eq!(bench.told_rights(1).len(), 1);
     assert!(
         bench.core.calls[&room("r")].participants[&alice]
             .powers
@@ -488,29 +526,60 @@ fn a_role_that_changes_what_one_may_publish_ends_the_part_and_another_does_not()
     let guest = change("alice", Membership::Joined, Role::Guest, 12);
     bench.core.handle_member_change(&guest, bench.at);
     bench.gather();
-    assert_eq!(bench.leaves(), [alice]);
-    assert_eq!(bench.ended(1), [EndReason::RightsChanged]);
+    let only_sees = Rights {
+        subscribe: true,
+        ..Rights::default()
+    };
+    assert_eq!(bench.rights_set(), [(alice, only_sees)]);
+    assert_eq!(bench.told_rights(1)[1..], [only_sees]);
+    assert!(bench.leaves().is_empty(), "the part goes on");
 }
 
 #[test]
-fn a_token_that_narrows_what_one_may_do_ends_the_part() {
+fn a_token_that_changes_what_one_may_do_changes_it_at_once() {
     let mut bench = Bench::new();
     let alice = bench.join(1, "alice");
-    let (no, at) = (SessionNo(1), bench.at);
+    let no = SessionNo(1);
     bench
         .core
-        .handle_identity(no, ServerRole::Creator, CallGrant::ALL, at);
+        .handle_identity(no, ServerRole::Creator, CallGrant::ALL);
     bench.gather();
-    assert!(bench.leaves().is_empty());
+    assert_eq!(bench.rights_set(), [], "it is the same");
     let grant = CallGrant {
         camera: false,
         ..CallGrant::ALL
     };
+    for grant in [grant, CallGrant::ALL] {
+        bench.core.handle_identity(no, ServerRole::Creator, grant);
+    }
+    bench.gather();
+    let camera: Vec<_> = bench.rights_set().iter().map(|(_, r)| r.camera).collect();
+    assert_eq!(camera, [false, true]);
+    assert_eq!(bench.told_rights(1).len(), 2);
+    assert!(bench.leaves().is_empty());
     bench
         .core
-        .handle_identity(no, ServerRole::Creator, grant, at);
+        .handle_rights_set(alice, Err(SfuError::Unavailable), bench.at);
     bench.gather();
-    assert_eq!(bench.leaves(), [alice]);
+    assert_eq!(
+        bench.ended(1),
+        [EndReason::Server],
+        "nobody knows what holds"
+    );
+}
+
+#[test]
+fn who_was_away_is_told_what_they_may_when_they_are_back() {
+    let mut bench = Bench::new();
+    bench.join(1, "alice");
+    bench.core.handle_link(SessionNo(1), false, bench.at);
+    let guest = change("alice", Membership::Joined, Role::Guest, 12);
+    bench.core.handle_member_change(&guest, bench.at);
+    bench.gather();
+    assert_eq!(bench.told_rights(1), []);
+    bench.core.handle_link(SessionNo(1), true, bench.at);
+    bench.gather();
+    assert!(!bench.told_rights(1)[0].camera);
 }
 
 #[test]

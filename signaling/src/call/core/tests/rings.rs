@@ -24,7 +24,9 @@ fn told(bench: &mut Bench) -> Vec<(String, Option<RingOutcome>)> {
             RingState::Rings(_) => None,
             RingState::Over(outcome, _) => Some(*outcome),
         },
-        Push::Roster(_) | Push::Slots { .. } | Push::Ended { .. } => panic!("not a ring"),
+        Push::Roster(_) | Push::Slots { .. } | Push::Rights { .. } | Push::Ended { .. } => {
+            panic!("not a ring")
+        }
     };
     let users = std::mem::take(&mut bench.user_pushes);
     let mut told: Vec<_> = users

@@ -47,6 +47,7 @@ fn whatever_happens_everybody_sees_the_same_call() {
         "{seen:?}"
     );
     assert!(seen.publications > 0 && seen.held > 0, "{seen:?}");
+    assert!(seen.rights > 0, "{seen:?}");
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -59,6 +60,7 @@ struct Seen {
     notices: u64,
     publications: u64,
     held: u64,
+    rights: u64,
 }
 
 impl Seen {
@@ -71,6 +73,7 @@ impl Seen {
         self.notices += other.notices;
         self.publications += other.publications;
         self.held += other.held;
+        self.rights += other.rights;
     }
 }
 
@@ -108,6 +111,8 @@ struct Client {
     /// Rosters that came before that reply.
     held: Vec<Roster>,
     ended: BTreeSet<ParticipantId>,
+    /// As pushed last, else as in the reply to the join.
+    rights: BTreeMap<ParticipantId, Rights>,
 }
 
 impl Client {
@@ -142,6 +147,9 @@ impl Client {
         if self.ended.contains(&joined.participant) {
             return;
         }
+        self.rights
+            .entry(joined.participant)
+            .or_insert(joined.rights);
         let known = self
             .view
             .as_ref()
@@ -191,12 +199,16 @@ enum Answered {
     Entered(ParticipantId, Result<(), SfuError>),
     Offer(Ticket, ParticipantId, Vec<Mid>, Result<Answer, SfuError>),
     Done(Ticket, ParticipantId, Result<(), SfuError>),
+    Rights(ParticipantId, Result<(), SfuError>),
 }
 
 impl Sfu {
     fn step(&mut self, rng: &mut Rng) -> Option<Answered> {
         match self.commands.pop_front()? {
             SfuCommand::Join(join) => Some(self.join(join, rng)),
+            SfuCommand::SetRights(id, rights) => {
+                Some(Answered::Rights(id, self.set_rights(id, rights, rng)))
+            }
             SfuCommand::Leave(id) => {
                 self.leave(id, GoneReason::Left);
                 None
@@ -243,6 +255,30 @@ impl Sfu {
         }
         let result = refusal.map_or(Ok(()), |(error, _)| Err(error));
         Answered::Entered(id, result)
+    }
+
+    fn set_rights(
+        &mut self,
+        id: ParticipantId,
+        rights: Rights,
+        rng: &mut Rng,
+    ) -> Result<(), SfuError> {
+        if rng.below(20) == 0 {
+            return Err(SfuError::Unavailable);
+        }
+        let (room, has, publications) = self
+            .participants
+            .get_mut(&id)
+            .ok_or(SfuError::NoSuchParticipant)?;
+        *has = rights;
+        let ended = publications.extract_if(.., |_, p| !rights.may_publish(p.source));
+        self.events
+            .extend(ended.map(|(publication, _)| Event::Unpublished {
+                room: room.clone(),
+                publication,
+                participant: id,
+            }));
+        Ok(())
     }
 
     fn leave(&mut self, id: ParticipantId, reason: GoneReason) {
@@ -564,7 +600,7 @@ impl World {
             };
             self.devices[n].grant = grant;
             let role = server_role(self.devices[n].person);
-            self.core.handle_identity(session, role, grant, self.at);
+            self.core.handle_identity(session, role, grant);
         }
     }
 
@@ -676,6 +712,7 @@ impl World {
                 self.core
                     .handle_answer(ticket, id, refused, result, self.at);
             }
+            Answered::Rights(id, result) => self.core.handle_rights_set(id, result, self.at),
             Answered::Done(ticket, id, result) => {
                 self.core.handle_done(ticket, id, result, self.at);
             }
@@ -813,7 +850,7 @@ impl World {
             assert_eq!(known, roster.summary.count, "what followers know");
             for entry in &roster.entries {
                 here.insert(entry.participant);
-                let (there, _, publications) = &self.sfu.participants[&entry.participant];
+                let (there, rights, publications) = &self.sfu.participants[&entry.participant];
                 assert_eq!(*there, id);
                 let published: Vec<_> = publications.values().copied().collect();
                 self.seen.publications += published.len() as u64;
@@ -822,6 +859,7 @@ impl World {
                 let participant = &self.core.calls[&id].participants[&entry.participant];
                 let powers = Powers::of(&standing, participant.actor.role, participant.grant);
                 assert_eq!(participant.powers, powers, "{kind:?}: what the room gives");
+                assert_eq!(*rights, powers.rights, "the SFU knows");
                 assert!(
                     entry
                         .publications
@@ -839,7 +877,7 @@ impl World {
         );
         for device in self.devices.iter().filter(|d| d.is_attached) {
             let seen = device.client.view.as_ref();
-            let Some((id, _)) = self.core.seat(device.session) else {
+            let Some((id, participant)) = self.core.seat(device.session) else {
                 assert!(
                     seen.is_none(),
                     "{:?} sees a call that it is not in",
@@ -849,6 +887,9 @@ impl World {
             };
             let (room, _, entries) = seen.expect("it is told of the call that it is in");
             assert_eq!(*room, id);
+            let powers = self.core.calls[&id].participants[&participant].powers;
+            let told = device.client.rights.get(&participant);
+            assert_eq!(told, Some(&powers.rights), "it knows what it may");
             let roster = self.core.roster(&id);
             let expected = roster.entries.into_iter().map(|e| (e.participant, e));
             assert_eq!(*entries, expected.collect::<BTreeMap<_, _>>());
@@ -906,6 +947,14 @@ fn apply(client: &mut Client, push: Push, seen: &mut Seen) {
         Push::Ended {
             room, participant, ..
         } => client.ended(&room, participant),
+        Push::Rights {
+            participant,
+            rights,
+            ..
+        } => {
+            seen.rights += 1;
+            client.rights.insert(participant, rights);
+        }
         Push::Slots { .. } | Push::Ringing(_) => {}
     }
 }
