@@ -1,5 +1,6 @@
 //! Messages to bytes and back: one schema, two forms.
 
+use crate::transport::frame::ROOM;
 use crate::transport::{Format, Frame};
 use bytes::Bytes;
 use kaiwa_common::limits::FRAME_MESSAGES;
@@ -75,11 +76,18 @@ impl Codec {
     /// A frame of these messages.
     #[must_use]
     pub fn encode(self, messages: &[ServerMessage]) -> Frame {
-        let mut bytes = Vec::new();
+        let mut bytes = vec![0; ROOM];
+        if self == Self::Proto {
+            let lens = messages.iter().map(|message| {
+                let len = message.encoded_len();
+                prost::length_delimiter_len(len) + len
+            });
+            bytes.reserve_exact(lens.sum());
+        }
         for message in messages {
             match self {
                 Self::Json => {
-                    if !bytes.is_empty() {
+                    if bytes.len() > ROOM {
                         bytes.push(b'\n');
                     }
                     serde_json::to_writer(&mut bytes, message)
@@ -92,7 +100,7 @@ impl Codec {
                 }
             }
         }
-        Frame::new(self.format(), bytes)
+        Frame::in_place(self.format(), bytes)
     }
 }
 

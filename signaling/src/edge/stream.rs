@@ -1,6 +1,7 @@
 //! A TCP connection, plain or in TLS, with its place among the connections.
 
 use super::address::Slot;
+use crate::transport::websocket;
 use crate::transport::{Direct, DirectWrite, Frame};
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -59,7 +60,7 @@ struct DirectTcp(Weak<OwnedWriteHalf>);
 
 impl DirectWrite for DirectTcp {
     fn try_send(&self, frame: &Frame) -> Direct {
-        let wire = crate::transport::websocket::wire(frame);
+        let wire = websocket::wire(frame);
         // A connection that is gone takes nothing; its task finds out by itself.
         let written = self
             .0
@@ -67,7 +68,7 @@ impl DirectWrite for DirectTcp {
             .and_then(|stream| stream.try_write(wire).ok());
         match written.unwrap_or(0) {
             all if all == wire.len() => Direct::Sent,
-            part => Direct::Left(wire.slice(part..)),
+            part => Direct::Left(websocket::shared_wire(frame).slice(part..)),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Connection for MemoryConnection {
                 return Poll::Pending;
             }
             wire.to_peer_bytes += frame.len();
-            wire.to_peer.push_back(frame.payload().clone());
+            wire.to_peer.push_back(frame.payload());
             self.queued_bytes -= frame.len();
             self.written_bytes += frame.len() as u64;
             self.queue.pop_front();

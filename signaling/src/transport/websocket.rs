@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
 
     fn send(&mut self, frame: &Frame) {
         if self.closing == Closing::Open {
-            self.push(wire(frame).clone());
+            self.push(shared_wire(frame));
         }
     }
 
@@ -299,17 +299,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection for WebSocke
     }
 }
 
-/// A frame as it is on the wire, made once.
-pub(crate) fn wire(frame: &Frame) -> &Bytes {
-    frame.websocket(data_frame)
-}
-
-fn data_frame(format: Format, payload: &Bytes) -> Bytes {
+/// Writes a data frame's header to the end of `room`; gives where it begins.
+pub(super) fn put_header(room: &mut [u8], format: Format, len: usize) -> usize {
     let opcode = match format {
         Format::Text => OpCode::Text,
         Format::Binary => OpCode::Binary,
     };
-    header::frame(opcode, payload)
+    header::put(room, opcode, len)
+}
+
+/// A frame as it is on the wire.
+pub(crate) fn wire(frame: &Frame) -> &[u8] {
+    frame.websocket()
+}
+
+/// The same, to be kept.
+pub(crate) fn shared_wire(frame: &Frame) -> Bytes {
+    frame.shared_websocket()
 }
 
 /// The unfinished rest of what was read.

@@ -387,10 +387,10 @@ impl Outbox {
     }
 }
 
-/// After a burst an empty queue gives its memory back.
+/// After a burst a queue gives back what it does not need.
 fn shrink<T>(queue: &mut VecDeque<T>) {
-    if queue.is_empty() && queue.capacity() > 8 {
-        *queue = VecDeque::new();
+    if queue.capacity() > 8 && queue.len() <= queue.capacity() / 4 {
+        queue.shrink_to(queue.len() * 2);
     }
 }
 

@@ -300,7 +300,7 @@ impl Client {
 fn gap_head(frame: &Frame) -> u64 {
     use kaiwa_proto::client::v1::{ServerMessage, push::Push, server_message::Message};
     use prost::Message as _;
-    let message = ServerMessage::decode_length_delimited(frame.payload().clone());
+    let message = ServerMessage::decode_length_delimited(frame.payload());
     match message.expect("a message").message {
         Some(Message::Push(push)) => match push.push {
             Some(Push::Gap(gap)) => gap.head,

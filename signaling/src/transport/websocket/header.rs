@@ -1,6 +1,7 @@
 //! Frame headers (RFC 6455, section 5.2).
 
-use bytes::{BufMut, Bytes};
+use crate::transport::frame::ROOM;
+use bytes::Bytes;
 
 /// What a frame is (RFC 6455, section 11.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,21 +100,40 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
 
 /// A server's whole frame: final and unmasked.
 pub(super) fn frame(opcode: OpCode, payload: &[u8]) -> Bytes {
-    let mut wire = Vec::with_capacity(10 + payload.len());
-    wire.put_u8(0x80 | opcode.number());
-    match payload.len() {
-        len @ 0..=125 => wire.put_u8(u8::try_from(len).expect("at most 125")),
-        len @ 126..=0xFFFF => {
-            wire.put_u8(126);
-            wire.put_u16(u16::try_from(len).expect("at most 65535"));
-        }
-        len => {
-            wire.put_u8(127);
-            wire.put_u64(len as u64);
-        }
-    }
+    let mut room = [0; ROOM];
+    let at = put(&mut room, opcode, payload.len());
+    let header = &room[at..];
+    let mut wire = Vec::with_capacity(header.len() + payload.len());
+    wire.extend_from_slice(header);
     wire.extend_from_slice(payload);
     Bytes::from(wire)
+}
+
+/// Writes the header of a server's whole frame to the end of `room`, which has [`ROOM`] bytes; gives where it
+/// begins.
+pub(super) fn put(room: &mut [u8], opcode: OpCode, len: usize) -> usize {
+    let mut header = [0; ROOM];
+    header[0] = 0x80 | opcode.number();
+    let size = match len {
+        0..=125 => {
+            header[1] = u8::try_from(len).expect("at most 125");
+            2
+        }
+        126..=0xFFFF => {
+            header[1] = 126;
+            let len = u16::try_from(len).expect("at most 65535");
+            header[2..4].copy_from_slice(&len.to_be_bytes());
+            4
+        }
+        len => {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(len as u64).to_be_bytes());
+            10
+        }
+    };
+    let at = room.len() - size;
+    room[at..].copy_from_slice(&header[..size]);
+    at
 }
 
 /// Takes the mask off (RFC 6455, section 5.3), beginning at the mask's first byte.

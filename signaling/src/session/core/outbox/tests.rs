@@ -38,7 +38,7 @@ fn event(name: &str, seq: u64, bytes: usize) -> Reliable {
 }
 
 fn text(frame: &Frame) -> String {
-    String::from_utf8_lossy(frame.payload()).trim().to_owned()
+    String::from_utf8_lossy(&frame.payload()).trim().to_owned()
 }
 
 fn drain(outbox: &mut Outbox) -> Vec<String> {
@@ -70,8 +70,8 @@ fn past_the_soft_cap_a_rooms_events_become_one_gap_with_the_latest_head() {
     assert_eq!(text(&outbox.pop_reliable().expect("b's first")), "b:1");
     assert_eq!(text(&outbox.pop_reliable().expect("b's second")), "b:2");
     let gap = outbox.pop_reliable().expect("a's gap");
-    let message = wire::ServerMessage::decode_length_delimited(gap.payload().clone())
-        .expect("a server message");
+    let message =
+        wire::ServerMessage::decode_length_delimited(gap.payload()).expect("a server message");
     let Some(wire::server_message::Message::Push(wire::Push {
         push: Some(wire::push::Push::Gap(gap)),
     })) = message.message
@@ -206,4 +206,20 @@ fn a_rewind_forgets_signals() {
     assert_eq!(outbox.rewind(0), Ok(()));
     outbox.release();
     assert!(outbox.pop_signal().is_none());
+}
+
+#[test]
+fn a_ring_gives_back_what_it_no_longer_needs() {
+    let mut outbox = Outbox::new(Codec::Proto, &Limits::default());
+    outbox.release();
+    for seq in 0..200 {
+        outbox.push_reliable(event("a", seq, 10)).expect("room");
+    }
+    assert_eq!(drain(&mut outbox).len(), 200);
+    assert!(outbox.ring.capacity() >= 200 && outbox.log.capacity() <= 8);
+    outbox.forget(197);
+    assert!((3..=8).contains(&outbox.ring.capacity()));
+    assert_eq!(outbox.rewind(197), Ok(()));
+    outbox.release();
+    assert_eq!(drain(&mut outbox).len(), 3);
 }
