@@ -27,6 +27,7 @@ async function round() {
     const carol = await join(stage, room, 'carol', { viewport: SMALL }, LOW);
     const upMs = await resize(carol.someone, LARGE, HIGH);
     const smallMs = await resize(carol.someone, SMALL, LOW);
+    await resize(carol.someone, LARGE, HIGH);
     const limited = await bottleneck(stage, { alice, bob: bob.someone, carol: carol.someone });
     const down = await loss(stage, 'bob', 'down', bob.someone);
     const up = await loss(stage, 'alice', 'up', carol.someone);
@@ -58,7 +59,7 @@ function page(all) {
     ['… frames a second there', fps((r) => r.limited.low.fps)],
     ['… limit lifted, to the high layer', s((r) => r.limited.backMs)],
     ['… frames a second there', fps((r) => r.limited.high.fps)],
-    ['… frames of another subscriber meanwhile, of those sent', percent((r) => r.limited.other.frames / r.limited.other.sent)],
+    ['… frames of another in the high layer meanwhile, of those sent', percent((r) => r.limited.other.frames / r.limited.other.sent)],
     ['… key frames asked for in all', count((r) => r.limited.keyFramesAsked)],
     ['10 % lost to a subscriber: frames a second', fps((r) => r.down.fps)],
     ['… time frozen', percent((r) => r.down.frozen)],

@@ -27,7 +27,8 @@ after(async () => {
 test('a large picture comes in the high layer, a small one in the low one', async () => {
   ({ someone: bob } = await join(stage, room, 'bob', { viewport: LARGE }, HIGH));
   ({ someone: carol } = await join(stage, room, 'carol', { viewport: SMALL }, LOW));
-  assert.equal((await bob.count()).width, HIGH.width, 'who asks for more than others is not sent less for it');
+  // Who asks for more than others is not sent less for it.
+  await bob.until('at the high layer beside her', ({ layer, width }) => layer === HIGH.layer && width === HIGH.width);
 });
 
 test('who makes a window larger sees more, and smaller less', async () => {
@@ -35,13 +36,17 @@ test('who makes a window larger sees more, and smaller less', async () => {
   await resize(carol, SMALL, LOW);
 });
 
-test('behind a bottleneck one gets a lower layer and returns when it goes; another one notices nothing', async () => {
+test('behind a bottleneck one gets a lower layer and returns when it goes; another one in the high layer notices nothing', async () => {
+  await resize(carol, LARGE, HIGH);
   const { low, other, keyFramesAsked } = await bottleneck(stage, { alice, bob, carol });
+  console.log(`# the other one: ${JSON.stringify(other)}`);
   assert.ok(low.width < HIGH.width);
-  assert.deepEqual([other.after.layer, other.after.width], [LOW.layer, LOW.width]);
-  assert.equal(other.after.lost, other.before.lost);
+  assert.deepEqual([other.layers, other.width], [[HIGH.layer], HIGH.width]);
+  // A busy machine freezes a picture as well; what the bottleneck could do to it begins with one of these.
+  assert.deepEqual([other.lost, other.nacks, other.plis], [0, 0, 0]);
   assert.ok(other.frames >= 0.7 * other.sent, `${other.frames} frames of ${other.sent}`);
   assert.ok(keyFramesAsked <= KEY_FRAMES_ASKED_MAX, `${keyFramesAsked} key frames were asked for`);
+  await resize(carol, SMALL, LOW);
 });
 
 test('a tenth lost towards somebody: video is repaired, and sound is hardly concealed thanks to RED', async () => {
