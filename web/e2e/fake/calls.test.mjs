@@ -292,7 +292,7 @@ test('every screen, by the rules of axe', async () => {
       };
     });
     await id('call-button').click();
-    await id('prejoin-problem').waitFor();
+    await id('prejoin-again').waitFor();
     await look('17-denied');
     await order({ peopleMax: 0 });
     await id('prejoin-join').click();
