@@ -1,9 +1,11 @@
 /** Figures for docs/benchmarks.md: each bench owns what is between its markers. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 
-/** What it ran on, as a block names it. */
-export const machine = () => `${cpus().length} × ${cpus()[0].model}`;
+const LOAD = loadavg()[0].toFixed(1);
+
+/** What it ran on, as a block names it, and how busy that was with other things before. */
+export const machine = () => `${cpus().length} × ${cpus()[0].model} (load average before: ${LOAD})`;
 export const today = () => new Date().toISOString().slice(0, 10);
 
 /** The value that this share of them does not exceed; of 0.5 the (upper) median. */

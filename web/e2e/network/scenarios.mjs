@@ -80,6 +80,11 @@ export async function bottleneck(stage, { alice, bob, carol }) {
   };
 }
 
+/** What is made up of the sound without any loss: a busy machine plays some of it too late. */
+export async function calm(someone) {
+  return plays(someone, () => true, SOUND_S);
+}
+
 /** One in ten datagrams to somebody, or from Alice, is lost. */
 export async function loss(stage, who, way, someone) {
   const [recovered, repaired] = [await stage.metric('kaiwa_sfu_recovered_packets_total'), await stage.metric('kaiwa_sfu_repaired_packets_total')];
