@@ -18,4 +18,6 @@ mkdir -p "$target/bench-data" "$results"
   --data "$target/bench-data" --out "$results"
 "$target/release/loadtest" report --results "$results" --into docs/benchmarks.md --plots docs/benchmarks
 # Browsers need cores of their own: after the rest, not beside it.
-KAIWA_BIN=$target/release/kaiwa npm --prefix web run --silent bench:network -- --into "$PWD/docs/benchmarks.md"
+export KAIWA_BIN=$target/release/kaiwa
+npm --prefix web run --silent bench:join -- --into "$PWD/docs/benchmarks.md"
+npm --prefix web run --silent bench:network -- --into "$PWD/docs/benchmarks.md"

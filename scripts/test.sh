@@ -15,23 +15,15 @@ suite() {
   times+=("$(printf '%5d s  %s' $((SECONDS - start)) "$name")")
 }
 
-# A suite in real browsers, which this machine may starve for longer than a test is patient: one that fails is
-# said to, and has to pass as a whole on its second run.
-browsers() {
-  npm --prefix web run --silent "$1" && return
-  printf '\n\033[1m!!! %s failed; once more, and look at what failed above\033[0m\n' "$1"
-  npm --prefix web run --silent "$1"
-}
-
 suite "lints" scripts/check.sh
 suite "build" cargo build --workspace --all-targets --locked --quiet
 export KAIWA_BIN=$target/debug/kaiwa
 suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --locked --quiet
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
-suite "two people in two browsers" browsers e2e
-suite "calls in browsers" browsers e2e:calls
-suite "calls on bad networks" browsers e2e:network
+suite "two people in two browsers" npm --prefix web run --silent e2e
+suite "calls in browsers" npm --prefix web run --silent e2e:calls
+suite "calls on bad networks" npm --prefix web run --silent e2e:network
 
 printf '\n\033[1mtimes\033[0m\n'
 printf '%s\n' "${times[@]}"

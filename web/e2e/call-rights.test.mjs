@@ -64,6 +64,24 @@ test('a moderator mutes and removes; who was removed is told, and kept out for a
   await alice.missesPerson('bob');
 });
 
+test('who denied the camera is told what to do, goes on without it or tries again', async () => {
+  await bob.page.evaluate(() => {
+    const devices = navigator.mediaDevices;
+    const open = devices.getUserMedia;
+    devices.getUserMedia = (wanted) => (wanted.video ? Promise.reject(new DOMException('no', 'NotAllowedError')) : open.call(devices, wanted));
+    window.allowCamera = () => (devices.getUserMedia = open);
+  });
+  await bob.click('call-button');
+  await bob.sees(id('prejoin-problem'));
+  assert.match(await bob.text('prejoin-problem'), /does not let Kaiwa use the camera.*try again/);
+  assert.equal(await bob.text('prejoin-join'), 'Join without camera');
+  await bob.page.evaluate(() => window.allowCamera());
+  await bob.click('prejoin-again');
+  await bob.sees('[data-testid="preview"][data-on="true"]');
+  assert.deepEqual([await bob.has(id('prejoin-problem')), await bob.text('prejoin-join')], [false, 'Join the call']);
+  await bob.click('prejoin-cancel');
+});
+
 test('a guest sees and hears, and is not heard; with another role they join in without leaving', async () => {
   await owner.setRole(garden, 'chie', 'guest');
   await chie.open(garden);

@@ -10,7 +10,7 @@ import { person, startBrowser } from './harness.mjs';
 
 const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 /** Machines that run tests have few cores, and pictures are drawn and coded by them. */
-export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 45_000);
+export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 90_000);
 const LOOK_AGAIN_MS = 40;
 
 /** A camera and a microphone that make their own pictures and sounds, and nothing that calls home. */

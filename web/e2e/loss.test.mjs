@@ -107,6 +107,40 @@ test('unsent messages survive a reload and are sent when the server returns', as
   for (const someone of [alice, bob]) await someone.context.close();
 });
 
+test('unsent messages come back even if the page before the reload is not quite gone', async () => {
+  const { alice, bob } = await pair('Lingering');
+  await say(alice, 'first');
+  await message(bob, 'first').waitFor();
+  await alice.page.waitForFunction(() => navigator.serviceWorker.ready.then((r) => r.active?.state === 'activated'));
+  await kept(alice, 'first');
+  const holder = await alice.context.newPage();
+  await holder.goto(`${server.url}/favicon.svg`);
+  await server.kill();
+  await connected(alice, 'reconnecting');
+  await say(alice, 'second');
+  await alice.page.locator('[data-testid="message"][data-state="waiting"]').waitFor();
+  await holder.evaluate(takeOverLock);
+
+  await alice.page.reload();
+  await message(alice, 'first').waitFor();
+  assert.deepEqual(await texts(alice), ['first'], 'the other page may still send it');
+  await holder.evaluate(() => window.release());
+  await alice.page.locator('[data-testid="message"][data-state="waiting"]', { hasText: 'second' }).waitFor();
+
+  await server.restart();
+  await comeBack(alice);
+  await comeBack(bob);
+  await message(bob, 'second').waitFor();
+  for (const someone of [alice, bob]) await someone.context.close();
+});
+
+/** Runs in a page: takes the lock of the app's page as soon as that one is gone, and keeps it until `release` is called. */
+async function takeOverLock() {
+  const { held } = await navigator.locks.query();
+  const { name } = held.find((lock) => lock.name.startsWith('kaiwa-page-'));
+  navigator.locks.request(name, () => new Promise((release) => (window.release = release)));
+}
+
 test('two tabs of one browser are two sessions, and what one leaves unsent the other sends', async () => {
   const { alice, bob, room } = await pair('Tabs');
   const second = await alice.context.newPage();

@@ -1,7 +1,8 @@
+import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import type { CallNotice } from '../src/client/call-view.js';
+import { isStarved, type CallNotice } from '../src/client/call-view.js';
 import type { Kaiwa } from '../src/client/client.js';
-import { CallSource, RoomKind, type ClientMessage } from '../src/gen/kaiwa/client/v1/client_pb.js';
+import { CallSource, ReplySchema, RoomKind, type ClientMessage, type Reply } from '../src/gen/kaiwa/client/v1/client_pb.js';
 import { fakeTrack } from './fake-peer.js';
 import { refusal } from './fake-server.js';
 import { settle, world, type World } from './harness.js';
@@ -93,6 +94,35 @@ describe('joining', () => {
     expect(w.peers.all.every((p) => p.closed)).toBe(true);
   });
 
+  it('counts what rosters said while the reply to the join was on its way', async () => {
+    const w = world();
+    const room = w.server.createRoom('alice', 'Tea').id;
+    const alice = w.client('alice');
+    await alice.start();
+    await settle();
+    const early = w.server.calls.addBot(room, 'early', [{ source: MICROPHONE }]);
+    let held: Reply['result'] | null = null;
+    w.server.faults.reply = (command, result) => {
+      if (command.case !== 'callJoin') return true;
+      held = result;
+      return false;
+    };
+    const joining = alice.call.join(room);
+    await settle();
+    expect(held).not.toBeNull();
+    w.server.calls.addBot(room, 'late', [{ source: CAMERA }]);
+    w.server.calls.gone(room, early.id, 'left');
+    await settle();
+    expect(alice.call.participants().map((p) => p.user.id), 'not in it yet').toEqual(['alice']);
+    const { id } = w.server.log.findLast((m) => m.command.case === 'callJoin')!;
+    const [session] = w.server.sessions.values();
+    session!.conn!.write({ case: 'reply', value: create(ReplySchema, { id, result: held! }) });
+    await joining;
+    await settle();
+    expect(alice.call.participants().map((p) => p.user.id).sort()).toEqual(['alice', 'late']);
+    expect(person(alice, 'late')?.camera).not.toBeNull();
+  });
+
   it('leaves the call of another room first', async () => {
     const w = world();
     const { room, alice } = await inCall(w);
@@ -103,6 +133,27 @@ describe('joining', () => {
     expect(w.server.calls.rooms.get(room)!.participants.size).toBe(0);
     expect(alice.call.room).toBe(other.id);
     expect(w.peers.all[0]!.closed).toBe(true);
+  });
+});
+
+describe('what is received', () => {
+  it('has layer 0 and the reason while nothing of a picture is sent, and layers from 1 on', async () => {
+    const w = world();
+    const { room, alice } = await inCall(w);
+    const bot = w.server.calls.addBot(room, 'bob', [{ source: CAMERA }]);
+    await settle();
+    alice.call.prefer([{ publication: bot.publications[0]!.id, width: 320, height: 180, paused: false }]);
+    w.server.calls.starved.add('bob');
+    await w.clock.advance(200);
+    expect(person(alice, 'bob')?.camera).toMatchObject({ layer: 0, limitedBy: 'bandwidth' });
+    expect(isStarved(person(alice, 'bob')!.camera)).toBe(true);
+    w.server.calls.starved.clear();
+    w.server.calls.changed(room, bot.id);
+    await settle();
+    expect(person(alice, 'bob')?.camera).toMatchObject({ layer: 2, limitedBy: '' });
+    expect(isStarved(person(alice, 'bob')!.camera)).toBe(false);
+    expect(isStarved({ ...person(alice, 'bob')!.camera!, layer: 1, limitedBy: 'bandwidth' }), 'the smallest is a picture').toBe(false);
+    expect(isStarved({ ...person(alice, 'bob')!.camera!, layer: 0, limitedBy: 'muted' })).toBe(false);
   });
 });
 

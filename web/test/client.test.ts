@@ -333,6 +333,41 @@ describe('the outbox', () => {
     expect(await store.adoptWrites({ first: true })).toEqual([]);
   });
 
+  it('keeps what it had to show until a list that is read anew has something', async () => {
+    const w = world();
+    const store = new MemoryStore();
+    const room = w.server.createRoom('alice', 'Tea', []);
+    w.server.post(room, 'alice', 'old');
+    const before = w.client('alice', { store });
+    await before.start();
+    await settle();
+    before.openRoom(room.id);
+    await settle();
+    await before.flush();
+    // The room is another one now, and the connection goes before its messages were read.
+    w.server.cut();
+    w.server.refuseResume = 'expired';
+    room.epoch = 8;
+    w.server.faults.reply = ({ case: asked }) => asked !== 'history';
+    await w.clock.advance(4_000);
+    expect(texts(before, room.id)).toEqual([]);
+    w.network.up = false;
+    w.server.cut();
+    await before.stop();
+
+    const after = w.client('alice', { store });
+    await after.start();
+    await settle();
+    expect(texts(after, room.id)).toEqual(['old']);
+    w.network.up = true;
+    w.server.faults = {};
+    await w.clock.advance(60_000);
+    after.openRoom(room.id);
+    await settle();
+    expect(texts(after, room.id)).toEqual(['old']);
+    await after.stop();
+  });
+
   it('is harmless when two pages of one browser send the same', async () => {
     const w = world();
     const store = new MemoryStore();

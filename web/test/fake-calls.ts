@@ -32,6 +32,8 @@ export class FakeCalls {
   audioSlots = 2;
   videoSlots = 2;
   peopleMax = 100;
+  /** Of whose pictures nothing gets through, for want of rate. */
+  readonly starved = new Set<string>();
   readonly #server: FakeServer;
 
   constructor(server: FakeServer) {
@@ -238,14 +240,16 @@ export class FakeCalls {
   #slots(room: string, me: FakeParticipant): void {
     if (!me.session || me.mids.length === 0) return;
     const others = [...(this.rooms.get(room)?.participants.values() ?? [])].filter((p) => p !== me);
-    const wanted = others.flatMap((p) => p.publications.map((t) => ({ ...t, participant: p.id })));
+    const wanted = others.flatMap((p) => p.publications.map((t) => ({ ...t, participant: p.id, starved: this.starved.has(p.user) })));
     const audio = wanted.filter((t) => AUDIO.includes(t.source));
     const video = wanted.filter((t) => !AUDIO.includes(t.source) && me.preferences.has(t.id));
     const free = { audio: [...audio], video: [...video] };
     const slots = me.mids.map(({ mid, kind }) => {
       const t = free[kind as 'audio' | 'video'].shift();
       const paused = t === undefined || t.muted || me.preferences.get(t.id)?.paused === true;
-      return create(pb.CallSlotSchema, { mid, publication: t?.id ?? '', participant: t?.participant ?? '', layer: kind === 'video' && !paused ? 2 : 0 });
+      const limitedBy = kind === 'video' && !paused && t.starved ? 'bandwidth' : '';
+      const layer = kind === 'video' && !paused && !t.starved ? 2 : 0;
+      return create(pb.CallSlotSchema, { mid, publication: t?.id ?? '', participant: t?.participant ?? '', layer, limitedBy });
     });
     const value = create(pb.CallSlotsSchema, { room, slots, wantAudio: free.audio.length, wantVideo: free.video.length });
     this.#server.push(me.session, { case: 'callSlots', value });

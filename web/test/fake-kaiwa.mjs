@@ -87,7 +87,7 @@ const http = createServer(async (request, response) => {
  * Other people in a call, to be ordered: POST /fake/calls
  *   {"room":"r1","people":[{"id":"ben","name":"Ben","camera":true,"microphone":"muted","screen":false}]}
  *   {"room":"r1","speakers":[["ben",24]],"active":"ben"}, {"room":"r1","quality":{"ben":"poor"}},
- *   {"room":"r1","interrupted":["ben"]}, {"room":"r1","mute":"aiko"}, {"room":"r1","end":["aiko","removed"]},
+ *   {"room":"r1","interrupted":["ben"]}, {"room":"r1","starved":["ben"]}, {"room":"r1","mute":"aiko"}, {"room":"r1","end":["aiko","removed"]},
  *   {"room":"r1","ring":["aiko","ben"]}, {"peopleMax":0}, {"refuse":true,"cut":true}
  */
 function direct(order) {
@@ -111,6 +111,11 @@ function direct(order) {
   for (const p of order.interrupted ? inCall() : []) {
     p.interrupted = order.interrupted.includes(p.user);
     calls.changed(room, p.id);
+  }
+  if (order.starved) {
+    calls.starved.clear();
+    for (const user of order.starved) calls.starved.add(user);
+    for (const p of inCall()) calls.changed(room, p.id);
   }
   for (const p of order.mute ? inCall().filter((q) => q.user === order.mute) : []) {
     for (const t of p.publications) if (t.source === 1) t.muted = true;

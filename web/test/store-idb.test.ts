@@ -2,6 +2,7 @@ import 'fake-indexeddb/auto';
 import { describe, expect, it } from 'vitest';
 import { IndexedDbStore } from '../src/client/store-idb.js';
 import type { Write } from '../src/client/outbox.js';
+import type { StoredRoom } from '../src/client/ports.js';
 
 const write = (cid: string): Write => ({
   cid,
@@ -12,18 +13,38 @@ const write = (cid: string): Write => ({
   state: { kind: 'waiting' },
 });
 
-/** Web Locks as far as the store uses them: a lock is held until its page is closed. */
+/** Web Locks as far as the store uses them: a page's lock is held until the page is closed, and may be waited for. */
 function lockManager() {
   const names = new Set<string>();
-  const locks = {
-    request: async (name: string) => {
+  const waiting: { name: string; run: () => void }[] = [];
+  const request = async (name: string, ...rest: unknown[]) => {
+    if (rest.length === 1) {
       names.add(name);
       return new Promise(() => {});
-    },
-    query: async () => ({ held: [...names].map((name) => ({ name })), pending: [] }),
-  } as unknown as LockManager;
-  return { locks, close: (owner: string) => names.delete(`kaiwa-page-${owner}`) };
+    }
+    if (names.has(name)) await new Promise<void>((run) => waiting.push({ name, run }));
+    return (rest[1] as () => unknown)();
+  };
+  const query = async () => ({
+    held: [...names].map((name) => ({ name, mode: 'exclusive' })),
+    pending: waiting.map(({ name }) => ({ name, mode: 'shared' })),
+  });
+  const close = (owner: string) => {
+    const lock = `kaiwa-page-${owner}`;
+    names.delete(lock);
+    for (const { name, run } of waiting.splice(0)) if (name === lock) run();
+  };
+  return { locks: { request, query } as unknown as LockManager, close };
 }
+
+const room = (id: string): StoredRoom => ({
+  info: { room: id } as StoredRoom['info'],
+  version: 1,
+  position: null,
+  timeline: null,
+  lastRead: 0,
+  names: {},
+});
 
 describe('the IndexedDB store', () => {
   it('leaves the writes of a living page alone and adopts those of one that is gone', async () => {
@@ -55,5 +76,40 @@ describe('the IndexedDB store', () => {
     close('6');
     const next = new IndexedDbStore({ user: 'alicia', owner: '7', locks });
     expect((await next.adoptWrites({ first: false })).map((w) => w.cid)).toEqual(['b']);
+  });
+
+  it('says when a page that still lived is gone, as the one before a reload may', async () => {
+    const { locks, close } = lockManager();
+    const before = new IndexedDbStore({ user: 'carol', owner: '8', locks });
+    await before.saveWrite(write('c'));
+    const after = new IndexedDbStore({ user: 'carol', owner: '9', locks });
+    const told = new Promise<void>((resolve) => after.onOrphans(resolve));
+    expect(await after.adoptWrites({ first: true })).toEqual([]);
+    // Whoever waits is not taken for a page that takes care of the write.
+    const another = new IndexedDbStore({ user: 'carol', owner: '10', locks });
+    expect(await another.adoptWrites({ first: true })).toEqual([]);
+    close('8');
+    await told;
+    const adopted = await Promise.all([after, another].map((store) => store.adoptWrites({ first: false })));
+    expect(adopted.flat().map((w) => w.cid), 'by one of them').toEqual(['c']);
+  });
+
+  it('opens its database again when that failed, or when the browser closed it', async () => {
+    const { locks } = lockManager();
+    let failures = 1;
+    const opened: IDBDatabase[] = [];
+    const flaky = {
+      open: (name: string, version: number) => {
+        if (failures-- > 0) throw new Error('not now');
+        const request = indexedDB.open(name, version);
+        request.addEventListener('success', () => opened.push(request.result));
+        return request;
+      },
+    } as unknown as IDBFactory;
+    const store = new IndexedDbStore({ user: 'dora', owner: '11', locks, indexedDB: flaky });
+    await store.saveRoom(room('r'));
+    opened.at(-1)!.close();
+    expect((await store.rooms()).map((r) => r.info.room)).toEqual(['r']);
+    expect(opened).toHaveLength(2);
   });
 });

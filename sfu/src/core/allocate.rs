@@ -44,7 +44,8 @@ const LASTING: Duration = Duration::from_millis(500);
 /// How long a probe's result is as good as that.
 const PROBED: Duration = Duration::from_secs(1);
 
-/// Between two upgrades of one video.
+/// Between two upgrades of one video, unless a probe has shown that the path carries the second as well: who
+/// joins would else look at a middle layer for two seconds while the path is known to be wide.
 const UP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Between a downgrade for want of rate and the next upgrade. Doubled for each upgrade in a row that did
@@ -364,7 +365,12 @@ impl<K: Copy + Eq> Allocator<K> {
             }
             let since = *held.wants_up_since.get_or_insert(now);
             let is_lasting = is_probed || now >= since + LASTING;
-            let is_due = held.up_due(self.estimate).is_none_or(|due| now >= due);
+            let due = if is_probed {
+                held.down_due(self.estimate)
+            } else {
+                held.up_due(self.estimate)
+            };
+            let is_due = due.is_none_or(|due| now >= due);
             let is_time = row.may_rise || (is_lasting && is_due);
             if !is_time {
                 row.cap = row.present;
@@ -438,17 +444,19 @@ impl<K> Held<K> {
     /// When it may get a higher step again, the estimate being what it is.
     fn up_due(&self, estimate: Bitrate) -> Option<Instant> {
         let after_up = self.up.map(|up| up.at + UP_INTERVAL);
-        let after_down = self.down_at.map(|at| {
-            let is_another = estimate.0 >= percent(self.failed.0, RECOVERED_PERCENT);
-            let failures = if is_another { 0 } else { self.failures };
-            let interval = if self.is_starved {
-                STARVED_INTERVAL
-            } else {
-                DOWN_INTERVAL
-            };
-            at + interval * (1 << failures)
-        });
-        after_up.max(after_down)
+        after_up.max(self.down_due(estimate))
+    }
+
+    /// The same after a downgrade alone.
+    fn down_due(&self, estimate: Bitrate) -> Option<Instant> {
+        let is_another = estimate.0 >= percent(self.failed.0, RECOVERED_PERCENT);
+        let failures = if is_another { 0 } else { self.failures };
+        let interval = if self.is_starved {
+            STARVED_INTERVAL
+        } else {
+            DOWN_INTERVAL
+        };
+        self.down_at.map(|at| at + interval * (1 << failures))
     }
 
     fn apply(&mut self, row: &Row, now: Instant, estimate: Bitrate) {

@@ -94,6 +94,12 @@ test('a call from joining to leaving', async () => {
   await tile(me, 'ben', '[data-speaking="true"]').waitFor();
   assert.equal(await page.locator('[data-testid="call-quality"][data-quality="poor"]').innerText(), 'Connection: poor');
 
+  await order({ room: garden, starved: ['ben'] });
+  await tile(me, 'ben', '[data-layer="0"][data-slow="true"]').waitFor();
+  assert.match(await tile(me, 'ben').getAttribute('aria-label'), /Picture paused, slow connection/);
+  await order({ room: garden, starved: [] });
+  await tile(me, 'ben', '[data-layer="2"][data-slow="false"]').waitFor();
+
   // Shortcuts, but not for what is written.
   await page.keyboard.press('m');
   await seen('aiko', (p) => p?.publications.find((t) => t.source === 1)?.muted === true, 'the mute');
@@ -286,7 +292,7 @@ test('every screen, by the rules of axe', async () => {
       };
     });
     await id('call-button').click();
-    await id('prejoin-problem').waitFor();
+    await id('prejoin-again').waitFor();
     await look('17-denied');
     await order({ peopleMax: 0 });
     await id('prejoin-join').click();

@@ -2,22 +2,16 @@
  * What people see of a bad network, in figures: bench.mjs [--rounds N] [--into FILE]. Medians of some rounds, each with
  * a server and browsers of its own, go between FILE's markers, or to the terminal.
  */
-import { readFile, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { machine, publish, quantile, today } from '../report.mjs';
 import { FPS, HEIGHT, WIDTH } from './picture.mjs';
 import { Stage } from './people.mjs';
 import { begin, bottleneck, HIGH, join, LARGE, LIMIT_KBIT, loss, LOW, resize, SMALL } from './scenarios.mjs';
 
-const BEGIN = '<!-- bench:network -->';
-const END = '<!-- /bench:network -->';
-
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, into: { type: 'string' } } });
 const rounds = [];
 for (let i = 0; i < Number(values.rounds); i++) rounds.push(await round());
-const text = page(rounds);
-if (values.into) await insert(values.into, text);
-else console.log(text);
+await publish('network', page(rounds), values.into);
 
 async function round() {
   const stage = await Stage.open(['alice', 'bob', 'carol']);
@@ -27,6 +21,7 @@ async function round() {
     const carol = await join(stage, room, 'carol', { viewport: SMALL }, LOW);
     const upMs = await resize(carol.someone, LARGE, HIGH);
     const smallMs = await resize(carol.someone, SMALL, LOW);
+    await resize(carol.someone, LARGE, HIGH);
     const limited = await bottleneck(stage, { alice, bob: bob.someone, carol: carol.someone });
     const down = await loss(stage, 'bob', 'down', bob.someone);
     const up = await loss(stage, 'alice', 'up', carol.someone);
@@ -40,10 +35,7 @@ async function round() {
 }
 
 function page(all) {
-  const median = (of) => {
-    const sorted = all.map(of).sort((one, other) => one - other);
-    return sorted[Math.floor(sorted.length / 2)];
-  };
+  const median = (of) => quantile(all.map(of), 0.5);
   const s = (of) => `${(median(of) / 1_000).toFixed(1)} s`;
   const fps = (of) => `${median(of).toFixed(1)} of ${FPS}`;
   const percent = (of) => `${(100 * median(of)).toFixed(1)} %`;
@@ -58,7 +50,7 @@ function page(all) {
     ['… frames a second there', fps((r) => r.limited.low.fps)],
     ['… limit lifted, to the high layer', s((r) => r.limited.backMs)],
     ['… frames a second there', fps((r) => r.limited.high.fps)],
-    ['… frames of another subscriber meanwhile, of those sent', percent((r) => r.limited.other.frames / r.limited.other.sent)],
+    ['… frames of another in the high layer meanwhile, of those sent', percent((r) => r.limited.other.frames / r.limited.other.sent)],
     ['… key frames asked for in all', count((r) => r.limited.keyFramesAsked)],
     ['10 % lost to a subscriber: frames a second', fps((r) => r.down.fps)],
     ['… time frozen', percent((r) => r.down.frozen)],
@@ -72,17 +64,10 @@ function page(all) {
   return `## Calls on bad networks
 
 Chromium, a camera of ${WIDTH}×${HEIGHT} at ${FPS} frames a second in three layers, one publisher and two subscribers in network namespaces without
-delay of their own; browsers and server share ${cpus().length} × ${cpus()[0].model}. Medians of ${all.length} rounds of ${new Date().toISOString().slice(0, 10)}.
+delay of their own; browsers and server share ${machine()}. Medians of ${all.length} rounds of ${today()}.
 
 | | |
 |---|---|
 ${table}
 `;
-}
-
-async function insert(path, block) {
-  const old = await readFile(path, 'utf8');
-  const [from, to] = [old.indexOf(BEGIN), old.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`${path} has no ${BEGIN} … ${END}`);
-  await writeFile(path, `${old.slice(0, from + BEGIN.length)}\n${block}${old.slice(to)}`);
 }

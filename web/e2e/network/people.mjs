@@ -191,6 +191,21 @@ export class Person {
     return this.me.page.evaluate(count);
   }
 
+  /** Notes from now on each change of the layer that is sent; `layersSince` gives them. */
+  watchLayer() {
+    return this.me.page.evaluate(() => {
+      const tile = document.querySelector('[data-testid="call-tile"][data-me="false"] [data-testid="call-video"]').closest('[data-testid="call-tile"]');
+      const layers = [tile.dataset.layer];
+      window.layersSeen = () => (tile.isConnected ? layers : [...layers, 'gone']);
+      new MutationObserver(() => layers.push(tile.dataset.layer)).observe(tile, { attributeFilter: ['data-layer'] });
+    });
+  }
+
+  /** The layers since `watchLayer`, the one at that time first. */
+  async layersSince() {
+    return (await this.me.page.evaluate(() => window.layersSeen())).map(Number);
+  }
+
   /** Looks at the counters until they satisfy a condition; gives them, and how long that took. */
   async until(what, condition) {
     const began = performance.now();

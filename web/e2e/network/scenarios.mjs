@@ -44,8 +44,10 @@ export async function resize(someone, viewport, wanted) {
   return tookMs;
 }
 
-/** A bottleneck towards one of two, until it is at a lower layer and plays there; then it goes. */
+/** A bottleneck towards one of two in the high layer, until it is at a lower one and plays there; then it goes. */
 export async function bottleneck(stage, { alice, bob, carol }) {
+  await plays(carol, at(HIGH));
+  await carol.watchLayer();
   const [sent, other] = [await alice.count(), await carol.count()];
   const asked = await stage.metric('kaiwa_sfu_keyframe_requests_total');
   await stage.network.limit('bob', LIMIT_KBIT);
@@ -57,20 +59,30 @@ export async function bottleneck(stage, { alice, bob, carol }) {
   const steady = await plays(bob, at(HIGH));
   const [sentAfter, otherAfter] = [await alice.count(), await carol.count()];
   const of = (counts) => counts.sending.find(({ width }) => width === HIGH.width)?.sent ?? 0;
+  const grown = (name) => otherAfter[name] - other[name];
   return {
     downMs: lower.tookMs,
     backMs: back.tookMs,
     low: settled,
     high: steady,
     other: {
-      before: other,
-      after: otherAfter,
-      frames: otherAfter.decoded - other.decoded,
+      layers: await carol.layersSince(),
+      width: otherAfter.width,
+      frames: grown('decoded'),
       sent: of(sentAfter) - of(sent),
-      freezes: otherAfter.freezes - other.freezes,
+      lost: grown('lost'),
+      nacks: grown('nacks'),
+      plis: grown('plis'),
+      freezes: grown('freezes'),
+      frozenS: grown('frozenS'),
     },
     keyFramesAsked: (await stage.metric('kaiwa_sfu_keyframe_requests_total')) - asked,
   };
+}
+
+/** What is made up of the sound without any loss: a busy machine plays some of it too late. */
+export async function calm(someone) {
+  return plays(someone, () => true, SOUND_S);
 }
 
 /** One in ten datagrams to somebody, or from Alice, is lost. */

@@ -98,10 +98,11 @@ function Ended({ kaiwa }: { kaiwa: Kaiwa }) {
   const key = ENDS[status.reason];
   // Refused joins are told by who asked for them; what remains is a rejoin that was refused.
   const text = key ? t(key) : status.error ? explain(status.error) : t('endServer');
-  const again = status.reason !== 'not_a_member' && kaiwa.room(status.room) !== null;
+  const room = kaiwa.room(status.room);
+  const again = status.reason !== 'not_a_member' && room !== null;
   const close = () => kaiwa.call.dismiss();
   return (
-    <Dialog title={t('endTitle')} testid="call-ended" onClose={close}>
+    <Dialog title={room ? t('endTitleIn', { title: titleOf(kaiwa, room) }) : t('endTitle')} testid="call-ended" onClose={close}>
       <p class="dialog-text" data-reason={status.reason}>
         {text}
       </p>
@@ -115,10 +116,9 @@ function Ended({ kaiwa }: { kaiwa: Kaiwa }) {
             class="button primary"
             data-testid="call-again"
             onClick={() => {
-              const { room } = status;
               close();
-              goTo(room);
-              preparing.value = room;
+              goTo(status.room);
+              preparing.value = status.room;
             }}
           >
             {t('endAgain')}

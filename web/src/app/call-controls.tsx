@@ -226,7 +226,7 @@ function PersonRow({ kaiwa, person, onMenu }: { kaiwa: Kaiwa; person: CallPartic
   levelsTick.value;
   const name = nameOf(person);
   const muted = person.microphone === null || person.microphone.muted;
-  const state = person.interrupted ? t('tileInterrupted') : kaiwa.call.speaking(person.participant) && !muted ? t('tileSpeaking') : muted ? t('tileMuted') : t('inCall');
+  const state = person.interrupted ? t('tileInterrupted') : kaiwa.call.speaking(person.participant) && !muted ? t('tileSpeaking') : muted ? t('personMuted') : t('inCall');
   return (
     <li class="member" data-testid="call-person" data-participant={person.participant}>
       <Avatar id={person.user.id} name={name} size={36} />

@@ -73,6 +73,11 @@ function problemText(camera: Key | null, microphone: Key | null): string | null 
   return keys.map((key) => t(key)).join(' ') || null;
 }
 
+function joinWithout(camera: Key | null, microphone: Key | null): Key {
+  if (camera && microphone) return 'preJoinNeither';
+  return camera ? 'preJoinNoCam' : 'preJoinNoMic';
+}
+
 /** Before joining: how one looks and sounds, and with what. */
 export function Prejoin({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
   roomsTick.value;
@@ -88,6 +93,12 @@ export function Prejoin({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
   const label = rings ? t('callPerson', { name: titleOf(kaiwa, room) }) : t(count > 0 ? 'callJoin' : 'callStart');
   const other = callRoom.value !== '' && callRoom.value !== id ? kaiwa.room(callRoom.value) : null;
   const problem = problemText(camera.problem, microphone.problem);
+  const joinButton = useRef<HTMLButtonElement>(null);
+  const again = () => {
+    // The button that was pressed goes, and the focus would go with it.
+    joinButton.current?.focus();
+    for (const trial of [camera, microphone]) if (trial.problem) trial.again();
+  };
   const join = async () => {
     if (joining) return;
     setJoining(true);
@@ -107,7 +118,11 @@ export function Prejoin({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
           <LevelMeter track={microphone.track} />
           <Toggle kind="camera" on={cameraOn && !camera.problem} onChange={(on) => (camera.problem ? camera.again() : choose({ cameraOn: on }))} />
         </div>
-        <Problem text={problem} testid="prejoin-problem" />
+        <Problem text={problem} testid="prejoin-problem">
+          <button type="button" class="button small" onClick={again} data-testid="prejoin-again">
+            {t('preAgain')}
+          </button>
+        </Problem>
         <div class="prejoin-devices">
           <DeviceSelect kind="camera" onChange={(next) => choose({ camera: next })} />
           <DeviceSelect kind="microphone" onChange={(next) => choose({ microphone: next })} />
@@ -119,9 +134,9 @@ export function Prejoin({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
           <button type="button" class="button quiet" onClick={close} data-testid="prejoin-cancel">
             {t('cancel')}
           </button>
-          <button type="button" class="button primary" autofocus disabled={joining} onClick={() => void join()} data-testid="prejoin-join">
+          <button ref={joinButton} type="button" class="button primary" autofocus disabled={joining} onClick={() => void join()} data-testid="prejoin-join">
             <Icon name="phone" />
-            {problem ? t('preJoinPlain') : label}
+            {problem ? t(joinWithout(camera.problem, microphone.problem)) : label}
           </button>
         </div>
       </div>
@@ -142,7 +157,7 @@ function Preview({ trial, wanted }: { trial: Trial; wanted: boolean }) {
       ) : (
         <p>
           <Icon name="camOff" />
-          {t(wanted && trial.opening ? 'preStarting' : 'preCameraOff')}
+          {t(trial.problem ? 'preCameraProblem' : wanted && trial.opening ? 'preStarting' : 'preCameraOff')}
         </p>
       )}
     </div>

@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import type { CallParticipantView, CallQuality, Kaiwa } from '../client/index.js';
+import { isStarved, type CallParticipantView, type CallQuality, type Kaiwa } from '../client/index.js';
 import type { Size, Tile } from './call-layout.js';
 import { chosen } from './call-devices.js';
 import { nameOf, pinned, soundBlocked } from './call-state.js';
@@ -63,7 +63,7 @@ export function CallTile({ kaiwa, tile, size, small = false, onMenu }: TileProps
   const speaking = kind === 'camera' && !person.interrupted && kaiwa.call.speaking(person.participant) && person.microphone?.muted === false;
   const muted = kind === 'camera' && (person.microphone === null || person.microphone.muted);
   const picture = publication && !publication.muted && publication.track ? publication.track : null;
-  const slow = picture !== null && !person.me && publication?.layer === 0 && publication.limitedBy === 'bandwidth';
+  const slow = useLasting(picture !== null && !person.me && isStarved(publication));
   const name = labelOf(tile);
   const marks = [muted && t('tileMuted'), person.interrupted && t('tileInterrupted'), slow && t('tileSlow')].filter(Boolean);
   return (
@@ -82,6 +82,7 @@ export function CallTile({ kaiwa, tile, size, small = false, onMenu }: TileProps
       data-camera={picture !== null}
       data-speaking={speaking}
       data-interrupted={person.interrupted}
+      data-slow={slow}
       data-layer={publication?.layer ?? 0}
     >
       <span class="tile-face">{kind === 'camera' ? <Avatar id={person.user.id} name={nameOf(person)} size={small ? 40 : 72} /> : <Icon name="screen" />}</span>
@@ -104,6 +105,20 @@ export function CallTile({ kaiwa, tile, size, small = false, onMenu }: TileProps
       )}
     </div>
   );
+}
+
+/** Between choosing a layer and its first picture there is none either, which is nothing to speak of. */
+const SLOW_AFTER_MS = 1_500;
+
+/** True once something has been for a while. */
+function useLasting(is: boolean): boolean {
+  const [lasting, setLasting] = useState(false);
+  useEffect(() => {
+    if (!is) return setLasting(false);
+    const timer = setTimeout(() => setLasting(true), SLOW_AFTER_MS);
+    return () => clearTimeout(timer);
+  }, [is]);
+  return is && lasting;
 }
 
 function Bars({ level }: { level: number }) {

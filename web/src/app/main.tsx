@@ -4,6 +4,10 @@ import './styles/shell.css';
 import './styles/messages.css';
 import './styles/dialogs.css';
 import './styles/calls.css';
+import './styles/call-tile.css';
+import './styles/call-controls.css';
+import './styles/call-prejoin.css';
+import './styles/call-around.css';
 import { App } from './app.js';
 import { begin, listen } from './state.js';
 

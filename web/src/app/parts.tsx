@@ -204,13 +204,15 @@ export function Choice<T extends string>({ label, name, value, options, onChange
   );
 }
 
-export function Problem({ text, testid = 'error' }: { text: string | null; testid?: string }) {
+/** What went wrong and what to do; `children`: a button that does it. */
+export function Problem({ text, testid = 'error', children }: { text: string | null; testid?: string; children?: ComponentChildren }) {
   return (
     <div role="alert" class={text ? 'problem' : 'problem-none'} data-testid={text ? testid : undefined}>
       {text && (
         <>
           <Icon name="warn" />
           <span>{text}</span>
+          {children}
         </>
       )}
     </div>

@@ -34,6 +34,11 @@ export interface CallPublicationView extends CallPublication {
   limitedBy: string;
 }
 
+/** The path carries nothing of a picture that is there and wanted. */
+export function isStarved(picture: CallPublicationView | null): boolean {
+  return picture !== null && !picture.muted && picture.layer === 0 && picture.limitedBy === 'bandwidth';
+}
+
 export interface CallParticipantView {
   participant: string;
   user: User;

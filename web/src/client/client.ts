@@ -181,6 +181,7 @@ export class Kaiwa {
   async start(): Promise<void> {
     if (this.#started) return;
     this.#started = true;
+    this.#store.onOrphans(() => this.#adoptMore());
     try {
       for (const stored of await this.#store.rooms()) {
         for (const [id, name] of Object.entries(stored.names)) this.#names.set(id, name);
@@ -224,7 +225,7 @@ export class Kaiwa {
   wake(): void {
     if (this.#stopped || !this.#started) return;
     this.#connection.wake();
-    void this.#adopt(false).then(() => this.#settle());
+    this.#adoptMore();
     this.#settle();
   }
 
@@ -282,7 +283,7 @@ export class Kaiwa {
       messages: timeline?.messages ?? [],
       more: timeline?.more ?? false,
       loading: room?.loading != null,
-      ready: timeline != null && (timeline.messages.length > 0 || !timeline.more),
+      ready: room?.ready ?? false,
       writes: this.#outbox.writes(id),
     };
   }
@@ -479,7 +480,7 @@ export class Kaiwa {
     this.call.handleConnected(connected.resumed);
     if (!connected.resumed) for (const room of this.#rooms.values()) if (room.open) void this.call.look(room.info.room);
     if (!connected.resumed || !this.#listed) void this.#readRooms();
-    void this.#adopt(false).then(() => this.#settle());
+    this.#adoptMore();
   }
 
   #handlePush(push: Exclude<Push, { kind: 'ping' } | { kind: 'bye' }> | HeadsMoved): void {
@@ -841,6 +842,10 @@ export class Kaiwa {
     }
   }
 
+  #adoptMore(): void {
+    if (!this.#stopped) void this.#adopt(false).then(() => this.#settle());
+  }
+
   /** What the list shows by now needn't be shown as a write. */
   #shown(id: string): void {
     const position = this.#rooms.get(id)?.log.position;
@@ -911,7 +916,9 @@ export class Kaiwa {
   #save(): void {
     for (const id of this.#dirty) {
       const room = this.#rooms.get(id);
-      if (!room) continue;
+      // A list that is being read anew has nothing to show yet: what was kept is better until it has.
+      if (!room || (room.isKept && !room.ready)) continue;
+      room.isKept = room.ready;
       const stored = room.store((user) => this.nameOf(user));
       this.#saving = this.#saving.then(() => this.#store.saveRoom(stored)).catch(() => {});
     }

@@ -8,7 +8,7 @@ export type { Status, StopReason } from './session.js';
 export type { Write, WriteOp, WriteState } from './outbox.js';
 export { utf8Length, type CodecName } from './codec.js';
 export type { Calls, CallChange } from './call.js';
-export type * from './call-view.js';
+export * from './call-view.js';
 export type { CallIn } from './call-roster.js';
 export type { OpenPeer, Peer } from './call-negotiation.js';
 export * from './types.js';

@@ -48,6 +48,8 @@ export interface Store {
   dropRoom(room: string): Promise<void>;
   /** Takes over the writes that nobody takes care of, and gives them. `first`: also one's own, from before. */
   adoptWrites(options: { first: boolean }): Promise<Write[]>;
+  /** Calls `told` when writes that somebody took care of may have become nobody's. */
+  onOrphans(told: () => void): void;
   saveWrite(write: Write): Promise<void>;
   dropWrite(cid: string): Promise<void>;
   /** Throws everything of this person away. */
@@ -71,6 +73,7 @@ export class MemoryStore implements Store {
   async adoptWrites(_options: { first: boolean }): Promise<Write[]> {
     return [...this.#writes.values()].map((w) => JSON.parse(w) as Write);
   }
+  onOrphans(_told: () => void): void {}
   async saveWrite(write: Write): Promise<void> {
     this.#writes.set(write.cid, JSON.stringify(write));
   }

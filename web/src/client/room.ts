@@ -31,6 +31,8 @@ export class Room {
   following = false;
   open = false;
   loading: Promise<void> | null = null;
+  /** The store has a list of this room's messages. */
+  isKept = false;
   /** Quoted messages that were asked for once. */
   readonly asked = new Set<number>();
 
@@ -47,7 +49,13 @@ export class Room {
     room.version = stored.version;
     room.lastRead = stored.lastRead;
     if (whole) room.timeline = Timeline.restore(position.seq, timeline);
+    room.isKept = whole;
     return room;
+  }
+
+  /** Something can be shown, if only that the room is empty. */
+  get ready(): boolean {
+    return this.timeline !== null && (this.timeline.messages.length > 0 || !this.timeline.more);
   }
 
   store(nameOf: (user: string) => string): StoredRoom {

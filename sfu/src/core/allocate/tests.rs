@@ -156,6 +156,20 @@ fn after_a_probe_it_does_not_wait() {
 }
 
 #[test]
+fn a_probe_right_after_an_upgrade_brings_the_next_one_and_nothing_else_does() {
+    let demands = [camera(1, 1_280)];
+    let mut probed = Subscriber::new(600);
+    let mut measured = Subscriber::new(600);
+    for subscriber in [&mut probed, &mut measured] {
+        assert_eq!(subscriber.allocate(&demands), vec![at(1, 2)]);
+    }
+    probed.estimate(2_000, Basis::Probed);
+    assert_eq!(probed.allocate(&demands), vec![at(2, 2)]);
+    measured.estimate(2_000, Basis::Measured);
+    assert_eq!(measured.run(1_000, &demands), vec![at(1, 2)]);
+}
+
+#[test]
 fn a_downgrade_is_at_once_and_its_return_takes_its_time() {
     let demands = [camera(1, 1_280)];
     let mut subscriber = Subscriber::new(2_000);
