@@ -31,7 +31,7 @@ check: ## Formatting, lints and licences, without tests.
 bench: setup-test web ## Measures, and writes the figures into docs/benchmarks.md.
 	scripts/bench.sh
 
-soak: setup-test web ## The tests' own code with more seeds, for longer (SOAK_SEEDS, SOAK_KILLS).
+soak: setup-test web ## The tests' own code with more seeds, for longer (SOAK_SEEDS, SOAK_CALLS, SOAK_CASES, SOAK_KILLS).
 	scripts/soak.sh
 
 web: ## Builds the web app, which the binary takes in.
