@@ -86,6 +86,8 @@ pub(crate) struct Client {
     fed_back_ms: u64,
     feedbacks: u8,
     reported_ms: u64,
+    /// When the first of its packets came, as the server says, in 250 µs of its own clock.
+    pub(crate) first_arrival: Option<i64>,
     /// Last time that something of a tag came.
     pub(crate) heard_ms: BTreeMap<u8, u64>,
     pub(crate) wants_pli: bool,
@@ -129,6 +131,7 @@ impl Client {
             fed_back_ms: 0,
             feedbacks: 0,
             reported_ms: 0,
+            first_arrival: None,
             heard_ms: BTreeMap::new(),
             wants_pli: false,
             out: Vec::new(),
@@ -502,8 +505,13 @@ impl Client {
                     receiving.last_sr = report.info.ntp.middle();
                     receiving.sr_ms = ms;
                 }
+                Packet::TransportFeedback(feedback) => {
+                    let delta = feedback.statuses().find_map(|(_, delta)| delta);
+                    let reference = i64::from(feedback.reference_time) * 256;
+                    let arrival = delta.map(|delta| reference + i64::from(delta));
+                    self.first_arrival = self.first_arrival.or(arrival);
+                }
                 Packet::ReceiverReport(_)
-                | Packet::TransportFeedback(_)
                 | Packet::Fir(_)
                 | Packet::Remb(_)
                 | Packet::Bye(_)
