@@ -44,7 +44,8 @@ impl ThreadSetup {
         let mode = probe();
         // Without, a datagram counts as come when its turn begins.
         let sockets = sets.iter_mut().flatten();
-        let has_stamps = sockets.fold(true, |all, socket| socket.enable_stamps() && all);
+        let unstamped = sockets.filter_map(|socket| (!socket.enable_stamps()).then_some(()));
+        let has_stamps = unstamped.count() == 0;
         tracing::info!(?mode, shards, has_stamps, "media sockets are open");
         let identity = Arc::new(Identity::generate().map_err(io::Error::other)?);
         let mut pollers = Vec::new();

@@ -256,3 +256,16 @@ fn a_publisher_is_told_when_its_packets_came_and_not_when_they_were_read() {
     let late = first_arrival(Duration::ZERO) - first_arrival(Duration::from_millis(20));
     assert_eq!(late, 20 * 4);
 }
+
+#[test]
+fn who_agrees_on_feedback_and_gives_none_is_taken_for_one_without() {
+    let assumed = Given {
+        assumed: Bitrate::kbps(5_000),
+        ..Given::default()
+    };
+    let mut call = Call::new(assumed, |client| client.is_mute = true);
+    call.sent_in(2 * SETTLED_MS);
+    let sent = call.sent_in(3_000);
+    assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
+    call.world.end(true);
+}

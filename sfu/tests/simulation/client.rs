@@ -65,6 +65,8 @@ pub(crate) struct Client {
     pub(crate) has_red: bool,
     pub(crate) is_fed_back: bool,
     pub(crate) has_rtx: bool,
+    /// Agrees on feedback and gives none.
+    pub(crate) is_mute: bool,
     ufrag: String,
     password: String,
     version: u32,
@@ -111,6 +113,7 @@ impl Client {
             has_red: random.permille(500),
             is_fed_back: !random.permille(100),
             has_rtx: true,
+            is_mute: false,
             ufrag: format!("cl{id:04}a"),
             password: "p".repeat(24),
             version: 1,
@@ -366,7 +369,7 @@ impl Client {
     }
 
     fn note_arrival(&mut self, us: u64, transport_seq: u16) {
-        if !self.is_fed_back {
+        if !self.is_fed_back || self.is_mute {
             return;
         }
         let newest = ExtSeqNo(self.newest_transport);

@@ -470,7 +470,7 @@ impl World {
             .max()
             .unwrap_or(0);
         // Of what was never measured the lowest step of one picture is sent whatever it takes.
-        if !person.client.is_fed_back {
+        if !person.client.is_fed_back || person.client.is_mute {
             return;
         }
         let voices = person.client.slots(MediaKind::Audio) as u64 * 130_000;
