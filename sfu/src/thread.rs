@@ -201,7 +201,8 @@ impl Thread {
                     remote: datagram.from,
                     local: datagram.local,
                 };
-                self.shard.handle_datagram(now, path, datagram.bytes);
+                let came = datagram.arrived.unwrap_or(now);
+                self.shard.handle_waited((now, came), path, datagram.bytes);
             }
             if came < ReceiveBatch::PLACES {
                 return;

@@ -314,6 +314,13 @@ impl Estimator {
         self.way_us.is_some()
     }
 
+    /// Whether packets were sent until the least estimate and nothing was ever said of them: who negotiated
+    /// feedback does not give it.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        !self.is_heard() && self.estimate_bps <= self.config.min.0 as f64
+    }
+
     /// What was seen to arrive; zero before half a second of packets has.
     #[must_use]
     pub fn acknowledged(&self) -> Bitrate {

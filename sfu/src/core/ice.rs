@@ -45,7 +45,7 @@ pub const EXPIRED_AFTER: Duration = Duration::from_secs(30);
 /// The most addresses of one peer: a host with several interfaces and both address families behind a
 /// relay or two has ten. At the bound the one that was silent longest, and is not in use, goes.
 pub const MAX_REMOTES: usize = 16;
-/// The transactions that are remembered, of 8 bytes each: half a minute of a browser's busiest checking,
+/// The transactions that are remembered, 6 KiB of them: half a minute of a browser's busiest checking,
 /// and twenty minutes of what it does once it has a pair.
 const MAX_SEEN: usize = 512;
 /// The most events that wait. The shell polls after each input, which makes [`MAX_REMOTES`] and a few
@@ -138,8 +138,7 @@ enum Generation {
 /// Checks that came, the last [`MAX_SEEN`] of them.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The first 8 bytes of each transaction id, which are random.
-    transactions: VecDeque<u64>,
+    transactions: VecDeque<[u8; 12]>,
     /// All that came, and those since the last restart.
     count: u64,
     since_restart: u64,
@@ -148,15 +147,13 @@ struct Seen {
 impl Seen {
     /// Takes a check; false when it was taken before.
     fn insert(&mut self, transaction: [u8; 12]) -> bool {
-        let [a, b, c, d, e, f, g, h, ..] = transaction;
-        let id = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        if self.transactions.contains(&id) {
+        if self.transactions.contains(&transaction) {
             return false;
         }
         if self.transactions.len() == MAX_SEEN {
             self.transactions.pop_front();
         }
-        self.transactions.push_back(id);
+        self.transactions.push_back(transaction);
         self.count += 1;
         self.since_restart += 1;
         true

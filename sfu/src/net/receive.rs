@@ -6,6 +6,7 @@ use super::sys::datagrams::{self, BATCH_MAX, ReceiveTable};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The longest datagram that is taken: more than any path's MTU but jumbo frames', which the
 /// Internet does not carry. What is longer is dropped and counted.
@@ -42,6 +43,8 @@ pub struct Datagram<'a> {
     pub from: SocketAddr,
     /// The local address that it came to.
     pub local: LocalIndex,
+    /// When it came, where the kernel [says so](UdpSocket::enable_stamps): of a run, its first.
+    pub arrived: Option<Instant>,
     /// All of it.
     pub bytes: &'a mut [u8],
 }
@@ -52,6 +55,8 @@ pub struct ReceiveBatch {
     buffers: Box<[u8]>,
     slot_bytes: usize,
     local: LocalIndex,
+    /// Both clocks when the batch was read.
+    clocks: Option<Clocks>,
     came: usize,
     counters: ReceiveCounters,
 }
@@ -79,6 +84,7 @@ impl ReceiveBatch {
             buffers: vec![0; slot_bytes * BATCH_MAX].into_boxed_slice(),
             slot_bytes,
             local: LocalIndex(0),
+            clocks: None,
             came: 0,
             counters: ReceiveCounters::default(),
         }
@@ -105,6 +111,7 @@ impl ReceiveBatch {
             match came {
                 Ok(came) => {
                     self.came = came;
+                    self.clocks = socket.has_stamps().then(Clocks::now).flatten();
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -123,7 +130,7 @@ impl ReceiveBatch {
             counters,
             ..
         } = self;
-        let (table, local) = (&*table, self.local);
+        let (table, local, clocks) = (&*table, self.local, self.clocks);
         let slots = buffers.chunks_exact_mut(self.slot_bytes);
         slots
             .take(self.came)
@@ -140,11 +147,13 @@ impl ReceiveBatch {
                 counters.runs += u64::from(len > segment);
                 counters.datagrams += len.div_ceil(segment) as u64;
                 counters.bytes += len as u64;
+                let arrived = clocks.and_then(|clocks| clocks.arrival(received.stamp?));
                 let datagrams = slot[..len].chunks_mut(segment);
                 datagrams.filter_map(move |bytes| {
                     Some(Datagram {
                         from: from?,
                         local,
+                        arrived,
                         bytes,
                     })
                 })
@@ -161,6 +170,35 @@ impl ReceiveBatch {
 impl Default for ReceiveBatch {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The same moment by the clock that deadlines have, and by the one that the kernel's stamps have.
+#[derive(Debug, Clone, Copy)]
+struct Clocks {
+    steady: Instant,
+    wall: Duration,
+}
+
+/// What waits longer in a socket than this was stamped before the clock was set.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+impl Clocks {
+    fn now() -> Option<Self> {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(Self {
+            steady: Instant::now(),
+            wall,
+        })
+    }
+
+    /// When something came that was stamped so; `None` if that can't be.
+    fn arrival(self, stamp: Duration) -> Option<Instant> {
+        let age = self
+            .wall
+            .checked_sub(stamp)
+            .filter(|age| *age <= WAIT_MAX)?;
+        self.steady.checked_sub(age)
     }
 }
 

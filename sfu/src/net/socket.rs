@@ -72,6 +72,7 @@ pub struct UdpSocket {
     local: LocalIndex,
     address: SocketAddr,
     has_gro: bool,
+    has_stamps: bool,
 }
 
 impl UdpSocket {
@@ -103,6 +104,7 @@ impl UdpSocket {
             local,
             address,
             has_gro: false,
+            has_stamps: false,
         })
     }
 
@@ -116,6 +118,20 @@ impl UdpSocket {
     pub fn enable_gro(&mut self) -> bool {
         self.has_gro = sys::options::set(self.fd.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1).is_ok();
         self.has_gro
+    }
+
+    /// Has the kernel say when each datagram came, which is before it was read: by as much as what came
+    /// with it took. Whether it does.
+    pub fn enable_stamps(&mut self) -> bool {
+        let option = libc::SO_TIMESTAMPNS;
+        self.has_stamps = sys::options::set(self.fd.as_fd(), libc::SOL_SOCKET, option, 1).is_ok();
+        self.has_stamps
+    }
+
+    /// Whether the kernel says when datagrams came.
+    #[must_use]
+    pub fn has_stamps(&self) -> bool {
+        self.has_stamps
     }
 
     /// Whether runs may come in one piece.
@@ -156,6 +172,7 @@ impl UdpSocket {
             local: LocalIndex(0),
             address: SocketAddr::from(([0; 4], 0)),
             has_gro: false,
+            has_stamps: false,
         }
     }
 }

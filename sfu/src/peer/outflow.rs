@@ -64,7 +64,7 @@ impl Outflow {
 
     /// What the path carries.
     pub(crate) fn estimate(&self) -> Bitrate {
-        if self.has_feedback {
+        if self.is_measured() {
             self.estimator.estimate()
         } else {
             self.assumed
@@ -73,7 +73,12 @@ impl Outflow {
 
     /// Nothing has been measured: the estimate is what the operator assumes.
     pub(crate) fn is_assumed(&self) -> bool {
-        !self.has_feedback || (!self.is_paced && !self.estimator.is_heard())
+        !self.is_measured() || (!self.is_paced && !self.estimator.is_heard())
+    }
+
+    /// Feedback was agreed on, and is not known not to come.
+    fn is_measured(&self) -> bool {
+        self.has_feedback && !self.estimator.is_unanswered()
     }
 
     /// Packets that wait for their time.
@@ -100,7 +105,7 @@ impl Outflow {
         bytes: u16,
         packet: Queued,
     ) -> Enqueued {
-        if self.is_paced && self.has_feedback {
+        if self.is_paced && self.is_measured() {
             self.pacer.enqueue(now, class, bytes, packet)
         } else {
             self.pacer.pass(now, bytes);

@@ -1,5 +1,6 @@
 //! Media in: RTP from a publisher into its layers' rings.
 
+use super::receive::When;
 use super::{Shard, Sink};
 use crate::core::negotiate::Codec;
 use crate::core::receive::Arrival;
@@ -27,7 +28,7 @@ impl<S: Sink> Shard<S> {
     /// Takes an RTP datagram of a peer. False when it is of no use.
     pub(super) fn take_rtp(
         &mut self,
-        now: Instant,
+        When { now, came }: When,
         key: Key<Peer>,
         path: Path,
         bytes: &mut [u8],
@@ -52,7 +53,7 @@ impl<S: Sink> Shard<S> {
         let plain = bytes.get(..plain_len).unwrap_or_default();
         let extensions = Extensions::read(&peer.inbound.ids, &header, plain);
         if let Some(number) = extensions.transport_seq {
-            peer.inbound.handle_arrival(now, number);
+            peer.inbound.handle_arrival(came, number);
         }
         if let Some(due) = peer.inbound.feedback_due() {
             self.schedule(key, due);

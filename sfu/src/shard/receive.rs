@@ -9,27 +9,41 @@ use crate::wire::demux::Kind;
 use crate::wire::stun::{Class, Message, Method};
 use std::time::Instant;
 
+/// When a datagram is taken, and when it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When {
+    pub(super) now: Instant,
+    pub(super) came: Instant,
+}
+
 impl<S: Sink> Shard<S> {
     /// Takes a datagram that came over a path; it is decrypted where it is. What it brings is seen by
     /// subscribers after [`Self::forward`].
     pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &mut [u8]) {
-        self.take_datagram(now, path, bytes, true);
+        self.take_datagram(When { now, came: now }, path, bytes, true);
+    }
+
+    /// The same of one that came at another time, as the kernel has it: what a publisher is told of its
+    /// packets' arrival is without the time that they waited for us.
+    pub fn handle_waited(&mut self, (now, came): (Instant, Instant), path: Path, bytes: &mut [u8]) {
+        self.take_datagram(When { now, came }, path, bytes, true);
     }
 
     /// Takes what other shards have left for this one.
     pub(crate) fn handle_parcel(&mut self, now: Instant, parcel: &mut Parcel) {
+        let when = When { now, came: now };
         parcel.open(|letter, bytes| match letter {
-            Letter::Datagram(path, _) => self.take_datagram(now, path, bytes, false),
+            Letter::Datagram(path, _) => self.take_datagram(when, path, bytes, false),
             Letter::Owns(..) | Letter::Disowns(_) => self.neighbours.note(letter),
         });
     }
 
-    fn take_datagram(&mut self, now: Instant, path: Path, bytes: &mut [u8], may_pass: bool) {
+    fn take_datagram(&mut self, when: When, path: Path, bytes: &mut [u8], may_pass: bool) {
         self.focus = None;
         let taken = match Kind::of(bytes) {
-            Some(Kind::Stun) => self.take_stun(now, path, bytes, may_pass),
+            Some(Kind::Stun) => self.take_stun(when.now, path, bytes, may_pass),
             Some(kind) => match self.by_path.get(&path) {
-                Some(&key) => self.take_known(now, key, path, kind, bytes),
+                Some(&key) => self.take_known(when, key, path, kind, bytes),
                 None => may_pass && self.pass_on(path, bytes),
             },
             None => false,
@@ -47,15 +61,16 @@ impl<S: Sink> Shard<S> {
 
     fn take_known(
         &mut self,
-        now: Instant,
+        when: When,
         key: Key<Peer>,
         path: Path,
         kind: Kind,
         bytes: &mut [u8],
     ) -> bool {
+        let now = when.now;
         self.focus = self.peers.get(key).map(|peer| peer.room);
         match kind {
-            Kind::Rtp => self.take_rtp(now, key, path, bytes),
+            Kind::Rtp => self.take_rtp(when, key, path, bytes),
             Kind::Rtcp => self.take_rtcp(now, key, path, bytes),
             Kind::Dtls => {
                 let Some(peer) = self.peers.get_mut(key) else {

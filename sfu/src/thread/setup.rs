@@ -40,9 +40,13 @@ impl ThreadSetup {
         // A fragment's first letter has to lead to each shard.
         let shards = config.shards.clamp(1, 64);
         let addresses = listen_addresses(config)?;
-        let sets = bind_shards(&addresses, shards).map_err(io::Error::other)?;
+        let mut sets = bind_shards(&addresses, shards).map_err(io::Error::other)?;
         let mode = probe();
-        tracing::info!(?mode, shards, "media sockets are open");
+        // Without, a datagram counts as come when its turn begins.
+        let sockets = sets.iter_mut().flatten();
+        let unstamped = sockets.filter_map(|socket| (!socket.enable_stamps()).then_some(()));
+        let has_stamps = unstamped.count() == 0;
+        tracing::info!(?mode, shards, has_stamps, "media sockets are open");
         let identity = Arc::new(Identity::generate().map_err(io::Error::other)?);
         let mut pollers = Vec::new();
         for _ in 0..shards {

@@ -7,6 +7,7 @@ use crate::whims;
 use crate::world::{ALL, Given, World};
 use kaiwa_sfu::control::{ParticipantId, Rights, Source, Wish};
 use kaiwa_sfu::unit::{Bitrate, MediaKind, Ssrc};
+use std::time::Duration;
 
 /// Until a probe has shown what the path carries, and layers were raised to it.
 const SETTLED_MS: u64 = 6_000;
@@ -239,5 +240,32 @@ fn who_may_not_subscribe_any_more_is_sent_nothing_until_they_may_again() {
     assert_eq!(call.sent_in(2_000), 0);
     call.world.set_rights(call.subscriber, ALL);
     assert!(call.sent_in(5_000) > 0);
+    call.world.end(true);
+}
+
+#[test]
+fn a_publisher_is_told_when_its_packets_came_and_not_when_they_were_read() {
+    let first_arrival = |waited| {
+        let mut call = Call::new(Given::default(), |_| {});
+        call.world.waited = waited;
+        call.sent_in(1_000);
+        let mut people = call.world.people.values();
+        let told = people.find_map(|person| person.client.first_arrival);
+        told.expect("feedback")
+    };
+    let late = first_arrival(Duration::ZERO) - first_arrival(Duration::from_millis(20));
+    assert_eq!(late, 20 * 4);
+}
+
+#[test]
+fn who_agrees_on_feedback_and_gives_none_is_taken_for_one_without() {
+    let assumed = Given {
+        assumed: Bitrate::kbps(5_000),
+        ..Given::default()
+    };
+    let mut call = Call::new(assumed, |client| client.is_mute = true);
+    call.sent_in(2 * SETTLED_MS);
+    let sent = call.sent_in(3_000);
+    assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
     call.world.end(true);
 }

@@ -65,6 +65,8 @@ pub(crate) struct Client {
     pub(crate) has_red: bool,
     pub(crate) is_fed_back: bool,
     pub(crate) has_rtx: bool,
+    /// Agrees on feedback and gives none.
+    pub(crate) is_mute: bool,
     ufrag: String,
     password: String,
     version: u32,
@@ -86,6 +88,8 @@ pub(crate) struct Client {
     fed_back_ms: u64,
     feedbacks: u8,
     reported_ms: u64,
+    /// When the first of its packets came, as the server says, in 250 µs of its own clock.
+    pub(crate) first_arrival: Option<i64>,
     /// Last time that something of a tag came.
     pub(crate) heard_ms: BTreeMap<u8, u64>,
     pub(crate) wants_pli: bool,
@@ -109,6 +113,7 @@ impl Client {
             has_red: random.permille(500),
             is_fed_back: !random.permille(100),
             has_rtx: true,
+            is_mute: false,
             ufrag: format!("cl{id:04}a"),
             password: "p".repeat(24),
             version: 1,
@@ -129,6 +134,7 @@ impl Client {
             fed_back_ms: 0,
             feedbacks: 0,
             reported_ms: 0,
+            first_arrival: None,
             heard_ms: BTreeMap::new(),
             wants_pli: false,
             out: Vec::new(),
@@ -363,7 +369,7 @@ impl Client {
     }
 
     fn note_arrival(&mut self, us: u64, transport_seq: u16) {
-        if !self.is_fed_back {
+        if !self.is_fed_back || self.is_mute {
             return;
         }
         let newest = ExtSeqNo(self.newest_transport);
@@ -502,8 +508,13 @@ impl Client {
                     receiving.last_sr = report.info.ntp.middle();
                     receiving.sr_ms = ms;
                 }
+                Packet::TransportFeedback(feedback) => {
+                    let delta = feedback.statuses().find_map(|(_, delta)| delta);
+                    let reference = i64::from(feedback.reference_time) * 256;
+                    let arrival = delta.map(|delta| reference + i64::from(delta));
+                    self.first_arrival = self.first_arrival.or(arrival);
+                }
                 Packet::ReceiverReport(_)
-                | Packet::TransportFeedback(_)
                 | Packet::Fir(_)
                 | Packet::Remb(_)
                 | Packet::Bye(_)

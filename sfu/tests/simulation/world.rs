@@ -136,6 +136,8 @@ pub(crate) struct World {
     pub(crate) next_tag: u8,
     pub(crate) weather: fn(&mut Random) -> Weather,
     pub(crate) is_quiet: bool,
+    /// How long datagrams wait in the server's sockets.
+    pub(crate) waited: Duration,
     pub(crate) whim: fn(&mut World),
     is_traced: bool,
 }
@@ -180,6 +182,7 @@ impl World {
             next_tag: 1,
             weather,
             is_quiet: false,
+            waited: Duration::ZERO,
             whim: |_| {},
             is_traced: std::env::var_os("KAIWA_TRACE").is_some(),
         }
@@ -266,7 +269,8 @@ impl World {
             local: LocalIndex(0),
         };
         let now = self.now();
-        self.shard.handle_datagram(now, path, bytes);
+        let times = (now, now.checked_sub(self.waited).unwrap_or(now));
+        self.shard.handle_waited(times, path, bytes);
         self.settle();
     }
 
@@ -466,7 +470,7 @@ impl World {
             .max()
             .unwrap_or(0);
         // Of what was never measured the lowest step of one picture is sent whatever it takes.
-        if !person.client.is_fed_back {
+        if !person.client.is_fed_back || person.client.is_mute {
             return;
         }
         let voices = person.client.slots(MediaKind::Audio) as u64 * 130_000;

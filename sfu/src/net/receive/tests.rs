@@ -129,3 +129,41 @@ fn an_earlier_datagram_that_nobody_took_does_not_end_the_socket() {
     assert_eq!(batch.receive(&socket).unwrap(), 0);
     assert_eq!(batch.counters().errors, 1);
 }
+
+#[test]
+fn the_kernel_says_when_a_datagram_came_if_it_is_asked_also_of_runs() {
+    let from = socket("127.0.0.1");
+    let (plain, mut stamped) = (socket("127.0.0.1"), socket("127.0.0.1"));
+    let mut both = socket("127.0.0.1");
+    assert!(stamped.enable_stamps() && both.enable_stamps() && both.enable_gro());
+    for (to, is_stamped) in [(&plain, false), (&stamped, true), (&both, true)] {
+        send_plan(&from, to);
+        let mut batch = ReceiveBatch::for_runs();
+        let mut came = 0;
+        while batch.receive(to).unwrap() > 0 {
+            for datagram in batch.datagrams() {
+                assert_eq!(datagram.arrived.is_some(), is_stamped);
+                assert!(datagram.arrived <= Some(Instant::now()));
+                came += 1;
+            }
+        }
+        assert_eq!(came, plan().len());
+        assert_eq!(batch.counters().runs > 0, to.has_gro());
+    }
+}
+
+#[test]
+fn a_stamp_that_a_clock_was_set_after_is_none() {
+    let steady = Instant::now() + Duration::from_secs(100);
+    let wall = Duration::from_secs(1_000_000);
+    let clocks = Clocks { steady, wall };
+    let ms = Duration::from_millis;
+    assert_eq!(clocks.arrival(wall - ms(3)), Some(steady - ms(3)));
+    assert_eq!(clocks.arrival(wall), Some(steady));
+    assert_eq!(clocks.arrival(wall + ms(1)), None, "in the future");
+    assert_eq!(
+        clocks.arrival(wall - ms(1_001)),
+        None,
+        "an hour ago, perhaps"
+    );
+}

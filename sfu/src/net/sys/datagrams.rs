@@ -6,6 +6,7 @@ use std::io;
 use std::mem::{self, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::time::Duration;
 
 /// Messages in one call, either way. The gain of more is below what can be measured; fewer is felt.
 pub(in crate::net) const BATCH_MAX: usize = 64;
@@ -50,11 +51,12 @@ const SEGMENT_SPACE: usize = unsafe { libc::CMSG_SPACE(2) } as usize;
 // SAFETY: as above.
 const SEGMENT_LEN: usize = unsafe { libc::CMSG_LEN(2) } as usize;
 // SAFETY: as above.
-const GRO_LEN: usize = unsafe { libc::CMSG_LEN(4) } as usize;
+const GRO_SPACE: usize = unsafe { libc::CMSG_SPACE(4) } as usize;
+// SAFETY: as above.
+const STAMP_SPACE: usize = unsafe { libc::CMSG_SPACE(16) } as usize;
 // SAFETY: as above.
 const HEADER_LEN: usize = unsafe { libc::CMSG_LEN(0) } as usize;
 const _: () = assert!(offset_of!(Control<u16>, value) == HEADER_LEN);
-const _: () = assert!(offset_of!(Control<libc::c_int>, value) == HEADER_LEN);
 const _: () = assert!(mem::size_of::<Control<u16>>() >= SEGMENT_SPACE);
 
 fn empty_header() -> libc::mmsghdr {
@@ -179,8 +181,13 @@ pub(in crate::net) struct ReceiveTable {
     headers: Box<[libc::mmsghdr; BATCH_MAX]>,
     iovecs: Box<[libc::iovec; BATCH_MAX]>,
     names: Box<[[u8; RAW_ADDRESS_BYTES]; BATCH_MAX]>,
-    controls: Box<[Control<libc::c_int>; BATCH_MAX]>,
+    controls: Box<[Controls; BATCH_MAX]>,
 }
+
+/// Place for all that the kernel may say beside a message: of UDP_GRO and of SO_TIMESTAMPNS.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Controls([u8; GRO_SPACE + STAMP_SPACE]);
 
 // SAFETY: pointers are written anew in each call before the kernel reads them, and never read by us.
 unsafe impl Send for ReceiveTable {}
@@ -194,24 +201,19 @@ pub(in crate::net) struct Received<'a> {
     pub(in crate::net) len: usize,
     /// The bytes of each datagram but the last, when it is a run.
     pub(in crate::net) segment: Option<usize>,
+    /// When it came, since the Unix epoch.
+    pub(in crate::net) stamp: Option<Duration>,
     /// There was more than its buffer holds, or more to say about it than its table holds.
     pub(in crate::net) is_truncated: bool,
 }
 
 impl ReceiveTable {
     pub(in crate::net) fn new() -> Self {
-        // SAFETY: integers alone, for which zero is a value.
-        let header: libc::cmsghdr = unsafe { mem::zeroed() };
-        let control = Control {
-            header,
-            value: 0,
-            padding: [0; 8],
-        };
         Self {
             headers: Box::new([empty_header(); BATCH_MAX]),
             iovecs: Box::new([EMPTY_IOVEC; BATCH_MAX]),
             names: Box::new([[0; RAW_ADDRESS_BYTES]; BATCH_MAX]),
-            controls: Box::new([control; BATCH_MAX]),
+            controls: Box::new([Controls([0; GRO_SPACE + STAMP_SPACE]); BATCH_MAX]),
         }
     }
 
@@ -219,22 +221,24 @@ impl ReceiveTable {
     pub(in crate::net) fn received(&self, index: usize) -> Received<'_> {
         let entry = &self.headers[index];
         let flags = entry.msg_hdr.msg_flags;
-        // UDP_GRO is the only option that is switched on, so the first control message is its or
-        // there is none.
-        let control = &self.controls[index];
-        let is_run = entry.msg_hdr.msg_controllen >= GRO_LEN
-            && control.header.cmsg_level == libc::SOL_UDP
-            && control.header.cmsg_type == libc::UDP_GRO;
-        Received {
+        let mut received = Received {
             name: &self.names[index],
             len: entry.msg_len as usize,
-            segment: if is_run {
-                usize::try_from(control.value).ok()
-            } else {
-                None
-            },
+            segment: None,
+            stamp: None,
             is_truncated: flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
+        };
+        let all = &self.controls[index].0;
+        let mut rest = &all[..entry.msg_hdr.msg_controllen.min(all.len())];
+        while let Some((header, value, after)) = split_control(rest) {
+            match (header.cmsg_level, header.cmsg_type) {
+                (libc::SOL_UDP, libc::UDP_GRO) => received.segment = segment(value),
+                (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => received.stamp = stamp(value),
+                _ => {}
+            }
+            rest = after;
         }
+        received
     }
 
     fn fill(&mut self, buffers: &mut [u8], slot_bytes: usize) -> u32 {
@@ -251,12 +255,38 @@ impl ReceiveTable {
             header.msg_iov = iovec;
             header.msg_iovlen = 1;
             header.msg_control = ptr::from_mut(control).cast();
-            header.msg_controllen = mem::size_of::<Control<libc::c_int>>();
+            header.msg_controllen = mem::size_of::<Controls>();
             header.msg_flags = 0;
             count += 1;
         }
         count
     }
+}
+
+/// The first control message, its value, and what comes after it; `None` at the end.
+fn split_control(controls: &[u8]) -> Option<(libc::cmsghdr, &[u8], &[u8])> {
+    if controls.len() < HEADER_LEN {
+        return None;
+    }
+    // SAFETY: there are as many bytes as a header has, and any are integers.
+    let header = unsafe { controls.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
+    let len = header.cmsg_len;
+    let value = controls.get(HEADER_LEN..len)?;
+    let next = len.next_multiple_of(mem::size_of::<usize>());
+    Some((header, value, controls.get(next..).unwrap_or_default()))
+}
+
+fn segment(value: &[u8]) -> Option<usize> {
+    let bytes = value.first_chunk()?;
+    usize::try_from(i32::from_ne_bytes(*bytes)).ok()
+}
+
+/// A timespec.
+fn stamp(value: &[u8]) -> Option<Duration> {
+    let (seconds, rest) = value.split_first_chunk()?;
+    let seconds = u64::try_from(i64::from_ne_bytes(*seconds)).ok()?;
+    let nanos = u32::try_from(i64::from_ne_bytes(*rest.first_chunk()?)).ok()?;
+    Some(Duration::new(seconds, nanos))
 }
 
 const _: () = assert!(RAW_ADDRESS_BYTES == 28);
