@@ -77,7 +77,7 @@ fn held() -> usize {
 }
 
 /// Subscribers among whom the difference is divided.
-const SUBSCRIBERS: u64 = 16;
+const SUBSCRIBERS: usize = 16;
 
 /// Packets that each of them is sent: what is remembered of them then has room for 256.
 const PACKETS: u16 = 200;
@@ -202,7 +202,7 @@ fn cost(slots: usize) -> usize {
         call.subscribe(slots);
     }
     call.show();
-    (held() - before) / SUBSCRIBERS as usize
+    (held() - before) / SUBSCRIBERS
 }
 
 #[test]

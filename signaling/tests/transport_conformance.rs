@@ -101,7 +101,7 @@ async fn flush(connection: &mut Box<dyn Connection>) -> std::io::Result<()> {
 }
 
 fn frame(payload: &str) -> Frame {
-    Frame::new(Format::Text, payload.as_bytes().to_vec())
+    Frame::new(Format::Text, payload.as_bytes())
 }
 
 #[tokio::test]

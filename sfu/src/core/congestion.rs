@@ -234,6 +234,7 @@ impl Estimator {
         self.check(now_us, arrivals.clone())?;
         self.reference = Some(reference);
         let batch = self.settle(now_us, arrivals);
+        self.history.look();
         self.silent_since_us = None;
         self.silence_fell_us = None;
         self.update(now_us, batch);

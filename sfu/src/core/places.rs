@@ -26,6 +26,15 @@ impl Places {
         }
     }
 
+    /// The step before.
+    pub(super) fn smaller(self) -> Self {
+        if self.0.is_power_of_two() {
+            Self(self.0 / 4 * 3)
+        } else {
+            Self(self.0 / 3 * 2)
+        }
+    }
+
     /// The place of a number. As many numbers in a row as there are places have each their own.
     #[expect(
         clippy::cast_possible_truncation,
@@ -52,6 +61,10 @@ mod tests {
         let steps = std::iter::successors(Some(Places::new(64)), |places| Some(places.larger()));
         let steps: Vec<_> = steps.take(6).map(Places::len).collect();
         assert_eq!(steps, [64, 96, 128, 192, 256, 384]);
+        for step in steps {
+            let places = Places(step);
+            assert_eq!(places.larger().smaller(), places);
+        }
     }
 
     #[test]

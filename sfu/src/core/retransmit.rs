@@ -20,6 +20,11 @@ const PACKETS: (usize, usize) = (64, 1_024);
 /// whose second comes in bursts and just fits does not take twice the memory for its jitter.
 const REMEMBERED: Duration = HISTORY.saturating_sub(Duration::from_millis(100));
 
+/// Packets from one look to the next at whether half of the room would do, and looks in a row after which the
+/// rest is given back: some 2,000 packets, so that what each key frame needs is not taken and given all the time.
+const LOOK_EVERY: u64 = 64;
+const LOOKS: u8 = 32;
+
 /// Repairs for each packet sent, as a divisor: a subscriber that loses more than half needs a lower
 /// layer, not more packets; and one that asks for everything twice gets no more than this.
 const SENT_PER_RESEND: u32 = 2;
@@ -54,6 +59,8 @@ pub struct SentHistory {
     entries: Vec<Entry>,
     stretches: Stretches,
     newest: Option<ExtSeqNo>,
+    /// Looks in a row in which half of the room would have done.
+    roomy: u8,
     /// In halves of a repair, see [`SENT_PER_RESEND`].
     credit: u32,
     next_rtx: ExtSeqNo,
@@ -69,6 +76,7 @@ impl SentHistory {
             entries: Vec::new(),
             stretches: Stretches::default(),
             newest: None,
+            roomy: 0,
             credit: MAX_CREDIT * SENT_PER_RESEND,
             next_rtx: ExtSeqNo(u64::from(rtx_seq)),
             resent: 0,
@@ -99,6 +107,9 @@ impl SentHistory {
         let index = self.index(rewrite.seq);
         if let Some(entry) = self.entries.get_mut(index) {
             *entry = Entry::pack(stretch, source_seq, rewrite, now_ms);
+        }
+        if rewrite.seq.0.is_multiple_of(LOOK_EVERY) {
+            self.look(now_ms, rewrite.seq);
         }
     }
 
@@ -226,19 +237,34 @@ impl SentHistory {
             age_ms.is_some_and(|age_ms| u128::from(age_ms) < REMEMBERED.as_millis())
         });
         if is_young && self.entries.len() < PACKETS.1 {
-            self.grow();
+            self.roomy = 0;
+            self.resize(self.entries.len() * 2);
         }
     }
 
-    fn grow(&mut self) {
+    /// Gives half of the room back when it was not needed for long: a machine that stands still for a moment
+    /// makes a second's packets look like more.
+    fn look(&mut self, now_ms: u16, newest: ExtSeqNo) {
+        let half = self.entries.len() / 2;
+        let needless = ExtSeqNo(newest.0.saturating_sub(half as u64));
+        let age_ms = self.find(needless).and_then(|entry| entry.age_ms(now_ms));
+        let is_roomy = age_ms.is_some_and(|age_ms| u128::from(age_ms) >= HISTORY.as_millis());
+        self.roomy = if is_roomy { self.roomy + 1 } else { 0 };
+        if self.roomy == LOOKS && half >= PACKETS.0 {
+            self.resize(half);
+        }
+        self.roomy %= LOOKS;
+    }
+
+    /// Keeps the newest.
+    fn resize(&mut self, places: usize) {
         let Some(newest) = self.newest else {
             return;
         };
-        let larger = vec![Entry::default(); self.entries.len() * 2];
-        let old = std::mem::replace(&mut self.entries, larger);
+        let old = std::mem::replace(&mut self.entries, vec![Entry::default(); places]);
         let mask = old.len() as u64 - 1;
-        let first = newest.0.saturating_sub(mask);
-        for number in first..=newest.0 {
+        let kept = old.len().min(places) as u64;
+        for number in newest.0.saturating_sub(kept - 1)..=newest.0 {
             let before = usize::try_from(number & mask).unwrap_or(usize::MAX);
             let index = self.index(ExtSeqNo(number));
             if let (Some(place), Some(entry)) = (self.entries.get_mut(index), old.get(before)) {
@@ -404,5 +430,13 @@ mod tests {
             sent(&mut history, now, seq);
         }
         assert_eq!(history.capacity(), 1_024);
+        // That was a moment; from here on it is as before.
+        for seq in 50_000..60_000 {
+            sent(&mut history, at(start, 20_000 + (seq - 50_000) * 4), seq);
+        }
+        assert_eq!(history.capacity(), 256);
+        let now = at(start, 60_000);
+        assert!(history.handle_nack(now, RTT, SeqNo(59_999 - 224)).is_some());
+        assert_eq!(history.handle_nack(now, RTT, SeqNo(59_999 - 257)), None);
     }
 }

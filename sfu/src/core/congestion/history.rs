@@ -19,6 +19,9 @@ const MAX_SLOTS: usize = 4_096;
 /// Packets after which those too old are forgotten, if not before.
 const EXPIRE_EVERY: u64 = 64;
 
+/// Looks in a row, one a feedback, after which a step that was not needed is given back: some ten seconds.
+const LOOKS: u8 = 100;
+
 /// What is known of a packet's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Fate {
@@ -66,6 +69,8 @@ pub(super) struct History {
     oldest: u64,
     next: u64,
     last_us: u64,
+    /// Looks in a row in which the step before would have done.
+    roomy: u8,
 }
 
 impl History {
@@ -76,6 +81,7 @@ impl History {
             oldest: 0,
             next: 0,
             last_us: 0,
+            roomy: 0,
         }
     }
 
@@ -174,21 +180,35 @@ impl History {
         self.places.of(number)
     }
 
+    /// Gives room back that was needed for a moment only. To be called with each feedback.
+    pub(super) fn look(&mut self) {
+        let smaller = self.places.smaller();
+        // A quarter is to be free, or the next probe would take it again.
+        let is_roomy = self.places != FIRST && self.len() * 4 <= smaller.len() * 3;
+        self.roomy = if is_roomy { self.roomy + 1 } else { 0 };
+        if self.roomy == LOOKS {
+            self.roomy = 0;
+            self.resize(smaller);
+        }
+    }
+
     fn make_room(&mut self) {
         if self.slots.len() >= MAX_SLOTS {
             self.oldest += 1;
-            return;
-        }
-        let places = if self.slots.is_empty() {
-            FIRST
+        } else if self.slots.is_empty() {
+            self.resize(FIRST);
         } else {
-            self.places.larger()
-        };
-        let mut larger = vec![Slot::default(); places.len()];
-        for number in self.oldest..self.next {
-            larger[places.of(number)] = self.slots[self.place(number)];
+            self.roomy = 0;
+            self.resize(self.places.larger());
         }
-        (self.slots, self.places) = (larger, places);
+    }
+
+    fn resize(&mut self, places: Places) {
+        let mut slots = vec![Slot::default(); places.len()];
+        for number in self.oldest..self.next {
+            slots[places.of(number)] = self.slots[self.place(number)];
+        }
+        (self.slots, self.places) = (slots, places);
     }
 }
 
@@ -246,6 +266,22 @@ mod tests {
         assert_eq!(history.slots.capacity(), 768);
         assert!(history.find(8_000_000, lower_16(2_099)).is_some());
         assert!(history.find(8_000_000, lower_16(1_500)).is_some());
+        // Four seconds in one moment; and afterwards as before.
+        for _ in 0..1_000 {
+            history.push(8_000_000, 1_100, None);
+        }
+        assert!(history.slots.capacity() > 1_024);
+        for number in 3_100..20_000_u64 {
+            let now_us = 8_000_000 + (number - 3_100) * 4_000;
+            history.push(now_us, 1_100, None);
+            if number.is_multiple_of(25) {
+                history.expire(now_us);
+                history.look();
+            }
+            let oldest = history.find(now_us, lower_16(number - 499));
+            assert!(oldest.is_some(), "{number}");
+        }
+        assert_eq!(history.slots.capacity(), 768);
     }
 
     #[test]

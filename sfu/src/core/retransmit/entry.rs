@@ -195,9 +195,7 @@ mod tests {
             let stretch = stretches.of(&origin(number), &mut entries);
             entries[number as usize] = Entry::pack(stretch, origin(number).seq, &rewrite, 0);
         }
-        for number in 0..2 {
-            assert!(!entries[number].is_used());
-        }
+        assert!(!entries[..2].iter().any(Entry::is_used));
         for number in 2..10 {
             let entry = entries[number as usize];
             assert_eq!(stretches.origin(&entry), Some(origin(number)));

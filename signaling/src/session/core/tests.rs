@@ -22,7 +22,7 @@ fn session(limits: &Limits, now: Instant) -> SessionCore {
 }
 
 fn frame(payload: &[u8]) -> Frame {
-    Frame::new(Format::Binary, payload.to_vec())
+    Frame::new(Format::Binary, payload)
 }
 
 fn push(number: u64) -> Reliable {

@@ -181,8 +181,7 @@ fn the_ring_keeps_no_more_than_its_frames_and_bytes() {
 #[test]
 fn signals_go_last_and_uncounted_and_the_latest_of_a_kind_replaces_one_that_waits() {
     let mut outbox = outbox(10_000, 10_000);
-    let signal =
-        |text: &str| Frame::new(crate::transport::Format::Binary, text.as_bytes().to_vec());
+    let signal = |text: &str| Frame::new(crate::transport::Format::Binary, text.as_bytes());
     outbox.push_signal(SignalKey::Speakers, signal("alice speaks"));
     outbox.push_signal(SignalKey::Quality, signal("fair"));
     outbox.push_signal(SignalKey::Speakers, signal("bob speaks"));
@@ -201,7 +200,7 @@ fn signals_go_last_and_uncounted_and_the_latest_of_a_kind_replaces_one_that_wait
 #[test]
 fn a_rewind_forgets_signals() {
     let mut outbox = outbox(10_000, 10_000);
-    let frame = Frame::new(crate::transport::Format::Binary, b"old".to_vec());
+    let frame = Frame::new(crate::transport::Format::Binary, b"old");
     outbox.push_signal(SignalKey::Speakers, frame);
     assert_eq!(outbox.rewind(0), Ok(()));
     outbox.release();
