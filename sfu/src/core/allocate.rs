@@ -147,7 +147,7 @@ struct Held<K> {
     is_starved: bool,
     wants_up_since: Option<Instant>,
     up: Option<Up>,
-    down_at: Option<Instant>,
+    down: Option<Down>,
     /// Upgrades in a row that did not last, and the estimate of the last one.
     failures: u8,
     failed: Bitrate,
@@ -158,6 +158,16 @@ struct Held<K> {
 struct Up {
     at: Instant,
     estimate: Bitrate,
+}
+
+/// When a subscription got a lower step for want of rate.
+#[derive(Debug, Clone, Copy)]
+struct Down {
+    at: Instant,
+    /// The estimate then, if it had not fallen since the upgrade: what is sent had become more, as it does
+    /// while a layer's rate is being learnt. Then nothing is known against the path, and a probe that shows
+    /// [`RECOVERED_PERCENT`] of it need not wait.
+    unfallen: Option<Bitrate>,
 }
 
 /// The working state of one allocation, by demand.
@@ -290,11 +300,11 @@ impl<K: Copy + Eq> Allocator<K> {
             let is_new_wish = held.wish != wish;
             held.wish = wish;
             if is_new_wish {
-                held.down_at = None;
+                held.down = None;
                 held.up = None;
                 held.failures = 0;
             }
-            let last = held.up.map(|up| up.at).max(held.down_at);
+            let last = held.up.map(|up| up.at).max(held.down.map(|down| down.at));
             if last.is_some_and(|last| now >= last + FORGOTTEN) {
                 held.failures = 0;
             }
@@ -325,7 +335,7 @@ impl<K: Copy + Eq> Allocator<K> {
                 is_starved: false,
                 wants_up_since: None,
                 up: None,
-                down_at: None,
+                down: None,
                 failures: 0,
                 failed: Bitrate(0),
             })
@@ -366,7 +376,7 @@ impl<K: Copy + Eq> Allocator<K> {
             let since = *held.wants_up_since.get_or_insert(now);
             let is_lasting = is_probed || now >= since + LASTING;
             let due = if is_probed {
-                held.down_due(self.estimate)
+                held.probed_due(self.estimate)
             } else {
                 held.up_due(self.estimate)
             };
@@ -456,7 +466,20 @@ impl<K> Held<K> {
         } else {
             DOWN_INTERVAL
         };
-        self.down_at.map(|at| at + interval * (1 << failures))
+        self.down.map(|down| down.at + interval * (1 << failures))
+    }
+
+    /// The same when a probe has shown the estimate.
+    fn probed_due(&self, estimate: Bitrate) -> Option<Instant> {
+        let is_news = self
+            .down
+            .and_then(|down| down.unfallen)
+            .is_some_and(|then| estimate.0 >= percent(then.0, RECOVERED_PERCENT));
+        if is_news {
+            None
+        } else {
+            self.down_due(estimate)
+        }
     }
 
     fn apply(&mut self, row: &Row, now: Instant, estimate: Bitrate) {
@@ -469,12 +492,18 @@ impl<K> Held<K> {
             self.up = Some(Up { at: now, estimate });
             self.wants_up_since = None;
         } else if row.chosen < row.present {
+            let before = self.up.map(|up| up.estimate);
+            let before = before.or_else(|| self.down.and_then(|down| down.unfallen));
+            let unfallen = before.is_some_and(|before| estimate >= before);
             // One upgrade fails once, however many steps it goes down again.
             if let Some(up) = self.up.take_if(|up| now < up.at + FAILED_WITHIN) {
                 self.failures = (self.failures + 1).min(FAILURES_MAX);
                 self.failed = up.estimate;
             }
-            self.down_at = Some(now);
+            self.down = Some(Down {
+                at: now,
+                unfallen: unfallen.then_some(estimate),
+            });
         }
         self.is_starved = row.chosen.is_none() && !is_paused;
         self.present = row.chosen.map(|index| row.ladder.step(index));

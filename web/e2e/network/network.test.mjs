@@ -41,8 +41,9 @@ test('behind a bottleneck one gets a lower layer and returns when it goes; anoth
   const { low, other, keyFramesAsked } = await bottleneck(stage, { alice, bob, carol });
   console.log(`# the other one: ${JSON.stringify(other)}`);
   assert.ok(low.width < HIGH.width);
-  assert.deepEqual([other.layers, other.width], [[HIGH.layer], HIGH.width]);
-  // A busy machine freezes a picture as well; what the bottleneck could do to it begins with one of these.
+  // Meanwhile the other one played on in the high layer. A busy machine makes it change layers for a while or freezes its
+  // picture by itself (they are in the line above); what the bottleneck could do to it begins with one of these.
+  assert.equal(other.beside.width, HIGH.width);
   assert.deepEqual([other.lost, other.nacks, other.plis], [0, 0, 0]);
   assert.ok(other.frames >= 0.7 * other.sent, `${other.frames} frames of ${other.sent}`);
   assert.ok(keyFramesAsked <= KEY_FRAMES_ASKED_MAX, `${keyFramesAsked} key frames were asked for`);

@@ -53,7 +53,7 @@ export async function bottleneck(stage, { alice, bob, carol }) {
   await stage.network.limit('bob', LIMIT_KBIT);
   const isLower = ({ layer, width }) => layer > 0 && layer < HIGH.layer && width < HIGH.width;
   const lower = await bob.until('lower', isLower);
-  const settled = await plays(bob, isLower);
+  const [settled, beside] = await Promise.all([plays(bob, isLower), plays(carol, at(HIGH))]);
   await stage.network.limit('bob', null);
   const back = await bob.until('back', at(HIGH));
   const steady = await plays(bob, at(HIGH));
@@ -67,7 +67,7 @@ export async function bottleneck(stage, { alice, bob, carol }) {
     high: steady,
     other: {
       layers: await carol.layersSince(),
-      width: otherAfter.width,
+      beside,
       frames: grown('decoded'),
       sent: of(sentAfter) - of(sent),
       lost: grown('lost'),

@@ -188,6 +188,27 @@ fn a_downgrade_is_at_once_and_its_return_takes_its_time() {
 }
 
 #[test]
+fn a_downgrade_because_a_layer_became_dearer_ends_with_a_probe() {
+    let cheap = [layer(320, 100), layer(640, 300)];
+    let dear = [layer(320, 100), layer(640, 700)];
+    let demand = |layers| Demand {
+        id: 1,
+        kind: Kind::Camera,
+        width: 640,
+        height: 360,
+        is_paused: false,
+        layers,
+    };
+    let mut subscriber = Subscriber::new(600);
+    assert_eq!(subscriber.allocate(&[demand(&cheap)]), vec![at(1, 2)]);
+    let lower = subscriber.run(300, &[demand(&dear)]);
+    assert_ne!(lower, vec![at(1, 2)]);
+    assert_eq!(subscriber.run(1_000, &[demand(&dear)]), lower);
+    subscriber.estimate(2_000, Basis::Probed);
+    assert_eq!(subscriber.allocate(&[demand(&dear)]), vec![at(1, 2)]);
+}
+
+#[test]
 fn an_upgrade_that_fails_again_and_again_is_tried_less_and_less() {
     let demands = [camera(1, 1_280)];
     let mut subscriber = Subscriber::new(600);
