@@ -50,7 +50,7 @@ use neighbours::Neighbours;
 use rooms::RoomState;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a shard is started with, and keeps.
 pub struct Setup {
@@ -106,6 +106,10 @@ pub struct Shard<S> {
     next_id: u64,
     next_source: u32,
 }
+
+/// What need not be on time waits for the end of such a step, so that the thread wakes up once for many peers: to wake
+/// up costs more than what is done then for one. Reports, allocations, consent and estimates are such.
+const GRID: Duration = Duration::from_millis(20);
 
 /// Buffers that are used again and again.
 #[derive(Default)]
@@ -225,6 +229,13 @@ impl<S: Sink> Shard<S> {
     /// What there is for other shards, by shard. Whoever drives them takes it after each turn.
     pub(crate) fn outgoing(&mut self) -> &mut [Parcel] {
         self.neighbours.outgoing()
+    }
+
+    /// The end of the [`GRID`]'s step that a time is in.
+    fn coarse(&self, due: Instant) -> Instant {
+        let since = due.saturating_duration_since(self.setup.started);
+        let steps = since.as_millis().div_ceil(GRID.as_millis());
+        self.setup.started + GRID * u32::try_from(steps).unwrap_or(u32::MAX)
     }
 
     /// Has a peer attended to then.

@@ -214,6 +214,11 @@ impl Estimator {
         self.history.expect(packets);
     }
 
+    /// A feedback will be taken soon.
+    pub(crate) fn expect_feedback(&self) {
+        cache::expect(self);
+    }
+
     /// Takes a feedback: its head, and its results in their order, the same each time they are asked for.
     ///
     /// # Errors

@@ -119,6 +119,11 @@ impl Outflow {
         cache::expect(&self.pacer);
     }
 
+    /// A feedback will be taken soon.
+    pub(crate) fn expect_feedback(&self) {
+        self.estimator.expect_feedback();
+    }
+
     /// So many will be, and [`Self::expect`] was a while ago.
     pub(crate) fn expect_packets(&self, packets: usize) {
         self.estimator.expect_packets(packets);
@@ -210,12 +215,13 @@ impl Outflow {
         }
     }
 
-    /// When [`Self::poll`] or [`Self::handle_timeout`] have something to do.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let estimator = self.estimator.poll_timeout().filter(|_| self.has_feedback);
-        [estimator, self.pacer.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When [`Self::poll`] has something to do.
+    pub(crate) fn packet_due(&self) -> Option<Instant> {
+        self.pacer.poll_timeout()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do, to some ten milliseconds.
+    pub(crate) fn estimate_due(&self) -> Option<Instant> {
+        self.estimator.poll_timeout().filter(|_| self.has_feedback)
     }
 }

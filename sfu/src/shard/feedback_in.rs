@@ -16,6 +16,9 @@ use std::time::Instant;
 /// Numbers of one NACK that are looked at. What is missing beyond needs a key frame.
 const NACKS: usize = 256;
 
+/// Of a datagram without transport-wide feedback.
+const SHORT: usize = 56;
+
 impl<S: Sink> Shard<S> {
     /// Takes an RTCP datagram of a peer. False when it is of no use.
     pub(super) fn take_rtcp(
@@ -31,6 +34,10 @@ impl<S: Sink> Shard<S> {
         let Some(secure) = &mut peer.transport.secure else {
             return false;
         };
+        if bytes.len() > SHORT {
+            // It is brought near while the packet is opened.
+            peer.outflow.expect_feedback();
+        }
         let Ok(len) = secure.opener.open_rtcp(bytes) else {
             return false;
         };
@@ -48,16 +55,18 @@ impl<S: Sink> Shard<S> {
 
     /// Most of what subscribers report changes nothing that could not wait until they are attended to anyway.
     fn schedule_news(&mut self, now: Instant, key: Key<Peer>) {
-        let Some(peer) = self.peers.get_mut(key) else {
+        let Some(peer) = self.peers.get(key) else {
             return;
         };
-        let due = if peer.transport.is_stirred() || peer.outflow.has_news() {
+        let due = if peer.transport.is_stirred() {
             Some(now)
+        } else if peer.outflow.has_news() {
+            Some(self.coarse(now))
         } else {
-            peer.outflow.poll_timeout()
+            peer.outflow.estimate_due().map(|due| self.coarse(due))
         };
         if let Some(due) = due {
-            self.timers.schedule(key, due, &mut peer.scheduled);
+            self.schedule(key, due);
         }
     }
 

@@ -63,13 +63,18 @@ impl<S: Sink> Shard<S> {
             .flatten()
             .min();
         let allocation = peer.has_video().then_some(peer.next_allocation);
-        let due = [
+        let coarse = [
             transport,
-            asks,
-            peer.inbound.feedback_due(),
-            peer.outflow.poll_timeout(),
+            peer.outflow.estimate_due(),
             allocation,
             Some(peer.next_report),
+        ];
+        let coarse = coarse.into_iter().flatten().min();
+        let due = [
+            asks,
+            peer.inbound.feedback_due(),
+            peer.outflow.packet_due(),
+            coarse.map(|due| self.coarse(due)),
         ];
         // What is due already was done: it comes again in a moment, not at once for ever.
         let soon = now + Duration::from_millis(1);

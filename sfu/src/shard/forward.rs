@@ -73,10 +73,14 @@ impl<S: Sink> Shard<S> {
                     continue;
                 };
                 peer.show(&mut way, subscriber.slot, track, &mut wanted);
-                let is_soon = peer.scheduled.is_some_and(|at| at <= now + UNHEARD);
-                if (peer.outflow.waiting() > 0 || !is_soon)
-                    && let Some(due) = peer.outflow.poll_timeout()
-                {
+                let due = if peer.outflow.waiting() > 0 {
+                    peer.outflow.packet_due()
+                } else if peer.scheduled.is_some_and(|at| at <= now + UNHEARD) {
+                    None
+                } else {
+                    peer.outflow.estimate_due()
+                };
+                if let Some(due) = due {
                     timers.schedule(subscriber.peer, due, &mut peer.scheduled);
                 }
             }
