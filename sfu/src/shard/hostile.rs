@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where nothing arrives.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
     fn put(
@@ -29,9 +29,9 @@ impl Sink for Nowhere {
 }
 
 /// A shard that the test drives.
-struct Stand {
-    shard: Shard<Nowhere>,
-    now: Instant,
+pub(super) struct Stand {
+    pub(super) shard: Shard<Nowhere>,
+    pub(super) now: Instant,
     checks: u64,
 }
 
@@ -43,10 +43,14 @@ struct Credentials {
 }
 
 impl Stand {
-    fn new(shards: usize) -> Self {
+    pub(super) fn new(shards: usize) -> Self {
+        Self::with_index(shards, 0)
+    }
+
+    fn with_index(shards: usize, index: usize) -> Self {
         let now = Instant::now();
         let setup = Setup {
-            index: 0,
+            index,
             shards,
             audio_slots: 3,
             is_paced: true,

@@ -315,8 +315,10 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = self.peers.get_mut(owner) else {
             return;
         };
-        peer.tracks.retain(|(_, track)| *track != key);
-        peer.inbound.forget(key);
+        if let Some(at) = peer.tracks.iter().position(|(_, track)| *track == key) {
+            let (mid, _) = peer.tracks.remove(at);
+            peer.inbound.forget(key, mid);
+        }
         let room_key = peer.room;
         if let Some(room) = self.rooms.get_mut(room_key) {
             room.core.handle_unpublish(id);
