@@ -298,3 +298,59 @@ fn who_joins_and_never_offers_is_given_up() {
     );
     assert!(stand.is_empty());
 }
+
+/// An offer of so many slots for sound, all but the first named after the round, or stopped.
+fn offer_of(lines: usize, round: usize, is_stopped: bool) -> String {
+    let mid = |at: usize| {
+        if at == 0 {
+            "0".to_owned()
+        } else {
+            format!("{round}x{at}")
+        }
+    };
+    let live = |at: usize| at == 0 || !is_stopped;
+    let group: Vec<_> = (0..lines).filter(|at| live(*at)).map(mid).collect();
+    let mut sdp = format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n\
+         a=ice-ufrag:them\r\na=ice-pwd:pppppppppppppppppppppppp\r\na=fingerprint:sha-256 \
+         01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F:20\r\n\
+         a=setup:actpass\r\n",
+        group.join(" ")
+    );
+    for at in 0..lines {
+        let port = if live(at) { 9 } else { 0 };
+        sdp += &format!(
+            "m=audio {port} UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:{}\r\n\
+             a=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n",
+            mid(at)
+        );
+    }
+    sdp
+}
+
+#[test]
+fn slots_that_are_stopped_for_good_leave_nothing_behind() {
+    let mut stand = Stand::new(1);
+    stand.enter(1);
+    for round in 0..100 {
+        for is_stopped in [false, true] {
+            let offer = Offer {
+                participant: ParticipantId(1),
+                sdp: offer_of(64, round, is_stopped),
+                tracks: vec![],
+            };
+            stand
+                .shard
+                .handle_offer(stand.now, &offer)
+                .expect("answered");
+        }
+    }
+    let key = stand.shard.by_participant[&ParticipantId(1)];
+    let peer = stand.shard.peers.get(key).expect("it is there");
+    let bytes = size_of::<crate::peer::slot::SendSlot>();
+    assert!(
+        peer.retired.len() <= 64,
+        "{} of {bytes} bytes",
+        peer.retired.len()
+    );
+}
