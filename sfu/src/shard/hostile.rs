@@ -354,3 +354,38 @@ fn slots_that_are_stopped_for_good_leave_nothing_behind() {
         peer.retired.len()
     );
 }
+
+/// Two shards, whose letters are carried.
+#[test]
+fn a_check_with_a_forged_source_takes_no_path_from_a_peer_of_another_shard() {
+    let mut victims = Stand::new(2);
+    let mut others = Stand::with_index(2, 1);
+    let victim = victims.join(1);
+    let mallory = others.join(2);
+    victims.check(&victim, &victim.password.clone(), 7);
+    carry(&mut victims, &mut others);
+    // The victim's datagrams come to the other shard's socket, which knows whose they are.
+    assert_eq!(others.shard.neighbours.owner(path(7)), Some(0));
+    others.check(&mallory, &mallory.password.clone(), 7);
+    carry(&mut others, &mut victims);
+    // What the victim sends from there now:
+    for _ in 0..3 {
+        let check = victims.request(&victim, &victim.password.clone());
+        others.take(7, &check);
+        carry(&mut others, &mut victims);
+        carry(&mut victims, &mut others);
+    }
+    let handed = others.shard.neighbours.handed;
+    others.take(7, &[0x80; 60]);
+    assert_eq!(
+        others.shard.neighbours.handed,
+        handed + 1,
+        "media is not handed over"
+    );
+}
+
+fn carry(from: &mut Stand, to: &mut Stand) {
+    let index = to.shard.setup.index;
+    let mut parcel = std::mem::take(&mut from.shard.outgoing()[index]);
+    to.shard.handle_parcel(to.now, &mut parcel);
+}
