@@ -202,6 +202,10 @@ impl<S: Sink> Shard<S> {
             Some(room) => self.end_room(now, room, GoneReason::Fault),
             None => self.end(now),
         }
+        // Those that were to be forwarded after it would wait for ever: only a track that has nothing new is noted.
+        let tracks = &self.tracks;
+        let has_fresh = |key: &Key<Track>| tracks.get(*key).is_some_and(|t| !t.fresh.is_empty());
+        self.touched = tracks.keys().into_iter().filter(has_fresh).collect();
     }
 
     /// Ends all rooms.

@@ -389,3 +389,59 @@ fn carry(from: &mut Stand, to: &mut Stand) {
     let mut parcel = std::mem::take(&mut from.shard.outgoing()[index]);
     to.shard.handle_parcel(to.now, &mut parcel);
 }
+
+#[test]
+fn after_a_panic_other_rooms_tracks_are_forwarded_still() {
+    let mut stand = Stand::new(1);
+    for (id, room) in [(1, "r_1"), (2, "r_2")] {
+        let join = Join {
+            room: RoomId::parse(room).expect("an id"),
+            participant: ParticipantId(id),
+            rights: Rights {
+                microphone: true,
+                ..Rights::default()
+            },
+        };
+        stand.shard.handle_join(stand.now, &join).expect("joined");
+        let offer = Offer {
+            participant: ParticipantId(id),
+            sdp: OFFER.replace("recvonly", "sendonly"),
+            tracks: vec![crate::control::Track {
+                mid: crate::unit::Mid::parse(b"0").expect("a mid"),
+                source: crate::control::Source::Microphone,
+                is_muted: false,
+            }],
+        };
+        stand
+            .shard
+            .handle_offer(stand.now, &offer)
+            .expect("answered");
+    }
+    let tracks = stand.shard.tracks.keys();
+    for key in &tracks {
+        let fresh = crate::track::Fresh {
+            layer: 0,
+            seq: crate::unit::ExtSeqNo(1),
+        };
+        stand
+            .shard
+            .tracks
+            .get_mut(*key)
+            .expect("it is there")
+            .fresh
+            .push(fresh);
+        stand.shard.touched.push(*key);
+    }
+    // What `forward` leaves behind when the first room's track panics.
+    drop(std::mem::take(&mut stand.shard.touched));
+    let first = stand.shard.by_participant[&ParticipantId(1)];
+    stand.shard.focus = stand.shard.peers.get(first).map(|peer| peer.room);
+    stand.shard.handle_panic(stand.now);
+    assert_eq!(
+        stand.shard.touched,
+        tracks[1..],
+        "or nothing of it is ever noted again"
+    );
+    stand.turn();
+    assert!(stand.shard.touched.is_empty());
+}
