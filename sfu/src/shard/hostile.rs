@@ -445,3 +445,12 @@ fn after_a_panic_other_rooms_tracks_are_forwarded_still() {
     stand.turn();
     assert!(stand.shard.touched.is_empty());
 }
+
+#[test]
+fn nobody_is_sent_anything_to_port_0() {
+    let mut stand = Stand::new(1);
+    let mallory = stand.join(1);
+    stand.check(&mallory, &mallory.password.clone(), 0);
+    assert_eq!(stand.shard.by_path.len(), 0);
+    assert_eq!(stand.shard.counts.refused, 1);
+}

@@ -47,7 +47,9 @@ impl<S: Sink> Shard<S> {
 
     fn take_datagram(&mut self, when: When, path: Path, bytes: &mut [u8], may_pass: bool) {
         self.focus = None;
-        let taken = match Kind::of(bytes) {
+        // Nothing can be sent to port 0, and a run that the kernel refuses counts against all of the socket's.
+        let kind = Kind::of(bytes).filter(|_| path.remote.port() != 0);
+        let taken = match kind {
             Some(Kind::Stun) => self.take_stun(when.now, path, bytes, may_pass),
             Some(kind) => match self.by_path.get(&path) {
                 Some(&key) => self.take_known(when, key, path, kind, bytes),
