@@ -6,19 +6,14 @@ use crate::control::{
     SfuEvents,
 };
 use crate::net::poll::Waker;
-use crate::thread::{self, Order, Reply, ThreadSetup};
+use crate::thread::{self, Order, Orders, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
-
-/// Orders that wait for one shard. At the bound commands are refused ([`SfuError::Unavailable`]); a
-/// shard takes thousands in a millisecond, so then it hangs.
-const ORDERS: usize = 4_096;
 
 /// The shards and who is where.
 pub struct Engine {
@@ -29,7 +24,7 @@ pub struct Engine {
 }
 
 struct Port {
-    orders: SyncSender<Order>,
+    orders: Orders,
     waker: Waker,
 }
 
@@ -76,7 +71,7 @@ impl Engine {
         let mut ports = Vec::new();
         let mut threads = Vec::new();
         for setup in setups {
-            let (orders, queue) = sync_channel(ORDERS);
+            let (orders, queue) = thread::queue();
             let waker = setup.waker();
             let name = format!("sfu-{}", setup.index());
             let events = Arc::clone(&events);
@@ -108,8 +103,8 @@ impl Engine {
     /// Ends every call and waits for the threads.
     pub fn stop(&self) {
         for port in &self.ports {
-            // A shard whose queue is full is told by the sender's end, when the engine is dropped.
-            let _ = port.orders.try_send(Order::Stop);
+            // One that has ended need not be told.
+            let _ = port.orders.put(Order::Stop);
             port.waker.wake();
         }
         let threads = std::mem::take(&mut *lock(&self.threads));
@@ -136,7 +131,7 @@ impl Engine {
         let sent = shard.and_then(|shard| {
             let port = self.ports.get(shard).ok_or(SfuError::Unavailable)?;
             port.orders
-                .try_send(order(reply))
+                .put(order(reply))
                 .map_err(|_| SfuError::Unavailable)?;
             port.waker.wake();
             Ok(())

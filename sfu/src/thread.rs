@@ -5,8 +5,10 @@
 //! once.
 
 mod mailboxes;
+mod orders;
 mod setup;
 
+pub(crate) use orders::{OrderQueue, Orders, queue};
 pub(crate) use setup::ThreadSetup;
 
 use crate::control::{
@@ -22,7 +24,7 @@ use crate::sockets::Sockets;
 use mailboxes::Exchange;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -56,7 +58,7 @@ const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 /// A shard with what drives it.
 struct Thread {
     shard: Shard<Sockets>,
-    orders: Receiver<Order>,
+    orders: OrderQueue,
     events: Arc<dyn SfuEvents>,
     poller: Poller,
     waker: Waker,
@@ -70,7 +72,7 @@ struct Thread {
 }
 
 /// Carries media until it is told to stop.
-pub(crate) fn run(setup: ThreadSetup, orders: Receiver<Order>, events: Arc<dyn SfuEvents>) {
+pub(crate) fn run(setup: ThreadSetup, orders: OrderQueue, events: Arc<dyn SfuEvents>) {
     let core = setup.core();
     let mut thread = setup.thread(orders, events);
     if let Some(core) = core
@@ -124,7 +126,7 @@ impl Thread {
 
     fn take_orders(&mut self, now: Instant) {
         for _ in 0..ORDERS_PER_TURN {
-            match self.orders.try_recv() {
+            match self.orders.take() {
                 Ok(order) => self.obey(now, order),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
