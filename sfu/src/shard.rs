@@ -208,6 +208,44 @@ impl<S: Sink> Shard<S> {
         self.touched = tracks.keys().into_iter().filter(has_fresh).collect();
     }
 
+    /// After a panic in [`Self::handle_panic`] too: everything is dropped as it is, without its rules. What
+    /// was counted stays, and the shard can be joined anew.
+    pub fn reset(&mut self) {
+        self.counts.panics += 1;
+        self.focus = None;
+        let mut present: Vec<_> = self.by_participant.drain().collect();
+        present.sort_unstable();
+        for (participant, key) in present {
+            let room = self.peers.get(key).map(|peer| peer.room);
+            let room = room.and_then(|room| self.rooms.get(room));
+            if let Some(id) = room.map(|room| room.core.id().clone()) {
+                self.events.push_back(Event::Gone {
+                    room: id,
+                    participant,
+                    reason: GoneReason::Fault,
+                });
+            }
+        }
+        let Self {
+            by_path,
+            neighbours,
+            ..
+        } = self;
+        by_path.retain(|path, _| {
+            neighbours.announce(*path, false);
+            false
+        });
+        self.by_room.clear();
+        self.by_ufrag.clear();
+        self.by_source.clear();
+        self.by_publication.clear();
+        self.touched.clear();
+        // Deadlines of what is gone fire for nothing.
+        self.peers.clear();
+        self.tracks.clear();
+        self.rooms.clear();
+    }
+
     /// Ends all rooms.
     pub fn end(&mut self, now: Instant) {
         for room in self.rooms.keys() {

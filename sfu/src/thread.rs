@@ -82,9 +82,7 @@ pub(crate) fn run(setup: ThreadSetup, orders: OrderQueue, events: Arc<dyn SfuEve
     }
     while !thread.is_stopping {
         if catch_unwind(AssertUnwindSafe(|| thread.turn())).is_err() {
-            tracing::error!("a panic on the media path; the room that was worked on ends");
-            thread.shard.handle_panic(Instant::now());
-            thread.tell();
+            thread.recover();
         }
     }
     thread.shard.end(Instant::now());
@@ -94,6 +92,21 @@ pub(crate) fn run(setup: ThreadSetup, orders: OrderQueue, events: Arc<dyn SfuEve
 }
 
 impl Thread {
+    /// After a panic in a turn. One that comes of this as well costs the shard's other rooms too, and one
+    /// after that ends the thread.
+    fn recover(&mut self) {
+        tracing::error!("a panic on the media path; the room that was worked on ends");
+        let given_up = catch_unwind(AssertUnwindSafe(|| {
+            self.shard.handle_panic(Instant::now());
+            self.tell();
+        }));
+        if given_up.is_err() {
+            tracing::error!("another panic while a room was given up; all rooms of the shard end");
+            self.shard.reset();
+            self.tell();
+        }
+    }
+
     fn turn(&mut self) {
         let now = Instant::now();
         let due = self.shard.poll_timeout();

@@ -6,6 +6,7 @@ use kaiwa_common::id::RoomId;
 use kaiwa_sfu::config::Config;
 use kaiwa_sfu::control::*;
 use kaiwa_sfu::engine::Engine;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -117,4 +118,46 @@ fn a_leave_is_carried_out_however_many_orders_wait() {
         let left = (ParticipantId(participant), GoneReason::Left);
         assert_eq!(stand.gone(), left);
     }
+}
+
+#[test]
+fn a_shard_whose_thread_ended_is_known_and_gets_no_more_rooms() {
+    // One in the turn, one while the room is given up, and one while all of them are.
+    let panics = AtomicUsize::new(3);
+    let stand = Stand::new(2, move || {
+        let left = panics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        assert!(left.is_err(), "of the test's own");
+    });
+    for participant in 1..=5 {
+        stand.join("r_1", participant).unwrap();
+    }
+    stand.join("r_2", 6).unwrap();
+    let lost = stand.wait(stand.engine.leave(ParticipantId(1)));
+    assert_eq!(lost, Err(SfuError::Unavailable));
+    for participant in [4, 5] {
+        let fault = (ParticipantId(participant), GoneReason::Fault);
+        assert_eq!(stand.gone(), fault, "three were told of in vain");
+    }
+    assert_eq!(stand.engine.placed(), (1, 1));
+    for participant in 7..=9 {
+        let room = format!("r_{participant}");
+        stand.join(&room, participant).expect("the other one lives");
+    }
+}
+
+#[test]
+fn a_second_panic_costs_the_rooms_of_a_shard_and_not_its_thread() {
+    let panics = AtomicUsize::new(2);
+    let stand = Stand::new(1, move || {
+        let left = panics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        assert!(left.is_err(), "of the test's own");
+    });
+    for participant in 1..=3 {
+        stand.join("r_1", participant).unwrap();
+    }
+    let lost = stand.wait(stand.engine.leave(ParticipantId(1)));
+    assert_eq!(lost, Err(SfuError::Unavailable));
+    let fault = (ParticipantId(3), GoneReason::Fault);
+    assert_eq!(stand.gone(), fault, "two were told of in vain");
+    stand.join("r_1", 4).expect("the thread lives");
 }

@@ -454,3 +454,26 @@ fn nobody_is_sent_anything_to_port_0() {
     assert_eq!(stand.shard.by_path.len(), 0);
     assert_eq!(stand.shard.counts.refused, 1);
 }
+
+#[test]
+fn a_reset_is_told_and_leaves_nothing_behind() {
+    let mut stand = Stand::new(2);
+    for id in [1, 2] {
+        let credentials = stand.join(id);
+        let port = u16::try_from(id).expect("small");
+        stand.check(&credentials, &credentials.password.clone(), port);
+    }
+    stand.announced();
+    stand.shard.reset();
+    let fault = |id| (ParticipantId(id), GoneReason::Fault);
+    assert_eq!(stand.gone(), [fault(1), fault(2)]);
+    assert!(stand.is_empty());
+    let mut disowned = 0;
+    stand.shard.outgoing()[1].open(|letter, _| {
+        disowned += usize::from(matches!(letter, Letter::Disowns(..)));
+    });
+    assert_eq!(disowned, 2, "both paths are nobody's");
+    stand.turn();
+    stand.join(3);
+    assert_eq!(stand.shard.census().peers, 1);
+}
