@@ -264,6 +264,11 @@ impl<S: Sink> Shard<S> {
         &self.counts
     }
 
+    /// Datagrams and notes for other shards that found no room here.
+    pub(crate) fn undelivered(&self) -> u64 {
+        self.neighbours.dropped
+    }
+
     /// What there is for other shards, by shard. Whoever drives them takes it after each turn.
     pub(crate) fn outgoing(&mut self) -> &mut [Parcel] {
         self.neighbours.outgoing()

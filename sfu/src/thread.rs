@@ -252,7 +252,8 @@ impl Thread {
             truncated: received.truncated,
             sent,
             sent_bytes,
-            unsent: unsent + self.undelivered,
+            unsent,
+            undelivered: self.undelivered + self.shard.undelivered(),
         };
         let census = self.shard.census();
         self.series

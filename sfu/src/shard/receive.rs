@@ -41,7 +41,7 @@ impl<S: Sink> Shard<S> {
                 }
                 self.neighbours.note(letter);
             }
-            Letter::Disowns(_) => self.neighbours.note(letter),
+            Letter::Disowns(..) => self.neighbours.note(letter),
         });
     }
 
