@@ -98,6 +98,29 @@ impl Stand {
         self.shard.handle_join(self.now, &join).expect("joined");
     }
 
+    /// Somebody joins and publishes a voice.
+    fn publish(&mut self, id: u64, room: &str) {
+        let join = Join {
+            room: RoomId::parse(room).expect("an id"),
+            participant: ParticipantId(id),
+            rights: Rights {
+                microphone: true,
+                ..Rights::default()
+            },
+        };
+        self.shard.handle_join(self.now, &join).expect("joined");
+        let offer = Offer {
+            participant: ParticipantId(id),
+            sdp: OFFER.replace("recvonly", "sendonly"),
+            tracks: vec![crate::control::Track {
+                mid: crate::unit::Mid::parse(b"0").expect("a mid"),
+                source: crate::control::Source::Microphone,
+                is_muted: false,
+            }],
+        };
+        self.shard.handle_offer(self.now, &offer).expect("answered");
+    }
+
     /// A new check with these credentials.
     fn request(&mut self, as_whom: &Credentials, password: &str) -> Vec<u8> {
         self.checks += 1;
@@ -393,30 +416,8 @@ fn carry(from: &mut Stand, to: &mut Stand) {
 #[test]
 fn after_a_panic_other_rooms_tracks_are_forwarded_still() {
     let mut stand = Stand::new(1);
-    for (id, room) in [(1, "r_1"), (2, "r_2")] {
-        let join = Join {
-            room: RoomId::parse(room).expect("an id"),
-            participant: ParticipantId(id),
-            rights: Rights {
-                microphone: true,
-                ..Rights::default()
-            },
-        };
-        stand.shard.handle_join(stand.now, &join).expect("joined");
-        let offer = Offer {
-            participant: ParticipantId(id),
-            sdp: OFFER.replace("recvonly", "sendonly"),
-            tracks: vec![crate::control::Track {
-                mid: crate::unit::Mid::parse(b"0").expect("a mid"),
-                source: crate::control::Source::Microphone,
-                is_muted: false,
-            }],
-        };
-        stand
-            .shard
-            .handle_offer(stand.now, &offer)
-            .expect("answered");
-    }
+    stand.publish(1, "r_1");
+    stand.publish(2, "r_2");
     let tracks = stand.shard.tracks.keys();
     for key in &tracks {
         let fresh = crate::track::Fresh {
@@ -476,4 +477,34 @@ fn a_reset_is_told_and_leaves_nothing_behind() {
     stand.turn();
     stand.join(3);
     assert_eq!(stand.shard.census().peers, 1);
+}
+
+#[test]
+fn a_publication_of_which_nothing_comes_any_more_holds_no_packets() {
+    let mut stand = Stand::new(1);
+    stand.publish(1, "r_1");
+    let owner = stand.shard.by_participant[&ParticipantId(1)];
+    let key = stand.shard.tracks.keys()[0];
+    let arrival = crate::core::receive::Arrival {
+        seq: crate::unit::SeqNo(1),
+        time: crate::unit::RtpTime(1),
+        marker: true,
+        format: crate::core::ring::Format::Primary,
+        starts_frame: true,
+        keyframe: None,
+        vp8: None,
+        level: None,
+        wire_bytes: 60,
+    };
+    let track = stand.shard.tracks.get_mut(key).expect("it is there");
+    let stream = &mut track.layers[0].stream;
+    stream
+        .handle_packet(stand.now, &arrival, b"x")
+        .expect("taken");
+    for (after_s, holds) in [(9, true), (10, false)] {
+        let now = stand.now + Duration::from_secs(after_s);
+        stand.shard.report(now, owner);
+        let track = stand.shard.tracks.get(key).expect("it is there");
+        assert_eq!(track.layers[0].stream.footprint() > 0, holds, "{after_s} s");
+    }
 }
