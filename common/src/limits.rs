@@ -232,6 +232,13 @@ pub const CALL_PREFERS_PER_S: u32 = 10;
 /// Changes of preferences at once before the rate counts.
 pub const CALL_PREFER_BURST: u32 = 40;
 
+/// Mutes and unmutes per second that one participant may order for long; each changes the roster of
+/// everybody in the call. Faster ones are refused (`rate_limited`).
+pub const CALL_MUTES_PER_S: u32 = 5;
+
+/// Mutes at once before the rate counts: a moderator who silences a whole room does so one by one.
+pub const CALL_MUTE_BURST: u32 = 20;
+
 /// How long somebody whom a moderator removed can't join again (`rate_limited`): long enough for the
 /// moderator to remove them from the room as well.
 pub const CALL_REMOVED: Duration = Duration::from_secs(10);

@@ -106,7 +106,7 @@ struct Kernel(Vec<u8>);
 
 impl Kernel {
     fn new(people: usize) -> Self {
-        Self(vec![0; people * BURST as usize * 1_100])
+        Self(vec![0; people * usize::try_from(BURST).unwrap() * 1_100])
     }
 
     fn turn(&mut self) {
@@ -221,8 +221,32 @@ impl World {
                     reason,
                     ..
                 } => panic!("{participant} is gone: {reason:?} at {} us", self.us),
-                _ => {}
+                Event::Unpublished { .. }
+                | Event::Slots { .. }
+                | Event::Speakers { .. }
+                | Event::Quality { .. }
+                | Event::Connectivity { .. } => {}
             }
+        }
+    }
+
+    /// One picture leaves the publisher.
+    fn publish(&mut self, ms: u64, number: u64, index: &mut u64) {
+        for packet in 0..BURST {
+            *index += 1;
+            let outgoing = Outgoing {
+                line: 0,
+                ssrc: Ssrc(1_000),
+                pt: VP8,
+                rid: None,
+                rrid: None,
+                index: *index,
+                time: u32::try_from(ms * 90 % (1 << 32)).unwrap(),
+                marker: packet + 1 == BURST,
+                level: None,
+                payload: picture(number, packet),
+            };
+            self.people[0].send_media(&outgoing);
         }
     }
 
@@ -237,7 +261,7 @@ impl World {
         for person in &self.people[1..] {
             let prefer = Prefer {
                 participant: person.id,
-                wishes: vec![wish.clone()],
+                wishes: vec![wish],
             };
             self.shard.handle_prefer(now, &prefer).unwrap();
         }
@@ -395,22 +419,7 @@ fn main() {
             let ms = world.us / 1_000;
             if ms >= next_frame {
                 next_frame += FRAME_MS;
-                for packet in 0..BURST {
-                    index += 1;
-                    let outgoing = Outgoing {
-                        line: 0,
-                        ssrc: Ssrc(1_000),
-                        pt: VP8,
-                        rid: None,
-                        rrid: None,
-                        index,
-                        time: u32::try_from(ms * 90 % (1 << 32)).unwrap(),
-                        marker: packet + 1 == BURST,
-                        level: None,
-                        payload: picture(number, packet),
-                    };
-                    world.people[0].send_media(&outgoing);
-                }
+                world.publish(ms, number, &mut index);
                 // Key frames until everybody has begun.
                 number += u64::from(window > 0 || number > 0);
                 kernel.turn();

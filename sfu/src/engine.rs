@@ -2,23 +2,19 @@
 
 use crate::config::Config;
 use crate::control::{
-    Answer, Event, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights, SfuControl, SfuError,
-    SfuEvents,
+    Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights,
+    SfuControl, SfuError, SfuEvents,
 };
 use crate::net::poll::Waker;
-use crate::thread::{self, Order, Reply, ThreadSetup};
+use crate::thread::{self, Order, OrderQueue, Orders, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
-
-/// Orders that wait for one shard. At the bound commands are refused ([`SfuError::Unavailable`]); a
-/// shard takes thousands in a millisecond, so then it hangs.
-const ORDERS: usize = 4_096;
 
 /// The shards and who is where.
 pub struct Engine {
@@ -29,7 +25,7 @@ pub struct Engine {
 }
 
 struct Port {
-    orders: SyncSender<Order>,
+    orders: Orders,
     waker: Waker,
 }
 
@@ -38,6 +34,8 @@ struct Port {
 struct Placement {
     rooms: HashMap<RoomId, Placed>,
     participants: HashMap<ParticipantId, RoomId>,
+    /// Shards whose threads have ended; they get no rooms any more.
+    ended: Vec<usize>,
 }
 
 struct Placed {
@@ -60,6 +58,37 @@ impl SfuEvents for Events {
     }
 }
 
+impl Events {
+    /// A shard's thread has ended, for whatever reason: whoever still has a place there is gone.
+    fn handle_end(&self, shard: usize) {
+        let lost = lock(&self.placement).end(shard);
+        for (participant, room) in lost {
+            let gone = Event::Gone {
+                room,
+                participant,
+                reason: GoneReason::Fault,
+            };
+            // It may be what the thread has ended of, and the others are to be told all the same.
+            if catch_unwind(AssertUnwindSafe(|| self.outside.handle(gone))).is_err() {
+                tracing::error!(%participant, "a panic while it was told that somebody is gone");
+            }
+        }
+    }
+}
+
+/// Runs a shard until it ends, and says so.
+fn carry(setup: ThreadSetup, orders: OrderQueue, events: &Arc<Events>) {
+    let shard = setup.index();
+    let outside = Arc::clone(events) as Arc<dyn SfuEvents>;
+    if catch_unwind(AssertUnwindSafe(|| thread::run(setup, orders, outside))).is_err() {
+        tracing::error!(
+            shard,
+            "a media thread has ended by panics; it gets no calls any more"
+        );
+    }
+    events.handle_end(shard);
+}
+
 impl Engine {
     /// Opens the sockets and starts a thread for each shard.
     ///
@@ -69,18 +98,18 @@ impl Engine {
         let setups = ThreadSetup::open(config)?;
         let addresses = setups.first().map(|s| s.addresses()).unwrap_or_default();
         let placement = Arc::new(Mutex::<Placement>::default());
-        let events: Arc<dyn SfuEvents> = Arc::new(Events {
+        let events = Arc::new(Events {
             outside: events,
             placement: Arc::clone(&placement),
         });
         let mut ports = Vec::new();
         let mut threads = Vec::new();
         for setup in setups {
-            let (orders, queue) = sync_channel(ORDERS);
+            let (orders, queue) = thread::queue();
             let waker = setup.waker();
             let name = format!("sfu-{}", setup.index());
             let events = Arc::clone(&events);
-            let run = move || thread::run(setup, queue, events);
+            let run = move || carry(setup, queue, &events);
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             ports.push(Port { orders, waker });
         }
@@ -108,8 +137,8 @@ impl Engine {
     /// Ends every call and waits for the threads.
     pub fn stop(&self) {
         for port in &self.ports {
-            // A shard whose queue is full is told by the sender's end, when the engine is dropped.
-            let _ = port.orders.try_send(Order::Stop);
+            // One that has ended need not be told.
+            let _ = port.orders.put(Order::Stop);
             port.waker.wake();
         }
         let threads = std::mem::take(&mut *lock(&self.threads));
@@ -136,7 +165,7 @@ impl Engine {
         let sent = shard.and_then(|shard| {
             let port = self.ports.get(shard).ok_or(SfuError::Unavailable)?;
             port.orders
-                .try_send(order(reply))
+                .put(order(reply))
                 .map_err(|_| SfuError::Unavailable)?;
             port.waker.wake();
             Ok(())
@@ -150,16 +179,22 @@ impl Engine {
 
 impl Placement {
     /// Puts a participant into their room, and the room onto the emptiest shard if it is new. Also
-    /// says whether the participant is new. `None` when they are in another room.
-    fn place(&mut self, join: &Join, shards: usize) -> Option<(usize, bool)> {
+    /// says whether the participant is new.
+    ///
+    /// # Errors
+    /// [`SfuError::Forbidden`] when they are in another room, [`SfuError::Unavailable`] when no shard is left.
+    fn place(&mut self, join: &Join, shards: usize) -> Result<(usize, bool), SfuError> {
         if let Some(room) = self.participants.get(&join.participant)
             && let Some(placed) = self.rooms.get(room)
         {
-            return (*room == join.room).then_some((placed.shard, false));
+            let is_theirs = *room == join.room;
+            return is_theirs
+                .then_some((placed.shard, false))
+                .ok_or(SfuError::Forbidden);
         }
         let shard = match self.rooms.get(&join.room) {
             Some(placed) => placed.shard,
-            None => self.emptiest(shards),
+            None => self.emptiest(shards).ok_or(SfuError::Unavailable)?,
         };
         self.participants
             .insert(join.participant, join.room.clone());
@@ -168,19 +203,32 @@ impl Placement {
             participants: 0,
         });
         placed.participants += 1;
-        Some((shard, true))
+        Ok((shard, true))
     }
 
-    fn emptiest(&self, shards: usize) -> usize {
-        let mut load = vec![0_usize; shards.max(1)];
+    fn emptiest(&self, shards: usize) -> Option<usize> {
+        let mut load = vec![0_usize; shards];
         #[expect(clippy::iter_over_hash_type, reason = "a sum has no order")]
         for placed in self.rooms.values() {
             if let Some(load) = load.get_mut(placed.shard) {
                 *load += placed.participants + 1;
             }
         }
-        let least = load.iter().enumerate().min_by_key(|(_, load)| **load);
-        least.map_or(0, |(shard, _)| shard)
+        let load = load.into_iter().enumerate();
+        let alive = load.filter(|(shard, _)| !self.ended.contains(shard));
+        alive.min_by_key(|(_, load)| *load).map(|(shard, _)| shard)
+    }
+
+    /// A shard is no more. Gives whoever had a place there, and has none now.
+    fn end(&mut self, shard: usize) -> Vec<(ParticipantId, RoomId)> {
+        self.ended.push(shard);
+        let rooms = &self.rooms;
+        let is_there = |room: &RoomId| rooms.get(room).is_some_and(|placed| placed.shard == shard);
+        let participants = self.participants.extract_if(|_, room| is_there(room));
+        let mut lost: Vec<_> = participants.collect();
+        lost.sort_unstable();
+        self.rooms.retain(|_, placed| placed.shard != shard);
+        lost
     }
 
     fn remove(&mut self, participant: ParticipantId) {
@@ -200,8 +248,9 @@ impl SfuControl for Engine {
     fn join(&self, join: Join) -> Pending<()> {
         let participant = join.participant;
         let placed = lock(&self.placement).place(&join, self.ports.len());
-        let Some((shard, is_new)) = placed else {
-            return Box::pin(async { Err(SfuError::Forbidden) });
+        let (shard, is_new) = match placed {
+            Ok(placed) => placed,
+            Err(error) => return Box::pin(async { Err(error) }),
         };
         let joined = self.send(Ok(shard), |reply| Order::Join(join, reply));
         let placement = Arc::clone(&self.placement);

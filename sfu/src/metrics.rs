@@ -30,6 +30,8 @@ pub(crate) struct Traffic {
     pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) unsent: u64,
+    /// What other shards had no room for.
+    pub(crate) undelivered: u64,
 }
 
 /// The series of one shard.
@@ -39,6 +41,7 @@ pub(crate) struct Series {
     sent: Counter,
     sent_bytes: Counter,
     unsent: Counter,
+    undelivered: Counter,
     forwarded: Counter,
     repaired: Counter,
     recovered: Counter,
@@ -62,6 +65,10 @@ pub fn describe() {
     describe_counter!(
         "kaiwa_sfu_unsent_datagrams_total",
         "Datagrams that the kernel refused or had no room for"
+    );
+    describe_counter!(
+        "kaiwa_sfu_undelivered_datagrams_total",
+        "Datagrams that came to another shard's socket, and notes about them, that found no room on their way to it"
     );
     describe_counter!(
         "kaiwa_sfu_forwarded_packets_total",
@@ -104,6 +111,7 @@ impl Series {
             sent: counter!("kaiwa_sfu_sent_datagrams_total", "shard" => shard.clone()),
             sent_bytes: counter!("kaiwa_sfu_sent_bytes_total", "shard" => shard.clone()),
             unsent: counter!("kaiwa_sfu_unsent_datagrams_total", "shard" => shard.clone()),
+            undelivered: counter!("kaiwa_sfu_undelivered_datagrams_total", "shard" => shard.clone()),
             forwarded: counter!("kaiwa_sfu_forwarded_packets_total", "shard" => shard.clone()),
             repaired: counter!("kaiwa_sfu_repaired_packets_total", "shard" => shard.clone()),
             recovered: counter!("kaiwa_sfu_recovered_packets_total", "shard" => shard.clone()),
@@ -123,6 +131,7 @@ impl Series {
         self.sent.absolute(traffic.sent);
         self.sent_bytes.absolute(traffic.sent_bytes);
         self.unsent.absolute(traffic.unsent);
+        self.undelivered.absolute(traffic.undelivered);
         self.forwarded.absolute(counts.forwarded);
         self.repaired.absolute(counts.repaired);
         self.recovered.absolute(counts.recovered);

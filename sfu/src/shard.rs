@@ -206,6 +206,48 @@ impl<S: Sink> Shard<S> {
             Some(room) => self.end_room(now, room, GoneReason::Fault),
             None => self.end(now),
         }
+        // Those that were to be forwarded after it would wait for ever: only a track that has nothing new is noted.
+        let tracks = &self.tracks;
+        let has_fresh = |key: &Key<Track>| tracks.get(*key).is_some_and(|t| !t.fresh.is_empty());
+        self.touched = tracks.keys().into_iter().filter(has_fresh).collect();
+    }
+
+    /// After a panic in [`Self::handle_panic`] too: everything is dropped as it is, without its rules. What
+    /// was counted stays, and the shard can be joined anew.
+    pub fn reset(&mut self) {
+        self.counts.panics += 1;
+        self.focus = None;
+        let mut present: Vec<_> = self.by_participant.drain().collect();
+        present.sort_unstable();
+        for (participant, key) in present {
+            let room = self.peers.get(key).map(|peer| peer.room);
+            let room = room.and_then(|room| self.rooms.get(room));
+            if let Some(id) = room.map(|room| room.core.id().clone()) {
+                self.events.push_back(Event::Gone {
+                    room: id,
+                    participant,
+                    reason: GoneReason::Fault,
+                });
+            }
+        }
+        let Self {
+            by_path,
+            neighbours,
+            ..
+        } = self;
+        by_path.retain(|path, _| {
+            neighbours.announce(*path, false);
+            false
+        });
+        self.by_room.clear();
+        self.by_ufrag.clear();
+        self.by_source.clear();
+        self.by_publication.clear();
+        self.touched.clear();
+        // Deadlines of what is gone fire for nothing.
+        self.peers.clear();
+        self.tracks.clear();
+        self.rooms.clear();
     }
 
     /// Ends all rooms.
@@ -224,6 +266,11 @@ impl<S: Sink> Shard<S> {
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Datagrams and notes for other shards that found no room here.
+    pub(crate) fn undelivered(&self) -> u64 {
+        self.neighbours.dropped
     }
 
     /// What there is for other shards, by shard. Whoever drives them takes it after each turn.

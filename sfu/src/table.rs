@@ -124,6 +124,13 @@ impl<T> Table<T> {
             .collect()
     }
 
+    /// Takes all rows out.
+    pub(crate) fn clear(&mut self) {
+        for key in self.keys() {
+            self.remove(key);
+        }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.rows.len() - self.free.len()

@@ -5,8 +5,10 @@
 //! once.
 
 mod mailboxes;
+mod orders;
 mod setup;
 
+pub(crate) use orders::{OrderQueue, Orders, queue};
 pub(crate) use setup::ThreadSetup;
 
 use crate::control::{
@@ -22,7 +24,7 @@ use crate::sockets::Sockets;
 use mailboxes::Exchange;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -56,7 +58,7 @@ const COUNTS_INTERVAL: Duration = Duration::from_secs(1);
 /// A shard with what drives it.
 struct Thread {
     shard: Shard<Sockets>,
-    orders: Receiver<Order>,
+    orders: OrderQueue,
     events: Arc<dyn SfuEvents>,
     poller: Poller,
     waker: Waker,
@@ -70,7 +72,7 @@ struct Thread {
 }
 
 /// Carries media until it is told to stop.
-pub(crate) fn run(setup: ThreadSetup, orders: Receiver<Order>, events: Arc<dyn SfuEvents>) {
+pub(crate) fn run(setup: ThreadSetup, orders: OrderQueue, events: Arc<dyn SfuEvents>) {
     let core = setup.core();
     let mut thread = setup.thread(orders, events);
     if let Some(core) = core
@@ -80,9 +82,7 @@ pub(crate) fn run(setup: ThreadSetup, orders: Receiver<Order>, events: Arc<dyn S
     }
     while !thread.is_stopping {
         if catch_unwind(AssertUnwindSafe(|| thread.turn())).is_err() {
-            tracing::error!("a panic on the media path; the room that was worked on ends");
-            thread.shard.handle_panic(Instant::now());
-            thread.tell();
+            thread.recover();
         }
     }
     thread.shard.end(Instant::now());
@@ -92,6 +92,21 @@ pub(crate) fn run(setup: ThreadSetup, orders: Receiver<Order>, events: Arc<dyn S
 }
 
 impl Thread {
+    /// After a panic in a turn. One that comes of this as well costs the shard's other rooms too, and one
+    /// after that ends the thread.
+    fn recover(&mut self) {
+        tracing::error!("a panic on the media path; the room that was worked on ends");
+        let given_up = catch_unwind(AssertUnwindSafe(|| {
+            self.shard.handle_panic(Instant::now());
+            self.tell();
+        }));
+        if given_up.is_err() {
+            tracing::error!("another panic while a room was given up; all rooms of the shard end");
+            self.shard.reset();
+            self.tell();
+        }
+    }
+
     fn turn(&mut self) {
         let now = Instant::now();
         let due = self.shard.poll_timeout();
@@ -124,7 +139,7 @@ impl Thread {
 
     fn take_orders(&mut self, now: Instant) {
         for _ in 0..ORDERS_PER_TURN {
-            match self.orders.try_recv() {
+            match self.orders.take() {
                 Ok(order) => self.obey(now, order),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {
@@ -237,7 +252,8 @@ impl Thread {
             truncated: received.truncated,
             sent,
             sent_bytes,
-            unsent: unsent + self.undelivered,
+            unsent,
+            undelivered: self.undelivered + self.shard.undelivered(),
         };
         let census = self.shard.census();
         self.series

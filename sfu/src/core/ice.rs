@@ -242,6 +242,15 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
         self.remotes.iter().any(|remote| remote.addr == addr)
     }
 
+    /// Whether anything authentic came from there of late. What did not may have become another's.
+    #[must_use]
+    pub fn hears(&self, now: Instant, addr: A) -> bool {
+        let mut remotes = self.remotes.iter();
+        remotes.any(|remote| {
+            remote.addr == addr && now.duration_since(remote.heard) < INTERRUPTED_AFTER
+        })
+    }
+
     /// An authentic check came from `from`.
     pub fn handle_check(&mut self, now: Instant, from: A, check: &Check) -> Verdict {
         let Some(generation) = self.generation(check.ufrag) else {

@@ -31,6 +31,10 @@ const SCREEN_DEAD_AFTER: Duration = Duration::from_millis(2_500);
 /// Sound may pause for 400 ms (Opus DTX), and longer when a sender leaves silence out entirely.
 const AUDIO_DEAD_AFTER: Duration = Duration::from_secs(5);
 
+/// A layer of which nothing came for so long gives its memory back, up to 1 MB. One that comes back sooner,
+/// as after a dip of its publisher's path, need not take it anew.
+const RELEASED_AFTER: Duration = Duration::from_secs(10);
+
 /// A jump ahead by more than this is believed when a second packet follows it (RFC 3550, appendix A.1,
 /// `MAX_DROPOUT`).
 const MAX_DROPOUT: u64 = 3_000;
@@ -78,6 +82,8 @@ pub struct ReceiveStream {
     resolution: Option<Resolution>,
     keyframe_at: Option<Instant>,
     media_at: Option<Instant>,
+    /// When something was kept last, padding included.
+    kept_at: Option<Instant>,
     repaired: u64,
 }
 
@@ -102,6 +108,7 @@ impl ReceiveStream {
             resolution: None,
             keyframe_at: None,
             media_at: None,
+            kept_at: None,
             repaired: 0,
         }
     }
@@ -260,8 +267,16 @@ impl ReceiveStream {
             .is_some_and(|at| now.saturating_duration_since(at) < dead_after)
     }
 
-    /// Gives the memory of a dead layer back. What comes next begins anew.
-    pub fn release(&mut self) {
+    /// Gives the memory of a layer back that has ended or rests: nothing came for [`RELEASED_AFTER`]. What
+    /// comes next is kept anew, and what is missing until then is not asked for. To be called now and then.
+    pub fn release_if_idle(&mut self, now: Instant) {
+        let is_idle = self
+            .kept_at
+            .is_some_and(|at| now.saturating_duration_since(at) >= RELEASED_AFTER);
+        if !is_idle {
+            return;
+        }
+        self.kept_at = None;
         self.ring.clear();
         if let Some(nack) = &mut self.nack {
             nack.clear();
@@ -343,6 +358,7 @@ impl ReceiveStream {
             level: arrival.level,
         };
         self.ring.insert(seq, meta, payload)?;
+        self.kept_at = Some(now);
         self.note_number(now, seq);
         if let Some(resolution) = arrival.keyframe {
             self.note_keyframe(now, seq, resolution);

@@ -132,9 +132,14 @@ impl PayloadRing {
         self.check(seq) == Err(RingError::Duplicate)
     }
 
-    /// Gives all memory back.
+    /// Gives all memory back. What was kept is too old from now on, or a repair of it would be news.
     pub fn clear(&mut self) {
+        let kept = self.entries.iter().flatten().map(|entry| entry.seq);
+        let floor = kept
+            .max()
+            .map_or(self.floor, |seq| seq.next().max(self.floor));
         *self = Self::new(self.kind);
+        self.floor = floor;
     }
 
     /// Packets that it has room for at present.

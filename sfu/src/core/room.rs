@@ -320,16 +320,34 @@ impl Room {
 
     fn settle_all(&mut self) {
         let all: Vec<ParticipantId> = self.members.keys().copied().collect();
+        // Once for everybody: most of a crowd is muted.
+        let audible = self.audible();
         all.into_iter()
-            .for_each(|participant| self.settle(participant));
+            .for_each(|participant| self.settle_with(participant, &audible));
+    }
+
+    fn settle(&mut self, participant: ParticipantId) {
+        let audible = self.audible();
+        self.settle_with(participant, &audible);
+    }
+
+    /// Sounds that somebody could hear, by falling importance, and whose they are.
+    fn audible(&self) -> Vec<(PublicationId, ParticipantId)> {
+        let sounds = self.heard.iter().filter_map(|id| self.publication(*id));
+        let audible = sounds.filter(|sound| !sound.is_muted);
+        audible.map(|sound| (sound.id, sound.participant)).collect()
     }
 
     /// Puts into a subscriber's slots what belongs there.
-    fn settle(&mut self, participant: ParticipantId) {
+    fn settle_with(
+        &mut self,
+        participant: ParticipantId,
+        audible: &[(PublicationId, ParticipantId)],
+    ) {
         let Some(member) = self.members.get(&participant) else {
             return;
         };
-        let (audio, video) = self.wanted_by(participant, member);
+        let (audio, video) = self.wanted_by(participant, member, audible);
         let wanted = self.missing(member, &audio, &video);
         let Some(member) = self.members.get_mut(&participant) else {
             return;
@@ -351,6 +369,7 @@ impl Room {
         &self,
         participant: ParticipantId,
         member: &Member,
+        audible: &[(PublicationId, ParticipantId)],
     ) -> (Vec<PublicationId>, Vec<PublicationId>) {
         if !member.rights.subscribe {
             return (Vec::new(), Vec::new());
@@ -362,12 +381,10 @@ impl Room {
                 .iter()
                 .any(|w| w.publication == id && w.is_paused)
         };
-        let audio = self
-            .heard
+        let audio = audible
             .iter()
-            .filter_map(|id| self.publication(*id))
-            .filter(|p| !is_theirs(p) && !p.is_muted && !is_refused(p.id))
-            .map(|p| p.id)
+            .filter(|(id, owner)| *owner != participant && !is_refused(*id))
+            .map(|(id, _)| *id)
             // However many slots they have: the rest of a crowd is a murmur, and costs rate.
             .take(usize::from(self.audio_slots))
             .collect();

@@ -2,9 +2,10 @@
 
 use crate::table::Key;
 use crate::track::Track;
-use crate::unit::Ssrc;
+use crate::unit::{Mid, Ssrc};
 use crate::wire::rtcp::{Arrival, write_transport_feedback};
 use crate::wire::rtp::ExtensionIds;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// SSRCs of one peer that are known to be something. A publisher of eight simulcast tracks has 48. At the
@@ -30,11 +31,23 @@ pub(crate) enum Carries {
     Rtx(Key<Track>, u8),
 }
 
+impl Carries {
+    /// The same of the track that has the m-line now, if that has such a layer.
+    pub(crate) fn of(self, key: Key<Track>, track: &Track) -> Option<Self> {
+        match self {
+            Self::Media(_, layer) => track.layer(layer).map(|_| Self::Media(key, layer)),
+            Self::Rtx(_, layer) => track.layer(layer).map(|_| Self::Rtx(key, layer)),
+        }
+    }
+}
+
 /// The streams of one peer, by SSRC, and transport-wide feedback about them.
 pub(crate) struct Inbound {
     /// As negotiated; a bundle has one meaning for an id.
     pub(crate) ids: ExtensionIds,
     sources: Vec<(Ssrc, Carries)>,
+    /// Of tracks that are no more, by their m-lines; the oldest first.
+    ended: VecDeque<(Ssrc, Mid, Carries)>,
     arrivals: Vec<Arrival>,
     /// The highest number that feedback was given up to, not wrapped.
     reported: Option<u64>,
@@ -49,6 +62,7 @@ impl Inbound {
         Self {
             ids: ExtensionIds::default(),
             sources: Vec::new(),
+            ended: VecDeque::new(),
             arrivals: Vec::new(),
             reported: None,
             newest: 1 << 16,
@@ -71,15 +85,30 @@ impl Inbound {
         if is_known || self.sources.len() >= SOURCES {
             return false;
         }
+        self.ended.retain(|(ended, ..)| *ended != ssrc);
         self.sources.push((ssrc, carries));
         true
     }
 
-    /// A track is no more.
-    pub(crate) fn forget(&mut self, track: Key<Track>) {
-        self.sources.retain(|(_, carries)| match carries {
-            Carries::Media(of, _) | Carries::Rtx(of, _) => *of != track,
+    /// The track of an m-line is no more.
+    pub(crate) fn forget(&mut self, track: Key<Track>, mid: Mid) {
+        let ended = &mut self.ended;
+        self.sources.retain(|(ssrc, carries)| match carries {
+            Carries::Media(of, _) | Carries::Rtx(of, _) if *of == track => {
+                ended.push_back((*ssrc, mid, *carries));
+                false
+            }
+            Carries::Media(..) | Carries::Rtx(..) => true,
         });
+        let excess = ended.len().saturating_sub(SOURCES);
+        ended.drain(..excess);
+    }
+
+    /// Which m-line an SSRC was of whose track is no more, and what it carried there. Senders name the m-line until
+    /// they know that their SSRC is known (RFC 8843, section 9.2), and not again.
+    pub(crate) fn ended(&self, ssrc: Ssrc) -> Option<(Mid, Carries)> {
+        let found = self.ended.iter().find(|(ended, ..)| *ended == ssrc);
+        found.map(|(_, mid, carries)| (*mid, *carries))
     }
 
     /// A packet with this transport-wide number came.

@@ -220,6 +220,12 @@ impl Transport {
         }
     }
 
+    /// Keys are there, and the peer is heard over this path.
+    pub(crate) fn hears(&self, now: Instant, from: Path) -> bool {
+        let ice = self.ice.as_ref();
+        self.is_connected() && ice.is_some_and(|ice| ice.hears(now, from))
+    }
+
     /// Whether datagrams from there may be the peer's.
     pub(crate) fn is_valid(&self, from: Path) -> bool {
         self.ice.as_ref().is_some_and(|ice| ice.is_valid(from))

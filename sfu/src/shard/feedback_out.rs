@@ -139,7 +139,7 @@ impl<S: Sink> Shard<S> {
     }
 
     /// Tells a peer, once a second, what came of its streams and what was sent on its slots.
-    fn report(&mut self, now: Instant, key: Key<Peer>) {
+    pub(super) fn report(&mut self, now: Instant, key: Key<Peer>) {
         let ntp = self.ntp(now);
         let Some(peer) = self.peers.get_mut(key) else {
             return;
@@ -156,6 +156,7 @@ impl<S: Sink> Shard<S> {
                 continue;
             };
             for layer in &mut track.layers {
+                layer.stream.release_if_idle(now);
                 let report = layer
                     .ssrc
                     .and_then(|ssrc| layer.stream.reception_report(now, ssrc));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where nothing arrives.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Sink for Nowhere {
     fn put(
@@ -29,9 +29,9 @@ impl Sink for Nowhere {
 }
 
 /// A shard that the test drives.
-struct Stand {
-    shard: Shard<Nowhere>,
-    now: Instant,
+pub(super) struct Stand {
+    pub(super) shard: Shard<Nowhere>,
+    pub(super) now: Instant,
     checks: u64,
 }
 
@@ -43,10 +43,14 @@ struct Credentials {
 }
 
 impl Stand {
-    fn new(shards: usize) -> Self {
+    pub(super) fn new(shards: usize) -> Self {
+        Self::with_index(shards, 0)
+    }
+
+    fn with_index(shards: usize, index: usize) -> Self {
         let now = Instant::now();
         let setup = Setup {
-            index: 0,
+            index,
             shards,
             audio_slots: 3,
             is_paced: true,
@@ -92,6 +96,29 @@ impl Stand {
             },
         };
         self.shard.handle_join(self.now, &join).expect("joined");
+    }
+
+    /// Somebody joins and publishes a voice.
+    fn publish(&mut self, id: u64, room: &str) {
+        let join = Join {
+            room: RoomId::parse(room).expect("an id"),
+            participant: ParticipantId(id),
+            rights: Rights {
+                microphone: true,
+                ..Rights::default()
+            },
+        };
+        self.shard.handle_join(self.now, &join).expect("joined");
+        let offer = Offer {
+            participant: ParticipantId(id),
+            sdp: OFFER.replace("recvonly", "sendonly"),
+            tracks: vec![crate::control::Track {
+                mid: crate::unit::Mid::parse(b"0").expect("a mid"),
+                source: crate::control::Source::Microphone,
+                is_muted: false,
+            }],
+        };
+        self.shard.handle_offer(self.now, &offer).expect("answered");
     }
 
     /// A new check with these credentials.
@@ -293,4 +320,191 @@ fn who_joins_and_never_offers_is_given_up() {
         [(ParticipantId(1), GoneReason::NeverConnected)]
     );
     assert!(stand.is_empty());
+}
+
+/// An offer of so many slots for sound, all but the first named after the round, or stopped.
+fn offer_of(lines: usize, round: usize, is_stopped: bool) -> String {
+    let mid = |at: usize| {
+        if at == 0 {
+            "0".to_owned()
+        } else {
+            format!("{round}x{at}")
+        }
+    };
+    let live = |at: usize| at == 0 || !is_stopped;
+    let group: Vec<_> = (0..lines).filter(|at| live(*at)).map(mid).collect();
+    let mut sdp = format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\n\
+         a=ice-ufrag:them\r\na=ice-pwd:pppppppppppppppppppppppp\r\na=fingerprint:sha-256 \
+         01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F:20\r\n\
+         a=setup:actpass\r\n",
+        group.join(" ")
+    );
+    for at in 0..lines {
+        let port = if live(at) { 9 } else { 0 };
+        sdp += &format!(
+            "m=audio {port} UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:{}\r\n\
+             a=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n",
+            mid(at)
+        );
+    }
+    sdp
+}
+
+#[test]
+fn slots_that_are_stopped_for_good_leave_nothing_behind() {
+    let mut stand = Stand::new(1);
+    stand.enter(1);
+    for round in 0..100 {
+        for is_stopped in [false, true] {
+            let offer = Offer {
+                participant: ParticipantId(1),
+                sdp: offer_of(64, round, is_stopped),
+                tracks: vec![],
+            };
+            stand
+                .shard
+                .handle_offer(stand.now, &offer)
+                .expect("answered");
+        }
+    }
+    let key = stand.shard.by_participant[&ParticipantId(1)];
+    let peer = stand.shard.peers.get(key).expect("it is there");
+    let bytes = size_of::<crate::peer::slot::SendSlot>();
+    assert!(
+        peer.retired.len() <= 64,
+        "{} of {bytes} bytes",
+        peer.retired.len()
+    );
+}
+
+/// Two shards, whose letters are carried.
+#[test]
+fn a_check_with_a_forged_source_takes_no_path_from_a_peer_of_another_shard() {
+    let mut victims = Stand::new(2);
+    let mut others = Stand::with_index(2, 1);
+    let victim = victims.join(1);
+    let mallory = others.join(2);
+    victims.check(&victim, &victim.password.clone(), 7);
+    carry(&mut victims, &mut others);
+    // The victim's datagrams come to the other shard's socket, which knows whose they are.
+    assert_eq!(others.shard.neighbours.owner(path(7)), Some(0));
+    others.check(&mallory, &mallory.password.clone(), 7);
+    carry(&mut others, &mut victims);
+    // What the victim sends from there now:
+    for _ in 0..3 {
+        let check = victims.request(&victim, &victim.password.clone());
+        others.take(7, &check);
+        carry(&mut others, &mut victims);
+        carry(&mut victims, &mut others);
+    }
+    let handed = others.shard.neighbours.handed;
+    others.take(7, &[0x80; 60]);
+    assert_eq!(
+        others.shard.neighbours.handed,
+        handed + 1,
+        "media is not handed over"
+    );
+}
+
+fn carry(from: &mut Stand, to: &mut Stand) {
+    let index = to.shard.setup.index;
+    let mut parcel = std::mem::take(&mut from.shard.outgoing()[index]);
+    to.shard.handle_parcel(to.now, &mut parcel);
+}
+
+#[test]
+fn after_a_panic_other_rooms_tracks_are_forwarded_still() {
+    let mut stand = Stand::new(1);
+    stand.publish(1, "r_1");
+    stand.publish(2, "r_2");
+    let tracks = stand.shard.tracks.keys();
+    for key in &tracks {
+        let fresh = crate::track::Fresh {
+            layer: 0,
+            seq: crate::unit::ExtSeqNo(1),
+        };
+        stand
+            .shard
+            .tracks
+            .get_mut(*key)
+            .expect("it is there")
+            .fresh
+            .push(fresh);
+        stand.shard.touched.push(*key);
+    }
+    // What `forward` leaves behind when the first room's track panics.
+    drop(std::mem::take(&mut stand.shard.touched));
+    let first = stand.shard.by_participant[&ParticipantId(1)];
+    stand.shard.focus = stand.shard.peers.get(first).map(|peer| peer.room);
+    stand.shard.handle_panic(stand.now);
+    assert_eq!(
+        stand.shard.touched,
+        tracks[1..],
+        "or nothing of it is ever noted again"
+    );
+    stand.turn();
+    assert!(stand.shard.touched.is_empty());
+}
+
+#[test]
+fn nobody_is_sent_anything_to_port_0() {
+    let mut stand = Stand::new(1);
+    let mallory = stand.join(1);
+    stand.check(&mallory, &mallory.password.clone(), 0);
+    assert_eq!(stand.shard.by_path.len(), 0);
+    assert_eq!(stand.shard.counts.refused, 1);
+}
+
+#[test]
+fn a_reset_is_told_and_leaves_nothing_behind() {
+    let mut stand = Stand::new(2);
+    for id in [1, 2] {
+        let credentials = stand.join(id);
+        let port = u16::try_from(id).expect("small");
+        stand.check(&credentials, &credentials.password.clone(), port);
+    }
+    stand.announced();
+    stand.shard.reset();
+    let fault = |id| (ParticipantId(id), GoneReason::Fault);
+    assert_eq!(stand.gone(), [fault(1), fault(2)]);
+    assert!(stand.is_empty());
+    let mut disowned = 0;
+    stand.shard.outgoing()[1].open(|letter, _| {
+        disowned += usize::from(matches!(letter, Letter::Disowns(..)));
+    });
+    assert_eq!(disowned, 2, "both paths are nobody's");
+    stand.turn();
+    stand.join(3);
+    assert_eq!(stand.shard.census().peers, 1);
+}
+
+#[test]
+fn a_publication_of_which_nothing_comes_any_more_holds_no_packets() {
+    let mut stand = Stand::new(1);
+    stand.publish(1, "r_1");
+    let owner = stand.shard.by_participant[&ParticipantId(1)];
+    let key = stand.shard.tracks.keys()[0];
+    let arrival = crate::core::receive::Arrival {
+        seq: crate::unit::SeqNo(1),
+        time: crate::unit::RtpTime(1),
+        marker: true,
+        format: crate::core::ring::Format::Primary,
+        starts_frame: true,
+        keyframe: None,
+        vp8: None,
+        level: None,
+        wire_bytes: 60,
+    };
+    let track = stand.shard.tracks.get_mut(key).expect("it is there");
+    let stream = &mut track.layers[0].stream;
+    stream
+        .handle_packet(stand.now, &arrival, b"x")
+        .expect("taken");
+    for (after_s, holds) in [(9, true), (10, false)] {
+        let now = stand.now + Duration::from_secs(after_s);
+        stand.shard.report(now, owner);
+        let track = stand.shard.tracks.get(key).expect("it is there");
+        assert_eq!(track.layers[0].stream.footprint() > 0, holds, "{after_s} s");
+    }
 }

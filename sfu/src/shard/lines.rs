@@ -5,7 +5,8 @@ use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
 use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
-    Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, TransportChange,
+    Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, Rejection,
+    TransportChange,
 };
 use crate::peer::Peer;
 use crate::peer::inbound::Carries;
@@ -95,6 +96,7 @@ impl<S: Sink> Shard<S> {
             }
         }
         self.learn_ids(key, negotiated);
+        self.forget_retired(key, negotiated);
         let slots = self.slots_of(key);
         if let Some(peer) = self.peers.get(key) {
             let (participant, room) = (peer.participant, peer.room);
@@ -176,6 +178,18 @@ impl<S: Sink> Shard<S> {
         // Else layers would be chosen by what was assumed until feedback came, only to be taken back.
         let estimate = peer.outflow.estimate();
         peer.allocator.handle_estimate(estimate, Basis::Measured);
+    }
+
+    /// An m-line that was stopped never has its SSRC again: the negotiation has forgotten it too.
+    fn forget_retired(&mut self, key: Key<Peer>, negotiated: &Negotiated) {
+        let is_live = |mid: Mid| {
+            let stopped = Line::Rejected(Rejection::Stopped);
+            let mut lines = negotiated.lines.iter();
+            lines.any(|line| line.mid == Some(mid) && line.line != stopped)
+        };
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.retired.retain(|slot| is_live(slot.mid));
+        }
     }
 
     fn slots_of(&self, key: Key<Peer>) -> Vec<(Mid, MediaKind)> {
@@ -315,8 +329,10 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = self.peers.get_mut(owner) else {
             return;
         };
-        peer.tracks.retain(|(_, track)| *track != key);
-        peer.inbound.forget(key);
+        if let Some(at) = peer.tracks.iter().position(|(_, track)| *track == key) {
+            let (mid, _) = peer.tracks.remove(at);
+            peer.inbound.forget(key, mid);
+        }
         let room_key = peer.room;
         if let Some(room) = self.rooms.get_mut(room_key) {
             room.core.handle_unpublish(id);

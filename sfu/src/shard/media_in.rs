@@ -83,13 +83,20 @@ impl<S: Sink> Shard<S> {
         }
         let pt = packet.header.payload_type;
         let extensions = &packet.extensions;
-        let track_key = match extensions.mid {
+        let ended = peer
+            .inbound
+            .ended(ssrc)
+            .filter(|_| extensions.mid.is_none());
+        let mid = extensions.mid.or(ended.map(|(mid, _)| mid));
+        let track_key = match mid {
             Some(mid) => peer.tracks.iter().find(|(of, _)| *of == mid)?.1,
             // Without a name it can only be the one track that has such packets.
             None => self.only_track(key, packet)?,
         };
         let track = self.tracks.get_mut(track_key)?;
-        let carries = if track.is_rtx(pt) {
+        let carries = if let Some((_, carried)) = ended {
+            carried.of(track_key, track)?
+        } else if track.is_rtx(pt) {
             let layer = track.layer_of(extensions.rrid.or(extensions.rid))?;
             Carries::Rtx(track_key, layer)
         } else {
@@ -216,5 +223,112 @@ fn arrival(codec: Codec, packet: &Packet<'_>, payload: &[u8]) -> Arrival {
             let descriptor = vp8::Descriptor::parse(payload).ok();
             Arrival::vp8(header, descriptor.as_ref(), packet.wire_bytes)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hostile::Stand;
+    use super::*;
+    use crate::control::{Join, Offer, ParticipantId, Rights, Source, Track as Named};
+    use crate::unit::{Mid, PayloadType, RtpTime, SeqNo, Ssrc};
+    use kaiwa_common::id::RoomId;
+
+    fn sound(ssrc: u32, mid: Option<Mid>) -> Packet<'static> {
+        Packet {
+            header: Header {
+                marker: false,
+                payload_type: PayloadType(111),
+                seq: SeqNo(1),
+                time: RtpTime(1),
+                ssrc: Ssrc(ssrc),
+                csrc_count: 0,
+                has_padding: false,
+                header_len: 12,
+                extension: None,
+            },
+            extensions: Extensions {
+                mid,
+                ..Extensions::default()
+            },
+            payload: &[1; 20],
+            wire_bytes: 60,
+        }
+    }
+
+    /// Browsers leave the MID out once a report has told them that their SSRC is known.
+    #[test]
+    fn what_still_comes_of_a_track_that_was_forbidden_is_not_taken_for_another() {
+        let mut stand = Stand::new(1);
+        let all = Rights {
+            microphone: true,
+            camera: true,
+            screen: true,
+            subscribe: true,
+        };
+        let join = Join {
+            room: RoomId::parse("r_1").expect("an id"),
+            participant: ParticipantId(1),
+            rights: all,
+        };
+        stand.shard.handle_join(stand.now, &join).expect("joined");
+        let mid = |text: &str| Mid::parse(text.as_bytes()).expect("a mid");
+        let line = |mid: &str| {
+            format!(
+                "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=sendonly\r\n\
+                 a=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
+                 a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"
+            )
+        };
+        let sdp = format!(
+            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+             a=ice-ufrag:them\r\na=ice-pwd:pppppppppppppppppppppppp\r\na=fingerprint:sha-256 \
+             01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F:20\r\n\
+             a=setup:actpass\r\n{}{}",
+            line("0"),
+            line("1")
+        );
+        let track = |text: &str, source| Named {
+            mid: mid(text),
+            source,
+            is_muted: false,
+        };
+        let offer = Offer {
+            participant: ParticipantId(1),
+            sdp,
+            tracks: vec![
+                track("0", Source::Microphone),
+                track("1", Source::ScreenAudio),
+            ],
+        };
+        stand
+            .shard
+            .handle_offer(stand.now, &offer)
+            .expect("answered");
+        let key = stand.shard.by_participant[&ParticipantId(1)];
+        let (microphone, screen) = (1, 2);
+        let first = stand.shard.carried(key, &sound(microphone, Some(mid("0"))));
+        stand.shard.carried(key, &sound(screen, Some(mid("1"))));
+        let rights = Rights {
+            screen: false,
+            ..all
+        };
+        stand
+            .shard
+            .handle_rights(stand.now, ParticipantId(1), rights)
+            .expect("set");
+        let after = stand.shard.carried(key, &sound(screen, None));
+        assert_eq!(after, None, "the microphone carries {first:?}");
+        // The right comes back: it is the same m-line's again, and is still not named.
+        stand
+            .shard
+            .handle_rights(stand.now, ParticipantId(1), all)
+            .expect("set");
+        stand
+            .shard
+            .handle_offer(stand.now, &offer)
+            .expect("answered");
+        let again = stand.shard.carried(key, &sound(screen, None));
+        assert!(again.is_some() && again != first, "{again:?}");
     }
 }

@@ -16,8 +16,9 @@ const PARCEL_BYTES: usize = 1024 * 1024;
 /// Datagrams and notes that wait for one shard.
 const PARCEL_LETTERS: usize = 4_096;
 
-/// Paths of other shards that are remembered.
-const PATHS: usize = 65_536;
+/// Paths of other shards that are remembered in one generation, of which there are two. At the bound the
+/// older one is forgotten: a path that is used is announced again with each check that is handed over.
+const PATHS: usize = 32_768;
 
 /// What one shard tells another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub(crate) enum Letter {
     Datagram(Path, usize),
     /// What comes from there is for that shard.
     Owns(Path, usize),
-    /// It is not any more.
-    Disowns(Path),
+    /// It is not for that shard any more, though perhaps for another.
+    Disowns(Path, usize),
 }
 
 /// Letters, and the bytes of their datagrams one after the other.
@@ -65,7 +66,7 @@ impl Parcel {
         for letter in &other.letters {
             let len = match letter {
                 Letter::Datagram(_, len) => *len,
-                Letter::Owns(..) | Letter::Disowns(_) => 0,
+                Letter::Owns(..) | Letter::Disowns(..) => 0,
             };
             let datagram = other.bytes.get(at..at + len).unwrap_or_default();
             at += len;
@@ -81,7 +82,7 @@ impl Parcel {
         for letter in self.letters.drain(..) {
             let len = match letter {
                 Letter::Datagram(_, len) => len,
-                Letter::Owns(..) | Letter::Disowns(_) => 0,
+                Letter::Owns(..) | Letter::Disowns(..) => 0,
             };
             let (datagram, after) = rest.split_at_mut(len);
             take(letter, datagram);
@@ -96,10 +97,39 @@ pub(super) struct Neighbours {
     own: usize,
     /// What goes out at the end of this turn, by shard.
     outgoing: Vec<Parcel>,
-    /// Whose the paths are that are not ours.
-    foreign: HashMap<Path, usize>,
+    foreign: Foreign,
+    /// Datagrams and notes that found no room.
     pub(super) dropped: u64,
     pub(super) handed: u64,
+}
+
+/// Whose the paths are that are not ours. An entry whose end was not heard of, as its note found no room, goes
+/// with its generation.
+#[derive(Default)]
+struct Foreign {
+    young: HashMap<Path, usize>,
+    /// None of them is among the young.
+    old: HashMap<Path, usize>,
+}
+
+impl Foreign {
+    fn get(&self, path: Path) -> Option<usize> {
+        let found = self.young.get(&path).or_else(|| self.old.get(&path));
+        found.copied()
+    }
+
+    fn insert(&mut self, path: Path, shard: usize) {
+        self.old.remove(&path);
+        if self.young.len() >= PATHS && !self.young.contains_key(&path) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(path, shard);
+    }
+
+    fn remove(&mut self, path: Path) {
+        self.young.remove(&path);
+        self.old.remove(&path);
+    }
 }
 
 impl Neighbours {
@@ -107,7 +137,7 @@ impl Neighbours {
         Self {
             own,
             outgoing: (0..shards).map(|_| Parcel::default()).collect(),
-            foreign: HashMap::new(),
+            foreign: Foreign::default(),
             dropped: 0,
             handed: 0,
         }
@@ -115,7 +145,7 @@ impl Neighbours {
 
     /// Whose a path is, if another shard has said so.
     pub(super) fn owner(&self, path: Path) -> Option<usize> {
-        self.foreign.get(&path).copied()
+        self.foreign.get(path)
     }
 
     /// Hands a datagram to another shard.
@@ -132,14 +162,14 @@ impl Neighbours {
     /// Tells all others that a path is ours, or is not any more.
     pub(super) fn announce(&mut self, path: Path, is_ours: bool) {
         let letter = if is_ours {
+            self.foreign.remove(path);
             Letter::Owns(path, self.own)
         } else {
-            Letter::Disowns(path)
+            Letter::Disowns(path, self.own)
         };
-        self.foreign.remove(&path);
         for (shard, parcel) in self.outgoing.iter_mut().enumerate() {
             if shard != self.own {
-                parcel.put(letter, &[]);
+                self.dropped += u64::from(!parcel.put(letter, &[]));
             }
         }
     }
@@ -147,13 +177,12 @@ impl Neighbours {
     /// Another shard has said whose a path is.
     pub(super) fn note(&mut self, letter: Letter) {
         match letter {
-            Letter::Owns(path, shard) if self.foreign.len() < PATHS => {
-                self.foreign.insert(path, shard);
+            Letter::Owns(path, shard) => self.foreign.insert(path, shard),
+            // Another one may have said since that it is its own.
+            Letter::Disowns(path, shard) if self.foreign.get(path) == Some(shard) => {
+                self.foreign.remove(path);
             }
-            Letter::Disowns(path) => {
-                self.foreign.remove(&path);
-            }
-            Letter::Owns(..) | Letter::Datagram(..) => {}
+            Letter::Disowns(..) | Letter::Datagram(..) => {}
         }
     }
 
@@ -199,7 +228,46 @@ mod tests {
         let mut one = Neighbours::new(0, 2);
         one.note(Letter::Owns(path(1), 1));
         assert_eq!(one.owner(path(1)), Some(1));
-        one.note(Letter::Disowns(path(1)));
+        one.note(Letter::Disowns(path(1), 1));
         assert_eq!(one.owner(path(1)), None);
+    }
+
+    #[test]
+    fn who_gives_a_path_up_gives_up_its_own_alone() {
+        let mut one = Neighbours::new(0, 3);
+        one.note(Letter::Owns(path(1), 1));
+        one.note(Letter::Owns(path(1), 2));
+        one.note(Letter::Disowns(path(1), 1));
+        assert_eq!(one.owner(path(1)), Some(2));
+        one.announce(path(1), false);
+        assert_eq!(one.owner(path(1)), Some(2), "we had given it up before");
+    }
+
+    #[test]
+    fn paths_whose_end_was_not_heard_of_make_room_for_new_ones() {
+        let mut one = Neighbours::new(0, 2);
+        let nth = |n: u32| Path {
+            remote: (n.to_be_bytes(), 1).into(),
+            local: LocalIndex(0),
+        };
+        let count = 4 * u32::try_from(PATHS).expect("small");
+        for n in 1..=count {
+            one.note(Letter::Owns(nth(n), 1));
+            // This one is used all the time.
+            one.note(Letter::Owns(nth(0), 1));
+            assert_eq!(one.owner(nth(n)), Some(1));
+        }
+        assert_eq!(one.owner(nth(0)), Some(1));
+        assert_eq!(one.owner(nth(1)), None, "it is the oldest");
+        assert!(one.foreign.young.len() + one.foreign.old.len() <= 2 * PATHS);
+    }
+
+    #[test]
+    fn notes_that_find_no_room_are_counted() {
+        let mut one = Neighbours::new(0, 2);
+        for port in 0..=u16::try_from(PARCEL_LETTERS).expect("small") {
+            one.announce(path(port), true);
+        }
+        assert_eq!(one.dropped, 1);
     }
 }

@@ -34,13 +34,22 @@ impl<S: Sink> Shard<S> {
         let when = When { now, came: now };
         parcel.open(|letter, bytes| match letter {
             Letter::Datagram(path, _) => self.take_datagram(when, path, bytes, false),
-            Letter::Owns(..) | Letter::Disowns(_) => self.neighbours.note(letter),
+            Letter::Owns(path, _) => {
+                // Or what comes here would go to a peer of ours who is not there any more.
+                if !self.is_in_use(now, path, None) {
+                    self.by_path.remove(&path);
+                }
+                self.neighbours.note(letter);
+            }
+            Letter::Disowns(..) => self.neighbours.note(letter),
         });
     }
 
     fn take_datagram(&mut self, when: When, path: Path, bytes: &mut [u8], may_pass: bool) {
         self.focus = None;
-        let taken = match Kind::of(bytes) {
+        // Nothing can be sent to port 0, and a run that the kernel refuses counts against all of the socket's.
+        let kind = Kind::of(bytes).filter(|_| path.remote.port() != 0);
+        let taken = match kind {
             Some(Kind::Stun) => self.take_stun(when.now, path, bytes, may_pass),
             Some(kind) => match self.by_path.get(&path) {
                 Some(&key) => self.take_known(when, key, path, kind, bytes),
@@ -109,7 +118,7 @@ impl<S: Sink> Shard<S> {
         let Some(&key) = self.by_ufrag.get(&ufrag) else {
             return false;
         };
-        if self.is_anothers(path, key) {
+        if self.is_in_use(now, path, Some(key)) {
             return false;
         }
         let Some(peer) = self.peers.get_mut(key) else {
@@ -131,12 +140,15 @@ impl<S: Sink> Shard<S> {
         is_valid
     }
 
-    /// Whether a path is that of another peer who is heard: a check with a forged source would take it
-    /// away. A peer that is silent for some seconds may have gone, and its address been given to another.
-    fn is_anothers(&self, path: Path, key: Key<Peer>) -> bool {
-        let owner = self.by_path.get(&path).filter(|owner| **owner != key);
+    /// Whether a peer (another one than this) is heard over a path: a check with a forged source would take it
+    /// away. One that was not heard there for some seconds may have gone, and its address been given to another.
+    fn is_in_use(&self, now: Instant, path: Path, but_by: Option<Key<Peer>>) -> bool {
+        let owner = self
+            .by_path
+            .get(&path)
+            .filter(|owner| Some(**owner) != but_by);
         let owner = owner.and_then(|owner| self.peers.get(*owner));
-        owner.is_some_and(|owner| owner.transport.is_connected())
+        owner.is_some_and(|owner| owner.transport.hears(now, path))
     }
 
     /// A peer's datagrams come over this path.

@@ -1,7 +1,7 @@
 //! What a thread is started with.
 
 use super::mailboxes::{Exchange, Mailbox};
-use super::{Order, Thread};
+use super::{OrderQueue, Thread};
 use crate::config::Config;
 use crate::control::SfuEvents;
 use crate::dtls::Identity;
@@ -18,7 +18,6 @@ use crate::wire::sdp::Candidate;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds from NTP's epoch, 1900, to Unix's.
@@ -104,7 +103,7 @@ impl ThreadSetup {
     }
 
     /// What runs on the thread.
-    pub(super) fn thread(self, orders: Receiver<Order>, events: Arc<dyn SfuEvents>) -> Thread {
+    pub(super) fn thread(self, orders: OrderQueue, events: Arc<dyn SfuEvents>) -> Thread {
         let (series, counts_due) = (Series::new(self.shard.index), self.shard.started);
         Thread {
             shard: Shard::new(self.shard, Sockets::new(self.sockets, self.mode)),

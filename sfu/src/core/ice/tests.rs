@@ -324,3 +324,28 @@ fn after_a_restart_a_nomination_is_believed_at_once_again() {
     bench.ice.handle_check(bench.now, 2, &new);
     assert_eq!(bench.ice.selected(), Some(2));
 }
+
+#[test]
+fn checks_that_differ_in_the_last_bytes_of_their_transactions_are_different_ones() {
+    let mut bench = Bench::new();
+    let mut check = bench.check_with(1, true);
+    check.transaction = [7; 12];
+    bench.ice.handle_check(bench.now, 1, &check);
+    bench.wait(6);
+    check.transaction[11] += 1;
+    bench.ice.handle_check(bench.now, 2, &check);
+    assert_eq!(bench.ice.selected(), Some(2));
+}
+
+#[test]
+fn an_address_that_is_silent_is_not_heard_however_alive_its_peer_is() {
+    let mut bench = Bench::new();
+    bench.check(1);
+    bench.nominate(2);
+    for _ in 0..3 {
+        bench.wait(3);
+        bench.ice.handle_authentic(bench.now, 2);
+    }
+    let hears = |addr| bench.ice.hears(bench.now, addr);
+    assert_eq!((hears(1), hears(2), hears(3)), (false, true, false));
+}

@@ -160,14 +160,28 @@ fn a_layer_is_dead_without_media_even_when_padding_comes() {
         .unwrap();
     assert!(stream.is_alive(at(start, 999)));
     assert!(!stream.is_alive(at(start, 1_000)));
+}
+
+#[test]
+fn a_layer_of_which_nothing_comes_gives_its_memory_back_and_takes_nothing_twice() {
+    let start = Instant::now();
+    let mut stream = stream();
+    stream.handle_packet(start, &packet(0), b"x").unwrap();
+    stream
+        .handle_packet(at(start, 900), &packet(1), b"x")
+        .unwrap();
+    stream.release_if_idle(at(start, 10_899));
     assert!(stream.footprint() > 0);
-    stream.release();
+    stream.release_if_idle(at(start, 10_900));
     assert_eq!(stream.footprint(), 0);
-    assert!(
-        stream
-            .handle_packet(at(start, 2_000), &packet(2), b"x")
-            .is_ok()
-    );
+    // As a probe for bandwidth has it.
+    let late = at(start, 11_000);
+    let again = stream.handle_repair(late, &packet(1), b"x");
+    assert_eq!(again, Err(Ignored::Ring(RingError::TooOld)));
+    assert!(!stream.is_alive(late));
+    let next = stream.handle_packet(late, &packet(2), b"x").unwrap();
+    assert!(stream.get(next).is_some() && stream.is_alive(late));
+    assert!(nacks(&mut stream, at(start, 11_100)).is_empty());
 }
 
 #[test]

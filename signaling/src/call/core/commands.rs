@@ -55,7 +55,7 @@ impl CallCore {
                 publication,
                 is_muted,
             } => self
-                .mute(session, &room, (publication, is_muted), ticket)
+                .mute(session, &room, (publication, is_muted), (ticket, at))
                 .map(|()| false),
             Command::Ring { room, users } => self
                 .ring(session, &room, users, (ticket, at))
@@ -205,7 +205,7 @@ impl CallCore {
         session: SessionNo,
         room: &RoomId,
         (publication, is_muted): (PublicationId, bool),
-        ticket: Ticket,
+        (ticket, at): (Ticket, At),
     ) -> Outcome {
         let id = self.present(session, room)?;
         let call = &self.calls[room];
@@ -220,6 +220,9 @@ impl CallCore {
                 return Err(CallError::Forbidden(needs));
             }
         }
+        let call = self.calls.get_mut(room).expect("just seen");
+        let participant = call.participants.get_mut(&id).expect("just seen");
+        participant.mutes.take(at.now).map_err(CallError::TooSoon)?;
         let mute = Mute {
             participant: owner,
             publication,

@@ -13,7 +13,8 @@ use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::User;
 use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::{
-    CALL_OFFER_BURST, CALL_OFFERS_PER_S, CALL_PREFER_BURST, CALL_PREFERS_PER_S, CALLS,
+    CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_OFFER_BURST, CALL_OFFERS_PER_S, CALL_PREFER_BURST,
+    CALL_PREFERS_PER_S, CALLS,
 };
 use kaiwa_common::position::Seq;
 use kaiwa_sfu::control::{Join, ParticipantId, Quality, SfuError};
@@ -320,5 +321,6 @@ fn participant(joining: Joining, standing: Standing, away: Duration, at: At) -> 
         quality_changed: None,
         offers: TokenBucket::new(CALL_OFFERS_PER_S, CALL_OFFER_BURST, at.now),
         prefers: TokenBucket::new(CALL_PREFERS_PER_S, CALL_PREFER_BURST, at.now),
+        mutes: TokenBucket::new(CALL_MUTES_PER_S, CALL_MUTE_BURST, at.now),
     }
 }

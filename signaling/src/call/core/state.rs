@@ -51,6 +51,7 @@ pub(super) struct Participant {
     pub(super) quality_changed: Option<Instant>,
     pub(super) offers: TokenBucket,
     pub(super) prefers: TokenBucket,
+    pub(super) mutes: TokenBucket,
 }
 
 impl Participant {

@@ -8,8 +8,8 @@ use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Membership, Role, RoomInfo, RoomKind, User, Visibility};
 use kaiwa_common::limits::{
-    CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PUBLISHERS, CALL_QUALITY_INTERVAL, CALL_REMOVED,
-    CALL_RING, CALL_RING_AGAIN, CALL_ROSTER_INTERVAL,
+    CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PUBLISHERS,
+    CALL_QUALITY_INTERVAL, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN, CALL_ROSTER_INTERVAL,
 };
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
@@ -694,6 +694,35 @@ fn wishes_for_what_is_not_there_are_left_out() {
         panic!("wishes");
     };
     assert_eq!(prefer.wishes, [wish(7)]);
+}
+
+#[test]
+fn mutes_come_at_a_rate_of_their_own() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, "alice");
+    bench.publish(alice, 1, Source::Microphone);
+    let mute = Command::Mute {
+        room: room("r"),
+        publication: PublicationId(1),
+        is_muted: true,
+    };
+    for _ in 0..CALL_MUTE_BURST {
+        bench.command(1, "alice", mute.clone());
+    }
+    bench.sfu.clear();
+    let ticket = bench.command(1, "alice", mute.clone());
+    assert!(matches!(bench.refused(ticket), CallError::TooSoon(_)));
+    assert!(bench.sfu.is_empty(), "nobody else pays for it");
+    let wishes = Command::Prefer {
+        room: room("r"),
+        wishes: Vec::new(),
+    };
+    bench.command(1, "alice", wishes);
+    assert!(matches!(bench.sfu[..], [SfuCommand::Prefer { .. }]));
+    bench.pass(Duration::from_secs(1) / CALL_MUTES_PER_S);
+    bench.sfu.clear();
+    bench.command(1, "alice", mute);
+    assert!(matches!(bench.sfu[..], [SfuCommand::Mute { .. }]));
 }
 
 #[test]
