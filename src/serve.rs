@@ -319,7 +319,7 @@ fn facts(config: &Config, media: Option<&[SocketAddr]>) -> Vec<(&'static str, St
         (
             "calls",
             match media {
-                Some(addresses) => format!("media on UDP {}", calls::list(addresses)),
+                Some(addresses) => calls::told(addresses, &config.calls.advertise),
                 None => "off".to_owned(),
             },
         ),
