@@ -57,3 +57,33 @@ pub(crate) fn list(addresses: &[SocketAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
     texts.join(", ")
 }
+
+/// Where media is received, and where browsers are told to send it.
+pub(crate) fn told(bound: &[SocketAddr], advertised: &[IpAddr]) -> String {
+    let here = format!("media on UDP {}", list(bound));
+    let port = bound.first().map_or(0, SocketAddr::port);
+    let there: Vec<SocketAddr> = advertised
+        .iter()
+        .map(|ip| SocketAddr::new(*ip, port))
+        .collect();
+    if there.is_empty() {
+        return here;
+    }
+    format!("{here}; browsers are told {}", list(&there))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_says_what_browsers_are_told() {
+        let bound = [SocketAddr::from(([10, 0, 0, 5], 8080))];
+        assert_eq!(told(&bound, &[]), "media on UDP 10.0.0.5:8080");
+        let advertised = [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 5))];
+        assert_eq!(
+            told(&bound, &advertised),
+            "media on UDP 10.0.0.5:8080; browsers are told 203.0.113.5:8080"
+        );
+    }
+}

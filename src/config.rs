@@ -353,6 +353,15 @@ impl Config {
             let text = "calls.voices can't be 0: calls.enabled = false switches calls off";
             return Err(ConfigError::Rule(text.to_owned()));
         }
+        let nowhere = |ip: &&IpAddr| {
+            let is_broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+            ip.is_unspecified() || ip.is_multicast() || is_broadcast
+        };
+        if let Some(ip) = self.calls.advertise.iter().find(nowhere) {
+            return Err(ConfigError::Rule(format!(
+                "calls.advertise: no browser can send to {ip}; give the address that others reach"
+            )));
+        }
         let limits = &self.limits;
         if limits.frame_bytes < limits.text_bytes.saturating_mul(2) {
             let text = "limits.frame_bytes has to be at least twice limits.text_bytes";
@@ -407,6 +416,17 @@ mod tests {
             ("env", 9, 5)
         );
         assert_eq!(config.http.listen.port(), 1);
+    }
+
+    #[test]
+    fn an_address_that_no_browser_can_send_to_is_not_advertised() {
+        for nowhere in ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+            let list = format!("[\"{nowhere}\"]");
+            let error = from_env(&[("KAIWA_CALLS__ADVERTISE", &list)]).expect_err("refused");
+            assert!(error.to_string().contains(nowhere), "{error}");
+        }
+        let public = from_env(&[("KAIWA_CALLS__ADVERTISE", "[\"203.0.113.5\", \"10.0.0.5\"]")]);
+        assert_eq!(public.expect("valid").calls.advertise.len(), 2);
     }
 
     #[test]

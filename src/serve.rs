@@ -12,6 +12,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_platform::dir_lock::DirLock;
 use kaiwa_sfu::control::Sfu;
 use kaiwa_sfu::engine::Engine;
+use kaiwa_sfu::net::address::{Loopback, local_addresses};
 use kaiwa_signaling::call::events::{Inbox, events};
 use kaiwa_signaling::call::service::{Calls, Parts};
 use kaiwa_signaling::edge::address::Addresses;
@@ -81,7 +82,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before the announcement, so that whoever waits for it may signal at once.
     let mut stops = StopSignals::listen()?;
     let media = sfu.as_ref().map(|sfu| sfu.addresses());
-    announce(&url(address, config.has_tls()), &facts(&config, media));
+    let mut facts = facts(&config, media);
+    let others = elsewhere(address, config.has_tls(), &own_addresses());
+    if !others.is_empty() {
+        facts.insert(1, ("elsewhere", others.join(", ")));
+    }
+    announce(&url(address, config.has_tls()), &facts);
 
     stops.next().await;
     let drain = drain(
@@ -302,6 +308,28 @@ fn url(address: SocketAddr, tls: bool) -> String {
     format!("{scheme}://{host}:{}/", address.port())
 }
 
+/// What to open on other machines, such as a phone, where the server listens at all of this one's addresses.
+fn elsewhere(address: SocketAddr, tls: bool, own: &[IpAddr]) -> Vec<String> {
+    if !address.ip().is_unspecified() {
+        return Vec::new();
+    }
+    // A link-local one needs a scope that no address bar takes.
+    let is_reached = |ip: &&IpAddr| match ip {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(v6) => address.is_ipv6() && !v6.is_unicast_link_local(),
+    };
+    let reached = own.iter().filter(is_reached);
+    reached
+        .map(|ip| url(SocketAddr::new(*ip, address.port()), tls))
+        .collect()
+}
+
+/// Those of this machine that others may reach.
+fn own_addresses() -> Vec<IpAddr> {
+    let found = local_addresses(Loopback::Excluded).unwrap_or_default();
+    found.iter().map(|found| found.address.ip()).collect()
+}
+
 fn facts(config: &Config, media: Option<&[SocketAddr]>) -> Vec<(&'static str, String)> {
     let web = if web::ASSETS.0.is_empty() {
         "not in this binary: `make run` builds it"
@@ -319,10 +347,30 @@ fn facts(config: &Config, media: Option<&[SocketAddr]>) -> Vec<(&'static str, St
         (
             "calls",
             match media {
-                Some(addresses) => format!("media on UDP {}", calls::list(addresses)),
+                Some(addresses) => calls::told(addresses, &config.calls.advertise),
                 None => "off".to_owned(),
             },
         ),
         ("data", config.data_dir.display().to_string()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_all_addresses_says_what_a_phone_can_open() {
+        let own: Vec<IpAddr> = ["10.0.0.5", "fd00::5", "fe80::5"]
+            .map(|ip| ip.parse().expect("an address"))
+            .to_vec();
+        let at = |listen: &str| elsewhere(listen.parse().expect("an address"), true, &own);
+        assert_eq!(at("0.0.0.0:8443"), ["https://10.0.0.5:8443/"]);
+        assert_eq!(
+            at("[::]:8443"),
+            ["https://10.0.0.5:8443/", "https://[fd00::5]:8443/"]
+        );
+        assert!(at("127.0.0.1:8443").is_empty());
+        assert!(at("10.0.0.5:8443").is_empty(), "it is printed already");
+    }
 }

@@ -16,6 +16,8 @@ pub struct Counts {
     pub refused: u64,
     /// Key frames that publishers were asked for.
     pub keyframe_requests: u64,
+    /// Participants who left or were given up after they had waited in vain for media to get through once.
+    pub never_connected: u64,
     /// Panics; each ended a room.
     pub panics: u64,
 }
@@ -48,6 +50,7 @@ pub(crate) struct Series {
     refused: Counter,
     truncated: Counter,
     keyframe_requests: Counter,
+    never_connected: Counter,
     panics: Counter,
     peers: Gauge,
     rooms: Gauge,
@@ -95,6 +98,10 @@ pub fn describe() {
         "Key frames that publishers were asked for"
     );
     describe_counter!(
+        "kaiwa_sfu_never_connected_total",
+        "Participants who were gone before media got through once, seconds after their offer"
+    );
+    describe_counter!(
         "kaiwa_sfu_panics_total",
         "Panics on the media path; each ended a call"
     );
@@ -118,6 +125,7 @@ impl Series {
             refused: counter!("kaiwa_sfu_refused_datagrams_total", "shard" => shard.clone()),
             truncated: counter!("kaiwa_sfu_truncated_datagrams_total", "shard" => shard.clone()),
             keyframe_requests: counter!("kaiwa_sfu_keyframe_requests_total", "shard" => shard.clone()),
+            never_connected: counter!("kaiwa_sfu_never_connected_total", "shard" => shard.clone()),
             panics: counter!("kaiwa_sfu_panics_total", "shard" => shard.clone()),
             peers: gauge!("kaiwa_sfu_participants", "shard" => shard.clone()),
             rooms: gauge!("kaiwa_sfu_rooms", "shard" => shard),
@@ -138,6 +146,7 @@ impl Series {
         self.refused.absolute(counts.refused);
         self.truncated.absolute(traffic.truncated);
         self.keyframe_requests.absolute(counts.keyframe_requests);
+        self.never_connected.absolute(counts.never_connected);
         self.panics.absolute(counts.panics);
         let gauge = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         self.peers.set(gauge(peers));

@@ -7,6 +7,7 @@
 mod mailboxes;
 mod orders;
 mod setup;
+mod unreached;
 
 pub(crate) use orders::{OrderQueue, Orders, queue};
 pub(crate) use setup::ThreadSetup;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use unreached::Unreached;
 
 /// Where a command's outcome goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, SfuError>>;
@@ -67,6 +69,10 @@ struct Thread {
     /// Datagrams and notes for which another shard's mailbox had no room.
     undelivered: u64,
     series: Series,
+    /// Shared by all shards.
+    unreached: Arc<Unreached>,
+    /// How many of this shard it was told of.
+    told_unreached: u64,
     counts_due: Instant,
     is_stopping: bool,
 }
@@ -255,8 +261,17 @@ impl Thread {
             unsent,
             undelivered: self.undelivered + self.shard.undelivered(),
         };
+        self.tell_unreached();
         let census = self.shard.census();
         self.series
             .publish(self.shard.counts(), &traffic, census.peers, census.rooms);
+    }
+
+    fn tell_unreached(&mut self) {
+        let count = self.shard.counts().never_connected;
+        let more = count - std::mem::replace(&mut self.told_unreached, count);
+        if let Some(people) = self.unreached.handle_more(Instant::now(), more) {
+            unreached::warn(people);
+        }
     }
 }

@@ -55,6 +55,48 @@ async function look(screen) {
   await me.page.setViewportSize(SIZES.desktop);
 }
 
+/** Tablets upright and across, a phone across, the smallest phone, and where call and chat begin to stand beside each other. */
+const TIGHT = [
+  { width: 820, height: 1180 },
+  { width: 1024, height: 768 },
+  { width: 844, height: 390 },
+  { width: 320, height: 568 },
+  { width: 761, height: 700 },
+  { width: 1139, height: 700 },
+  { width: 1140, height: 700 },
+];
+
+/** The call's buttons that aren't where they can be pressed: outside the call, or under something else. */
+function misplacedControls() {
+  const call = document.querySelector('[data-testid="call-view"]').getBoundingClientRect();
+  const buttons = [...document.querySelectorAll('[data-testid="call-controls"] > button')].filter((b) => b.checkVisibility());
+  if (buttons.length < 5) return [`only ${buttons.length} buttons`];
+  return buttons
+    .filter((button) => {
+      const { left, right, top, bottom } = button.getBoundingClientRect();
+      const inside = left >= call.left && right <= call.right && top >= call.top && bottom <= call.bottom;
+      const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+      return !inside || !button.contains(hit);
+    })
+    .map((button) => button.dataset.testid);
+}
+
+async function controlsStayInTheCall() {
+  const chat = () => me.page.evaluate(() => document.querySelector('[data-testid="call-chat"]').getAttribute('aria-pressed') === 'true');
+  for (const viewport of TIGHT) {
+    await me.page.setViewportSize(viewport);
+    const { width, height } = viewport;
+    // With the chat beside it where there is room for both; where not, the chat takes the call's place.
+    if (width >= 1140 && !(await chat())) await me.click('call-chat');
+    if (width < 1140 && !(await me.page.isVisible(id('call-view')))) await me.click('dock-open');
+    await me.sees(id('call-view'));
+    await me.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    await me.page.screenshot({ path: join(out, `call-tight-${width}x${height}.png`) });
+    assert.deepEqual(await me.page.evaluate(misplacedControls), [], `${width}x${height}`);
+  }
+  await me.page.setViewportSize(SIZES.desktop);
+}
+
 test('a call, screen by screen', async () => {
   const [ben, chie, dmitri] = others;
   await ben.open(garden);
@@ -79,6 +121,7 @@ test('a call, screen by screen', async () => {
   await dmitri.click('call-cam');
   await me.seesPerson('dmitri', '[data-camera="false"]');
   await look('3-four');
+  await controlsStayInTheCall();
   await ben.click('call-screen');
   await me.watches('ben', { kind: 'screen', by: 2 });
   await look('4-screen');

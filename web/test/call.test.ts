@@ -88,10 +88,43 @@ describe('joining', () => {
     await alice.start();
     await settle();
     await alice.call.join([...w.server.rooms.keys()][0]!);
-    await w.clock.advance(120_000);
+    await w.clock.advance(29_000);
+    expect(alice.call.status.kind).toBe('joining');
+    await w.clock.advance(1_500);
+    expect(alice.call.status).toMatchObject({ kind: 'ended', reason: 'failed' });
+    expect(w.peers.all).toHaveLength(2);
+    expect(w.peers.all.every((p) => p.closed)).toBe(true);
+  });
+
+  it('says after ten seconds that something may be in the way, until it connects', async () => {
+    const w = world();
+    const room = w.server.createRoom('alice', 'Tea').id;
+    const alice = w.client('alice');
+    await alice.start();
+    await settle();
+    await alice.call.join(room);
+    const changes: string[] = [];
+    alice.onChange((c) => changes.push(c.kind));
+    await w.clock.advance(9_000);
+    expect(alice.call.status).toEqual({ kind: 'joining', room, slow: false });
+    await w.clock.advance(1_500);
+    expect(alice.call.status).toEqual({ kind: 'joining', room, slow: true });
+    expect(changes).toContain('call');
+    await w.clock.advance(5_000);
+    expect(alice.call.status, 'with another peer').toMatchObject({ slow: true });
+    await settle();
+    w.peers.last.becomes('connected');
+    await settle();
+    expect(alice.call.status).toEqual({ kind: 'connected', room });
+  });
+
+  it('tries longer once it was connected', async () => {
+    const w = world();
+    const { alice } = await inCall(w);
+    w.peers.last.becomes('failed');
+    await w.clock.advance(200_000);
     expect(alice.call.status).toMatchObject({ kind: 'ended', reason: 'failed' });
     expect(w.peers.all).toHaveLength(5);
-    expect(w.peers.all.every((p) => p.closed)).toBe(true);
   });
 
   it('counts what rosters said while the reply to the join was on its way', async () => {
@@ -491,6 +524,7 @@ describe('rings', () => {
   it('stop by themselves, and with the call', async () => {
     const w = world();
     const { alice, bob } = await direct(w);
+    w.peers.last.becomes('connected');
     await w.clock.advance(46_000);
     expect(bob.call.rings()).toEqual([]);
     await alice.call.ring();
@@ -524,10 +558,13 @@ describe('who is in a room’s call', () => {
     expect(bot.id).not.toBe('');
   });
 
-  it('is nobody’s business for a server without calls', async () => {
+  it.each([
+    [102, 'unknown_command'],
+    [507, 'calls_off'],
+  ])('is nobody’s business for a server without calls: %s', async (code, reason) => {
     const w = world();
     const room = w.server.createRoom('alice', 'Tea');
-    w.server.faults.instead = (c) => (c.case === 'callGet' ? { case: 'error', value: refusal(102, 'unknown_command') } : undefined);
+    w.server.faults.instead = (c) => (c.case === 'callGet' ? { case: 'error', value: refusal(code, reason) } : undefined);
     const alice = w.client('alice');
     await alice.start();
     await settle();

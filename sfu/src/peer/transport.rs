@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// does so in seconds.
 pub const CONNECT: Duration = Duration::from_secs(45);
 
+/// From an answer to its first DTLS keys, for whoever can connect at all. Who leaves before says nothing about
+/// the network; who leaves later, as the web app does after 15 s, was kept waiting by it.
+pub(crate) const UNREACHED: Duration = Duration::from_secs(5);
+
 /// Between which two addresses datagrams go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Path {
@@ -69,6 +73,8 @@ pub(crate) struct Transport {
     /// Where media goes; follows what ICE has selected.
     selected: Option<(LocalIndex, Destination)>,
     since: Instant,
+    /// There were no keys in [`CONNECT`], which is said once.
+    is_given_up: bool,
     is_interrupted: bool,
     /// Something came in since it was last followed.
     is_stirred: bool,
@@ -86,6 +92,7 @@ impl Transport {
             secure: None,
             selected: None,
             since: now,
+            is_given_up: false,
             is_interrupted: false,
             is_stirred: true,
             next: None,
@@ -121,6 +128,12 @@ impl Transport {
     /// Keys are there, but nothing was heard for some seconds.
     pub(crate) fn is_silent(&self) -> bool {
         self.secure.is_some() && self.is_interrupted
+    }
+
+    /// An offer was answered, and there was time enough, but there never were keys.
+    pub(crate) fn is_unreached(&self, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(self.since);
+        self.ice.is_some() && self.secure.is_none() && waited >= UNREACHED
     }
 
     /// Where media goes.
@@ -268,8 +281,12 @@ impl Transport {
     fn poll_timeout(&self) -> Option<Instant> {
         let ice = self.ice.as_ref().and_then(IceLite::poll_timeout);
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
-        let connect = self.secure.is_none().then(|| self.since + CONNECT);
+        let connect = self.awaits_keys().then(|| self.since + CONNECT);
         [ice, dtls, connect].into_iter().flatten().min()
+    }
+
+    fn awaits_keys(&self) -> bool {
+        self.secure.is_none() && !self.is_given_up
     }
 
     /// What happened, until there is nothing more.
@@ -277,8 +294,8 @@ impl Transport {
         if let Some(event) = self.poll_dtls() {
             return Some(event);
         }
-        if self.secure.is_none() && now >= self.since + CONNECT {
-            self.since = now + CONNECT;
+        if self.awaits_keys() && now >= self.since + CONNECT {
+            self.is_given_up = true;
             return Some(TransportEvent::Expired);
         }
         let event = self.ice.as_mut()?.poll_event(now)?;

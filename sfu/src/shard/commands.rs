@@ -157,6 +157,10 @@ impl<S: Sink> Shard<S> {
             return;
         };
         let (participant, room_key) = (peer.participant, peer.room);
+        if peer.transport.is_unreached(now) {
+            self.counts.never_connected += 1;
+            tracing::debug!(%participant, ?reason, "gone before media got through once");
+        }
         let tracks = peer.tracks.clone();
         peer.transport.close();
         while let Some(datagram) = peer.transport.poll_transmit() {

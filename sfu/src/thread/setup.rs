@@ -1,6 +1,7 @@
 //! What a thread is started with.
 
 use super::mailboxes::{Exchange, Mailbox};
+use super::unreached::Unreached;
 use super::{OrderQueue, Thread};
 use crate::config::Config;
 use crate::control::SfuEvents;
@@ -10,7 +11,7 @@ use crate::net::address::{Loopback, local_addresses};
 use crate::net::poll::{Poller, SocketKey, Waker};
 use crate::net::receive::ReceiveBatch;
 use crate::net::send::{SendMode, probe};
-use crate::net::socket::{UdpSocket, bind_shards};
+use crate::net::socket::{BindError, LocalIndex, UdpSocket, bind_shards};
 use crate::shard::{SEED_BYTES, Setup, Shard};
 use crate::sockets::Sockets;
 use crate::unit::NtpTime;
@@ -31,6 +32,7 @@ pub(crate) struct ThreadSetup {
     sockets: Vec<UdpSocket>,
     mode: SendMode,
     exchange: Exchange,
+    unreached: Arc<Unreached>,
 }
 
 impl ThreadSetup {
@@ -55,6 +57,7 @@ impl ThreadSetup {
             .iter()
             .map(|poller| Arc::new(Mailbox::new(poller.waker())))
             .collect();
+        let unreached = Arc::new(Unreached::default());
         let mut setups = Vec::new();
         for (index, (sockets, mut poller)) in sets.into_iter().zip(pollers).enumerate() {
             for (key, socket) in (0..).map(SocketKey).zip(&sockets) {
@@ -79,6 +82,7 @@ impl ThreadSetup {
                 sockets,
                 mode,
                 exchange: Exchange::new(index, mailboxes.clone()),
+                unreached: Arc::clone(&unreached),
             });
         }
         Ok(setups)
@@ -115,6 +119,8 @@ impl ThreadSetup {
             exchange: self.exchange,
             undelivered: 0,
             series,
+            unreached: self.unreached,
+            told_unreached: 0,
             counts_due,
             is_stopping: false,
         }
@@ -143,7 +149,7 @@ fn listen_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
             continue;
         }
         for found in local_addresses(loopback)? {
-            if found.address.is_ipv4() == wanted.is_ipv4() {
+            if found.address.is_ipv4() == wanted.is_ipv4() && is_usable(found.address) {
                 let mut address = found.address;
                 address.set_port(wanted.port());
                 addresses.push(address);
@@ -154,9 +160,28 @@ fn listen_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
     if addresses.is_empty() {
         // A machine without a network can still be tried.
         let port = config.listen.first().map_or(0, SocketAddr::port);
-        addresses.push(SocketAddr::from(([127, 0, 0, 1], port)));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        tracing::warn!(
+            %address,
+            "this machine has no other address: nobody else can call; addresses that come later \
+             are used after a restart"
+        );
+        addresses.push(address);
     }
     Ok(addresses)
+}
+
+/// An IPv6 address whose uniqueness is not established yet (RFC 4862, section 5.4), as in the seconds after
+/// an interface came up, is listed and can't be bound. Whoever did not ask for it by name goes without.
+fn is_usable(address: SocketAddr) -> bool {
+    let mut any_port = address;
+    any_port.set_port(0);
+    let bound = UdpSocket::bind(any_port, LocalIndex(0));
+    if matches!(bound, Err(BindError::NotLocal(_))) {
+        tracing::warn!(address = %address.ip(), "can't be bound yet: calls go without it until a restart");
+        return false;
+    }
+    true
 }
 
 /// What clients are told to send to: what is advertised, else where the sockets are.
@@ -189,4 +214,16 @@ fn ntp_now() -> NtpTime {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     NtpTime(NTP_OFFSET_S << 32).plus(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_listed_and_not_this_machines_is_gone_without() {
+        // As the kernel refuses a tentative one. RFC 5737: for documentation, and nobody's.
+        assert!(!is_usable(SocketAddr::from(([192, 0, 2, 1], 0))));
+        assert!(is_usable(SocketAddr::from(([127, 0, 0, 1], 0))));
+    }
 }

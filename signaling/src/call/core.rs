@@ -24,6 +24,7 @@ use effect::{
 };
 use joining::Joining;
 use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::{ParticipantId, SfuError};
 use rights::Powers;
@@ -151,14 +152,19 @@ impl CallCore {
         (summary.count > 0).then_some(summary)
     }
 
-    /// Who is in a room's call.
+    /// Who is in a room's call. Nobody, when there is none, with a version that every call before it is below and the
+    /// next one above: whoever asks takes the greatest.
     #[must_use]
-    pub fn roster(&self, room: &RoomId) -> Roster {
+    pub fn roster(&self, room: &RoomId, at: At) -> Roster {
         match self.calls.get(room) {
             Some(call) => call.roster(room),
             None => Roster {
                 room: room.clone(),
-                summary: self.over(room),
+                summary: Summary {
+                    version: self.first_version(room, at),
+                    count: 0,
+                    started: UnixMs(0),
+                },
                 is_full: true,
                 entries: Vec::new(),
                 gone: Vec::new(),

@@ -181,7 +181,8 @@ impl Calls {
         let chat = &self.shared.chat;
         let mut answers = chat.authorize_read(actor, vec![room.clone()]).await;
         answers.pop().expect("one answer for one room")?;
-        Ok(wire::roster(&lock(&self.shared.state).core.roster(room)))
+        let state = lock(&self.shared.state);
+        Ok(wire::roster(&state.core.roster(room, self.shared.at())))
     }
 
     /// A room's call in three numbers, if there is one.

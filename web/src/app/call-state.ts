@@ -14,11 +14,12 @@ export const preparing = signal('');
 export const speakerLayout = signal(kept('kaiwa.call.layout') === 'speaker');
 /** The key of a tile that stays large. */
 export const pinned = signal('');
-/** The chat beside the call, on a phone in its place. */
+/** The chat beside the call, where it is narrow in its place. */
 export const chatShown = signal(matchMedia('(min-width: 1200px)').matches);
 export const wholeWindow = signal(false);
-const narrowMedia = matchMedia('(max-width: 760px)');
-/** A phone: call and chat take turns. */
+/** Beside the list of rooms (340 px) and the chat (at least 280), the call's controls need 540. */
+const narrowMedia = matchMedia('(max-width: 1139px)');
+/** No room for both: call and chat take turns. */
 export const narrow = signal(narrowMedia.matches);
 narrowMedia.addEventListener('change', () => (narrow.value = narrowMedia.matches));
 export const soundBlocked = signal(false);

@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import type { Kaiwa, RoomView } from '../client/index.js';
+import type { CallStatus, Kaiwa, RoomView } from '../client/index.js';
 import { CallControls } from './call-controls.js';
 import { GAP, gridOf, mainTile, tilesOf, type Size, type Tile } from './call-layout.js';
 import { callStatus, nameOf, pinned, ringee, soundBlocked, speakerLayout } from './call-state.js';
@@ -26,7 +26,7 @@ export function CallView({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
 /** What is not as it should be, or what one waits for. */
 function CallBanner({ kaiwa, alone }: { kaiwa: Kaiwa; alone: boolean }) {
   const status = callStatus.value;
-  const text = bannerText(kaiwa, status.kind, alone);
+  const text = bannerText(kaiwa, status, alone);
   const waiting = status.kind === 'joining' || status.kind === 'reconnecting' || kaiwa.call.outgoing !== null;
   return (
     <div class={`call-banner ${status.kind} ${text ? '' : 'empty'}`}>
@@ -47,12 +47,17 @@ function CallBanner({ kaiwa, alone }: { kaiwa: Kaiwa; alone: boolean }) {
   );
 }
 
-function bannerText(kaiwa: Kaiwa, status: string, alone: boolean): string {
-  if (status === 'joining') return t(kaiwa.call.participant === '' ? 'callJoining' : 'callConnecting');
-  if (status === 'reconnecting') return t('callReconnecting');
+function bannerText(kaiwa: Kaiwa, status: CallStatus, alone: boolean): string {
+  if (status.kind === 'joining') return joiningText(kaiwa, status.slow);
+  if (status.kind === 'reconnecting') return t('callReconnecting');
   if (connection.value !== 'connected') return t('callNoServer');
   if (kaiwa.call.outgoing) return t('callCalling', { name: kaiwa.call.outgoing.users.map((u) => kaiwa.nameOf(u)).join(', ') || ringee(kaiwa) });
   return alone ? t('callAlone') : '';
+}
+
+function joiningText(kaiwa: Kaiwa, slow: boolean): string {
+  if (kaiwa.call.participant === '') return t('callJoining');
+  return t(slow ? 'callConnectingSlow' : 'callConnecting');
 }
 
 interface StageProps {

@@ -24,6 +24,7 @@ const BY_REASON: Record<string, Key> = {
   overloaded: 'errServer',
   draining: 'errServer',
   unavailable: 'errServer',
+  calls_off: 'errCallsOff',
   call_full: 'errCallFull',
   not_in_call: 'errNotInCall',
   publication_not_found: 'errCallGone',

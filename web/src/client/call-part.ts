@@ -17,6 +17,8 @@ export interface Part {
   /** From before a new session: plays on until `media` is connected. */
   old: { media: Media; participant: string } | null;
   everConnected: boolean;
+  /** It takes unusually long to connect for the first time. */
+  slow: boolean;
   /** There was no connection to join again over. */
   mustJoin: boolean;
   joining: boolean;
@@ -41,6 +43,7 @@ export function newPart(room: string): Part {
     media: null,
     old: null,
     everConnected: false,
+    slow: false,
     mustJoin: false,
     joining: true,
     early: [],

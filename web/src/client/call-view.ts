@@ -18,7 +18,8 @@ export type CallEndReason =
 
 export type CallStatus =
   | { kind: 'idle' }
-  | { kind: 'joining'; room: string }
+  /** `slow`: for ten seconds already; something may be in the way. */
+  | { kind: 'joining'; room: string; slow: boolean }
   | { kind: 'connected'; room: string }
   /** Nothing gets through at present; it is being worked on. */
   | { kind: 'reconnecting'; room: string }

@@ -37,6 +37,10 @@ export type { CallChange, CallHost };
 
 /** New peers in a row without one that lasted. Each takes up to 15 s. */
 const REJOINS_MAX = 4;
+/** Before anything got through once: what a network does not let through it will not in a minute either. */
+const FIRST_REJOINS_MAX = 1;
+/** Then whoever waits is told what may be the reason. Whoever can connect does so in two or three seconds. */
+const HINT_AFTER_MS = 10_000;
 /** A connection that held this long counts as one that lasted. */
 const LASTED_MS = 20_000;
 /** Between attempts. */
@@ -81,7 +85,7 @@ export class Calls {
   get status(): CallStatus {
     const part = this.#part;
     if (!part) return this.#ended ?? { kind: 'idle' };
-    if (!part.everConnected) return { kind: 'joining', room: part.room };
+    if (!part.everConnected) return { kind: 'joining', room: part.room, slow: part.slow };
     const through = part.media?.transport === 'connected' || part.old?.media.transport === 'connected';
     return { kind: through ? 'connected' : 'reconnecting', room: part.room };
   }
@@ -161,6 +165,11 @@ export class Calls {
     this.#part = part;
     this.#rings.stop(room);
     this.#changed();
+    this.#host.clock.after(HINT_AFTER_MS, () => {
+      if (this.#part !== part || part.everConnected) return;
+      part.slow = true;
+      this.#changed();
+    });
     try {
       const joined = await this.#askJoin(room);
       if (this.#part === part) this.#enter(part, joined);
@@ -269,7 +278,7 @@ export class Calls {
       const result = await this.#host.ask({ kind: 'call_get', room }, 'once');
       if (result.kind === 'call_roster') this.handleGoingOn(result.roster);
     } catch (error) {
-      if (error instanceof KaiwaError && error.reason === 'unknown_command') {
+      if (isWithoutCalls(error)) {
         this.#supported = false;
         this.#host.changed({ kind: 'call_in', room });
       }
@@ -472,7 +481,7 @@ export class Calls {
     part.media?.close();
     part.media = null;
     part.rejoins += 1;
-    if (part.rejoins > REJOINS_MAX) return this.#end('failed');
+    if (part.rejoins > (part.everConnected ? REJOINS_MAX : FIRST_REJOINS_MAX)) return this.#end('failed');
     part.mustJoin = true;
     this.#changed();
     if (!this.#host.live()) return;
@@ -536,7 +545,7 @@ export class Calls {
     try {
       return await this.#host.ask(command, 'once');
     } catch (error) {
-      if (error instanceof KaiwaError && error.reason === 'unknown_command') this.#supported = false;
+      if (isWithoutCalls(error)) this.#supported = false;
       throw error;
     }
   }
@@ -551,6 +560,10 @@ export class Calls {
   }
 
 }
+
+/** The server has calls switched off, or is from before them. */
+const isWithoutCalls = (error: unknown) =>
+  error instanceof KaiwaError && (error.reason === 'calls_off' || error.reason === 'unknown_command');
 
 const ENDS: readonly string[] = ['removed', 'not_a_member', 'replaced'] satisfies CallEndReason[];
 

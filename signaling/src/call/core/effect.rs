@@ -374,6 +374,14 @@ pub enum CallError {
     /// Too soon.
     #[error("too soon: slow down")]
     TooSoon(Duration),
+    /// Somebody who is to be rung declined or did not answer a moment ago.
+    #[error("too soon to ring {user} again")]
+    RungLately {
+        /// Who it is.
+        user: UserId,
+        /// They can be rung after that.
+        wait: Duration,
+    },
     /// A value that is not possible here.
     #[error("{field}: {rule}")]
     Invalid {
@@ -419,6 +427,9 @@ impl From<CallError> for Refusal {
                 .with("user", user),
             CallError::Forbidden(needs) => of(ErrorCode::Forbidden).with("needs", needs),
             CallError::TooSoon(wait) => of(ErrorCode::RateLimited).retry_after(wait),
+            CallError::RungLately { user, wait } => of(ErrorCode::RateLimited)
+                .with("user", user)
+                .retry_after(wait),
             CallError::Invalid { field, .. } => of(ErrorCode::InvalidArgument).with("field", field),
             CallError::Unavailable => of(ErrorCode::CallsUnavailable),
             CallError::Chat(error) => error.into(),

@@ -73,9 +73,10 @@ impl Rings {
     ) -> Result<(), CallError> {
         match self.states.get(&(user.clone(), room.clone())) {
             Some(State::Rings(_)) => Err(CallError::AlreadyCalled(user.clone())),
-            Some(State::Quiet(until)) if *until > now => {
-                Err(CallError::TooSoon(until.duration_since(now)))
-            }
+            Some(State::Quiet(until)) if *until > now => Err(CallError::RungLately {
+                user: user.clone(),
+                wait: until.duration_since(now),
+            }),
             Some(State::Quiet(_)) | None => Ok(()),
         }
     }

@@ -305,7 +305,7 @@ fn who_joins_sees_everybody_and_is_seen_by_everybody() {
     );
     bench.gather();
     assert_eq!(
-        bench.core.roster(&room("r")).entries.len(),
+        bench.core.roster(&room("r"), bench.at).entries.len(),
         1,
         "not before the SFU took him"
     );
@@ -615,7 +615,7 @@ fn tracks_without_the_right_are_not_shown_to_the_sfu() {
     let reply = bench.replies.remove(&ticket);
     assert!(matches!(reply, Some(Ok(Reply::Answer { .. }))), "{reply:?}");
     bench.publish(id, 7, Source::Camera);
-    let roster = bench.core.roster(&room("r"));
+    let roster = bench.core.roster(&room("r"), bench.at);
     assert!(
         roster.entries[0].publications.is_empty(),
         "not even if the SFU says so"
@@ -999,4 +999,24 @@ fn who_was_away_while_they_joined_learns_of_it_without_the_reply() {
     bench.gather();
     bench.enter();
     assert!(bench.rosters(1)[0].is_full);
+}
+
+#[test]
+fn who_asks_for_a_call_that_is_long_over_is_told_something_newer_than_all_of_it() {
+    let mut bench = Bench::new();
+    bench.join(1, "alice");
+    bench.wait(CALL_NOTICE_INTERVAL);
+    let went_on = bench.core.roster(&room("r"), bench.at).summary;
+    bench.command(1, "alice", Command::Leave { room: room("r") });
+    bench.wait(10 * CALL_NOTICE_INTERVAL);
+    assert!(bench.core.notices.is_empty(), "nothing is kept of it");
+    let none = bench.core.roster(&room("r"), bench.at);
+    assert!(none.is_full && none.entries.is_empty());
+    assert!(none.summary.version > went_on.version);
+    bench.join(2, "bob");
+    let next = bench.core.roster(&room("r"), bench.at).summary;
+    assert!(
+        next.version > none.summary.version,
+        "in the same millisecond"
+    );
 }

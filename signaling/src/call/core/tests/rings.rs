@@ -1,6 +1,7 @@
 //! Rings.
 
 use super::*;
+use kaiwa_common::error::Refusal;
 
 fn ring(users: &[&str]) -> Command {
     Command::Ring {
@@ -89,8 +90,14 @@ fn a_ring_is_declined_on_all_devices_and_the_caller_hears_it() {
     let again = bench.command(7, "bob", decline);
     bench.done(again);
     assert_eq!(told(&mut bench), [], "nothing rings");
-    let soon = bench.command(1, "alice", ring(&["bob"]));
-    assert!(matches!(bench.refused(soon), CallError::TooSoon(_)));
+    let soon = bench.command(1, "alice", ring(&["carol", "bob"]));
+    let refused = bench.refused(soon);
+    assert!(
+        matches!(&refused, CallError::RungLately { user, .. } if user.as_str() == "bob"),
+        "{refused}"
+    );
+    let details = Refusal::from(refused).details;
+    assert_eq!(details, [("user", "bob".to_owned())]);
     bench.wait(CALL_RING_AGAIN);
     let later = ringing(&mut bench, &["bob"]);
     bench.done(later);

@@ -845,7 +845,7 @@ impl World {
         let mut here = BTreeSet::new();
         for (id, kind) in ROOMS {
             let id = room(id);
-            let roster = self.core.roster(&id);
+            let roster = self.core.roster(&id, self.at);
             let known = self.followed.get(&id).map_or(0, |(_, count, _)| *count);
             assert_eq!(known, roster.summary.count, "what followers know");
             for entry in &roster.entries {
@@ -890,7 +890,7 @@ impl World {
             let powers = self.core.calls[&id].participants[&participant].powers;
             let told = device.client.rights.get(&participant);
             assert_eq!(told, Some(&powers.rights), "it knows what it may");
-            let roster = self.core.roster(&id);
+            let roster = self.core.roster(&id, self.at);
             let expected = roster.entries.into_iter().map(|e| (e.participant, e));
             assert_eq!(*entries, expected.collect::<BTreeMap<_, _>>());
         }
