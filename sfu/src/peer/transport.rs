@@ -281,11 +281,11 @@ impl Transport {
     fn poll_timeout(&self) -> Option<Instant> {
         let ice = self.ice.as_ref().and_then(IceLite::poll_timeout);
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
-        let connect = self.awaits_keys().then(|| self.since + CONNECT);
+        let connect = self.needs_keys().then(|| self.since + CONNECT);
         [ice, dtls, connect].into_iter().flatten().min()
     }
 
-    fn awaits_keys(&self) -> bool {
+    fn needs_keys(&self) -> bool {
         self.secure.is_none() && !self.is_given_up
     }
 
@@ -294,7 +294,7 @@ impl Transport {
         if let Some(event) = self.poll_dtls() {
             return Some(event);
         }
-        if self.awaits_keys() && now >= self.since + CONNECT {
+        if self.needs_keys() && now >= self.since + CONNECT {
             self.is_given_up = true;
             return Some(TransportEvent::Expired);
         }

@@ -272,6 +272,29 @@ fn a_path_that_another_shard_hands_over_is_announced_again() {
 }
 
 #[test]
+fn who_is_gone_after_waiting_in_vain_is_counted_as_never_connected_and_nobody_else() {
+    let mut stand = Stand::new(1);
+    // Changed their mind.
+    stand.join(1);
+    stand.wait(Duration::from_secs(1));
+    stand.shard.handle_leave(stand.now, ParticipantId(1));
+    // Never offered: their fault, not the network's.
+    stand.enter(2);
+    stand.wait(CONNECT + Duration::from_secs(1));
+    assert_eq!(stand.shard.counts.never_connected, 0);
+    // The web app leaves by itself.
+    stand.join(3);
+    stand.wait(Duration::from_secs(15));
+    stand.shard.handle_leave(stand.now, ParticipantId(3));
+    assert_eq!(stand.shard.counts.never_connected, 1);
+    // Others are given up.
+    stand.join(4);
+    stand.wait(CONNECT + EXPIRED_AFTER);
+    assert_eq!(stand.shard.counts.never_connected, 2);
+    assert!(stand.is_empty());
+}
+
+#[test]
 fn who_never_checks_is_given_up() {
     let mut stand = Stand::new(1);
     stand.join(1);
@@ -507,27 +530,4 @@ fn a_publication_of_which_nothing_comes_any_more_holds_no_packets() {
         let track = stand.shard.tracks.get(key).expect("it is there");
         assert_eq!(track.layers[0].stream.footprint() > 0, holds, "{after_s} s");
     }
-}
-
-#[test]
-fn who_is_gone_after_waiting_in_vain_is_counted_as_never_connected_and_nobody_else() {
-    let mut stand = Stand::new(1);
-    // Changed their mind.
-    stand.join(1);
-    stand.wait(Duration::from_secs(1));
-    stand.shard.handle_leave(stand.now, ParticipantId(1));
-    // Never offered: their fault, not the network's.
-    stand.enter(2);
-    stand.wait(CONNECT + Duration::from_secs(1));
-    assert_eq!(stand.shard.counts.never_connected, 0);
-    // The web app leaves by itself.
-    stand.join(3);
-    stand.wait(Duration::from_secs(15));
-    stand.shard.handle_leave(stand.now, ParticipantId(3));
-    assert_eq!(stand.shard.counts.never_connected, 1);
-    // Others are given up.
-    stand.join(4);
-    stand.wait(CONNECT + EXPIRED_AFTER);
-    assert_eq!(stand.shard.counts.never_connected, 2);
-    assert!(stand.is_empty());
 }
