@@ -99,6 +99,8 @@ pub struct Shard<S> {
     room_timers: Timers<Key<RoomState>>,
     /// Tracks with packets that were not shown to their subscribers yet.
     touched: Vec<Key<Track>>,
+    /// When the first of those that are held is to be shown in any case.
+    held_until: Option<Instant>,
     /// Whose room a panic is charged to.
     focus: Option<Key<RoomState>>,
     counts: Counts,
@@ -142,6 +144,7 @@ impl<S: Sink> Shard<S> {
             timers: Timers::new(),
             room_timers: Timers::new(),
             touched: Vec::new(),
+            held_until: None,
             focus: None,
             counts: Counts::default(),
             scratch: Scratch::default(),
@@ -155,10 +158,10 @@ impl<S: Sink> Shard<S> {
         self.events.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] has something to do.
+    /// When [`Self::forward`] or [`Self::handle_timeout`] have something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let next = [self.timers.next(), self.room_timers.next()];
+        let next = [self.timers.next(), self.room_timers.next(), self.held_until];
         next.into_iter().flatten().min()
     }
 
@@ -244,6 +247,7 @@ impl<S: Sink> Shard<S> {
         self.by_source.clear();
         self.by_publication.clear();
         self.touched.clear();
+        self.held_until = None;
         // Deadlines of what is gone fire for nothing.
         self.peers.clear();
         self.tracks.clear();

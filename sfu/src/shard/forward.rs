@@ -42,12 +42,20 @@ struct Way<'a, S> {
 }
 
 impl<S: Sink> Shard<S> {
-    /// Shows what came since the last time to those who are subscribed.
+    /// Shows what came since the last time to those who are subscribed, but for what is held for the rest of its
+    /// picture.
     pub fn forward(&mut self, now: Instant) {
         let mut touched = std::mem::take(&mut self.touched);
-        for key in touched.drain(..) {
-            self.forward_track(now, key);
-        }
+        self.held_until = None;
+        touched.retain(|&key| {
+            let until = self.tracks.get(key).and_then(|track| track.held_until(now));
+            if let Some(until) = until {
+                self.held_until = Some(self.held_until.map_or(until, |first| first.min(until)));
+            } else {
+                self.forward_track(now, key);
+            }
+            until.is_some()
+        });
         self.touched = touched;
     }
 

@@ -531,3 +531,47 @@ fn a_publication_of_which_nothing_comes_any_more_holds_no_packets() {
         assert_eq!(track.layers[0].stream.footprint() > 0, holds, "{after_s} s");
     }
 }
+
+#[test]
+fn where_many_see_a_picture_its_beginning_waits_a_moment_for_the_rest() {
+    let mut stand = Stand::new(1);
+    stand.publish(1, "r_1");
+    let owner = stand.shard.by_participant[&ParticipantId(1)];
+    let key = stand.shard.tracks.keys()[0];
+    let now = stand.now;
+    let mut packet = |shard: &mut Shard<_>, number: u16, subscribers: usize, marker: bool| {
+        let arrival = crate::core::receive::Arrival {
+            seq: crate::unit::SeqNo(number),
+            time: crate::unit::RtpTime(1),
+            marker,
+            format: crate::core::ring::Format::Primary,
+            starts_frame: true,
+            keyframe: None,
+            vp8: None,
+            level: None,
+            wire_bytes: 60,
+        };
+        let track = shard.tracks.get_mut(key).expect("it is there");
+        track.source = crate::control::Source::Camera;
+        track.subscribers.clear();
+        for slot in 0..subscribers {
+            let subscriber = crate::track::Subscriber { peer: owner, slot };
+            track.subscribers.push(subscriber);
+        }
+        let stream = &mut track.layers[0].stream;
+        let seq = stream.handle_packet(now, &arrival, b"x").expect("taken");
+        let fresh = crate::track::Fresh { layer: 0, seq };
+        shard.show(now, key, std::iter::once(fresh));
+        shard.forward(now);
+        shard.touched.len()
+    };
+    let many = crate::track::MANY;
+    let shard = &mut stand.shard;
+    assert_eq!(packet(shard, 1, many - 1, false), 0, "few have it at once");
+    assert_eq!(packet(shard, 2, many, false), 1, "held");
+    assert_eq!(packet(shard, 3, many, true), 0, "that was the rest");
+    assert_eq!(packet(shard, 4, many, false), 1, "held");
+    assert_eq!(shard.held_until, Some(now + crate::track::HELD));
+    shard.forward(now + crate::track::HELD);
+    assert_eq!((shard.touched.len(), shard.held_until), (0, None));
+}

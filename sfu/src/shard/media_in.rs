@@ -161,7 +161,7 @@ impl<S: Sink> Shard<S> {
         let owner = track.owner;
         self.counts.recovered += recovered.iter().flatten().count() as u64;
         let shown = recovered.into_iter().flatten().chain([seq]);
-        self.show(key, shown.map(|seq| Fresh { layer, seq }));
+        self.show(now, key, shown.map(|seq| Fresh { layer, seq }));
         if let Some(due) = nack_due {
             self.schedule(owner, due);
         }
@@ -196,18 +196,24 @@ impl<S: Sink> Shard<S> {
                 at.keyframes.handle_keyframe();
             }
             self.counts.recovered += 1;
-            self.show(key, std::iter::once(Fresh { layer, seq }));
+            self.show(now, key, std::iter::once(Fresh { layer, seq }));
         }
         true
     }
 
     /// Notes packets that are to be shown to the track's subscribers in this turn.
-    fn show(&mut self, key: Key<Track>, fresh: impl Iterator<Item = Fresh>) {
+    pub(super) fn show(
+        &mut self,
+        now: Instant,
+        key: Key<Track>,
+        fresh: impl Iterator<Item = Fresh>,
+    ) {
         let Some(track) = self.tracks.get_mut(key) else {
             return;
         };
         if track.fresh.is_empty() {
             self.touched.push(key);
+            track.fresh_since = Some(now);
         }
         track.fresh.extend(fresh);
     }
