@@ -539,7 +539,7 @@ fn where_many_see_a_picture_its_beginning_waits_a_moment_for_the_rest() {
     let owner = stand.shard.by_participant[&ParticipantId(1)];
     let key = stand.shard.tracks.keys()[0];
     let now = stand.now;
-    let mut packet = |shard: &mut Shard<_>, number: u16, subscribers: usize, marker: bool| {
+    let packet = |shard: &mut Shard<_>, number: u16, subscribers: usize, marker: bool| {
         let arrival = crate::core::receive::Arrival {
             seq: crate::unit::SeqNo(number),
             time: crate::unit::RtpTime(1),
