@@ -124,7 +124,7 @@ enum Call {
         common: Common,
         #[command(flatten)]
         options: Box<Options>,
-        /// The recording; a synthetic stand-in when left out.
+        /// Another recording than the one of Chromium that is built in.
         #[arg(long)]
         trace: Option<PathBuf>,
         /// How many.
@@ -146,7 +146,7 @@ enum Call {
         common: Common,
         #[command(flatten)]
         options: Box<Options>,
-        /// The recording; a synthetic stand-in when left out.
+        /// Another recording than the one of Chromium that is built in.
         #[arg(long)]
         trace: Option<PathBuf>,
     },
@@ -375,7 +375,7 @@ async fn all_calls(bench: &Bench, trace: Option<&Path>) -> Result<Calls> {
 
 fn read_trace(path: Option<&Path>) -> Result<Trace> {
     let Some(path) = path else {
-        return Ok(Trace::synthetic());
+        return Ok(Trace::chromium());
     };
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     Trace::parse(&text).with_context(|| path.display().to_string())

@@ -1,6 +1,7 @@
 //! The threads that run participants: one plain UDP socket for each participant, no GRO, so that a server's
 //! batches are not paid back by its receivers.
 
+mod batch;
 mod thread;
 
 use super::outlet::Outlet;

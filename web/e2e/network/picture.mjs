@@ -13,10 +13,10 @@ const PERIOD = FRAMES * STEP;
 const GRAIN = 10;
 
 /** Writes it as YUV4MPEG2, which Chromium plays again and again. */
-export async function writePicture(path) {
+export async function writePicture(path, fps = FPS) {
   const file = await open(path, 'w');
   try {
-    await file.write(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F${FPS}:1 Ip A1:1 C420mpeg2\n`);
+    await file.write(`YUV4MPEG2 W${WIDTH} H${HEIGHT} F${fps}:1 Ip A1:1 C420mpeg2\n`);
     const random = noise(1);
     const texture = Uint8Array.from({ length: PERIOD * PERIOD }, () => 64 + (random() % 128));
     const smooth = texture.map((_, i) => [0, 1, 2, 3].reduce((sum, d) => sum + texture[(i + d) % texture.length], 0) / 4);

@@ -1,6 +1,7 @@
 //! One thread: waits for datagrams, orders and time, and hands them to participants.
 
 use super::Order;
+use super::batch::Batch;
 use crate::call::outlet::Outlet;
 use crate::call::peer::Peer;
 use anyhow::Result;
@@ -19,17 +20,14 @@ const WAKE: u64 = u64::MAX;
 /// Sockets told of at once.
 const EVENTS: usize = 128;
 
-/// Datagrams read from a socket before others have their turn.
-const READ: usize = 64;
+/// Batches read from a socket before others have their turn.
+const READ: usize = 4;
 
 /// Timers are looked at this often at most: one look is over all participants.
 const LOOK: Duration = Duration::from_micros(500);
 
 /// Without anything due.
 const IDLE: Duration = Duration::from_millis(100);
-
-/// The longest datagram that is read: beyond any Ethernet's.
-const DATAGRAM: usize = 2_048;
 
 pub(super) struct Worker {
     orders: Receiver<Order>,
@@ -43,6 +41,7 @@ pub(super) struct Worker {
 struct Member {
     peer: Box<Peer>,
     socket: UdpSocket,
+    is_v6: bool,
 }
 
 impl Worker {
@@ -63,7 +62,7 @@ impl Worker {
     /// Until told to stop, or everybody who could has gone.
     pub(super) fn run(&mut self) {
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
-        let mut buffer = [0; DATAGRAM];
+        let mut batch = Batch::new();
         loop {
             let wait = self.due.saturating_duration_since(Instant::now()).min(IDLE);
             let wait = Timespec::try_from(wait).ok();
@@ -75,7 +74,7 @@ impl Worker {
             for event in ready {
                 match event.data.u64() {
                     WAKE => has_orders = true,
-                    key => self.read(key, &mut buffer),
+                    key => self.read(key, &mut batch),
                 }
             }
             if has_orders && !self.obey() {
@@ -88,18 +87,23 @@ impl Worker {
         }
     }
 
-    fn read(&mut self, key: u64, buffer: &mut [u8; DATAGRAM]) {
-        let Some(Member { peer, socket }) = self.members.get_mut(&key) else {
+    fn read(&mut self, key: u64, batch: &mut Batch) {
+        let Some(Member {
+            peer,
+            socket,
+            is_v6,
+        }) = self.members.get_mut(&key)
+        else {
             return;
         };
         let now = Instant::now();
         for _ in 0..READ {
-            match socket.recv_from(buffer) {
-                Ok((len, from)) => {
-                    let bytes = buffer.get_mut(..len).unwrap_or_default();
-                    peer.handle_datagram(now, from, bytes, &mut self.outlet);
-                }
-                Err(_) => break,
+            batch.receive(socket, *is_v6);
+            for (from, bytes) in batch.datagrams() {
+                peer.handle_datagram(now, from, bytes, &mut self.outlet);
+            }
+            if !batch.is_full() {
+                break;
             }
         }
         flush(&mut self.outlet, socket);
@@ -118,11 +122,17 @@ impl Worker {
                 Order::Add { key, peer, socket } => {
                     let data = epoll::EventData::new_u64(key);
                     if epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN).is_ok() {
-                        self.members.insert(key, Member { peer, socket });
+                        let is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
+                        let member = Member {
+                            peer,
+                            socket,
+                            is_v6,
+                        };
+                        self.members.insert(key, member);
                     }
                 }
                 Order::With { key, task } => {
-                    if let Some(Member { peer, socket }) = self.members.get_mut(&key) {
+                    if let Some(Member { peer, socket, .. }) = self.members.get_mut(&key) {
                         task(peer, Instant::now(), &mut self.outlet);
                         flush(&mut self.outlet, socket);
                     }
@@ -140,7 +150,7 @@ impl Worker {
     /// Does what is due of everybody's.
     fn look(&mut self, now: Instant) {
         let mut next = now + IDLE;
-        for Member { peer, socket } in self.members.values_mut() {
+        for Member { peer, socket, .. } in self.members.values_mut() {
             if peer.poll_timeout().is_some_and(|due| due <= now) {
                 peer.handle_timeout(now, &mut self.outlet);
                 flush(&mut self.outlet, socket);

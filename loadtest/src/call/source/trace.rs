@@ -4,7 +4,6 @@
 //! simulcast counts from 0, the smallest. Lines that begin with `#` are notes; the first of them says where the
 //! trace is from. It is played again and again; its first frame must be a key frame.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Frames of a trace: ten minutes of three layers at 60 a second, and some.
@@ -80,24 +79,15 @@ impl Trace {
         })
     }
 
-    /// A stand-in for a recording: what a camera at 30 frames/s and some 1.2 Mbit/s looks like to a
-    /// first approximation. Its name says that it is none.
+    /// What Chromium's encoder gave in a call of ours, for a camera with a moving, grainy picture
+    /// (`web/e2e/record-trace.mjs`).
+    ///
+    /// # Panics
+    /// Never: a test reads it.
     #[must_use]
-    pub fn synthetic() -> Self {
-        let mut rng = crate::rng::Rng::new(30);
-        let mut text = String::from("# synthetic: 30 frames/s, 1.2 Mbit/s, not a recording\n");
-        for n in 0..900_u64 {
-            let ms = n * 1_000 / 30;
-            let is_key = n == 0;
-            let bytes = if is_key {
-                42_000
-            } else {
-                rng.between(2_600, 7_400)
-            };
-            // A String takes everything.
-            let _ = writeln!(text, "{ms} 0 {bytes}{}", if is_key { " key" } else { "" });
-        }
-        Self::parse(&text).expect("what is written here can be read")
+    pub fn chromium() -> Self {
+        Self::parse(include_str!("../../../traces/chromium.txt"))
+            .expect("what is kept here can be read")
     }
 
     /// The frame at this place, counted on over repetitions, and when it is due.
@@ -183,8 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn the_stand_in_says_what_it_is() {
-        assert!(Trace::synthetic().origin.starts_with("synthetic"));
+    fn the_recording_that_is_built_in_has_three_layers_and_says_where_it_is_from() {
+        let trace = Trace::chromium();
+        assert_eq!(trace.layers(), 3);
+        assert!(trace.origin.starts_with("Chromium "), "{}", trace.origin);
     }
 
     proptest! {
