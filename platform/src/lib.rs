@@ -2,4 +2,5 @@
 //! that commits in groups, its readers, and the lock on the data folder.
 
 pub mod dir_lock;
+pub mod queue;
 pub mod sqlite;
