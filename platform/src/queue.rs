@@ -2,6 +2,21 @@
 //!
 //! A received message stays invisible to others until its deadline; whoever has not deleted it by then loses it to
 //! the next one, with a receive count one higher. Order is not kept. Every adapter passes `tests/queue`.
+//!
+//! ```text
+//!  Topic ──publish──► Queue ──receive──► a consumer ──delete──► gone
+//!                       ▲                    │ poison, or received too often
+//!                       └────redrive──── DeadLetters ◄
+//! ```
+
+#[cfg(feature = "aws")]
+pub mod aws;
+mod check;
+pub mod dead_letters;
+mod envelope;
+pub mod sqlite;
+
+pub use dead_letters::DeadLetters;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -16,6 +31,19 @@ pub const BATCH: usize = 10;
 /// A body and its attributes, in bytes: SNS's bound, the smaller of the two services'.
 pub const MESSAGE_BYTES: usize = 256 * 1024;
 
+/// A body and its attributes in a queue that is sent to directly, in bytes: what came through a topic must fit with
+/// the attributes that dead letters get. SQS takes four times as much.
+pub const QUEUED_BYTES: usize = MESSAGE_BYTES + 8 * 1024;
+
+/// Attributes of a message: what SNS delivers raw, and what SQS takes.
+pub const ATTRIBUTES: usize = 10;
+
+/// How long a message is kept that nobody deletes; then it is gone. SQS's default.
+pub const RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
+
+/// How long a dead letter is kept: SQS's longest. An operator's holidays fit.
+pub const DEAD_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
+
 /// The longest delay before a message is first seen: SQS's bound.
 pub const DELAY: Duration = Duration::from_secs(15 * 60);
 
@@ -28,11 +56,11 @@ pub const VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 /// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outgoing {
-    /// Text: XML's characters only (SQS, `SendMessage`).
+    /// Text, at least one character: XML's characters only (SQS, `SendMessage`).
     pub body: String,
-    /// At most ten (what SNS delivers raw). Names of A-Z a-z 0-9 `_` `-` `.`.
+    /// At most [`ATTRIBUTES`]. Names of A-Z a-z 0-9 `_` `-` `.`, values as the body.
     pub attributes: BTreeMap<String, String>,
-    /// Not seen before; whole seconds.
+    /// Not seen before; whole seconds (SQS rounds up), at most [`DELAY`].
     pub delay: Duration,
 }
 
@@ -84,7 +112,7 @@ pub enum QueueError {
 /// Why one message of a batch was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Larger than [`MESSAGE_BYTES`], not text, or with wrong attributes: sending it again does not help.
+    /// Too large, not text, or with wrong attributes: sending it again does not help.
     #[error("the message is refused: {0}")]
     Invalid(String),
     /// Send it again.
@@ -108,7 +136,7 @@ pub trait Queue: Send + Sync + 'static {
     /// Its name, for logs and metrics.
     fn name(&self) -> &str;
 
-    /// Sends at most [`BATCH`]; durable when it answers. In the order given, one result each.
+    /// Sends at most [`BATCH`] of [`QUEUED_BYTES`]; durable when it answers. In the order given, one result each.
     fn send(&self, batch: Vec<Outgoing>) -> Answer<'_, Vec<Result<(), SendError>>>;
 
     /// Receives at most `max` (and [`BATCH`]), waiting up to `wait` for the first; they are invisible to others for
@@ -120,7 +148,8 @@ pub trait Queue: Send + Sync + 'static {
         visibility: Duration,
     ) -> Answer<'_, Vec<Delivery>>;
 
-    /// Sets for how long from now each is invisible; zero gives it back at once. At most [`BATCH`].
+    /// Sets for how long from now each is invisible; zero gives it back at once. At most [`BATCH`]. A lease that
+    /// has run out cannot be extended any more.
     fn set_visibility(
         &self,
         batch: Vec<(Receipt, Duration)>,
@@ -131,10 +160,17 @@ pub trait Queue: Send + Sync + 'static {
 
     /// How much there is.
     fn depth(&self) -> Answer<'_, Depth>;
+
+    /// Looks at what is there, oldest first, from after this id on, without receiving it: the receipts serve
+    /// nothing. `None` where the service cannot do that (SQS).
+    fn browse(&self, after: Option<&str>, max: usize) -> Option<Answer<'_, Vec<Delivery>>> {
+        let _ = (after, max);
+        None
+    }
 }
 
 /// Where events are published, for whoever has subscribed a queue: SNS, or a queue itself.
 pub trait Topic: Send + Sync + 'static {
-    /// Publishes at most [`BATCH`], without delay; durable when it answers. In the order given, one result each.
+    /// Publishes at most [`BATCH`] of [`MESSAGE_BYTES`], without delay; durable when it answers. In the order given, one result each.
     fn publish(&self, batch: Vec<Outgoing>) -> Answer<'_, Vec<Result<(), SendError>>>;
 }
