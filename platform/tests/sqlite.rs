@@ -303,7 +303,10 @@ async fn components_share_a_database_and_keep_versions_of_their_own() {
         migrations: &["CREATE TABLE birds (name TEXT)"],
     };
     let v2 = Schema {
-        migrations: &[v1.migrations[0], "ALTER TABLE birds ADD COLUMN song TEXT"],
+        migrations: &[
+            "CREATE TABLE birds (name TEXT)",
+            "ALTER TABLE birds ADD COLUMN song TEXT",
+        ],
         ..v1
     };
     let fish = Schema {

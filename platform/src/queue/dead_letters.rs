@@ -113,7 +113,12 @@ impl DeadLetters {
             Some(Err(SendError::Failed(why))) => return Err(QueueError::Unavailable(why)),
             None => return Err(QueueError::Unavailable("no result".to_owned())),
         }
-        match self.queue.delete(vec![delivery.receipt.clone()]).await?.pop() {
+        match self
+            .queue
+            .delete(vec![delivery.receipt.clone()])
+            .await?
+            .pop()
+        {
             // Whoever has it now finds the same, and the letter comes twice.
             Some(Ok(()) | Err(ReceiptError::Stale)) | None => Ok(()),
             Some(Err(ReceiptError::Failed(why))) => Err(QueueError::Unavailable(why)),
@@ -285,6 +290,9 @@ impl DeadLetters {
             let same = listed.letters.iter().filter(|l| l.reason == *reason);
             same.count()
         };
-        Ok(reasons.into_iter().map(|r| (r.clone(), count(&r))).collect())
+        Ok(reasons
+            .into_iter()
+            .map(|r| (r.clone(), count(&r)))
+            .collect())
     }
 }

@@ -86,10 +86,25 @@ mod tests {
 
     #[test]
     fn a_batchs_failures_are_told_apart_by_whose_fault_they_are() {
-        assert!(matches!(send(true, "InvalidMessageContents", None), SendError::Invalid(_)));
-        assert!(matches!(send(true, "RequestThrottled", None), SendError::Failed(_)));
-        assert!(matches!(send(false, "InternalError", None), SendError::Failed(_)));
-        assert_eq!(receipt(true, "ReceiptHandleIsInvalid", None), ReceiptError::Stale);
-        assert!(matches!(receipt(false, "InternalError", None), ReceiptError::Failed(_)));
+        assert!(matches!(
+            send(true, "InvalidMessageContents", None),
+            SendError::Invalid(_)
+        ));
+        assert!(matches!(
+            send(true, "RequestThrottled", None),
+            SendError::Failed(_)
+        ));
+        assert!(matches!(
+            send(false, "InternalError", None),
+            SendError::Failed(_)
+        ));
+        assert_eq!(
+            receipt(true, "ReceiptHandleIsInvalid", None),
+            ReceiptError::Stale
+        );
+        assert!(matches!(
+            receipt(false, "InternalError", None),
+            ReceiptError::Failed(_)
+        ));
     }
 }

@@ -74,7 +74,9 @@ pub async fn wire(
         let (url, arn) = wiring.queue_with_dead(layout, &mut urls).await?;
         if layout.is_subscribed {
             wiring.permit(&url, &arn, &topic_arn).await?;
-            wiring.subscribe(&topic_arn, &arn, layout.filter.as_deref()).await?;
+            wiring
+                .subscribe(&topic_arn, &arn, layout.filter.as_deref())
+                .await?;
         }
     }
     Ok(Wired {
@@ -128,11 +130,7 @@ impl Wiring {
         Ok((url, arn.unwrap_or_default()))
     }
 
-    async fn get(
-        &self,
-        url: &str,
-        name: QueueAttributeName,
-    ) -> Result<Option<String>, QueueError> {
+    async fn get(&self, url: &str, name: QueueAttributeName) -> Result<Option<String>, QueueError> {
         let call = self.sqs.get_queue_attributes().queue_url(url);
         let answer = call.attribute_names(name.clone()).send().await;
         let answer = answer.map_err(|error| errors::call(&error))?;

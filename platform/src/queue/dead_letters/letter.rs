@@ -180,7 +180,10 @@ mod tests {
     fn a_letter_comes_back_as_it_was_with_its_note() {
         let attributes: BTreeMap<_, _> = (0..9)
             .map(|n| (format!("a{n}"), format!("\"{n}\"")))
-            .chain([("traceparent".to_owned(), format!("00-{TRACE}-00f067aa0ba902b7-01"))])
+            .chain([(
+                "traceparent".to_owned(),
+                format!("00-{TRACE}-00f067aa0ba902b7-01"),
+            )])
             .collect();
         let before = delivery(attributes.clone());
         let sent = Note::new("unknown \u{0}schema", "router").letter(&before);
@@ -198,7 +201,10 @@ mod tests {
     fn what_sqs_moved_itself_has_its_own_attributes_and_no_note() {
         let attributes: BTreeMap<_, _> = [("class".to_owned(), "call".to_owned())].into();
         let letter = DeadLetter::from(&delivery(attributes.clone()));
-        assert_eq!((letter.reason.as_str(), letter.component.as_str()), (MAX_RECEIVES, ""));
+        assert_eq!(
+            (letter.reason.as_str(), letter.component.as_str()),
+            (MAX_RECEIVES, "")
+        );
         assert_eq!(letter.attributes, attributes);
     }
 

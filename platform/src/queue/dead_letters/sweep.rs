@@ -48,7 +48,11 @@ impl<'a> Sweep<'a> {
 
     /// By receiving.
     pub(super) fn receive(queue: &'a Arc<dyn Queue>) -> Self {
-        let wait = if can_browse(queue) { Duration::ZERO } else { WAIT };
+        let wait = if can_browse(queue) {
+            Duration::ZERO
+        } else {
+            WAIT
+        };
         Self::new(queue, How::Receive(wait))
     }
 
@@ -102,7 +106,9 @@ impl<'a> Sweep<'a> {
     /// Gives back what stays. What cannot be given back comes into sight on its own, later.
     pub(super) async fn end(self) {
         for batch in self.held.chunks(BATCH) {
-            let batch = batch.iter().map(|receipt| (receipt.clone(), Duration::ZERO));
+            let batch = batch
+                .iter()
+                .map(|receipt| (receipt.clone(), Duration::ZERO));
             if let Err(error) = self.queue.set_visibility(batch.collect()).await {
                 tracing::debug!(queue = self.queue.name(), %error, "not given back");
             }

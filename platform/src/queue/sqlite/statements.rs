@@ -39,7 +39,10 @@ pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<i6
     if let Some(number) = found {
         return Ok(number);
     }
-    connection.execute("INSERT INTO queue_names (name, next) VALUES (?1, 1)", [name])?;
+    connection.execute(
+        "INSERT INTO queue_names (name, next) VALUES (?1, 1)",
+        [name],
+    )?;
     Ok(connection.last_insert_rowid())
 }
 
@@ -179,9 +182,7 @@ fn take_one(
     delivery.receives = delivery.receives.saturating_add(1);
     delivery.receipt = receipt(key, delivery.receives);
     connection
-        .prepare_cached(
-            "UPDATE queue_messages SET visible_ms = ?1, receives = ?2 WHERE key = ?3",
-        )?
+        .prepare_cached("UPDATE queue_messages SET visible_ms = ?1, receives = ?2 WHERE key = ?3")?
         .execute((until.0, delivery.receives, key))?;
     taken.deliveries.push(delivery);
     Ok(())
@@ -200,8 +201,8 @@ pub fn delete(
     rules: &Rules,
     receipts: &[Receipt],
 ) -> rusqlite::Result<Vec<Result<(), ReceiptError>>> {
-    let mut delete = connection
-        .prepare_cached("DELETE FROM queue_messages WHERE key = ?1 AND receives = ?2")?;
+    let mut delete =
+        connection.prepare_cached("DELETE FROM queue_messages WHERE key = ?1 AND receives = ?2")?;
     let mut find = connection.prepare_cached("SELECT 1 FROM queue_messages WHERE key = ?1")?;
     receipts
         .iter()

@@ -1,0 +1,35 @@
+//! Queues in SQLite keep the contract of `platform/src/queue.rs`, and some promises of their own.
+#![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
+
+#[path = "queue/conformance.rs"]
+mod conformance;
+#[path = "queue/crash.rs"]
+mod crash;
+#[path = "queue/embedded.rs"]
+mod embedded;
+#[path = "queue/letters.rs"]
+mod letters;
+#[path = "queue/sqlite.rs"]
+mod sqlite;
+#[path = "queue/world.rs"]
+mod world;
+
+use std::sync::Arc;
+
+#[tokio::test]
+async fn sqlite_keeps_the_contract() {
+    for (name, check) in conformance::CHECKS {
+        println!("sqlite: {name}");
+        check(Arc::new(embedded::Embedded::new().await)).await;
+    }
+}
+
+/// By receiving and giving back, as over SQS.
+#[tokio::test]
+async fn sqlite_keeps_the_contract_without_looking() {
+    for (name, check) in conformance::CHECKS {
+        println!("sqlite, blind: {name}");
+        let world = sqlite::Blind(embedded::Embedded::new().await);
+        check(Arc::new(world)).await;
+    }
+}
