@@ -63,7 +63,7 @@ async fn conform(kind: Kind) {
             break;
         };
         let (name, result) = ended.unwrap();
-        println!(
+        eprintln!(
             "{kind:?}: {name}: {}",
             if result.is_ok() { "kept" } else { "not kept" }
         );
@@ -72,7 +72,7 @@ async fn conform(kind: Kind) {
             .find(|(who, what, _)| (*who, *what) == (kind, name));
         match (result, known) {
             (Ok(()), None) => {}
-            (Err(_), Some((_, _, reason))) => println!("{kind:?}: as is known: {reason}"),
+            (Err(_), Some((_, _, reason))) => eprintln!("{kind:?}: as is known: {reason}"),
             (Ok(()), Some(_)) => failed.push(format!("{name}: it has learnt that")),
             (Err(error), None) => failed.push(format!("{name}: {error}")),
         }

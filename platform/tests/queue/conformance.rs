@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A check, by its name.
-pub type Check = (&'static str, fn(Arc<dyn World>) -> Boxed<'static, ()>);
+pub(crate) type Check = (&'static str, fn(Arc<dyn World>) -> Boxed<'static, ()>);
 
 macro_rules! checks {
     ($($module:ident :: $name:ident),* $(,)?) => {
@@ -20,7 +20,7 @@ macro_rules! checks {
 }
 
 /// All of them.
-pub const CHECKS: &[Check] = checks![
+pub(crate) const CHECKS: &[Check] = checks![
     queue::what_is_sent_is_received_as_it_was,
     queue::a_receive_takes_no_more_than_it_asked_for,
     queue::a_long_poll_is_woken_by_a_send,

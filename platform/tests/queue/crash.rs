@@ -62,7 +62,8 @@ async fn child_that_is_killed() {
 
 fn say(what: char, body: &str) {
     // Not through `println`, which the harness holds back.
-    writeln!(std::io::stdout(), "\n{what} {body}").unwrap();
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "\n{what} {body}").unwrap();
 }
 
 /// What the children said, over all their lives.

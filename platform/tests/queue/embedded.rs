@@ -13,20 +13,20 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Opens the database in this folder.
-pub fn database(dir: &Path) -> Sqlite {
+pub(crate) fn database(dir: &Path) -> Sqlite {
     Sqlite::open(SqliteOptions::new(dir.join("queue.db")), &[]).expect("a database")
 }
 
-pub struct Embedded {
-    pub db: Sqlite,
-    pub queues: SqliteQueues,
-    pub clock: ManualClock,
+pub(crate) struct Embedded {
+    pub(crate) db: Sqlite,
+    pub(crate) queues: SqliteQueues,
+    pub(crate) clock: ManualClock,
     made: AtomicU32,
     _dir: TempDir,
 }
 
 impl Embedded {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let clock = ManualClock::at(UnixMs(1_800_000_000_000));
         let db = database(dir.path());
@@ -40,7 +40,7 @@ impl Embedded {
         }
     }
 
-    pub async fn open(&self, name: &str, options: SqliteQueueOptions) -> SqliteQueue {
+    pub(crate) async fn open(&self, name: &str, options: SqliteQueueOptions) -> SqliteQueue {
         self.queues.queue(name, options).await.expect("a queue")
     }
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 /// Which one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// With `AUTH=true`: it checks signatures and policies, as AWS does.
     MiniStack,
     Moto,
 }
 
 /// A running emulator; killed when it is dropped.
-pub struct Emulator {
+pub(crate) struct Emulator {
     child: Child,
     endpoint: String,
 }
@@ -26,7 +26,7 @@ const START: Duration = Duration::from_secs(120);
 
 impl Emulator {
     /// Starts it and waits until it answers.
-    pub async fn start(kind: Kind) -> Self {
+    pub(crate) async fn start(kind: Kind) -> Self {
         // Another process may take the port before the child does: then the child ends, and the next try has another.
         for _ in 0..5 {
             if let Some(running) = Self::try_start(kind).await {
@@ -59,18 +59,18 @@ impl Emulator {
     }
 
     /// What clients are made of: the client of production, an endpoint and credentials of the emulator's.
-    pub async fn config(&self) -> aws_config::SdkConfig {
+    pub(crate) async fn config(&self) -> aws_config::SdkConfig {
         config(&self.endpoint, "test").await
     }
 
     /// The same, signed with a key that it does not know.
-    pub async fn config_of_a_stranger(&self) -> aws_config::SdkConfig {
+    pub(crate) async fn config_of_a_stranger(&self) -> aws_config::SdkConfig {
         config(&self.endpoint, "AKIAIOSFODNN7EXAMPLE").await
     }
 }
 
 /// Clients for that endpoint.
-pub async fn config(endpoint: &str, key: &str) -> aws_config::SdkConfig {
+pub(crate) async fn config(endpoint: &str, key: &str) -> aws_config::SdkConfig {
     let options = AwsOptions {
         endpoint: Some(endpoint.to_owned()),
         region: Some("us-east-1".to_owned()),

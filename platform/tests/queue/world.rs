@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A back end under test.
-pub trait World: Send + Sync + 'static {
+pub(crate) trait World: Send + Sync + 'static {
     /// A fresh queue that gives up at the `max_receives`-th receive, and its dead-letter queue.
     fn queue(&self, max_receives: u32) -> Boxed<'_, Pair>;
 
@@ -26,24 +26,24 @@ pub trait World: Send + Sync + 'static {
 
 /// A queue and its dead letters.
 #[derive(Clone)]
-pub struct Pair {
-    pub queue: Arc<dyn Queue>,
-    pub dead: Arc<dyn Queue>,
+pub(crate) struct Pair {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) dead: Arc<dyn Queue>,
 }
 
 impl Pair {
-    pub fn letters(&self) -> DeadLetters {
+    pub(crate) fn letters(&self) -> DeadLetters {
         DeadLetters::new(Arc::clone(&self.queue), Arc::clone(&self.dead))
     }
 
     /// Sends one, which must be taken.
-    pub async fn send(&self, body: &str) {
+    pub(crate) async fn send(&self, body: &str) {
         let sent = self.queue.send(vec![text(body)]).await.expect("an answer");
         assert_eq!(sent, [Ok(())]);
     }
 
     /// Receives one, which must be there now or soon.
-    pub async fn receive(&self, visibility: Duration) -> Delivery {
+    pub(crate) async fn receive(&self, visibility: Duration) -> Delivery {
         let mut found = self
             .queue
             .receive(1, POLL, visibility)
@@ -54,7 +54,7 @@ impl Pair {
     }
 
     /// Sees that there is nothing to be received now.
-    pub async fn is_empty_now(&self, why: &str) {
+    pub(crate) async fn is_empty_now(&self, why: &str) {
         let found = self
             .queue
             .receive(10, Duration::ZERO, MINUTE)
@@ -63,13 +63,13 @@ impl Pair {
         assert_eq!(found, [], "{why}");
     }
 
-    pub async fn give_back(&self, receipt: &Receipt) {
+    pub(crate) async fn give_back(&self, receipt: &Receipt) {
         let batch = vec![(receipt.clone(), Duration::ZERO)];
         let result = self.queue.set_visibility(batch).await.expect("an answer");
         assert_eq!(result, [Ok(())]);
     }
 
-    pub async fn delete(&self, receipt: &Receipt) {
+    pub(crate) async fn delete(&self, receipt: &Receipt) {
         let result = self
             .queue
             .delete(vec![receipt.clone()])
@@ -79,12 +79,12 @@ impl Pair {
     }
 
     /// Receives until there are `count`, and no longer than until a poll gives none.
-    pub async fn receive_all(&self, count: usize) -> Vec<Delivery> {
+    pub(crate) async fn receive_all(&self, count: usize) -> Vec<Delivery> {
         receive_all(&*self.queue, count).await
     }
 }
 
-pub async fn receive_all(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
+pub(crate) async fn receive_all(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
     let mut all = Vec::new();
     while all.len() < count {
         let found = queue.receive(10, POLL, MINUTE).await.expect("an answer");
@@ -94,7 +94,7 @@ pub async fn receive_all(queue: &dyn Queue, count: usize) -> Vec<Delivery> {
     all
 }
 
-pub fn text(body: &str) -> Outgoing {
+pub(crate) fn text(body: &str) -> Outgoing {
     Outgoing {
         body: body.to_owned(),
         ..Outgoing::default()
@@ -102,15 +102,15 @@ pub fn text(body: &str) -> Outgoing {
 }
 
 /// The sorted bodies.
-pub fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
+pub(crate) fn bodies(deliveries: &[Delivery]) -> Vec<&str> {
     let mut bodies: Vec<_> = deliveries.iter().map(|d| d.body.as_str()).collect();
     bodies.sort_unstable();
     bodies
 }
 
-pub const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// How long a receive waits for what must be there.
-pub const POLL: Duration = Duration::from_secs(20);
+pub(crate) const POLL: Duration = Duration::from_secs(20);
 
-pub const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
