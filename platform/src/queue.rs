@@ -13,10 +13,12 @@
 pub mod aws;
 mod check;
 pub mod dead_letters;
-mod envelope;
 pub mod sqlite;
 
 pub use dead_letters::DeadLetters;
+pub use kaiwa_common::limits::{
+    DEAD_LETTER_RETENTION as DEAD_RETENTION, QUEUE_RETENTION as RETENTION,
+};
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -37,12 +39,6 @@ pub const QUEUED_BYTES: usize = MESSAGE_BYTES + 8 * 1024;
 
 /// Attributes of a message: what SNS delivers raw, and what SQS takes.
 pub const ATTRIBUTES: usize = 10;
-
-/// How long a message is kept that nobody deletes; then it is gone. SQS's default.
-pub const RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
-
-/// How long a dead letter is kept: SQS's longest. An operator's holidays fit.
-pub const DEAD_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The longest delay before a message is first seen: SQS's bound.
 pub const DELAY: Duration = Duration::from_secs(15 * 60);

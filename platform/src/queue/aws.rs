@@ -3,6 +3,7 @@
 //! Everything works against an emulator too ([`AwsOptions::endpoint`]). What a service refuses for one message of a
 //! batch is that message's result; an error of the whole call says whether trying again can help.
 
+mod envelope;
 mod errors;
 mod setup;
 mod sns;

@@ -11,6 +11,8 @@ mod sweep;
 
 pub use letter::{DeadLetter, MAX_RECEIVES, Note};
 
+pub use kaiwa_common::limits::{DEAD_LETTERS_LOOKED_AT as LOOKED_AT, QUEUE_RECEIVES as RECEIVES};
+
 use super::{BATCH, Delivery, Outgoing, Queue, QueueError, ReceiptError, SendError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,13 +23,6 @@ use sweep::Sweep;
 pub fn name_of(queue: &str) -> String {
     format!("{queue}-dead")
 }
-
-/// Receives after which a queue itself gives up: the backstop for consumers that crash. A consumer that works buries
-/// what is poison at the first receive, and retries by visibility for about an hour before the eighth.
-pub const RECEIVES: u32 = 8;
-
-/// Dead letters that one call looks at. There may be more: its answer says so.
-pub const LOOKED_AT: usize = 1_000;
 
 /// A queue and its dead letters.
 #[derive(Clone)]

@@ -1,9 +1,9 @@
 //! A queue on SQS.
 
-use super::{errors, place, seconds};
+use super::{envelope, errors, place, seconds};
 use crate::queue::{
     Answer, Delivery, Depth, LONG_POLL, Outgoing, QUEUED_BYTES, Queue, QueueError, Receipt,
-    ReceiptError, SendError, VISIBILITY, check, envelope,
+    ReceiptError, SendError, VISIBILITY, check,
 };
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
