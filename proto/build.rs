@@ -5,7 +5,13 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=kaiwa");
-    let descriptors = protox::compile(["kaiwa/client/v1/client.proto"], ["."])?;
+    let descriptors = protox::compile(
+        [
+            "kaiwa/client/v1/client.proto",
+            "kaiwa/notify/v1/notify.proto",
+        ],
+        ["."],
+    )?;
     pbjson_build::Builder::new()
         .register_descriptors(&descriptors.encode_to_vec())?
         .ignore_unknown_fields()

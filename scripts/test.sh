@@ -18,9 +18,9 @@ suite() {
 }
 
 suite "lints" scripts/check.sh
-suite "build" cargo build --workspace --all-targets --locked --quiet
+suite "build" cargo build --workspace --all-targets --features kaiwa-platform/aws --locked --quiet
 export KAIWA_BIN=$target/debug/kaiwa
-suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --locked --quiet
+suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --features kaiwa-platform/aws --locked --quiet
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
 suite "two people in two browsers" npm --prefix web run --silent e2e

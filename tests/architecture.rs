@@ -23,6 +23,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["kaiwa-common", "kaiwa-proto", "kaiwa-chat", "kaiwa-sfu"],
     ),
     ("kaiwa-sfu", &["kaiwa-common"]),
+    (
+        "kaiwa-notifier",
+        &["kaiwa-common", "kaiwa-platform", "kaiwa-proto"],
+    ),
     ("kaiwa-loadtest", &["kaiwa-common", "kaiwa-proto"]),
     (
         "kaiwa",
@@ -33,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "kaiwa-chat",
             "kaiwa-sfu",
             "kaiwa-signaling",
+            "kaiwa-notifier",
         ],
     ),
 ];

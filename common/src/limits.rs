@@ -284,3 +284,18 @@ pub const CALL_EVENTS: usize = 16 * 1024;
 
 /// From a command to the SFU to its answer. Then it counts as unavailable.
 pub const CALL_SFU_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a queue keeps a message that nobody deletes; then it is gone. SQS's default, and longer than any
+/// notification is worth.
+pub const QUEUE_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
+
+/// How long a dead letter is kept; then it is gone. SQS's longest: an operator's holidays fit.
+pub const DEAD_LETTER_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Receives after which a queue itself sends a message to its dead letters: the backstop for consumers that crash.
+/// One that works buries poison at the first, and retries by visibility for about an hour before the eighth.
+pub const QUEUE_RECEIVES: u32 = 8;
+
+/// Dead letters that one call looks at; its answer says whether there may be more. Some seconds over SQS, for which
+/// those that stay are out of sight.
+pub const DEAD_LETTERS_LOOKED_AT: usize = 1_000;

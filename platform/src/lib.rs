@@ -1,5 +1,7 @@
-//! Machinery that every role shares, behind no port of its own: one SQLite database with one writer
-//! that commits in groups, its readers, and the lock on the data folder.
+//! Machinery that every role shares: one SQLite database with one writer that commits in groups, its readers,
+//! the lock on the data folder, and queues that deliver at least once.
 
+pub mod clock;
 pub mod dir_lock;
+pub mod queue;
 pub mod sqlite;

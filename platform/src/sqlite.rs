@@ -6,7 +6,8 @@
 //!    └────────── results, after COMMIT ───┘        reads ──► reader threads, one snapshot each
 //! ```
 //!
-//! Nothing here knows a table; the caller's jobs do.
+//! Nothing here knows a table; the caller's jobs do. Several components may share the database: the first
+//! gives its migrations to [`Sqlite::open`], each other one its [`Schema`] to [`Sqlite::migrate`].
 
 mod error;
 mod job;
@@ -17,7 +18,7 @@ mod writer;
 
 pub use error::{OpenError, ReadError, WriteError};
 pub use job::{Keep, Verdict};
-pub use open::{Migration, SqliteOptions, Synchronous};
+pub use open::{Migration, Schema, SqliteOptions, Synchronous};
 pub use readers::SqliteReaders;
 pub use stats::{StatsSnapshot, WriterStats};
 pub use writer::{SqliteWriter, Submitted};
@@ -61,6 +62,22 @@ impl Sqlite {
         let writer = SqliteWriter::start(Arc::clone(&options), connection)?;
         let readers = SqliteReaders::start(&options)?;
         Ok(Self { writer, readers })
+    }
+
+    /// Brings a further component's tables up to date, in one commit. Whoever has tables in a database that
+    /// another component has opened calls this once before it uses them; doing it again does nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`]: a newer version wrote them, a migration failed, or the writer takes no more.
+    pub async fn migrate(&self, schema: Schema) -> Result<(), OpenError> {
+        let job = self.writer.submit(0, move |connection| {
+            // A migration that fails leaves nothing behind: its savepoint is rolled back.
+            Ok(match open::migrate_component(connection, schema) {
+                Ok(()) => (Keep::Yes, Ok(())),
+                Err(error) => (Keep::No, Err(error)),
+            })
+        });
+        job.await.map_err(OpenError::Write)?
     }
 
     /// Writes a consistent copy of the database to a file that does not exist yet, while writers and

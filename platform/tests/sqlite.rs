@@ -2,7 +2,9 @@
 //! full queue says so at once, and what cannot be written is never said to be.
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
 
-use kaiwa_platform::sqlite::{Keep, Migration, OpenError, Sqlite, SqliteOptions, WriteError};
+use kaiwa_platform::sqlite::{
+    Keep, Migration, OpenError, Schema, Sqlite, SqliteOptions, WriteError,
+};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::mpsc;
@@ -291,4 +293,59 @@ fn migrations_run_once_and_a_newer_schema_is_refused() {
         refused,
         Err(OpenError::NewerSchema { found: 2, known: 1 })
     ));
+}
+
+#[tokio::test]
+async fn components_share_a_database_and_keep_versions_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let v1 = Schema {
+        component: "birds",
+        migrations: &["CREATE TABLE birds (name TEXT)"],
+    };
+    let v2 = Schema {
+        migrations: &[
+            "CREATE TABLE birds (name TEXT)",
+            "ALTER TABLE birds ADD COLUMN song TEXT",
+        ],
+        ..v1
+    };
+    let fish = Schema {
+        component: "fish",
+        migrations: &["CREATE TABLE fish (name TEXT)"],
+    };
+    let db = open(&dir);
+    for schema in [v1, fish, v2, v2] {
+        db.migrate(schema).await.unwrap();
+    }
+    let refused = db.migrate(v1).await;
+    assert!(
+        matches!(
+            refused,
+            Err(OpenError::NewerComponent {
+                component: "birds",
+                found: 2,
+                known: 1
+            })
+        ),
+        "{refused:?}"
+    );
+    // The one who opens it has `user_version`, which the others leave alone.
+    drop(db);
+    open(&dir);
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(&dir);
+    let broken = Schema {
+        component: "birds",
+        migrations: &["CREATE TABLE birds (name TEXT)", "CREATE TABLE birds (oops"],
+    };
+    assert!(db.migrate(broken).await.is_err());
+    let mended = Schema {
+        migrations: &["CREATE TABLE birds (name TEXT)"],
+        ..broken
+    };
+    db.migrate(mended).await.unwrap();
 }

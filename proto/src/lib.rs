@@ -26,3 +26,20 @@ pub mod client {
         include!(concat!(env!("OUT_DIR"), "/kaiwa.client.v1.serde.rs"));
     }
 }
+
+/// What travels through the notification queues; `kaiwa/notify/v1/notify.proto` is its specification.
+pub mod notify {
+    /// Schema 1.
+    #[expect(
+        missing_docs,
+        reason = "generated: the schema's comments become the documentation"
+    )]
+    #[allow(
+        clippy::all,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )]
+    pub mod v1 {
+        include!(concat!(env!("OUT_DIR"), "/kaiwa.notify.v1.rs"));
+    }
+}

@@ -13,6 +13,19 @@ pub enum OpenError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// A newer version of the program wrote this component's tables: use that one, or restore a backup.
+    #[error("the tables of {component} have version {found}, this program knows {known}")]
+    NewerComponent {
+        /// Whose tables.
+        component: &'static str,
+        /// What the file says.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// The writer did not do it.
+    #[error("the tables cannot be made")]
+    Write(#[source] WriteError),
     /// SQLite refused.
     #[error("the database cannot be opened")]
     Sqlite(#[from] rusqlite::Error),

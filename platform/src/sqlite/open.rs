@@ -1,7 +1,7 @@
 //! Opening: the PRAGMAs with their reasons, and the schema's versions.
 
 use super::error::OpenError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::path::PathBuf;
 
 /// When SQLite waits for the disk.
@@ -62,6 +62,15 @@ impl SqliteOptions {
 
 /// One step of the schema: the SQL that takes version `n` to `n + 1`, in its place in the list.
 pub type Migration = &'static str;
+
+/// One component's tables in a database that several share.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// Its name; never changed. Its tables' names begin with it.
+    pub component: &'static str,
+    /// Its steps, from its own version 0 on. Only ever appended to.
+    pub migrations: &'static [Migration],
+}
 
 /// The writer's page cache: holds the right edges of the b-trees that messages are appended to, for
 /// some 8,000 pages. Doubling it costs memory and nothing else.
@@ -153,3 +162,42 @@ pub(super) fn migrate(connection: &Connection, migrations: &[Migration]) -> Resu
     }
     Ok(())
 }
+
+/// Brings one component's tables to its newest version, inside the caller's transaction. The versions stand in a
+/// table, since `user_version` is one number, and the component that opens the database has it.
+pub(super) fn migrate_component(connection: &Connection, schema: Schema) -> Result<(), OpenError> {
+    connection.execute_batch(VERSIONS)?;
+    let found: Option<i64> = connection
+        .query_row(
+            "SELECT version FROM schema_versions WHERE component = ?1",
+            [schema.component],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let found = found.unwrap_or(0);
+    let known = i64::try_from(schema.migrations.len()).expect("a handful of migrations");
+    if found > known {
+        let component = schema.component;
+        return Err(OpenError::NewerComponent {
+            component,
+            found,
+            known,
+        });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for migration in &schema.migrations[done..] {
+        connection.execute_batch(migration)?;
+    }
+    connection.execute(
+        "INSERT INTO schema_versions (component, version) VALUES (?1, ?2)
+         ON CONFLICT (component) DO UPDATE SET version = excluded.version",
+        (schema.component, known),
+    )?;
+    Ok(())
+}
+
+const VERSIONS: &str = "
+CREATE TABLE IF NOT EXISTS schema_versions (
+    component TEXT PRIMARY KEY,
+    version   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID";
