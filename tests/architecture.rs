@@ -266,6 +266,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         "chat",
         "sfu",
         "signaling",
+        "notifier",
         "loadtest",
     ] {
         collect(&root().join(folder).join("src"), &mut found);

@@ -299,3 +299,42 @@ pub const QUEUE_RECEIVES: u32 = 8;
 /// Dead letters that one call looks at; its answer says whether there may be more. Some seconds over SQS, for which
 /// those that stay are out of sight.
 pub const DEAD_LETTERS_LOOKED_AT: usize = 1_000;
+
+/// Devices and browsers of one person that pushes go to. At the bound a new one takes the place of the one
+/// that was registered longest ago: a person's old browsers are not told of, the one in their hand is.
+pub const NOTIFY_DEVICES: usize = 20;
+
+/// Rooms for which one person has settings of their own. Another is refused until one is put back to
+/// the default: all of them are read for each of the person's notifications.
+pub const NOTIFY_ROOM_SETTINGS: usize = 1_000;
+
+/// A device's name, in bytes. Longer is cut.
+pub const NOTIFY_LABEL_BYTES: usize = 100;
+
+/// Notifications that one consumer handles at once, for each queue. At the bound it does not poll.
+pub const NOTIFY_IN_HAND: usize = 64;
+
+/// How often a job is received before it goes to the dead letters as `exhausted`. SQS's redrive policy
+/// stands behind with one more, for a consumer that dies of a message.
+pub const NOTIFY_RECEIVES: u32 = 8;
+
+/// How long decisions can be explained. Older ones are erased.
+pub const NOTIFY_DECISION_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Decisions kept, some 200 bytes each. At the bound the oldest are erased.
+pub const NOTIFY_DECISIONS: u64 = 2_000_000;
+
+/// How long it is known that a device was told of an event: longer than a queue keeps a message
+/// (SQS: 4 days by default).
+pub const NOTIFY_LEDGER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Providers of one channel that are told apart, each with a breaker (for Web Push: hosts). At the bound
+/// one that is well is forgotten; are all of them ill, the next ones share one.
+pub const NOTIFY_PROVIDERS: usize = 512;
+
+/// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.
+pub const NOTIFY_NOTICE_KEYS: usize = 1_000;
+
+/// Recipients in one notification event. Whoever publishes makes chunks; the notifier puts a larger one
+/// to the dead letters. A hundred ids and a message's beginning are 10 KB of SNS's 256.
+pub const NOTIFY_RECIPIENTS: usize = 100;

@@ -1,0 +1,3 @@
+//! Where things are stored.
+
+pub mod sqlite;

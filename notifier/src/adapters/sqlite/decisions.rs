@@ -1,0 +1,288 @@
+//! Decisions, and what waits by them.
+
+use super::columns::{decision, devices_text, room, steps_text, user};
+use super::{devices, ledger, preferences};
+use crate::core::digest::Recent;
+use crate::core::router::{Recipient, Seen};
+use crate::model::{DeviceId, EventId};
+use crate::ports::{Ask, Due, Explained, Hold, Profile, Record};
+use kaiwa_common::id::UserId;
+use kaiwa_common::limits::{NOTIFY_DECISION_AGE, NOTIFY_DECISIONS, NOTIFY_LEDGER_AGE};
+use kaiwa_common::time::UnixMs;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+pub(super) fn profiles(connection: &Connection, ask: &Ask) -> rusqlite::Result<Vec<Profile>> {
+    let users = ask.users.iter();
+    users.map(|user| profile(connection, ask, user)).collect()
+}
+
+fn profile(connection: &Connection, ask: &Ask, user: &UserId) -> rusqlite::Result<Profile> {
+    let is_decided = connection
+        .prepare_cached("SELECT 1 FROM notify_decisions WHERE event = ?1 AND user = ?2")?
+        .exists(params![ask.event.0.as_bytes(), user.as_str()])?;
+    let rooms = preferences::rooms(connection, user)?;
+    let of_room = ask.room.as_ref().and_then(|wanted| {
+        let found = rooms.iter().find(|(room, _)| room == wanted);
+        found.map(|(_, settings)| *settings)
+    });
+    let uncounted = rooms
+        .into_iter()
+        .filter(|(_, settings)| settings.is_uncounted(ask.now))
+        .map(|(room, _)| room)
+        .collect();
+    let recipient = Recipient {
+        user: user.clone(),
+        settings: preferences::person(connection, user)?,
+        room: of_room.unwrap_or_default(),
+        devices: devices::of_user(connection, user)?,
+        recent: recent(connection, ask, user)?,
+        shown: shown(connection, ask, user)?,
+        seen: Seen::No,
+        badge: None,
+    };
+    Ok(Profile {
+        recipient,
+        uncounted,
+        is_decided,
+    })
+}
+
+fn recent(connection: &Connection, ask: &Ask, user: &UserId) -> rusqlite::Result<Option<Recent>> {
+    let Some(room) = &ask.room else {
+        return Ok(None);
+    };
+    connection
+        .prepare_cached("SELECT began_ms, pushes FROM notify_recent WHERE user = ?1 AND room = ?2")?
+        .query_row(params![user.as_str(), room.as_str()], |row| {
+            Ok(Recent {
+                began: UnixMs(row.get(0)?),
+                pushes: row.get(1)?,
+            })
+        })
+        .optional()
+}
+
+fn shown(connection: &Connection, ask: &Ask, user: &UserId) -> rusqlite::Result<Vec<DeviceId>> {
+    let Some(takes_away) = &ask.takes_away else {
+        return Ok(Vec::new());
+    };
+    let mut select = connection.prepare_cached(
+        "SELECT device FROM notify_shown WHERE user = ?1 AND collapse = ?2 AND seq <= ?3",
+    )?;
+    let seq = i64::try_from(takes_away.up_to).unwrap_or(i64::MAX);
+    let rows = select.query_map(params![user.as_str(), takes_away.key, seq], |row| {
+        row.get(0).map(|id| DeviceId(Uuid::from_bytes(id)))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn call_over(
+    connection: &Connection,
+    users: &[UserId],
+    key: &str,
+    now: UnixMs,
+) -> rusqlite::Result<()> {
+    let mut insert =
+        connection.prepare_cached("INSERT OR IGNORE INTO notify_over VALUES (?1, ?2, ?3)")?;
+    for user in users {
+        insert.execute(params![user.as_str(), key, now.0])?;
+    }
+    Ok(())
+}
+
+pub(super) fn record(
+    connection: &Connection,
+    records: &[Record],
+    released: &[Due],
+) -> rusqlite::Result<()> {
+    for due in released {
+        release(connection, due)?;
+    }
+    for record in records {
+        if insert(connection, record, !released.is_empty())? {
+            let user = record.user.as_str();
+            for hold in &record.holds {
+                wait(connection, user, hold)?;
+            }
+            if let (Some(room), Some(recent)) = (&record.room, record.recent) {
+                connection
+                    .prepare_cached("INSERT OR REPLACE INTO notify_recent VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![user, room.as_str(), recent.began.0, recent.pushes])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What waited was released; what has come to it since waits on.
+fn release(connection: &Connection, due: &Due) -> rusqlite::Result<()> {
+    let key = params![
+        due.user.as_str(),
+        due.device.0.as_bytes(),
+        due.collapse,
+        due.count
+    ];
+    for sql in [
+        "DELETE FROM notify_held
+         WHERE user = ?1 AND device = ?2 AND collapse = ?3 AND count <= ?4",
+        "UPDATE notify_held SET count = count - ?4
+         WHERE user = ?1 AND device = ?2 AND collapse = ?3",
+    ] {
+        connection.prepare_cached(sql)?.execute(key)?;
+    }
+    Ok(())
+}
+
+/// False when it was known already.
+fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite::Result<bool> {
+    let sql = if replaces {
+        "INSERT OR REPLACE INTO notify_decisions
+             (event, user, time_ms, at_ms, room, class, steps, suppressed, devices)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+    } else {
+        "INSERT OR IGNORE INTO notify_decisions
+             (event, user, time_ms, at_ms, room, class, steps, suppressed, devices)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+    };
+    let decision = &record.decision;
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        record.event.0.as_bytes(),
+        record.user.as_str(),
+        record.time.0,
+        record.at.0,
+        record.room.as_ref().map(|room| room.as_str()),
+        decision.class.name(),
+        steps_text(&decision.steps),
+        decision.suppressed.map(crate::core::decision::Reason::name),
+        devices_text(&decision.devices),
+    ])?;
+    Ok(changed > 0)
+}
+
+/// What waits under the same key becomes one: the latest is shown, and the longer wait counts.
+fn wait(connection: &Connection, user: &str, hold: &Hold) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO notify_held VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET count = count + ?7, until_ms = max(until_ms, ?4),
+                 event = CASE WHEN ?5 >= seq THEN ?6 ELSE event END, seq = max(seq, ?5)",
+        )?
+        .execute(params![
+            user,
+            hold.device.0.as_bytes(),
+            hold.collapse,
+            hold.until.0,
+            i64::try_from(hold.seq).unwrap_or(i64::MAX),
+            hold.event,
+            hold.count,
+        ])?;
+    Ok(())
+}
+
+pub(super) fn due(
+    connection: &Connection,
+    now: UnixMs,
+    limit: usize,
+) -> rusqlite::Result<Vec<Due>> {
+    let mut select = connection.prepare_cached(
+        "SELECT user, device, collapse, event, count FROM notify_held
+         WHERE until_ms <= ?1 ORDER BY until_ms, user, device, collapse LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = select.query_map(params![now.0, limit], |row| {
+        Ok(Due {
+            user: user(0, &row.get::<_, String>(0)?)?,
+            device: DeviceId(Uuid::from_bytes(row.get(1)?)),
+            collapse: row.get(2)?,
+            event: row.get(3)?,
+            count: row.get(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+const EXPLAINED: &str = "SELECT event, time_ms, at_ms, room, class, steps, suppressed, devices
+    FROM notify_decisions";
+
+pub(super) fn explain(
+    connection: &Connection,
+    event: EventId,
+    user: &UserId,
+) -> rusqlite::Result<Option<Explained>> {
+    let sql = format!("{EXPLAINED} WHERE event = ?1 AND user = ?2");
+    let found = connection
+        .prepare_cached(&sql)?
+        .query_row(params![event.0.as_bytes(), user.as_str()], explained)
+        .optional()?;
+    found.map(|found| with_fates(connection, found)).transpose()
+}
+
+pub(super) fn recent_of(
+    connection: &Connection,
+    user: &UserId,
+    limit: usize,
+) -> rusqlite::Result<Vec<Explained>> {
+    let sql = format!("{EXPLAINED} WHERE user = ?1 ORDER BY no DESC LIMIT ?2");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = connection.prepare_cached(&sql)?;
+    let rows = select.query_map(params![user.as_str(), limit], explained)?;
+    rows.map(|row| with_fates(connection, row?)).collect()
+}
+
+fn explained(row: &Row<'_>) -> rusqlite::Result<Explained> {
+    let text: Option<String> = row.get(3)?;
+    Ok(Explained {
+        event: EventId(Uuid::from_bytes(row.get(0)?)),
+        time: UnixMs(row.get(1)?),
+        at: UnixMs(row.get(2)?),
+        room: text.map(|text| room(3, &text)).transpose()?,
+        decision: decision(row, 4)?,
+        fates: Vec::new(),
+    })
+}
+
+fn with_fates(connection: &Connection, mut of: Explained) -> rusqlite::Result<Explained> {
+    for device in &of.decision.devices {
+        if let Some(state) = ledger::state(connection, of.event, device.device)? {
+            of.fates.push((device.device, state));
+        }
+    }
+    Ok(of)
+}
+
+/// Rows that one call erases of each table: a commit of some milliseconds.
+const TRIM: i64 = 500;
+
+pub(super) fn trim(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
+    let before = |age: std::time::Duration| {
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        now.0.saturating_sub(age_ms)
+    };
+    let (decisions, ledger) = (before(NOTIFY_DECISION_AGE), before(NOTIFY_LEDGER_AGE));
+    // A push lives for four weeks, and may be shown as long.
+    let shown = before(std::time::Duration::from_secs(28 * 24 * 3600));
+    let mut erased = 0;
+    for (sql, before) in [
+        ("DELETE FROM notify_decisions WHERE no IN (SELECT no FROM notify_decisions
+              WHERE at_ms < ?1 ORDER BY no LIMIT ?2)", decisions),
+        ("DELETE FROM notify_ledger WHERE (event, device) IN (SELECT event, device
+              FROM notify_ledger WHERE ms < ?1 ORDER BY ms LIMIT ?2)", ledger),
+        ("DELETE FROM notify_shown WHERE (user, collapse, device) IN (SELECT user, collapse, device
+              FROM notify_shown WHERE ms < ?1 ORDER BY ms LIMIT ?2)", shown),
+        ("DELETE FROM notify_over WHERE (user, collapse) IN (SELECT user, collapse
+              FROM notify_over WHERE ms < ?1 ORDER BY ms LIMIT ?2)", ledger),
+        ("DELETE FROM notify_recent WHERE (user, room) IN (SELECT user, room
+              FROM notify_recent WHERE began_ms < ?1 ORDER BY began_ms LIMIT ?2)", decisions),
+    ] {
+        erased += connection.prepare_cached(sql)?.execute(params![before, TRIM])?;
+    }
+    let keep = i64::try_from(NOTIFY_DECISIONS).unwrap_or(i64::MAX);
+    erased += connection
+        .prepare_cached(
+            "DELETE FROM notify_decisions WHERE no IN (SELECT no FROM notify_decisions
+             WHERE no <= (SELECT max(no) FROM notify_decisions) - ?1 ORDER BY no LIMIT ?2)",
+        )?
+        .execute(params![keep, TRIM])?;
+    Ok(erased)
+}

@@ -1,0 +1,104 @@
+//! Settings of people and rooms.
+
+use super::columns::{level, level_number, mute, mute_ms, room, user};
+use crate::core::settings::{PersonSettings, RoomSettings};
+use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::limits::NOTIFY_ROOM_SETTINGS;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+pub(super) fn person(connection: &Connection, user: &UserId) -> rusqlite::Result<PersonSettings> {
+    let found = connection
+        .prepare_cached(
+            "SELECT muted_ms, mentions, calls, wake_only, badge FROM notify_people WHERE user = ?1",
+        )?
+        .query_row([user.as_str()], |row| {
+            Ok(PersonSettings {
+                muted: mute(row.get(0)?),
+                mentions_override: row.get(1)?,
+                calls_override: row.get(2)?,
+                is_wake_only: row.get(3)?,
+                has_badge: row.get(4)?,
+            })
+        })
+        .optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+pub(super) fn set_person(
+    connection: &Connection,
+    user: &UserId,
+    settings: PersonSettings,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO notify_people VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            user.as_str(),
+            mute_ms(settings.muted),
+            settings.mentions_override,
+            settings.calls_override,
+            settings.is_wake_only,
+            settings.has_badge,
+        ])?;
+    Ok(())
+}
+
+pub(super) fn rooms(
+    connection: &Connection,
+    user: &UserId,
+) -> rusqlite::Result<Vec<(RoomId, RoomSettings)>> {
+    let mut select = connection.prepare_cached(
+        "SELECT room, muted_ms, level FROM notify_rooms WHERE user = ?1 ORDER BY room",
+    )?;
+    let rows = select.query_map([user.as_str()], |row| {
+        let settings = RoomSettings {
+            muted: mute(row.get(1)?),
+            level: level(row.get(2)?),
+        };
+        Ok((room(0, &row.get::<_, String>(0)?)?, settings))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn set_room(
+    connection: &Connection,
+    user: &UserId,
+    room: &RoomId,
+    settings: Option<RoomSettings>,
+) -> rusqlite::Result<bool> {
+    let key = params![user.as_str(), room.as_str()];
+    let Some(settings) = settings else {
+        let sql = "DELETE FROM notify_rooms WHERE user = ?1 AND room = ?2";
+        connection.prepare_cached(sql)?.execute(key)?;
+        return Ok(true);
+    };
+    let others: i64 = connection
+        .prepare_cached("SELECT count(*) FROM notify_rooms WHERE user = ?1 AND room <> ?2")?
+        .query_row(key, |row| row.get(0))?;
+    if usize::try_from(others).unwrap_or(usize::MAX) >= NOTIFY_ROOM_SETTINGS {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO notify_rooms VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            user.as_str(),
+            room.as_str(),
+            mute_ms(settings.muted),
+            level_number(settings.level),
+        ])?;
+    Ok(true)
+}
+
+pub(super) fn opted_in(
+    connection: &Connection,
+    room: &RoomId,
+    limit: usize,
+) -> rusqlite::Result<Vec<UserId>> {
+    let mut select = connection.prepare_cached(
+        "SELECT user FROM notify_rooms WHERE room = ?1 AND level = 0 ORDER BY user LIMIT ?2",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = select.query_map(params![room.as_str(), limit], |row| {
+        user(0, &row.get::<_, String>(0)?)
+    })?;
+    rows.collect()
+}

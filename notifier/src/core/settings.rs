@@ -1,0 +1,145 @@
+//! What people, rooms, devices and the server may set.
+
+use super::quiet::QuietHours;
+use crate::model::{Address, Channel, Class, DeviceId};
+use kaiwa_common::redact::Redacted;
+use kaiwa_common::time::UnixMs;
+
+/// For how long nothing is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mute {
+    /// Not muted.
+    #[default]
+    Off,
+    /// Until then; from that moment on, not any more.
+    Until(UnixMs),
+    /// Until it is taken back.
+    Forever,
+}
+
+impl Mute {
+    /// It holds at this time.
+    #[must_use]
+    pub fn holds(self, now: UnixMs) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Until(end) => now < end,
+            Self::Forever => true,
+        }
+    }
+}
+
+/// What of a room a person wants to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Level {
+    /// Every message.
+    #[default]
+    All,
+    /// Mentions and answers; calls too.
+    Mentions,
+    /// Nothing, whatever it is.
+    Nothing,
+}
+
+/// A person's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PersonSettings {
+    /// Muted altogether: nothing overrides it.
+    pub muted: Mute,
+    /// Mentions come through a room's mute.
+    pub mentions_override: bool,
+    /// Calls ring through a room's mute and through quiet hours.
+    pub calls_override: bool,
+    /// No content leaves the server for any of their devices.
+    pub is_wake_only: bool,
+    /// The app's icon shows how much is unread.
+    pub has_badge: bool,
+}
+
+impl Default for PersonSettings {
+    fn default() -> Self {
+        Self {
+            muted: Mute::Off,
+            mentions_override: true,
+            calls_override: false,
+            is_wake_only: false,
+            has_badge: true,
+        }
+    }
+}
+
+/// A person's settings for one room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoomSettings {
+    /// Until when it is muted.
+    pub muted: Mute,
+    /// What of it they want otherwise.
+    pub level: Level,
+}
+
+impl RoomSettings {
+    /// Its unread messages do not count on the icon.
+    #[must_use]
+    pub fn is_uncounted(self, now: UnixMs) -> bool {
+        self.muted.holds(now) || self.level == Level::Nothing
+    }
+}
+
+/// A device's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// Pushes go to it.
+    pub is_enabled: bool,
+    /// No content leaves the server for it.
+    pub is_wake_only: bool,
+    /// When it is to be quiet.
+    pub quiet: Option<QuietHours>,
+}
+
+impl Default for DeviceSettings {
+    fn default() -> Self {
+        Self {
+            is_enabled: true,
+            is_wake_only: false,
+            quiet: None,
+        }
+    }
+}
+
+/// A device of a person, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Which.
+    pub id: DeviceId,
+    /// Where it is reached.
+    pub address: Address,
+    /// What the person calls it.
+    pub label: Redacted<String>,
+    /// When this address was registered.
+    pub registered: UnixMs,
+    /// Its settings.
+    pub settings: DeviceSettings,
+    /// How often its provider has called its token bad since it was registered.
+    pub strikes: u32,
+    /// Nothing is sent to it before this.
+    pub quarantined: Option<UnixMs>,
+}
+
+impl Device {
+    /// Its channel.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.address.channel()
+    }
+}
+
+/// The server's rules, before anybody's settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerRules {
+    /// Classes that nobody is told of.
+    pub off: Vec<Class>,
+    /// No content leaves the server at all.
+    pub is_wake_only: bool,
+    /// Channels that have a sender here.
+    pub channels: Vec<Channel>,
+}

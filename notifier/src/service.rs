@@ -1,0 +1,195 @@
+//! The notifier at work: a router, a consumer for each channel, and what wakes what waits.
+//!
+//! ```text
+//!  events ─► router ─┬─► push-webpush ─► consumer ─► sender ─► devices
+//!             ▲  │   ├─► push-apns ────► …
+//!      sweeper┘  ▼   └─► slack ────────► …
+//!       (what waited)   decisions, ledger: the store
+//! ```
+
+mod alerts;
+mod channel;
+mod consumer;
+mod content;
+mod deletes;
+mod gate;
+mod keeper;
+mod people;
+mod rolls;
+mod router;
+mod sweeper;
+
+pub use consumer::{ConsumerOptions, Drained};
+pub use people::{NotifierError, device_id};
+
+use crate::core::digest::DigestRule;
+use crate::core::settings::ServerRules;
+use crate::model::{Channel, Class};
+use crate::ports::{ReadState, Store};
+use crate::senders::PushSender;
+use alerts::Alerts;
+use channel::ChannelHandler;
+use consumer::{Consumer, Handler};
+use futures_util::future::join_all;
+use gate::Gate;
+use kaiwa_platform::clock::Clock;
+use kaiwa_platform::queue::DeadLetters;
+use rolls::Rolls;
+use router::Router;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What a notifier is made of.
+pub struct Parts {
+    /// Its tables.
+    pub store: Arc<dyn Store>,
+    /// Chat.
+    pub read_state: Arc<dyn ReadState>,
+    /// The queue of events, and its dead letters.
+    pub events: DeadLetters,
+    /// The channels that have a sender here.
+    pub channels: Vec<ChannelParts>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Any number: where chance begins.
+    pub seed: u64,
+    /// Settings.
+    pub options: NotifierOptions,
+}
+
+/// A channel.
+pub struct ChannelParts {
+    /// Which.
+    pub channel: Channel,
+    /// Its queue, and its dead letters.
+    pub queue: DeadLetters,
+    /// What sends.
+    pub sender: Arc<dyn PushSender>,
+}
+
+/// Settings of a notifier.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NotifierOptions {
+    /// Classes that nobody is told of.
+    pub off: Vec<Class>,
+    /// No content leaves the server.
+    pub is_wake_only: bool,
+    /// When a room counts as busy.
+    pub digest: DigestRule,
+    /// How each queue is consumed.
+    pub consumer: ConsumerOptions,
+}
+
+/// A notifier at work. Dropped without a drain it is as after a crash: what it had in hand comes again.
+pub struct Notifier {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    letters: Vec<DeadLetters>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    consumers: Vec<Consumer>,
+    sweeper: JoinHandle<Option<()>>,
+    stop: CancellationToken,
+    _kill: DropGuard,
+}
+
+impl Notifier {
+    /// Starts it, within a tokio runtime.
+    #[must_use]
+    pub fn start(parts: Parts) -> Self {
+        let rolls = Arc::new(Rolls::new(parts.seed));
+        let queue_of = |part: &ChannelParts| (part.channel, Arc::clone(part.queue.queue()));
+        let queues: BTreeMap<_, _> = parts.channels.iter().map(queue_of).collect();
+        let slack = queues.get(&Channel::Slack).map(Arc::clone);
+        let alerts = Arc::new(Alerts::new(slack, Arc::clone(&parts.clock)));
+        let router = Arc::new(Router {
+            store: Arc::clone(&parts.store),
+            read_state: Arc::clone(&parts.read_state),
+            rules: ServerRules {
+                off: parts.options.off.clone(),
+                is_wake_only: parts.options.is_wake_only,
+                channels: queues.keys().copied().collect(),
+            },
+            queues,
+            digest: parts.options.digest,
+            clock: Arc::clone(&parts.clock),
+            alerts: Arc::clone(&alerts),
+        });
+        let stop = CancellationToken::new();
+        let killed = CancellationToken::new();
+        let sweep = sweeper::run(Arc::clone(&router), stop.clone());
+        let sweeper = tokio::spawn(killed.clone().run_until_cancelled_owned(sweep));
+        let mut letters = vec![parts.events.clone()];
+        let consume = |queue: DeadLetters, handler: Arc<dyn Handler>| {
+            Consumer::start(queue, handler, parts.options.consumer, &parts.clock, &rolls)
+        };
+        let mut consumers = vec![consume(parts.events, router)];
+        for part in parts.channels {
+            letters.push(part.queue.clone());
+            let handler = ChannelHandler {
+                channel: part.channel,
+                sender: part.sender,
+                store: Arc::clone(&parts.store),
+                read_state: Arc::clone(&parts.read_state),
+                gate: Gate::new(part.channel, Arc::clone(&parts.clock), Arc::clone(&rolls)),
+                clock: Arc::clone(&parts.clock),
+                rolls: Arc::clone(&rolls),
+                alerts: Arc::clone(&alerts),
+            };
+            consumers.push(consume(part.queue, Arc::new(handler)));
+        }
+        Self {
+            store: parts.store,
+            clock: parts.clock,
+            letters,
+            running: Mutex::new(Some(Running {
+                consumers,
+                sweeper,
+                stop,
+                _kill: killed.drop_guard(),
+            })),
+        }
+    }
+
+    /// Takes nothing new, awaits the polls that are out, lets what is in hand be done within the grace,
+    /// and gives the rest back. A second call has nothing to do.
+    pub async fn drain(&self, grace: Duration) -> Drained {
+        let running = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.take()
+        };
+        let Some(running) = running else {
+            return Drained::default();
+        };
+        running.stop.cancel();
+        running.consumers.iter().for_each(Consumer::stop);
+        let drains = running.consumers.into_iter().map(|c| c.drain(grace));
+        let drained = join_all(drains).await;
+        if let Err(error) = running.sweeper.await {
+            tracing::error!(%error, "the sweeper ended early");
+        }
+        Drained {
+            given_back: drained.iter().map(|d| d.given_back).sum(),
+        }
+    }
+
+    /// The dead letters of each queue, the one of events first. Their names are those of the queues.
+    #[must_use]
+    pub fn dead_letters(&self) -> &[DeadLetters] {
+        &self.letters
+    }
+
+    /// The dead letters of the queue with this name.
+    ///
+    /// # Errors
+    /// [`NotifierError::NotFound`]: the notifier consumes no such queue.
+    pub fn dead_letters_of(&self, queue: &str) -> Result<&DeadLetters, NotifierError> {
+        let found = self.letters.iter().find(|l| l.queue().name() == queue);
+        found.ok_or(NotifierError::NotFound)
+    }
+}
