@@ -355,12 +355,9 @@ pub const APNS_BYTES: usize = 4_096;
 /// Bytes of an APNs payload for a call (PushKit).
 pub const APNS_VOIP_BYTES: usize = 5_120;
 
-/// An APNs provider token is made anew at this age: Apple refuses changes within 20 minutes and tokens
-/// older than 60.
-pub const APNS_TOKEN: Duration = Duration::from_secs(45 * 60);
-
-/// Before this age an APNs provider token is never replaced, whatever the answer.
-pub const APNS_TOKEN_YOUNG: Duration = Duration::from_secs(20 * 60);
+/// An APNs provider token is for one such span of the clock, so that every node and every start in it
+/// issues the same: Apple refuses changes within 20 minutes and tokens older than 60.
+pub const APNS_TOKEN: Duration = Duration::from_secs(30 * 60);
 
 /// Streams on the one connection to APNs; more pushes wait. Apple allows about 1,000.
 pub const APNS_STREAMS: usize = 900;

@@ -64,7 +64,9 @@ impl Service {
             return Err(forbidden("ExpiredProviderToken"));
         }
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_too_soon = |(at, old): &(i64, String)| old != token && (issued - at).abs() < 1_200;
+        let is_too_soon = |(at, old): &(i64, String)| {
+            old != token && issued != *at && (issued - at).abs() < 1_200
+        };
         if newest.as_ref().is_some_and(is_too_soon) {
             let status = StatusCode::TOO_MANY_REQUESTS;
             return Err(Refusal {
