@@ -27,6 +27,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "kaiwa-notifier",
         &["kaiwa-common", "kaiwa-platform", "kaiwa-proto"],
     ),
+    // Stands in for other people's servers: it shares no code with ours, so that a mistake in one is not made
+    // in the other.
+    ("kaiwa-provider-doubles", &[]),
     ("kaiwa-loadtest", &["kaiwa-common", "kaiwa-proto"]),
     (
         "kaiwa",

@@ -338,3 +338,102 @@ pub const NOTIFY_NOTICE_KEYS: usize = 1_000;
 /// Recipients in one notification event. Whoever publishes makes chunks; the notifier puts a larger one
 /// to the dead letters. A hundred ids and a message's beginning are 10 KB of SNS's 256.
 pub const NOTIFY_RECIPIENTS: usize = 100;
+/// Bytes of a URL that the server itself calls (a push endpoint). Real ones have 150 to 700. A longer one
+/// is refused where it is registered.
+pub const OUTBOUND_URL_BYTES: usize = 2_048;
+
+/// Bytes of an answer that the outbound client reads; push services answer with less than a kibibyte. Of a
+/// longer one nothing is used, and the call has failed.
+pub const OUTBOUND_BODY_BYTES: usize = 64 * 1024;
+
+/// Bytes of an answer's headers that the outbound client reads. With more the call has failed.
+pub const OUTBOUND_HEADER_BYTES: usize = 16 * 1024;
+
+/// From a call's beginning to a connection that can carry it: waiting for one, names, TCP and TLS. Then the
+/// call has failed and can be repeated.
+pub const OUTBOUND_CONNECT: Duration = Duration::from_secs(10);
+
+/// To one address of a host before the next one is tried: a host whose IPv6 goes nowhere is reached by IPv4
+/// within [`OUTBOUND_CONNECT`].
+pub const OUTBOUND_CONNECT_ADDRESS: Duration = Duration::from_secs(3);
+
+/// From a request to the head of its answer. Then the call has failed and can be repeated.
+pub const OUTBOUND_HEADERS: Duration = Duration::from_secs(20);
+
+/// From the head of an answer to its end. Then the call has failed.
+pub const OUTBOUND_BODY: Duration = Duration::from_secs(10);
+
+/// Connections to one host. More calls share them (HTTP/2) or wait (HTTP/1.1).
+pub const OUTBOUND_CONNECTIONS: usize = 4;
+
+/// Calls at once on one HTTP/2 connection before another is opened, or the call waits. Push services allow
+/// 100 (their recommended minimum, RFC 9113, section 6.5.2) to 1,000.
+pub const OUTBOUND_STREAMS: usize = 100;
+
+/// Hosts that connections are kept for. People name push endpoints, so that they could name any number of
+/// hosts: at the bound the one that was idle longest gives way, and when none is idle the call has failed
+/// and can be repeated.
+pub const OUTBOUND_HOSTS: usize = 512;
+
+/// A connection that was not used for this long is closed.
+pub const OUTBOUND_IDLE: Duration = Duration::from_secs(90);
+
+/// Between two pings of an HTTP/2 connection in use, so that one that died without a word is noticed.
+pub const OUTBOUND_PING: Duration = Duration::from_secs(20);
+
+/// Without an answer to a ping for this long the connection is given up.
+pub const OUTBOUND_PING_ANSWER: Duration = Duration::from_secs(10);
+
+/// Addresses of a host that are looked at; the rest is ignored.
+pub const OUTBOUND_ADDRESSES: usize = 16;
+
+/// Bytes of a Web Push message's plain text, padding aside. RFC 8291, section 4 ends at 3,993; services that
+/// hand on to a phone's own push channel in base64 take less (4,096 × ¾ less headers). Longer content is
+/// cut with an ellipsis.
+pub const WEB_PUSH_TEXT_BYTES: usize = 2_815;
+
+/// Web Push messages are filled up to a multiple of this, so that their length tells little of what they
+/// say. Twice as much hides more and costs phones as much again.
+pub const WEB_PUSH_PAD_BYTES: usize = 256;
+
+/// How long a VAPID token is good for; RFC 8292, section 2 allows 24 hours. It is renewed at half of it.
+pub const VAPID_TOKEN: Duration = Duration::from_secs(12 * 3600);
+
+/// Push services whose VAPID token is kept. At the bound all are forgotten and signed anew.
+pub const VAPID_ORIGINS: usize = 1_024;
+
+/// Bytes of an APNs payload. Longer content is cut.
+pub const APNS_BYTES: usize = 4_096;
+
+/// Bytes of an APNs payload for a call (PushKit).
+pub const APNS_VOIP_BYTES: usize = 5_120;
+
+/// An APNs provider token is for one such span of the clock, so that every node and every start in it
+/// issues the same: Apple refuses changes within 20 minutes and tokens older than 60.
+pub const APNS_TOKEN: Duration = Duration::from_secs(30 * 60);
+
+/// Streams on the one connection to APNs; more pushes wait. Apple allows about 1,000.
+pub const APNS_STREAMS: usize = 900;
+
+/// Device tokens whose environment was found to be the other one. At the bound all are forgotten and found
+/// out anew.
+pub const APNS_CORRECTED: usize = 10_000;
+
+/// Bytes of the data of an FCM message. Longer content is cut.
+pub const FCM_BYTES: usize = 4_096;
+
+/// An FCM access token is renewed this long before it ends.
+pub const FCM_TOKEN_EARLY: Duration = Duration::from_secs(300);
+
+/// Bytes of an SNS message for one platform. Longer content is cut.
+pub const SNS_BYTES: usize = 4_096;
+
+/// Characters of a text block in Slack. Longer content is cut.
+pub const SLACK_TEXT_CHARS: usize = 3_000;
+
+/// Bytes of an FCM registration token; today's have about 160. A longer one is refused where it is
+/// registered.
+pub const FCM_TOKEN_BYTES: usize = 1_024;
+
+/// The longest wish of a provider that is heard ("Retry-After"). More counts as this.
+pub const RETRY_AFTER: Duration = Duration::from_secs(3_600);
