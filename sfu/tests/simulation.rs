@@ -28,6 +28,8 @@ mod sdp;
 mod tap;
 #[path = "simulation/whims.rs"]
 mod whims;
+#[path = "simulation/wire.rs"]
+mod wire;
 #[path = "simulation/world.rs"]
 mod world;
 
