@@ -271,6 +271,25 @@ fn who_agrees_on_feedback_and_gives_none_is_taken_for_one_without() {
     call.world.end(true);
 }
 
+#[test]
+fn who_sees_nothing_any_more_is_taken_to_want_nothing() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    // Less than the picture takes, so that there is something to probe for.
+    call.change_path(1_500_000);
+    call.sent_in(5_000);
+    let allocated = |call: &Call| call.world.shard.flow(call.subscriber).unwrap().allocated;
+    assert!(allocated(&call) > Bitrate(0));
+    let publisher = call.world.sources_of(MediaKind::Video)[0].1;
+    call.world.leave(publisher);
+    call.sent_in(1_000);
+    assert_eq!(allocated(&call), Bitrate(0));
+    let packets = |call: &Call| call.world.people[&call.subscriber].tap.packets;
+    let before = packets(&call);
+    call.sent_in(20_000);
+    assert_eq!(packets(&call), before, "nothing is probed for");
+}
+
 /// So many that what came of a picture waits for the rest of it.
 #[test]
 fn a_bottleneck_of_one_changes_no_layer_of_the_many_others() {
