@@ -115,7 +115,7 @@ pub struct Shard<S> {
 
 /// What need not be on time waits for the end of such a step, so that the thread wakes up once for many peers: to wake
 /// up costs more than what is done then for one. Reports, allocations, consent and estimates are such.
-const GRID: Duration = Duration::from_millis(20);
+const GRID_NS: u64 = 20_000_000;
 
 /// Buffers that are used again and again.
 #[derive(Default)]
@@ -234,12 +234,12 @@ impl<S: Sink> Shard<S> {
         self.neighbours.outgoing()
     }
 
-    /// The end of the [`GRID`]'s step that a time is in: never before it.
+    /// The end of the step of [`GRID_NS`] that a time is in: never before it.
     fn coarse(&self, due: Instant) -> Instant {
         let since = due.saturating_duration_since(self.setup.started);
-        let into = since.as_nanos() % GRID.as_nanos();
-        let left = (GRID.as_nanos() - into) % GRID.as_nanos();
-        due + Duration::from_nanos(u64::try_from(left).expect("less than a step"))
+        let since_ns = u64::try_from(since.as_nanos()).expect("a clock of less than 500 years");
+        let left_ns = (GRID_NS - since_ns % GRID_NS) % GRID_NS;
+        due + Duration::from_nanos(left_ns)
     }
 
     /// Has a peer attended to then.

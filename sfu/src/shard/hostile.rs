@@ -551,8 +551,9 @@ fn what_waits_for_the_end_of_a_step_is_never_early_and_never_late_by_more_than_a
         for us in [0, 1, 19_999, 20_000, 20_001, 20_500, 39_999] {
             let due = start + base + Duration::from_micros(us);
             let coarse = stand.shard.coarse(due);
-            assert!(coarse >= due && coarse < due + super::GRID, "{base:?} {us}");
-            assert_eq!((coarse - start).as_nanos() % super::GRID.as_nanos(), 0);
+            let step = Duration::from_nanos(super::GRID_NS);
+            assert!(coarse >= due && coarse < due + step, "{base:?} {us}");
+            assert_eq!((coarse - start).as_nanos() % step.as_nanos(), 0);
         }
     }
 }
