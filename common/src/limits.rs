@@ -219,20 +219,20 @@ pub const CALL_AUDIO_SLOTS: u32 = 4;
 /// they are wished for.
 pub const CALL_VIDEO_SLOTS: u32 = 8;
 
-/// Offers per second that one participant may make for long; each costs the SFU a negotiation. Faster
+/// Offers per second that one session may make for long; each costs the SFU a negotiation. Faster
 /// ones are refused (`rate_limited`).
 pub const CALL_OFFERS_PER_S: u32 = 2;
 
 /// Offers at once before the rate counts.
 pub const CALL_OFFER_BURST: u32 = 20;
 
-/// Changes of preferences per second that one participant may make for long; each costs an allocation.
+/// Changes of preferences per second that one session may make for long; each costs an allocation.
 pub const CALL_PREFERS_PER_S: u32 = 10;
 
 /// Changes of preferences at once before the rate counts.
 pub const CALL_PREFER_BURST: u32 = 40;
 
-/// Mutes and unmutes per second that one participant may order for long; each changes the roster of
+/// Mutes and unmutes per second that one session may order for long; each changes the roster of
 /// everybody in the call. Faster ones are refused (`rate_limited`).
 pub const CALL_MUTES_PER_S: u32 = 5;
 

@@ -26,6 +26,8 @@ mod random;
 #[allow(dead_code, reason = "the simulation uses all of it")]
 #[path = "../tests/simulation/sdp.rs"]
 mod sdp;
+#[path = "../tests/simulation/wire.rs"]
+mod wire;
 
 use client::{Came, Client};
 use kaiwa_common::id::RoomId;
@@ -45,6 +47,7 @@ use sdp::{Use, VP8};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use wire::Wire;
 
 const SERVER: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
@@ -72,8 +75,8 @@ struct Forgetful {
     arena: Vec<u8>,
     at: usize,
     heads: Vec<(SocketAddr, usize, [u8; HEAD])>,
-    /// Whole datagrams, while people connect.
-    kept: Option<Vec<(SocketAddr, Vec<u8>)>>,
+    /// Where datagrams go while people connect.
+    wire: Option<Wire>,
 }
 
 impl Sink for Forgetful {
@@ -83,19 +86,18 @@ impl Sink for Forgetful {
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {
+        if let Some(wire) = &mut self.wire {
+            return wire.put(to, max_len, write);
+        }
         if self.at + max_len > self.arena.len() {
             self.at = 0;
         }
         let place = &mut self.arena[self.at..self.at + max_len];
         let len = write(place)?;
-        if let Some(kept) = &mut self.kept {
-            kept.push((to.1.address(), place[..len].to_vec()));
-        } else {
-            let mut head = [0; HEAD];
-            let some = len.min(HEAD);
-            head[..some].copy_from_slice(&place[..some]);
-            self.heads.push((to.1.address(), len, head));
-        }
+        let mut head = [0; HEAD];
+        let some = len.min(HEAD);
+        head[..some].copy_from_slice(&place[..some]);
+        self.heads.push((to.1.address(), len, head));
         self.at += len;
         Some(len)
     }
@@ -148,7 +150,7 @@ impl World {
             arena: vec![0; ARENA],
             at: 0,
             heads: Vec::new(),
-            kept: Some(Vec::new()),
+            wire: Some(Wire::default()),
         };
         Self {
             shard: Shard::new(setup, sink),
@@ -194,8 +196,8 @@ impl World {
             self.people[at].tick(now, self.us / 1_000, &mut self.random);
             self.send_up(at);
             self.shard.handle_timeout(now);
-            let kept = self.shard.sink_mut().kept.replace(Vec::new()).unwrap();
-            for (to, bytes) in kept {
+            let wire = self.shard.sink_mut().wire.replace(Wire::default());
+            for (to, bytes) in wire.unwrap().out {
                 if to == self.people[at].address && Kind::of(&bytes) == Some(Kind::Dtls) {
                     self.people[at].take_dtls(now, self.us / 1_000, &bytes);
                 }
@@ -402,7 +404,7 @@ fn main() {
     for _ in 0..people {
         world.enter(vec![Use::Receive(MediaKind::Video)]);
     }
-    world.shard.sink_mut().kept = None;
+    world.shard.sink_mut().wire = None;
     world.wish();
     let mut floor = Floor::new(people);
     let mut kernel = Kernel::new(people);

@@ -153,3 +153,60 @@ impl Series {
         self.rooms.set(gauge(rooms));
     }
 }
+
+/// A shard that has ended, by a panic too, has nobody any more. What it has counted stays counted.
+impl Drop for Series {
+    fn drop(&mut self) {
+        self.peers.set(0.0);
+        self.rooms.set(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics::{Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Default)]
+    struct Gauges(Mutex<Vec<Arc<AtomicU64>>>);
+
+    impl Gauges {
+        fn values(&self) -> Vec<f64> {
+            let gauges = self.0.lock().expect("no panic");
+            let bits = gauges.iter().map(|gauge| gauge.load(Ordering::Relaxed));
+            bits.map(f64::from_bits).collect()
+        }
+    }
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            let gauge = Arc::<AtomicU64>::default();
+            self.0.lock().expect("no panic").push(Arc::clone(&gauge));
+            Gauge::from_arc(gauge)
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn a_shard_that_has_ended_has_nobody_any_more() {
+        let gauges = Gauges::default();
+        let series = metrics::with_local_recorder(&gauges, || Series::new(0));
+        series.publish(&Counts::default(), &Traffic::default(), 3, 2);
+        assert_eq!(gauges.values(), [3.0, 2.0]);
+        drop(series);
+        assert_eq!(gauges.values(), [0.0, 0.0]);
+    }
+}

@@ -73,6 +73,11 @@ impl Peer {
             .any(|(_, slot)| slot.kind == MediaKind::Video && slot.track.is_some())
     }
 
+    /// The same, or there were at the last allocation: what was wanted then would be probed for on and on.
+    pub(crate) fn needs_allocation(&self) -> bool {
+        self.has_video() || !self.allocator.is_idle()
+    }
+
     /// The place of the slot of an m-line.
     pub(crate) fn slot_at(&self, mid: Mid) -> Option<usize> {
         self.slots()

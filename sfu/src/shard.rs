@@ -13,6 +13,7 @@
 mod allocate;
 mod census;
 mod commands;
+mod faults;
 mod feedback_in;
 mod feedback_out;
 mod forward;
@@ -45,6 +46,7 @@ use crate::timers::Timers;
 use crate::track::Track;
 use crate::unit::{Bitrate, NtpTime, SeqNo};
 use crate::wire::sdp::Candidate;
+use faults::Leaving;
 use kaiwa_common::id::RoomId;
 use neighbours::Neighbours;
 use rooms::RoomState;
@@ -103,6 +105,8 @@ pub struct Shard<S> {
     held_until: Option<Instant>,
     /// Whose room a panic is charged to.
     focus: Option<Key<RoomState>>,
+    /// Who is being removed, and was not told of yet.
+    leaving: Option<Leaving>,
     counts: Counts,
     scratch: Scratch,
     next_id: u64,
@@ -111,7 +115,7 @@ pub struct Shard<S> {
 
 /// What need not be on time waits for the end of such a step, so that the thread wakes up once for many peers: to wake
 /// up costs more than what is done then for one. Reports, allocations, consent and estimates are such.
-const GRID: Duration = Duration::from_millis(20);
+const GRID_NS: u64 = 20_000_000;
 
 /// Buffers that are used again and again.
 #[derive(Default)]
@@ -146,6 +150,7 @@ impl<S: Sink> Shard<S> {
             touched: Vec::new(),
             held_until: None,
             focus: None,
+            leaving: None,
             counts: Counts::default(),
             scratch: Scratch::default(),
             next_id: 0,
@@ -201,59 +206,6 @@ impl<S: Sink> Shard<S> {
         });
     }
 
-    /// After a panic in one of the others: the room that was worked on is given up, since its state may
-    /// be half changed. Without one, all are: nothing is left that can be trusted.
-    pub fn handle_panic(&mut self, now: Instant) {
-        self.counts.panics += 1;
-        match self.focus.take() {
-            Some(room) => self.end_room(now, room, GoneReason::Fault),
-            None => self.end(now),
-        }
-        // Those that were to be forwarded after it would wait for ever: only a track that has nothing new is noted.
-        let tracks = &self.tracks;
-        let has_fresh = |key: &Key<Track>| tracks.get(*key).is_some_and(|t| !t.fresh.is_empty());
-        self.touched = tracks.keys().into_iter().filter(has_fresh).collect();
-    }
-
-    /// After a panic in [`Self::handle_panic`] too: everything is dropped as it is, without its rules. What
-    /// was counted stays, and the shard can be joined anew.
-    pub fn reset(&mut self) {
-        self.counts.panics += 1;
-        self.focus = None;
-        let mut present: Vec<_> = self.by_participant.drain().collect();
-        present.sort_unstable();
-        for (participant, key) in present {
-            let room = self.peers.get(key).map(|peer| peer.room);
-            let room = room.and_then(|room| self.rooms.get(room));
-            if let Some(id) = room.map(|room| room.core.id().clone()) {
-                self.events.push_back(Event::Gone {
-                    room: id,
-                    participant,
-                    reason: GoneReason::Fault,
-                });
-            }
-        }
-        let Self {
-            by_path,
-            neighbours,
-            ..
-        } = self;
-        by_path.retain(|path, _| {
-            neighbours.announce(*path, false);
-            false
-        });
-        self.by_room.clear();
-        self.by_ufrag.clear();
-        self.by_source.clear();
-        self.by_publication.clear();
-        self.touched.clear();
-        self.held_until = None;
-        // Deadlines of what is gone fire for nothing.
-        self.peers.clear();
-        self.tracks.clear();
-        self.rooms.clear();
-    }
-
     /// Ends all rooms.
     pub fn end(&mut self, now: Instant) {
         for room in self.rooms.keys() {
@@ -282,11 +234,12 @@ impl<S: Sink> Shard<S> {
         self.neighbours.outgoing()
     }
 
-    /// The end of the [`GRID`]'s step that a time is in.
+    /// The end of the step of [`GRID_NS`] that a time is in: never before it.
     fn coarse(&self, due: Instant) -> Instant {
         let since = due.saturating_duration_since(self.setup.started);
-        let steps = since.as_millis().div_ceil(GRID.as_millis());
-        self.setup.started + GRID * u32::try_from(steps).unwrap_or(u32::MAX)
+        let since_ns = u64::try_from(since.as_nanos()).expect("a clock of less than 500 years");
+        let left_ns = (GRID_NS - since_ns % GRID_NS) % GRID_NS;
+        due + Duration::from_nanos(left_ns)
     }
 
     /// Has a peer attended to then.

@@ -28,6 +28,8 @@ mod sdp;
 mod tap;
 #[path = "simulation/whims.rs"]
 mod whims;
+#[path = "simulation/wire.rs"]
+mod wire;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -71,10 +73,15 @@ fn seeds(one_in: u64) -> impl Iterator<Item = u64> {
 
 fn call(seed: u64, audio_slots: u8, weather: fn(&mut Random) -> Weather, quiet_ms: u64) -> World {
     let mut world = World::new(seed, audio_slots, weather);
-    world.whim = whims::whim;
     for _ in 0..2 {
         whims::newcomer(&mut world);
     }
+    play(world, quiet_ms)
+}
+
+/// What happens in a call that has begun.
+fn play(mut world: World, quiet_ms: u64) -> World {
+    world.whim = whims::whim;
     world.push_whim(300);
     world.run_until(LIVELY_MS);
     whims::calm_down(&mut world);
@@ -100,6 +107,28 @@ fn on_bad_paths_every_promise_is_kept() {
         check_reached(&world, Well::Limited);
         world.end(false);
     }
+}
+
+/// From four subscribers on what came of a picture waits for the rest of it; otherwise there are seldom so many.
+#[test]
+fn before_an_audience_every_promise_is_kept() {
+    for seed in seeds(4) {
+        let _said = Seed(seed);
+        for (weather, is_calm) in [
+            (fine as fn(&mut Random) -> Weather, true),
+            (Weather::bad, false),
+        ] {
+            let mut world = World::new(seed, 3, weather);
+            whims::audience(&mut world, 6);
+            let mut world = play(world, QUIET_MS);
+            check_reached(&world, Well::Limited);
+            world.end(is_calm);
+        }
+    }
+}
+
+fn fine(_: &mut Random) -> Weather {
+    Weather::FINE
 }
 
 #[test]

@@ -254,6 +254,12 @@ impl<K: Copy + Eq> Allocator<K> {
         &self.decisions
     }
 
+    /// Whether nothing was wanted at the last allocation.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.decisions.is_empty()
+    }
+
     /// When another allocation may come to something else although nothing has changed.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {

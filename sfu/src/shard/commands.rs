@@ -1,9 +1,10 @@
 //! Commands, and the effects of rooms. The contract is [`crate::control::SfuControl`]'s.
 
+use super::faults::Leaving;
 use super::rooms::RoomState;
 use super::{Shard, Sink};
 use crate::control::{
-    Event, GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, Rights, SfuError,
+    GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, Rights, SfuError,
 };
 use crate::core::allocate::Allocator;
 use crate::core::negotiate::{Config, Negotiator};
@@ -157,6 +158,11 @@ impl<S: Sink> Shard<S> {
             return;
         };
         let (participant, room_key) = (peer.participant, peer.room);
+        self.leaving = self.rooms.get(room_key).map(|room| Leaving {
+            room: room.core.id().clone(),
+            participant,
+            reason,
+        });
         if peer.transport.is_unreached(now) {
             self.counts.never_connected += 1;
             tracing::debug!(%participant, ?reason, "gone before media got through once");
@@ -194,11 +200,9 @@ impl<S: Sink> Shard<S> {
             self.rooms.remove(room_key);
             self.by_room.remove(&id);
         }
-        self.tell(Event::Gone {
-            room: id,
-            participant,
-            reason,
-        });
+        if let Some(leaving) = self.leaving.take() {
+            self.tell(leaving.into());
+        }
     }
 
     fn forget_paths(&mut self, key: Key<Peer>) {

@@ -16,7 +16,8 @@ use std::time::Instant;
 /// Numbers of one NACK that are looked at. What is missing beyond needs a key frame.
 const NACKS: usize = 256;
 
-/// Of a datagram without transport-wide feedback.
+/// Bytes up to which a datagram hardly has transport-wide feedback of more than a few packets: a receiver report of one
+/// block (RFC 3550, section 6.4.2) takes 32, SRTCP with its index and GCM's tag 20 more. A wrong guess costs time alone.
 const SHORT: usize = 56;
 
 impl<S: Sink> Shard<S> {
@@ -58,14 +59,18 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = self.peers.get(key) else {
             return;
         };
-        let due = if peer.transport.is_stirred() {
+        if peer.transport.is_stirred() {
+            return self.schedule(key, now);
+        }
+        let news = if peer.outflow.has_news() {
             Some(now)
-        } else if peer.outflow.has_news() {
-            Some(self.coarse(now))
         } else {
-            peer.outflow.estimate_due().map(|due| self.coarse(due))
+            peer.outflow.estimate_due()
         };
-        if let Some(due) = due {
+        // A repair that was asked for may wait for its time, and that is soon.
+        let repair = peer.outflow.packet_due();
+        let due = [news.map(|due| self.coarse(due)), repair];
+        if let Some(due) = due.into_iter().flatten().min() {
             self.schedule(key, due);
         }
     }
@@ -229,5 +234,51 @@ impl<S: Sink> Shard<S> {
             participant,
             quality,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hostile::Stand;
+    use crate::control::ParticipantId;
+    use crate::core::forward::{Rewrite, SourceKey};
+    use crate::core::pacer::{Class, Enqueued};
+    use crate::peer::outflow::Queued;
+    use crate::unit::{ExtSeqNo, RtpTime};
+
+    /// Other packets to the same subscriber would have it leave too, but there may be none: a still screen.
+    #[test]
+    fn a_repair_that_waits_for_its_time_leaves_then_though_nothing_else_is_sent() {
+        let mut stand = Stand::new(1);
+        stand.publish(1, "r_1");
+        let now = stand.now;
+        stand.shard.handle_timeout(now);
+        let key = stand.shard.by_participant[&ParticipantId(1)];
+        let peer = stand.shard.peers.get_mut(key).expect("it is there");
+        peer.outflow.set_has_feedback(true);
+        let repair = Queued {
+            slot: 0,
+            source: SourceKey(0),
+            layer: 0,
+            seq: ExtSeqNo(1),
+            rewrite: Rewrite {
+                seq: ExtSeqNo(1),
+                time: RtpTime(1),
+                marker: false,
+                picture_id: None,
+                tl0: None,
+            },
+            repair: Some(ExtSeqNo(1)),
+        };
+        let mut ask = |bytes| {
+            let class = Class::Retransmission;
+            peer.outflow.enqueue(now, class, bytes, repair)
+        };
+        assert_eq!([ask(5_000), ask(1_000)], [Enqueued::Now, Enqueued::Queued]);
+        let due = peer.outflow.packet_due();
+        assert!(due.is_some() && peer.scheduled > due, "not by itself");
+        stand.shard.schedule_news(now, key);
+        let peer = stand.shard.peers.get(key).expect("it is there");
+        assert_eq!(peer.scheduled, due);
     }
 }

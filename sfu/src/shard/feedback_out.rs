@@ -62,7 +62,7 @@ impl<S: Sink> Shard<S> {
             .flat_map(|layer| [layer.stream.next_due(rtt), layer.keyframes.next_due()])
             .flatten()
             .min();
-        let allocation = peer.has_video().then_some(peer.next_allocation);
+        let allocation = peer.needs_allocation().then_some(peer.next_allocation);
         let coarse = [
             transport,
             peer.outflow.estimate_due(),
@@ -260,7 +260,7 @@ impl<S: Sink> Shard<S> {
                 .handle_estimate(changed.estimate, super::allocate::basis(changed.cause));
             is_due = true;
         }
-        if is_due && peer.has_video() {
+        if is_due && peer.needs_allocation() {
             self.allocate(now, key);
         }
     }

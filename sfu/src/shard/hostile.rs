@@ -11,6 +11,7 @@ use crate::srtp::Profile;
 use crate::unit::{Bitrate, NtpTime};
 use crate::wire::stun::{BindingRequest, IntegrityKey, Role, TransactionId, write_request};
 use kaiwa_common::id::RoomId;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,7 @@ impl Stand {
     }
 
     /// Somebody joins and publishes a voice.
-    fn publish(&mut self, id: u64, room: &str) {
+    pub(super) fn publish(&mut self, id: u64, room: &str) {
         let join = Join {
             room: RoomId::parse(room).expect("an id"),
             participant: ParticipantId(id),
@@ -468,6 +469,93 @@ fn after_a_panic_other_rooms_tracks_are_forwarded_still() {
     );
     stand.turn();
     assert!(stand.shard.touched.is_empty());
+}
+
+#[test]
+fn what_is_held_when_a_panic_comes_does_not_wait_for_another_packet() {
+    let mut stand = Stand::new(1);
+    stand.publish(1, "r_1");
+    stand.turn();
+    let key = stand.shard.tracks.keys()[0];
+    let fresh = crate::track::Fresh {
+        layer: 0,
+        seq: crate::unit::ExtSeqNo(1),
+    };
+    stand.shard.show(stand.now, key, std::iter::once(fresh));
+    // What `forward` leaves behind when another room's track panics.
+    drop(std::mem::take(&mut stand.shard.touched));
+    stand.shard.focus = Some(stand.shard.rooms.insert(super::RoomState::new(
+        RoomId::parse("r_2").expect("an id"),
+        3,
+    )));
+    stand.shard.handle_panic(stand.now);
+    assert_eq!(stand.shard.touched, [key]);
+    assert_eq!(stand.shard.poll_timeout(), Some(stand.now));
+}
+
+/// The path's note finds no room in a full parcel, and the count of such is at its end: a panic in the middle
+/// of a removal, where nothing leads to the participant any more.
+#[test]
+fn who_is_half_removed_when_a_panic_comes_is_told_of_once_and_leaves_nothing_behind() {
+    for is_reset in [false, true] {
+        let mut stand = Stand::new(2);
+        let credentials = stand.join(1);
+        stand.check(&credentials, &credentials.password.clone(), 7);
+        for _ in 0..10_000 {
+            stand.shard.neighbours.announce(path(8), true);
+        }
+        stand.shard.neighbours.dropped = u64::MAX;
+        let shard = &mut stand.shard;
+        let leaves = AssertUnwindSafe(|| shard.handle_leave(stand.now, ParticipantId(1)));
+        assert!(catch_unwind(leaves).is_err());
+        assert!(stand.shard.by_participant.is_empty(), "half removed");
+        assert_eq!(stand.gone(), []);
+        stand.shard.neighbours.dropped = 0;
+        if is_reset {
+            stand.shard.reset();
+        } else {
+            stand.shard.handle_panic(stand.now);
+        }
+        assert_eq!(stand.gone(), [(ParticipantId(1), GoneReason::Left)]);
+        assert!(stand.is_empty());
+        stand.enter(2);
+        stand.shard.handle_leave(stand.now, ParticipantId(2));
+        assert_eq!(stand.gone(), [(ParticipantId(2), GoneReason::Left)]);
+    }
+}
+
+/// The panic comes before anything of theirs was removed.
+#[test]
+fn who_is_still_there_when_their_removal_panics_is_told_of_once() {
+    let mut stand = Stand::new(1);
+    stand.join(1);
+    let room = stand.shard.rooms.keys()[0];
+    stand.shard.leaving = Some(super::Leaving {
+        room: RoomId::parse("r_1").expect("an id"),
+        participant: ParticipantId(1),
+        reason: GoneReason::Left,
+    });
+    stand.shard.focus = Some(room);
+    stand.shard.handle_panic(stand.now);
+    assert_eq!(stand.gone(), [(ParticipantId(1), GoneReason::Fault)]);
+    assert!(stand.is_empty());
+}
+
+#[test]
+fn what_waits_for_the_end_of_a_step_is_never_early_and_never_late_by_more_than_a_step() {
+    let stand = Stand::new(1);
+    let start = stand.now;
+    let second = Duration::from_secs(1);
+    // A process may run for years.
+    for base in [Duration::ZERO, 86_400 * 365 * 5 * second] {
+        for us in [0, 1, 19_999, 20_000, 20_001, 20_500, 39_999] {
+            let due = start + base + Duration::from_micros(us);
+            let coarse = stand.shard.coarse(due);
+            let step = Duration::from_nanos(super::GRID_NS);
+            assert!(coarse >= due && coarse < due + step, "{base:?} {us}");
+            assert_eq!((coarse - start).as_nanos() % step.as_nanos(), 0);
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::whims;
 use crate::world::{ALL, Given, World};
 use kaiwa_sfu::control::{ParticipantId, Rights, Source, Wish};
 use kaiwa_sfu::unit::{Bitrate, MediaKind, Ssrc};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Until a probe has shown what the path carries, and layers were raised to it.
@@ -268,4 +269,66 @@ fn who_agrees_on_feedback_and_gives_none_is_taken_for_one_without() {
     let sent = call.sent_in(3_000);
     assert!(sent >= ALL_OF_IT, "{sent} packets of {ALL_OF_IT}");
     call.world.end(true);
+}
+
+#[test]
+fn who_sees_nothing_any_more_is_taken_to_want_nothing() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    // Less than the picture takes, so that there is something to probe for.
+    call.change_path(1_500_000);
+    call.sent_in(5_000);
+    let allocated = |call: &Call| call.world.shard.flow(call.subscriber).unwrap().allocated;
+    assert!(allocated(&call) > Bitrate(0));
+    let publisher = call.world.sources_of(MediaKind::Video)[0].1;
+    call.world.leave(publisher);
+    call.sent_in(1_000);
+    assert_eq!(allocated(&call), Bitrate(0));
+    let packets = |call: &Call| call.world.people[&call.subscriber].tap.packets;
+    let before = packets(&call);
+    call.sent_in(20_000);
+    assert_eq!(packets(&call), before, "nothing is probed for");
+}
+
+/// So many that what came of a picture waits for the rest of it.
+#[test]
+fn a_bottleneck_of_one_changes_no_layer_of_the_many_others() {
+    let mut world = World::with(1, 3, |_| Weather::FINE, Given::default());
+    let publisher = world.enter(ALL, vec![Use::Send(Source::Camera, Ssrc(1_000), 3)]);
+    let person = world.people.get_mut(&publisher).unwrap();
+    person.client.sources[0].is_heavy = true;
+    let lines = || vec![Use::Receive(MediaKind::Video)];
+    let feeds_back = |client: &mut Client| client.is_fed_back = true;
+    let subscribers: Vec<_> = (0..6)
+        .map(|_| world.enter_as(ALL, lines(), feeds_back))
+        .collect();
+    let wish = Wish {
+        publication: world.sources_of(MediaKind::Video)[0].2,
+        width: 1_280,
+        height: 720,
+        is_paused: false,
+    };
+    for &subscriber in &subscribers {
+        whims::wish(&mut world, subscriber, vec![wish]);
+    }
+    let mut layers_in = |limited: Option<u64>| -> (BTreeSet<u8>, BTreeSet<u8>) {
+        let (one, many) = subscribers.split_first().unwrap();
+        if let Some(rate_bps) = limited {
+            let client = &mut world.people.get_mut(one).unwrap().client;
+            client.down.weather.rate_bps = rate_bps;
+        }
+        for person in world.people.values_mut() {
+            person.tap.layers.clear();
+        }
+        world.run_until(world.ms() + 10_000);
+        let layers = |id| world.people[id].tap.layers.clone();
+        (layers(one), many.iter().flat_map(layers).collect())
+    };
+    layers_in(None);
+    let high = BTreeSet::from([2]);
+    assert_eq!(layers_in(None), (high.clone(), high.clone()));
+    let (one, many) = layers_in(Some(1_000_000));
+    assert!(one.len() > 1, "{one:?}");
+    assert_eq!(many, high);
+    world.end(false);
 }

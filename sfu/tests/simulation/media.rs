@@ -65,7 +65,7 @@ pub(crate) struct Source_ {
     pub(crate) frames: BTreeMap<FrameKey, FrameInfo>,
     pub(crate) payloads: BTreeMap<(FrameKey, u8), Vec<u8>>,
     voice: Voice,
-    /// Its pictures come every 5 ms and are large: some 2 Mbit/s.
+    /// Its pictures come every 5 ms and are large: some 2 Mbit/s, and half of it for each layer below.
     pub(crate) is_heavy: bool,
     pub(crate) next_ms: u64,
     clock: u64,
@@ -151,7 +151,9 @@ impl Source_ {
 
     fn picture(&mut self, now_ms: u64, random: &mut Random) -> Vec<Outgoing> {
         let mut out = Vec::new();
-        for (layer, (width, height)) in self.layers.iter_mut().zip(SIZES) {
+        let above = (0..self.layers.len()).rev();
+        let layers = self.layers.iter_mut().zip(SIZES);
+        for ((layer, (width, height)), above) in layers.zip(above) {
             if !layer.encoding.is_alive {
                 continue;
             }
@@ -169,7 +171,8 @@ impl Source_ {
                 }
                 if !packet.payload.is_empty() {
                     let len = packet.payload.len();
-                    let len = if self.is_heavy { 900 } else { len.min(500) };
+                    let heavy = 900 >> above;
+                    let len = if self.is_heavy { heavy } else { len.min(500) };
                     packet.payload.resize(len, 0);
                     self.payloads.insert((key, no), packet.payload.clone());
                 }

@@ -9,7 +9,7 @@ use kaiwa_sfu::unit::{ExtSeqNo, Mid, RtpTime, SeqNo, Ssrc};
 use kaiwa_sfu::wire::red::Blocks;
 use kaiwa_sfu::wire::rtp::{Extensions, Header};
 use kaiwa_sfu::wire::{rtx, vp8};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub(crate) struct Tap {
     pub(crate) packets: u64,
     /// Packets of pictures, without repairs.
     pub(crate) pictures: u64,
+    /// Layers of pictures that came since it was emptied last, without repairs.
+    pub(crate) layers: BTreeSet<u8>,
     /// Packets that left before the client had keys.
     pub(crate) unseen: u64,
 }
@@ -102,7 +104,10 @@ impl Tap {
         } else {
             what = self.media(us, mid, &header, payload);
             came.tag = what.tag();
-            self.pictures += u64::from(matches!(what, What::Picture(..)));
+            if let What::Picture(key, _) = what {
+                self.pictures += 1;
+                self.layers.insert(key.layer);
+            }
         }
         Tapped {
             is_repair: is_rtx,

@@ -50,6 +50,24 @@ pub(crate) fn newcomer(world: &mut World) -> ParticipantId {
     world.enter(rights, lines)
 }
 
+/// One shows a picture, and so many want to see it as it is.
+pub(crate) fn audience(world: &mut World, people: usize) {
+    let ssrc = Ssrc(u32::try_from(world.next_person).unwrap() * 10_000 + 2_000);
+    world.enter(ALL, vec![Use::Send(Source::Camera, ssrc, 3)]);
+    let (width, height) = SIZES[2];
+    let wish_for = Wish {
+        publication: world.sources_of(MediaKind::Video)[0].2,
+        width,
+        height,
+        is_paused: false,
+    };
+    for _ in 0..people {
+        let lines = [MediaKind::Audio, MediaKind::Video].map(Use::Receive);
+        let id = world.enter(ALL, lines.to_vec());
+        wish(world, id, vec![wish_for]);
+    }
+}
+
 /// Something happens.
 pub(crate) fn whim(world: &mut World) {
     if world.is_quiet {

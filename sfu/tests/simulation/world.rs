@@ -6,6 +6,7 @@ use crate::network::Weather;
 use crate::random::Random;
 use crate::sdp::Use;
 use crate::tap::{Tap, Tapped, What};
+use crate::wire::Wire;
 use kaiwa_common::id::RoomId;
 use kaiwa_sfu::control::{
     Connectivity, Event, GoneReason, Join, ParticipantId, Publication, PublicationId, Rights, Slot,
@@ -13,9 +14,8 @@ use kaiwa_sfu::control::{
 };
 use kaiwa_sfu::core::allocate::LOWEST_OVERSHOOT_PERCENT;
 use kaiwa_sfu::dtls::Identity;
-use kaiwa_sfu::net::address::Destination;
 use kaiwa_sfu::net::socket::LocalIndex;
-use kaiwa_sfu::shard::{Census, Path, SEED_BYTES, Setup, Shard, Sink};
+use kaiwa_sfu::shard::{Census, Path, SEED_BYTES, Setup, Shard};
 use kaiwa_sfu::unit::{Bitrate, MediaKind, NtpTime, Ssrc};
 use kaiwa_sfu::wire::demux::Kind;
 use kaiwa_sfu::wire::rtcp::{Packet, Packets};
@@ -54,27 +54,6 @@ const SERVER: SocketAddr = SocketAddr::new(
     std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
     5_000,
 );
-
-/// Datagrams as the shard gives them out.
-#[derive(Default)]
-pub(crate) struct Wire {
-    out: VecDeque<(SocketAddr, Vec<u8>)>,
-}
-
-impl Sink for Wire {
-    fn put(
-        &mut self,
-        to: &(LocalIndex, Destination),
-        max_len: usize,
-        write: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> Option<usize> {
-        let mut place = vec![0; max_len];
-        let len = write(&mut place)?;
-        place.truncate(len);
-        self.out.push_back((to.1.address(), place));
-        Some(len)
-    }
-}
 
 enum Delivered {
     Raw(Vec<u8>),

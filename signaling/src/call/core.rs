@@ -29,7 +29,7 @@ use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::{ParticipantId, SfuError};
 use rights::Powers;
 use ring::Rings;
-use state::{Call, Participant, Phase};
+use state::{Call, Participant, Phase, Rates};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,8 @@ pub struct CallCore {
     /// Each session's participant.
     seats: BTreeMap<SessionNo, ParticipantId>,
     joinings: BTreeMap<SessionNo, Joining>,
+    /// Of sessions that have been in a call.
+    rates: BTreeMap<SessionNo, Rates>,
     asked: BTreeMap<Ticket, Asked>,
     rings: Rings,
     removed: BTreeMap<(RoomId, UserId), Instant>,
@@ -116,6 +118,7 @@ impl CallCore {
             rooms: BTreeMap::new(),
             seats: BTreeMap::new(),
             joinings: BTreeMap::new(),
+            rates: BTreeMap::new(),
             asked: BTreeMap::new(),
             rings: Rings::default(),
             removed: BTreeMap::new(),
@@ -245,6 +248,13 @@ impl CallCore {
         if let Some(id) = self.seats.get(&session).copied() {
             self.end(id, EndReason::Left, at);
         }
+        self.rates.remove(&session);
+    }
+
+    /// What a session has left. Only of one that is in a call, so that there are no more than have been.
+    fn rates(&mut self, session: SessionNo, at: At) -> &mut Rates {
+        let rates = self.rates.entry(session);
+        rates.or_insert_with(|| Rates::new(at.now))
     }
 
     /// A session's token was replaced.

@@ -100,13 +100,11 @@ impl CallCore {
         (ticket, at): (Ticket, At),
     ) -> Outcome {
         let id = self.present(session, room)?;
-        let call = self.calls.get_mut(room).expect("just seen");
+        let rates = self.rates(session, at);
+        rates.offers.take(at.now).map_err(CallError::TooSoon)?;
+        let call = &self.calls[room];
         let publishers = call.publishers();
-        let participant = call.participants.get_mut(&id).expect("just seen");
-        participant
-            .offers
-            .take(at.now)
-            .map_err(CallError::TooSoon)?;
+        let participant = &call.participants[&id];
         let rights = participant.powers.rights;
         let may = |track: &Track| rights.may_publish(track.source);
         let (tracks, refused): (Vec<_>, Vec<_>) = described.tracks.into_iter().partition(may);
@@ -183,14 +181,11 @@ impl CallCore {
         (ticket, at): (Ticket, At),
     ) -> Outcome {
         let id = self.present(session, room)?;
-        let call = self.calls.get_mut(room).expect("just seen");
+        let rates = self.rates(session, at);
+        rates.prefers.take(at.now).map_err(CallError::TooSoon)?;
+        let call = &self.calls[room];
         // One that ended meanwhile is no fault of the client's.
         wishes.retain(|wish| call.owner(wish.publication).is_some());
-        let participant = call.participants.get_mut(&id).expect("just seen");
-        participant
-            .prefers
-            .take(at.now)
-            .map_err(CallError::TooSoon)?;
         let prefer = Prefer {
             participant: id,
             wishes,
@@ -220,9 +215,8 @@ impl CallCore {
                 return Err(CallError::Forbidden(needs));
             }
         }
-        let call = self.calls.get_mut(room).expect("just seen");
-        let participant = call.participants.get_mut(&id).expect("just seen");
-        participant.mutes.take(at.now).map_err(CallError::TooSoon)?;
+        let rates = self.rates(session, at);
+        rates.mutes.take(at.now).map_err(CallError::TooSoon)?;
         let mute = Mute {
             participant: owner,
             publication,

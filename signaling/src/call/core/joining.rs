@@ -7,15 +7,11 @@ use super::effect::{
 use super::rights::{Powers, Standing};
 use super::state::{Call, Participant, Phase};
 use super::{Asked, CallCore, Push, Timer, VERSIONS_PER_MS};
-use crate::session::core::bucket::TokenBucket;
 use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::User;
 use kaiwa_common::id::RoomId;
-use kaiwa_common::limits::{
-    CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_OFFER_BURST, CALL_OFFERS_PER_S, CALL_PREFER_BURST,
-    CALL_PREFERS_PER_S, CALLS,
-};
+use kaiwa_common::limits::CALLS;
 use kaiwa_common::position::Seq;
 use kaiwa_sfu::control::{Join, ParticipantId, Quality, SfuError};
 use std::collections::BTreeMap;
@@ -319,8 +315,5 @@ fn participant(joining: Joining, standing: Standing, away: Duration, at: At) -> 
         slots: None,
         quality: Quality::Good,
         quality_changed: None,
-        offers: TokenBucket::new(CALL_OFFERS_PER_S, CALL_OFFER_BURST, at.now),
-        prefers: TokenBucket::new(CALL_PREFERS_PER_S, CALL_PREFER_BURST, at.now),
-        mutes: TokenBucket::new(CALL_MUTES_PER_S, CALL_MUTE_BURST, at.now),
     }
 }

@@ -5,7 +5,10 @@ use super::rights::{Powers, Standing};
 use crate::session::core::bucket::TokenBucket;
 use kaiwa_chat::model::{Actor, Role};
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{CALL_QUALITIES, CALL_QUALITY_NAMED};
+use kaiwa_common::limits::{
+    CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_OFFER_BURST, CALL_OFFERS_PER_S, CALL_PREFER_BURST,
+    CALL_PREFERS_PER_S, CALL_QUALITIES, CALL_QUALITY_NAMED,
+};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::CallGrant;
 use kaiwa_sfu::control::{ParticipantId, Publication, PublicationId, Quality, Slot, Wanted};
@@ -49,9 +52,25 @@ pub(super) struct Participant {
     pub(super) quality: Quality,
     /// When it last changed.
     pub(super) quality_changed: Option<Instant>,
+}
+
+/// What a session may ask for in how short a time, whichever call it is in: who leaves and comes again has what
+/// was left.
+#[derive(Debug)]
+pub(super) struct Rates {
     pub(super) offers: TokenBucket,
     pub(super) prefers: TokenBucket,
     pub(super) mutes: TokenBucket,
+}
+
+impl Rates {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            offers: TokenBucket::new(CALL_OFFERS_PER_S, CALL_OFFER_BURST, now),
+            prefers: TokenBucket::new(CALL_PREFERS_PER_S, CALL_PREFER_BURST, now),
+            mutes: TokenBucket::new(CALL_MUTES_PER_S, CALL_MUTE_BURST, now),
+        }
+    }
 }
 
 impl Participant {

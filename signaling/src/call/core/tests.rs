@@ -8,8 +8,9 @@ use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Membership, Role, RoomInfo, RoomKind, User, Visibility};
 use kaiwa_common::limits::{
-    CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PUBLISHERS,
-    CALL_QUALITY_INTERVAL, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN, CALL_ROSTER_INTERVAL,
+    CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PREFER_BURST,
+    CALL_PUBLISHERS, CALL_QUALITY_INTERVAL, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN,
+    CALL_ROSTER_INTERVAL,
 };
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
@@ -723,6 +724,29 @@ fn mutes_come_at_a_rate_of_their_own() {
     bench.sfu.clear();
     bench.command(1, "alice", mute);
     assert!(matches!(bench.sfu[..], [SfuCommand::Mute { .. }]));
+}
+
+#[test]
+fn who_leaves_and_joins_again_has_no_more_of_a_rate_than_before() {
+    let mut bench = Bench::new();
+    bench.join(1, "alice");
+    let wishes = Command::Prefer {
+        room: room("r"),
+        wishes: Vec::new(),
+    };
+    for _ in 0..CALL_PREFER_BURST {
+        bench.command(1, "alice", wishes.clone());
+    }
+    bench.command(1, "alice", Command::Leave { room: room("r") });
+    bench.join(1, "alice");
+    let ticket = bench.command(1, "alice", wishes.clone());
+    assert!(matches!(bench.refused(ticket), CallError::TooSoon(_)));
+    bench.join(2, "bob");
+    bench.sfu.clear();
+    bench.command(2, "bob", wishes);
+    assert!(matches!(bench.sfu[..], [SfuCommand::Prefer { .. }]));
+    bench.core.handle_session_ended(SessionNo(1), bench.at);
+    assert_eq!(bench.core.rates.len(), 1, "nothing is kept of who is gone");
 }
 
 #[test]

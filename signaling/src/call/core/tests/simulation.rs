@@ -918,6 +918,7 @@ impl World {
         let core = &self.core;
         assert_eq!(core.stats(), Stats::default());
         assert!(core.seats.is_empty() && core.joinings.is_empty() && core.asked.is_empty());
+        assert!(core.rates.is_empty());
         assert!(core.rings.is_empty() && core.removed.is_empty() && core.notices.is_empty());
         assert!(core.timers.is_empty(), "{:?}", core.timers);
     }
