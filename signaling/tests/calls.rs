@@ -32,6 +32,7 @@ fn with_calls(limits: Limits) -> (Arc<Context>, Arc<SfuDouble>) {
             sessions: Arc::clone(&parts.sessions),
             chat: parts.chat.clone(),
             limits: parts.limits.clone(),
+            announce: None,
             metrics: parts.metrics.clone(),
             clock: wall,
         }))
