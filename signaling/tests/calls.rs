@@ -21,7 +21,7 @@ use std::time::Duration;
 /// A server with calls, and its SFU.
 fn with_calls(limits: Limits) -> (Arc<Context>, Arc<SfuDouble>) {
     let mut double = None;
-    let context = server_with(limits, |parts| {
+    let context = server_with(limits, None, |parts| {
         let (events, inbox) = events(parts.metrics.clone());
         let sfu = SfuDouble::new(events);
         double = Some(Arc::clone(&sfu));
