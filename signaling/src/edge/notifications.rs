@@ -15,7 +15,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Json, Router};
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::id::UserId;
@@ -42,7 +42,8 @@ pub(super) fn router(edge: Arc<Edge>) -> Router<Arc<Edge>> {
         .route("/dead/redrive", post(redrive))
         .route("/dead/drop", post(discard))
         .route("/decisions", get(decisions))
-        .fallback(|| std::future::ready(not_found()))
+        // Not a fallback: those are outside of the gate.
+        .route("/{*rest}", any(|| std::future::ready(not_found())))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES))
         .layer(from_fn_with_state(edge, operators_only))
 }
