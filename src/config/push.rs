@@ -189,7 +189,9 @@ impl Apns {
             return rule(format!("push.apns.topic: {:?} is no bundle id", self.topic));
         }
         if self.topic.ends_with(".voip") {
-            return rule("push.apns.topic: without .voip; devices say which of their tokens is PushKit's");
+            return rule(
+                "push.apns.topic: without .voip; devices say which of their tokens is PushKit's",
+            );
         }
         Ok(())
     }
@@ -235,12 +237,14 @@ fn check_aws(
     };
     let is_region = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if region.is_empty() || !region.bytes().all(is_region) {
-        return rule(format!("{section}.region: {region:?} is no region, such as eu-west-1"));
+        return rule(format!(
+            "{section}.region: {region:?} is no region, such as eu-west-1"
+        ));
     }
     match endpoint {
-        Some(url) if !is_url(url, &["https", "http"]) => {
-            rule(format!("{section}.endpoint: {url:?} is no http or https URL"))
-        }
+        Some(url) if !is_url(url, &["https", "http"]) => rule(format!(
+            "{section}.endpoint: {url:?} is no http or https URL"
+        )),
         Some(_) | None => Ok(()),
     }
 }
@@ -319,8 +323,14 @@ mod tests {
         for (text, names) in [
             ("[push]\nsubject = \"ops@example.org\"", "push.subject"),
             ("[push]\nsubject = \"http://example.org\"", "push.subject"),
-            ("[push]\nallowed_private = [\"10.0.0.0/99\"]", "push.allowed_private"),
-            ("[push]\nallowed_private = [\"https://x/\"]", "push.allowed_private"),
+            (
+                "[push]\nallowed_private = [\"10.0.0.0/99\"]",
+                "push.allowed_private",
+            ),
+            (
+                "[push]\nallowed_private = [\"https://x/\"]",
+                "push.allowed_private",
+            ),
             ("[push.sns]\nregion = \"Ireland\"", "push.sns.region"),
             (
                 "[push.sns]\nregion = \"eu-west-1\"\nendpoint = \"localhost\"",
@@ -362,7 +372,10 @@ mod tests {
             "[push.apns]\nkey = \"x\"",
             "[queue]\nsecret_access_key = \"x\"",
         ] {
-            assert!(matches!(from_toml(text), Err(ConfigError::Setting(_))), "{text}");
+            assert!(
+                matches!(from_toml(text), Err(ConfigError::Setting(_))),
+                "{text}"
+            );
         }
     }
 }
