@@ -85,16 +85,16 @@ struct Show {
 }
 
 #[derive(Debug, Clone, Args)]
-#[group(id = "pick", required = true, multiple = false, args = ["ids", "reason", "all"])]
 struct Pick {
     /// Whose dead letters.
     queue: String,
 
     /// Those of these ids.
+    #[arg(required_unless_present_any = ["reason", "all"], conflicts_with_all = ["reason", "all"])]
     ids: Vec<String>,
 
     /// Those with this reason.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "all")]
     reason: Option<String>,
 
     /// All.
@@ -103,10 +103,9 @@ struct Pick {
 }
 
 #[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = true, args = ["user", "event"])]
 struct Why {
     /// Whom it is about.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "event")]
     user: Option<String>,
 
     /// What it is about.
