@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
-#[allow(dead_code, reason = "a part is used")]
 #[path = "support/root.rs"]
 mod support;
 
