@@ -6,6 +6,9 @@
     reason = "this is the printing module"
 )]
 
+mod http;
+mod notifications;
+
 use crate::config::{Config, Options};
 use crate::data::DataDir;
 use anyhow::Context as _;
@@ -13,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Identity, ServerRole};
+use notifications::NotificationsArgs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -75,6 +79,8 @@ pub(crate) enum Command {
     Token(TokenArgs),
     /// Prints the settings in effect, without secrets.
     Config,
+    /// Looks after the notifications of a running server.
+    Notifications(NotificationsArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -132,6 +138,22 @@ impl Cli {
 /// Says what went wrong, with its causes, in one line.
 pub(crate) fn complain(error: &anyhow::Error) {
     eprintln!("kaiwa: {error:#}");
+}
+
+/// What the process ends with for this error: 1, or what a script may act on.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    let call = error.downcast_ref::<http::CallError>();
+    call.map_or(1, http::CallError::exit_code)
+}
+
+/// Asks a running server about its notifications, and prints what it says.
+pub(crate) fn notifications(config: &Config, args: &NotificationsArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't start")?;
+    print!("{}", runtime.block_on(notifications::run(config, args))?);
+    Ok(())
 }
 
 /// Prints tokens, one a line.

@@ -3,6 +3,10 @@
 //! An unknown key is an error, so that a typing mistake is not a default. docs/configuration.md
 //! lists all of them.
 
+mod push;
+
+pub(crate) use push::{Push, Queue};
+
 use ipnet::IpNet;
 use kaiwa_common::limits::Limits;
 use serde::{Deserialize, Serialize};
@@ -26,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) auth: Auth,
     pub(crate) calls: Calls,
+    pub(crate) push: Push,
+    pub(crate) queue: Queue,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
 }
@@ -140,6 +146,8 @@ impl Default for Config {
             http: Http::default(),
             auth: Auth::default(),
             calls: Calls::default(),
+            push: Push::default(),
+            queue: Queue::default(),
             log: Log::default(),
             limits: Limits::default(),
         }
@@ -362,6 +370,8 @@ impl Config {
                 "calls.advertise: no browser can send to {ip}; give the address that others reach"
             )));
         }
+        self.push.check()?;
+        self.queue.check()?;
         let limits = &self.limits;
         if limits.frame_bytes < limits.text_bytes.saturating_mul(2) {
             let text = "limits.frame_bytes has to be at least twice limits.text_bytes";

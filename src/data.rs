@@ -56,6 +56,36 @@ impl DataDir {
             .with_context(|| format!("the secret in {}", path.display()))
     }
 
+    /// A secret line of text, such as the key that push services know this server by; made the first time.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "for the notifier, which the root does not start yet"
+        )
+    )]
+    pub(crate) fn secret_text(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> anyhow::Result<Secret<String>>,
+    ) -> anyhow::Result<Secret<String>> {
+        let path = self.path.join(name);
+        if !path.exists() {
+            let made = make()?;
+            match write_new(&path, made.expose().as_bytes()) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    let about = || format!("the secret {} can't be made", path.display());
+                    return Err(error).with_context(about);
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        let bytes = read_secret(&path)?;
+        let text = String::from_utf8(bytes.expose().clone());
+        let text = text.map_err(|_| anyhow::anyhow!("{} is no text", path.display()))?;
+        Ok(Secret::new(text.trim().to_owned()))
+    }
+
     /// A certificate signed by itself, made the first time.
     pub(crate) fn self_signed(&self, ip: &IpAddr, hosts: &[String]) -> anyhow::Result<Files> {
         let files = Files {
@@ -171,6 +201,25 @@ mod tests {
             1,
             "no draft is left"
         );
+    }
+
+    #[test]
+    fn a_secret_line_is_made_once_and_kept_for_the_owner_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("opened");
+        let get = |made: &str| {
+            let made = Secret::new(made.to_owned());
+            let kept = data.secret_text("vapid-key", || Ok(made)).expect("a text");
+            kept.expose().clone()
+        };
+        assert_eq!(get("first"), "first");
+        assert_eq!(
+            get("second"),
+            "first",
+            "with another key subscriptions are dead"
+        );
+        let metadata = fs::metadata(folder.path().join("vapid-key")).expect("there");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -37,12 +37,13 @@ fn main() -> ExitCode {
         cli::Command::Serve => serve::run(config),
         cli::Command::Token(wanted) => cli::print_tokens(&config, &wanted),
         cli::Command::Config => cli::print_config(&config),
+        cli::Command::Notifications(args) => cli::notifications(&config, &args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             cli::complain(&error);
-            ExitCode::FAILURE
+            ExitCode::from(cli::exit_code(&error))
         }
     }
 }

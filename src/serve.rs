@@ -148,6 +148,7 @@ fn build(
         chat,
         hub,
         calls,
+        push: None,
         sessions,
         tokens: data.token_key(&config.auth)?,
         limits: limits.clone(),
@@ -173,6 +174,7 @@ fn build(
         },
         token_ttl: Duration::from_secs(config.auth.token_ttl_s),
         public_metrics: config.http.public_metrics,
+        notify_admin: None,
         assets: web::ASSETS,
         render_metrics: Box::new(move || {
             telemetry::export_writer(&stats.stats().snapshot());

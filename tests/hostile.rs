@@ -20,6 +20,8 @@ mod frames;
 mod messages;
 #[path = "hostile/paused.rs"]
 mod paused;
+#[path = "hostile/push.rs"]
+mod push;
 #[path = "hostile/rates.rs"]
 mod rates;
 #[path = "hostile/resume.rs"]

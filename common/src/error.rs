@@ -106,6 +106,12 @@ error_codes! {
     CallsUnavailable = 506, "calls_unavailable", true;
     /// This server has no calls.
     CallsOff = 507, "calls_off", false;
+    /// This server sends no notifications, or none over that channel.
+    PushOff = 600, "push_off", false;
+    /// No device of that id among one's own.
+    DeviceUnknown = 601, "device_unknown", false;
+    /// An address that nothing is sent to.
+    AddressRefused = 602, "address_refused", false;
 }
 
 /// A refusal as it goes to a client: a code, words for a developer, and particulars.

@@ -159,7 +159,8 @@ pub const UNREAD: u32 = 999;
 /// are among them. 2,000 are about a tenth of a millisecond; beyond them nothing is counted.
 pub const UNREAD_SCAN: u32 = 2_000;
 
-/// Recipients of one event in the notification queues; more make another event of the same id. With ids of 64
+/// Recipients of one event in the notification queues; more make another event of the same id, and the notifier
+/// puts a larger one to the dead letters. With ids of 64
 /// bytes and a text it is 18 KB in base64, and ten of them fit SNS's 256 KB for a batch.
 pub const NOTIFY_RECIPIENTS: usize = 200;
 
@@ -380,9 +381,6 @@ pub const NOTIFY_PROVIDERS: usize = 512;
 /// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.
 pub const NOTIFY_NOTICE_KEYS: usize = 1_000;
 
-/// Recipients in one notification event. Whoever publishes makes chunks; the notifier puts a larger one
-/// to the dead letters. A hundred ids and a message's beginning are 10 KB of SNS's 256.
-pub const NOTIFY_RECIPIENTS: usize = 100;
 /// Bytes of a URL that the server itself calls (a push endpoint). Real ones have 150 to 700. A longer one
 /// is refused where it is registered.
 pub const OUTBOUND_URL_BYTES: usize = 2_048;
@@ -482,3 +480,48 @@ pub const FCM_TOKEN_BYTES: usize = 1_024;
 
 /// The longest wish of a provider that is heard ("Retry-After"). More counts as this.
 pub const RETRY_AFTER: Duration = Duration::from_secs(3_600);
+/// A device's name, in bytes of UTF-8: "Firefox on Linux" in any script. Longer is refused.
+pub const PUSH_DEVICE_NAME_BYTES: usize = 100;
+
+/// A push endpoint's URL, in bytes. Real ones have 150 to 700. Longer is refused (`too_large`).
+pub const PUSH_ENDPOINT_BYTES: usize = 2_048;
+
+/// A token of FCM or an ARN of SNS, in bytes: six times today's. Longer is refused (`too_large`).
+pub const PUSH_TOKEN_BYTES: usize = 1_024;
+
+/// An APNs device token, in hexadecimal digits: today's have 64, and Apple says that they may grow. Longer is
+/// refused (`too_large`).
+pub const PUSH_APNS_TOKEN_DIGITS: usize = 200;
+
+/// An APNs topic, in bytes: a bundle id (155 at most) and what Apple appends to it. Longer is refused.
+pub const PUSH_TOPIC_BYTES: usize = 200;
+
+/// A time zone's name, in bytes: the IANA database's longest has 32. Longer is refused.
+pub const PUSH_ZONE_BYTES: usize = 64;
+
+/// Changes of devices and settings per second that one person may make for long, over all devices; each is
+/// a write, and a registration may take an address from somebody else. Faster ones are refused
+/// (`rate_limited`).
+pub const PUSH_CHANGES_PER_S: u32 = 1;
+
+/// Such changes at once before the rate counts: every switch of a settings page, twice.
+pub const PUSH_CHANGE_BURST: u32 = 30;
+
+/// Decisions that one `notify_explain` gives. A request for more gets this many.
+pub const PUSH_DECISIONS: u32 = 50;
+
+/// A body of the operators' calls, in bytes: a hundred ids. More is answered 413.
+pub const ADMIN_BODY_BYTES: usize = 16 * 1024;
+
+/// Ids named in one redrive or drop. More are refused (422).
+pub const ADMIN_IDS: usize = 100;
+
+/// An id of a dead letter, in bytes: SQS's have 36. Longer is refused (422).
+pub const ADMIN_ID_BYTES: usize = 128;
+
+/// Dead letters or decisions in one answer to an operator. A request for more gets this many.
+pub const ADMIN_PAGE: usize = 200;
+
+/// Dead letters that one call redrives or drops: they are done with within [`HTTP_REQUEST`] also on SQS, ten
+/// at a time. The answer says that there are more.
+pub const ADMIN_BATCH: usize = 500;

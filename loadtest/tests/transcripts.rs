@@ -39,7 +39,8 @@ async fn the_server_speaks_as_the_transcripts_say() {
             );
             replays.spawn(async move {
                 let suffix = format!("{name}.{}", codec.name());
-                let result = if transcript.limits.is_empty() {
+                let is_plain = transcript.limits.is_empty() && transcript.settings.is_empty();
+                let result = if is_plain {
                     let stage = Stage {
                         spec: &spec,
                         server: shared,
@@ -71,7 +72,7 @@ async fn the_server_speaks_as_the_transcripts_say() {
     server.kill().await.unwrap();
 }
 
-/// A transcript that needs other limits has a server of its own.
+/// A transcript that needs other limits or settings has a server of its own.
 async fn alone(
     transcript: &Transcript,
     binary: &Path,
@@ -87,6 +88,9 @@ async fn alone(
     spec.limits
         .retain(|(name, _)| !transcript.limits.contains_key(name));
     spec.limits.extend(own);
+    let settings = transcript.settings.iter();
+    spec.variables
+        .extend(settings.map(|(name, value)| (format!("KAIWA_{name}"), value.clone())));
     let server = spec.start().await?;
     let stage = Stage {
         spec: &spec,

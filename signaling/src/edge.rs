@@ -5,10 +5,12 @@ pub mod api;
 pub mod assets;
 pub mod guard;
 pub mod listener;
+pub mod notifications;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
 
+use crate::push::admin::NotifyAdmin;
 use crate::session::Context;
 use address::Addresses;
 use assets::Assets;
@@ -51,6 +53,8 @@ pub struct Edge {
     pub token_ttl: Duration,
     /// `/metrics` for everybody, not for this machine only.
     pub public_metrics: bool,
+    /// What operators ask of the notifier; `None` on a server without notifications.
+    pub notify_admin: Option<Arc<dyn NotifyAdmin>>,
     /// The web app.
     pub assets: Assets,
     /// The metrics as Prometheus reads them.
@@ -77,6 +81,10 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .route("/api/v1/info", get(api::info))
         .route("/api/v1/sign-in", post(api::sign_in))
         .route("/api/v1/refresh", post(api::refresh))
+        .nest(
+            "/api/v1/notifications",
+            notifications::router(Arc::clone(&edge)),
+        )
         .route("/api/{*rest}", any(not_found))
         .fallback(assets::serve)
         .layer(middleware::from_fn_with_state(

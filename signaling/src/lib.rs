@@ -2,7 +2,7 @@
 //!
 //! Read in this order: a [`transport`] carries frames; a [`codec`] makes messages of them; a
 //! [`session`] is an authenticated peer with an outbox that survives its connection; the [`hub`]
-//! knows which sessions follow which room; [`call`] is who talks in a room; the [`edge`] accepts connections and speaks HTTP.
+//! knows which sessions follow which room; [`call`] is who talks in a room; [`push`] is who is told while away; the [`edge`] accepts connections and speaks HTTP.
 
 pub mod transport;
 
@@ -13,6 +13,8 @@ pub mod session;
 pub mod hub;
 
 pub mod call;
+
+pub mod push;
 
 pub mod edge;
 

@@ -19,6 +19,7 @@ use crate::call::service::Calls;
 use crate::codec::Codec;
 use crate::hub::{Follow, Hub};
 use crate::metrics::Metrics;
+use crate::push::Push;
 use crate::transport::{Direct, DirectWrite, Frame};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -44,6 +45,8 @@ pub struct Context {
     pub hub: Arc<Hub>,
     /// Who talks; `None` on a server without calls.
     pub calls: Option<Calls>,
+    /// Who tells people that are away; `None` on a server without notifications.
+    pub push: Option<Arc<dyn Push>>,
     /// Who is here.
     pub sessions: Arc<Sessions>,
     /// Checks tokens.

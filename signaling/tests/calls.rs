@@ -28,7 +28,7 @@ fn with_announced_calls(
     announce: Option<Arc<dyn Announce>>,
 ) -> (Arc<Context>, Arc<SfuDouble>) {
     let mut double = None;
-    let context = server_with(limits, |parts| {
+    let context = server_with(limits, None, |parts| {
         let (events, inbox) = events(parts.metrics.clone());
         let sfu = SfuDouble::new(events);
         double = Some(Arc::clone(&sfu));

@@ -126,6 +126,7 @@ fn context() -> Arc<Context> {
         chat,
         hub,
         calls: None,
+        push: None,
         sessions,
         tokens: TokenKey::hs256(&secret, "kaiwa", None).expect("32 bytes"),
         limits,

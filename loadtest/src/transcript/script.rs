@@ -22,6 +22,9 @@ pub struct Transcript {
     /// Server limits that it needs; it gets a server of its own then.
     #[serde(default)]
     pub limits: BTreeMap<String, u64>,
+    /// Settings that it needs, as the environment names them without `KAIWA_`; a server of its own too.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }

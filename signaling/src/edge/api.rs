@@ -200,20 +200,23 @@ fn answer_refresh(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Response {
     if let Err(refused) = throttle(edge, peer) {
         return *refused;
     }
+    match bearer(edge, headers) {
+        Ok(identity) => signed_in(edge, &identity.user, &identity.name.0, identity.role),
+        Err(refusal) => problem(StatusCode::UNAUTHORIZED, &refusal),
+    }
+}
+
+/// Whose token a request carries.
+pub(super) fn bearer(edge: &Edge, headers: &HeaderMap) -> Result<Identity, Refusal> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     let Some(token) = bearer.and_then(|value| value.strip_prefix("Bearer ")) else {
-        let refusal = Refusal::new(
-            ErrorCode::TokenInvalid,
-            "Authorization: Bearer … is missing",
-        );
-        return problem(StatusCode::UNAUTHORIZED, &refusal);
+        let text = "Authorization: Bearer … is missing";
+        return Err(Refusal::new(ErrorCode::TokenInvalid, text));
     };
-    match edge.context.tokens.verify(token, edge.now()) {
-        Ok(identity) => signed_in(edge, &identity.user, &identity.name.0, identity.role),
-        Err(error) => problem(StatusCode::UNAUTHORIZED, &token_refusal(&error)),
-    }
+    let verified = edge.context.tokens.verify(token, edge.now());
+    verified.map_err(|error| token_refusal(&error))
 }
 
 /// The identity of a name: readable where it can be, else its hash; case doesn't matter.

@@ -6,6 +6,7 @@ use super::wire::{Read, Request, error};
 use super::{Context, Session};
 use crate::call::command::Command;
 use crate::codec::EncodedOnce;
+use crate::push::command::{Command as PushCommand, perform as perform_push};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Page, RoomInfo, Write, Written};
 use kaiwa_chat::ports::Announcement;
@@ -90,6 +91,7 @@ pub fn dispatch(
             }))
         }
         Request::Mark(room, to) => Dispatched::Started(mark(context, session, room, to)),
+        Request::Push(command) => push(context, session, command, now),
         Request::Pong(count) => {
             session.core().handle_pong(count);
             session.note_acknowledged();
@@ -153,6 +155,38 @@ fn call(context: &Context, session: &Arc<Session>, command: Command) -> Dispatch
 fn calls_off() -> Dispatched {
     let refusal = Refusal::new(ErrorCode::CallsOff, "this server has no calls");
     Dispatched::Done(Box::new(refused(refusal)))
+}
+
+fn push(context: &Context, session: &Session, command: PushCommand, now: Instant) -> Dispatched {
+    let Some(push) = context.push.clone() else {
+        let refusal = Refusal::new(ErrorCode::PushOff, "this server sends no notifications");
+        return Dispatched::Done(Box::new(refused(refusal)));
+    };
+    let is_change = command.is_change();
+    if is_change && let Err(wait) = session.user.take_push_change(now) {
+        context.metrics.rate_limited.increment(1);
+        let text = "too many changes of devices and settings: slow down";
+        let refusal = Refusal::new(ErrorCode::RateLimited, text).retry_after(wait);
+        return Dispatched::Done(Box::new(refused(refusal)));
+    }
+    let (chat, actor) = (context.chat.clone(), session.actor());
+    let work: Work = Box::pin(async move {
+        if let Some(room) = command.needs_room() {
+            let mut answers = chat.authorize_read(&actor, vec![room.clone()]).await;
+            if let Err(error) = answers.pop().expect("one answer for one room") {
+                return refused(error.into());
+            }
+        }
+        let user = actor.user.id.clone();
+        perform_push(push, user, command)
+            .await
+            .unwrap_or_else(|error| refused(error.into()))
+    });
+    if is_change {
+        Dispatched::Started(work)
+    } else {
+        Dispatched::Reading(work)
+    }
 }
 
 /// A refusal as a reply.

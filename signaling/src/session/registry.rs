@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
 use kaiwa_common::id::{SessionId, UserId};
-use kaiwa_common::limits::Limits;
+use kaiwa_common::limits::{Limits, PUSH_CHANGE_BURST, PUSH_CHANGES_PER_S};
 use kaiwa_common::token::CallGrant;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,6 +30,7 @@ pub struct UserSlot {
     /// Who.
     pub id: UserId,
     commands: Mutex<TokenBucket>,
+    push_changes: Mutex<TokenBucket>,
     sessions: Mutex<Vec<Arc<Session>>>,
 }
 
@@ -42,9 +43,19 @@ impl UserSlot {
         lock(&self.commands).take(now)
     }
 
-    /// Nobody is here, and nothing is owed to the rate limit.
+    /// Counts a change of devices or settings against the person's rate.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn take_push_change(&self, now: Instant) -> Result<(), Duration> {
+        lock(&self.push_changes).take(now)
+    }
+
+    /// Nobody is here, and nothing is owed to the rate limits.
     fn is_forgettable(&self, now: Instant) -> bool {
-        lock(&self.sessions).is_empty() && lock(&self.commands).is_full(now)
+        lock(&self.sessions).is_empty()
+            && lock(&self.commands).is_full(now)
+            && lock(&self.push_changes).is_full(now)
     }
 
     /// The person's sessions, the oldest first.
@@ -80,9 +91,11 @@ impl Sessions {
         // the slot away in between.
         let slot = entry.or_insert_with(|| {
             let rate = (self.limits.commands_per_s, self.limits.command_burst);
+            let changes = TokenBucket::new(PUSH_CHANGES_PER_S, PUSH_CHANGE_BURST, now);
             Arc::new(UserSlot {
                 id: user_id,
                 commands: Mutex::new(TokenBucket::new(rate.0, rate.1, now)),
+                push_changes: Mutex::new(changes),
                 sessions: Mutex::new(Vec::new()),
             })
         });

@@ -1,9 +1,11 @@
 //! From the wire's commands to the domain's: this is where input is validated.
 
 mod call;
+mod push;
 
 use crate::call::command::Command as CallCommand;
 use crate::codec::Codec;
+use crate::push::command::Command as PushCommand;
 use crate::transport::Frame;
 use kaiwa_chat::model::{HistoryFrom, Mentions, NewRoom, Role, RoomKind, Visibility, Write};
 use kaiwa_common::close::CloseCode;
@@ -35,6 +37,8 @@ pub enum Request {
     CallGet(RoomId),
     /// A room is read up to here.
     Mark(RoomId, Position),
+    /// Something of notifications.
+    Push(PushCommand),
     /// How many pushes the client has, in answer to a ping.
     Pong(u64),
     /// How many pushes the client has, and whether somebody looks.
@@ -131,6 +135,15 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
         | Command::CallRing(_)
         | Command::CallDecline(_)
         | Command::CallGet(_) => call::parse(command)?,
+        Command::PushGet(_)
+        | Command::DeviceRegister(_)
+        | Command::DeviceSet(_)
+        | Command::DeviceList(_)
+        | Command::DeviceRemove(_)
+        | Command::NotifyGet(_)
+        | Command::NotifySet(_)
+        | Command::NotifySetRoom(_)
+        | Command::NotifyExplain(_) => push::parse(command)?,
     })
 }
 
@@ -197,7 +210,16 @@ fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
         | Command::CallRemove(_)
         | Command::CallRing(_)
         | Command::CallDecline(_)
-        | Command::CallGet(_) => unreachable!("`parse` sends only writes here"),
+        | Command::CallGet(_)
+        | Command::PushGet(_)
+        | Command::DeviceRegister(_)
+        | Command::DeviceSet(_)
+        | Command::DeviceList(_)
+        | Command::DeviceRemove(_)
+        | Command::NotifyGet(_)
+        | Command::NotifySet(_)
+        | Command::NotifySetRoom(_)
+        | Command::NotifyExplain(_) => unreachable!("`parse` sends only writes here"),
     })
 }
 

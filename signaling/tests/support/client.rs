@@ -15,6 +15,7 @@ use kaiwa_signaling::call::service::Calls;
 use kaiwa_signaling::codec::Codec;
 use kaiwa_signaling::hub::Hub;
 use kaiwa_signaling::metrics::Metrics;
+use kaiwa_signaling::push::Push;
 use kaiwa_signaling::session::registry::Sessions;
 use kaiwa_signaling::session::{Context, driver};
 use kaiwa_signaling::transport::Format;
@@ -49,12 +50,18 @@ pub(crate) fn wall() -> UnixMs {
 
 /// A server without calls.
 pub(crate) fn server(limits: Limits) -> Arc<Context> {
-    server_with(limits, |_| None)
+    server_with(limits, None, |_| None)
+}
+
+/// A server without calls that tells who is away by this.
+pub(crate) fn server_with_push(limits: Limits, push: Arc<dyn Push>) -> Arc<Context> {
+    server_with(limits, Some(push), |_| None)
 }
 
 /// A server with these calls.
 pub(crate) fn server_with(
     limits: Limits,
+    push: Option<Arc<dyn Push>>,
     calls: impl FnOnce(&Parts) -> Option<Calls>,
 ) -> Arc<Context> {
     let metrics = Metrics::new();
@@ -87,6 +94,7 @@ pub(crate) fn server_with(
         chat,
         hub,
         calls,
+        push,
         sessions,
         tokens: TokenKey::hs256(&secret, "kaiwa", None).expect("long enough"),
         limits,
