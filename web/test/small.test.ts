@@ -104,8 +104,8 @@ describe('codecs', () => {
   });
 
   it('say the same thing in both', () => {
-    const command = { kind: 'send', room: 'r', cid: 'c', text: 'hi', replyTo: 5 } as const;
-    expect(JSON.parse(codecOf('json').encode(3, command) as string)).toEqual({ id: 3, send: { room: 'r', cid: 'c', text: 'hi', replyTo: '5' } });
+    const command: Command = { kind: 'send', room: 'r', cid: 'c', text: 'hi', replyTo: 5, mentions: ['bob'], mentionAll: false };
+    expect(JSON.parse(codecOf('json').encode(3, command) as string)).toEqual({ id: 3, send: { room: 'r', cid: 'c', text: 'hi', replyTo: '5', mentions: ['bob'] } });
     const bytes = codecOf('proto').encode(3, command) as Uint8Array;
     expect(bytes[0]).toBe(bytes.length - 1);
     const message = fromBinary(pb.ClientMessageSchema, bytes.subarray(1));
