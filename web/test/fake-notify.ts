@@ -65,6 +65,17 @@ export class FakeNotify {
     return marked;
   }
 
+  addDevice(user: string, name: string): void {
+    const deviceId = this.#server.nextId('d');
+    const device = create(pb.DeviceSchema, { deviceId, name, channel: pb.PushChannel.FCM, registeredMs: BigInt(this.#server.now()), settings: create(pb.DeviceSettingsSchema) });
+    this.devices.set(deviceId, { user, device, address: { case: undefined } });
+  }
+
+  decide(user: string, list: { room: string; reason: string; message: string; isSent: boolean }[]): void {
+    const timeMs = BigInt(this.#server.now());
+    this.person(user).decisions = list.map((d, i) => create(pb.NotifyDecisionSchema, { ...d, eventId: this.#server.nextId('e'), timeMs: timeMs - BigInt(i * 60_000) }));
+  }
+
   /** Null: it isn't one of these. */
   handle(command: pb.ClientMessage['command'], { user }: FakeSession): pb.Reply['result'] | null {
     if (!this.isKnown) return null;

@@ -4,6 +4,7 @@ import { sizeDelimitedEncode } from '@bufbuild/protobuf/wire';
 import { afterClose, backoffMs } from '../src/client/backoff.js';
 import { codecOf } from '../src/client/codec.js';
 import { Outbox, type Write } from '../src/client/outbox.js';
+import type { Command } from '../src/client/types.js';
 import { uuid7, uuid7TimeMs } from '../src/client/uuid7.js';
 import * as pb from '../src/gen/kaiwa/client/v1/client_pb.js';
 

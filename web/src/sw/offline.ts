@@ -41,7 +41,7 @@ export function handleFetch(event: FetchEvent): void {
     );
   } else if (url.pathname.startsWith('/assets/')) {
     event.respondWith(caches.match(request).then((file) => file ?? fetch(request)));
-  } else if (/^\/[\w-]+\.(js|svg|webmanifest)$/.test(url.pathname)) {
+  } else if (/^\/[\w-]+\.(js|svg|png|webmanifest)$/.test(url.pathname)) {
     event.respondWith(fetch(request).catch(async (error) => {
       const file = await caches.match(request);
       if (!file) throw error;
