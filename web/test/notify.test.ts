@@ -19,7 +19,9 @@ describe.each(['proto', 'json'] as const)('devices and settings over %s', (codec
     const w = world();
     w.server.notify.vapidKey = new Uint8Array([4, 1, 2]);
     const { notifications } = await start(w, 'alice', { codec });
-    expect([...(await notifications.pushInfo()).vapidKey]).toEqual([4, 1, 2]);
+    const { vapidKey } = await notifications.pushInfo();
+    expect([...vapidKey]).toEqual([4, 1, 2]);
+    expect(vapidKey.buffer.byteLength, 'no view into a frame').toBe(3);
     const address = { endpoint: 'https://push.example/1', p256dh: new Uint8Array(65).fill(4), auth: new Uint8Array(16) };
     await notifications.register({ deviceId: 'd-1', name: 'Firefox on Linux', address });
     const quiet = { fromMin: 1320, untilMin: 420, zone: 'Asia/Tokyo', letsCalls: true, letsMentions: false };

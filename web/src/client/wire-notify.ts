@@ -70,7 +70,8 @@ export function notifyResultOf(result: pb.Reply['result']): Result | null {
     case 'marked':
       return { kind: 'marked', marked: markedOf(result.value) };
     case 'push':
-      return { kind: 'push_info', info: { vapidKey: result.value.vapidKey } };
+      // A copy: Firefox reads an `applicationServerKey` that is a view from its buffer's beginning.
+      return { kind: 'push_info', info: { vapidKey: result.value.vapidKey.slice() } };
     case 'device':
       return { kind: 'device', device: deviceOf(result.value) };
     case 'devices':
