@@ -186,6 +186,16 @@ describe('marks', () => {
     expect(alice.room(tea.id)?.unread).toEqual({ count: 4, more: false, mentions: 2 });
   });
 
+  it('counts exactly in a room whose list begins after what was read', async () => {
+    const w = world();
+    const tea = room(w);
+    const alice = await start(w);
+    expect(alice.room(tea.id)?.unread).toEqual({ count: 0, more: false, mentions: 0 });
+    w.server.post(tea, 'bob', 'd');
+    await settle();
+    expect(alice.room(tea.id)?.unread).toEqual({ count: 1, more: false, mentions: 0 });
+  });
+
   it('takes over what was read on another device, and never back', async () => {
     const w = world();
     const tea = room(w);

@@ -137,7 +137,8 @@ export class Room {
         laterMentions += named;
       }
     }
-    if (this.timeline && !this.timeline.more) return { count, more: false, mentions };
+    // The list holds all that came after what was read, though nothing that was.
+    if (this.timeline && (!this.timeline.more || this.timeline.floor <= this.lastRead + 1)) return { count, more: false, mentions };
     if (counted) {
       const known = Math.max(count, counted.unread + later);
       return { count: known, more: counted.unread >= UNREAD_MAX, mentions: Math.max(mentions, counted.unreadMentions + laterMentions) };
