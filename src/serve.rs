@@ -136,6 +136,7 @@ fn build(
         sessions: Arc::clone(&sessions),
         chat: chat.clone(),
         limits: limits.clone(),
+        announce: None,
         metrics: metrics.clone(),
         clock: UnixMs::now,
     };
@@ -152,6 +153,7 @@ fn build(
         limits: limits.clone(),
         node: node_name(config),
         now: UnixMs::now,
+        announce: None,
         metrics,
         draining: AtomicBool::new(false),
         drain_spread_ms: AtomicU32::new(0),

@@ -8,7 +8,7 @@
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
-use kaiwa_chat::model::{Actor, NewRoom, RoomKind, User, Visibility, Write, Written};
+use kaiwa_chat::model::{Actor, Mentions, NewRoom, RoomKind, User, Visibility, Write, Written};
 use kaiwa_chat::service::{Chat, ChatOptions};
 use kaiwa_common::id::{Cid, RoomId, UserId};
 use kaiwa_common::redact::Redacted;
@@ -122,6 +122,7 @@ async fn keep_sending(
             cid: cid(),
             text,
             reply_to: None,
+            mentions: Mentions::default(),
         };
         chat.submit(&actor, write).await?;
         latencies.push(sent.elapsed());

@@ -4,7 +4,7 @@
 #![expect(clippy::print_stdout, reason = "its result is its output")]
 
 use kaiwa_chat::adapters::sqlite::floor;
-use kaiwa_chat::model::{Event, EventBody, RoomKind, Visibility};
+use kaiwa_chat::model::{Event, EventBody, Mentions, RoomKind, Visibility};
 use kaiwa_chat::ports::{Append, Counts};
 use kaiwa_common::id::{Cid, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
@@ -67,6 +67,7 @@ fn batch(room: u64, expected: Seq, messages: u64, text: &str) -> Append {
         let body = EventBody::Posted {
             text: Some(Redacted(text.to_owned())),
             reply_to: None,
+            mentions: Mentions::default(),
         };
         event(room, Seq(seq), Some(cid(room, seq)), body)
     };

@@ -13,6 +13,7 @@ pub mod access;
 pub mod page;
 pub mod projection;
 
+pub mod relay;
 pub mod validate;
 
 mod batch;

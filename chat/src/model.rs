@@ -85,6 +85,8 @@ pub enum EventBody {
         text: Option<Redacted<String>>,
         /// The message it replies to.
         reply_to: Option<Seq>,
+        /// Whom it names.
+        mentions: Mentions,
     },
     /// Another text for a message. After its deletion the text is `None`.
     Edited {
@@ -92,6 +94,8 @@ pub enum EventBody {
         target: Seq,
         /// What it says now.
         text: Option<Redacted<String>>,
+        /// Whom it names now.
+        mentions: Mentions,
     },
     /// A message's text is gone.
     Deleted {
@@ -118,6 +122,29 @@ pub enum EventBody {
     },
 }
 
+/// Whom a message names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mentions {
+    /// These, ascending, each once.
+    pub users: Vec<UserId>,
+    /// Everybody in the room.
+    pub all: bool,
+}
+
+impl Mentions {
+    /// Nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && !self.all
+    }
+
+    /// Whether it names this person.
+    #[must_use]
+    pub fn names(&self, user: &UserId) -> bool {
+        self.all || self.users.binary_search(user).is_ok()
+    }
+}
+
 /// A message as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -137,6 +164,8 @@ pub struct Message {
     pub edited: Option<(Seq, UnixMs)>,
     /// By which event and when it was deleted.
     pub deleted: Option<(Seq, UnixMs)>,
+    /// Whom it names; nobody when deleted.
+    pub mentions: Mentions,
 }
 
 /// A room as one person sees it.
@@ -164,6 +193,32 @@ pub struct RoomInfo {
     pub peer: Option<User>,
     /// The newest message, if the viewer may read it.
     pub last: Option<Message>,
+    /// What the viewer has read of it; nothing where that is not known ([`Unread`]).
+    pub unread: Unread,
+}
+
+/// How far somebody has read a room, and what is left. Only the store knows it, so what comes from a room's
+/// owner has the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unread {
+    /// The last event that they have marked as read; [`Seq::ZERO`] for never.
+    pub read: Seq,
+    /// Messages of others after that and after they joined, deleted ones left out, at most
+    /// [`UNREAD`](kaiwa_common::limits::UNREAD).
+    pub count: u32,
+    /// Those of them that name this person.
+    pub mentions: u32,
+}
+
+/// What came of marking a room as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    /// Where the room's stream ends: up to there it is counted.
+    pub head: Position,
+    /// How it stands now.
+    pub unread: Unread,
+    /// The mark moved.
+    pub has_moved: bool,
 }
 
 /// A member as others see them.
@@ -199,6 +254,8 @@ pub enum Write {
         text: Redacted<String>,
         /// The message it replies to.
         reply_to: Option<Seq>,
+        /// Whom it names.
+        mentions: Mentions,
     },
     /// Changes one's own message.
     Edit {
@@ -210,6 +267,8 @@ pub enum Write {
         target: Seq,
         /// What it shall say.
         text: Redacted<String>,
+        /// Whom it shall name.
+        mentions: Mentions,
     },
     /// Erases a message.
     Delete {

@@ -1,8 +1,8 @@
 //! Ports: what chat needs of a store. Every adapter passes the suite in `tests/conformance.rs`.
 
 use crate::model::{
-    Event, HistoryFrom, HistoryPage, Member, Membership, Message, Page, Role, RoomInfo, RoomKind,
-    User, Visibility,
+    Event, HistoryFrom, HistoryPage, Marked, Member, Membership, Message, Page, Role, RoomInfo,
+    RoomKind, User, Visibility,
 };
 use kaiwa_common::id::{Cid, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
@@ -12,14 +12,21 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
+mod notify;
+
+pub use notify::{
+    Among, Announce, Announcement, Attendance, Attention, LogPos, Logged, OptIns, Outbox, Posted,
+    Question, RingOutcome,
+};
+
 /// A store's answer to come. An append is queued when its method returns, in the caller's order, and
 /// dropping the answer does not take it back; reads begin when they are first polled.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
 /// Everything that chat needs of a store.
-pub trait Store: RoomLog + RoomViews {}
+pub trait Store: RoomLog + RoomViews + Marks {}
 
-impl<T: RoomLog + RoomViews> Store for T {}
+impl<T: RoomLog + RoomViews + Marks> Store for T {}
 
 /// Why a store gives no answer, by what a caller can know of its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +98,30 @@ pub trait RoomViews: Send + Sync + 'static {
         room: &RoomId,
         page: PageOf,
     ) -> Answer<Option<(Standing, Page<Member>)>>;
+}
+
+/// What people have read. A mark goes with the membership: who comes again begins anew.
+pub trait Marks: Send + Sync + 'static {
+    /// Moves somebody's mark in a room forward, durable before the answer. `None` when there is no such
+    /// room; with their standing `None` when they have not joined it, or `to` is not in its stream.
+    fn mark(&self, user: &UserId, room: &RoomId, to: Position) -> Answer<Option<Marking>>;
+
+    /// What somebody has not read in all rooms that they have joined but these, in one snapshot. Each room
+    /// costs a look at the end of what is unread, [`UNREAD_SCAN`](kaiwa_common::limits::UNREAD_SCAN) rows at
+    /// most, and counting ends at [`UNREAD`](kaiwa_common::limits::UNREAD) in all.
+    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal>;
+}
+
+/// How somebody stands to a room, and what came of their mark.
+pub type Marking = (Standing, Option<Marked>);
+
+/// What somebody has not read, over rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadTotal {
+    /// Messages of others, at most [`UNREAD`](kaiwa_common::limits::UNREAD).
+    pub count: u32,
+    /// Grows with every event of any room and with every mark: a count with a smaller one is older.
+    pub version: u64,
 }
 
 /// Events to be appended to one room.

@@ -13,9 +13,10 @@ use crate::bus::Bus;
 use crate::core::{Command, RoomLimits, Ticket};
 use crate::error::ChatError;
 use crate::model::{
-    Actor, CatchUp, HistoryFrom, HistoryPage, Member, NewRoom, Page, RoomInfo, Write, Written,
+    Actor, CatchUp, HistoryFrom, HistoryPage, Marked, Member, NewRoom, Page, RoomInfo, Write,
+    Written,
 };
-use crate::ports::{RoomList, Store, StoreError};
+use crate::ports::{RoomList, Store, StoreError, UnreadTotal};
 use admission::Admission;
 use housekeeping::Housekeeping;
 use kaiwa_common::id::{RoomId, UserId};
@@ -25,7 +26,7 @@ use kaiwa_common::time::UnixMs;
 use shard::{Arrival, Shard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub use shard::ShardStats;
 
@@ -67,6 +68,7 @@ struct Inner {
     admission: Admission,
     next_ticket: AtomicU64,
     housekeeping: Housekeeping,
+    committed: Arc<Notify>,
 }
 
 impl Chat {
@@ -77,13 +79,14 @@ impl Chat {
         let stats = Arc::new(ShardStats::default());
         let mut shards = Vec::new();
         let mut cleaners = Vec::new();
+        let committed = Arc::new(Notify::new());
         for _ in 0..options.shards.max(1) {
             let (arrivals, mailbox) = mpsc::unbounded_channel();
             let shard = Shard::new(
                 (Arc::clone(&store), Arc::clone(&bus)),
                 RoomLimits::from(&options.limits),
                 Arc::clone(&options.clock),
-                Arc::clone(&stats),
+                (Arc::clone(&stats), Arc::clone(&committed)),
             );
             cleaners.push(shard.erasures());
             tokio::spawn(shard.run(mailbox));
@@ -98,6 +101,7 @@ impl Chat {
             admission: Admission::default(),
             next_ticket: AtomicU64::new(0),
             housekeeping,
+            committed,
         });
         tokio::spawn(housekeeping::run(Arc::downgrade(&inner)));
         Self { inner }
@@ -237,6 +241,42 @@ impl Chat {
     ) -> Result<Page<Member>, ChatError> {
         let page = reads::member_page(cursor, self.page(limit))?;
         reads::members(&*self.inner.store, actor, room, page).await
+    }
+
+    /// Marks a room as read up to an event. It never moves back; what is marked already changes nothing.
+    ///
+    /// # Errors
+    /// When the room can't be read, or the event is not in its stream ([`ChatError::Invalid`]).
+    pub async fn mark(
+        &self,
+        actor: &Actor,
+        room: &RoomId,
+        to: Position,
+    ) -> Result<Marked, ChatError> {
+        reads::mark(&*self.inner.store, actor, room, to).await
+    }
+
+    /// What somebody has not read in all rooms that they have joined but these: their badge, when these are
+    /// the muted ones.
+    ///
+    /// # Errors
+    /// [`ChatError::Unavailable`] when the store fails.
+    pub async fn unread_of(
+        &self,
+        user: &UserId,
+        except: &[RoomId],
+    ) -> Result<UnreadTotal, ChatError> {
+        self.inner
+            .store
+            .unread_of(user, except)
+            .await
+            .map_err(refusal)
+    }
+
+    /// Is told after each commit of any room, once for all that came since it was last awaited. For one waiter.
+    #[must_use]
+    pub fn committed(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.committed)
     }
 
     /// Takes no more writes, and returns when those taken are answered.

@@ -5,12 +5,15 @@
 
 mod enums;
 mod event;
+pub mod notify;
 mod room;
 pub mod stored;
 
 pub use enums::{membership, role, room_kind, visibility};
 pub use event::InvalidEvent;
-pub use room::{event_page, history_page, member_page, reset_reason, room_page, room_state};
+pub use room::{
+    event_page, history_page, marked, member_page, reset_reason, room_page, room_state,
+};
 
 #[cfg(test)]
 mod tests;

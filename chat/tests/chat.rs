@@ -10,6 +10,8 @@
 mod conformance;
 #[path = "chat/erasure.rs"]
 mod erasure;
+#[path = "chat/relay.rs"]
+mod relay;
 #[path = "chat/room.rs"]
 mod room;
 #[path = "chat/service.rs"]
@@ -18,3 +20,5 @@ mod service;
 mod simulation;
 #[path = "chat/support.rs"]
 mod support;
+#[path = "chat/unread.rs"]
+mod unread;

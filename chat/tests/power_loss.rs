@@ -170,7 +170,7 @@ fn find(told: &Told, log: &[Event]) -> Result<(), Damage> {
         (EventBody::Posted { text, .. }, Some(said)) => text
             .as_ref()
             .map_or_else(|| deleted(event.position.seq), |text| text.0 == *said),
-        (EventBody::Edited { text, target }, Some(said)) => text
+        (EventBody::Edited { text, target, .. }, Some(said)) => text
             .as_ref()
             .map_or_else(|| deleted(*target), |text| text.0 == *said),
         (EventBody::Deleted { .. }, None) => true,

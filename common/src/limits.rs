@@ -142,6 +142,51 @@ pub const NAME_BYTES: usize = 256;
 /// People invited by one `room_create`.
 pub const CREATE_MEMBERS: usize = 100;
 
+/// People whom one message names. More are refused (`invalid_argument`): each is looked up, and each may
+/// be told.
+pub const MENTIONS: usize = 50;
+
+/// Joined members above which a room is large: there only moderators and owners name everybody, and a
+/// message is told to those alone whom it names and who want to hear of all. Above it a notification
+/// for each message would be noise, and fan-out of one message to thousands of devices.
+pub const LARGE_ROOM: u32 = 100;
+
+/// Unread messages of one room, and of a badge: beyond it nobody counts (99+ is what icons show), and
+/// counting costs.
+pub const UNREAD: u32 = 999;
+
+/// Rows that are looked at to count what is unread in one room, the newest first: deleted and one's own
+/// are among them. 2,000 are about a tenth of a millisecond; beyond them nothing is counted.
+pub const UNREAD_SCAN: u32 = 2_000;
+
+/// Recipients of one event in the notification queues; more make another event of the same id. With ids of 64
+/// bytes and a text it is 18 KB in base64, and ten of them fit SNS's 256 KB for a batch.
+pub const NOTIFY_RECIPIENTS: usize = 200;
+
+/// A message's text in a notification, in bytes; the rest is cut off. Web Push carries 4 KB in all, and no screen
+/// shows more.
+pub const NOTIFY_TEXT: usize = 512;
+
+/// From a message to telling those who are away. Within it whoever is here has acknowledged, read or deleted it.
+pub const NOTIFY_GRACE: Duration = Duration::from_secs(2);
+
+/// How long somebody whose connection broke while they looked is waited for. Then they are told: a lift or a
+/// tunnel is over sooner, or takes long enough for a notification to be welcome.
+pub const NOTIFY_RETURN: Duration = Duration::from_secs(60);
+
+/// After this nobody wants to hear of a message: what providers keep for a device that is off.
+pub const NOTIFY_MESSAGE_TTL: Duration = Duration::from_secs(28 * 24 * 3600);
+
+/// How long it is of use to take a notification away from a device.
+pub const NOTIFY_READ_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Recipients for whose return is waited, in all. Past it nobody is waited for: they are told at once.
+pub const NOTIFY_HELD: usize = 10_000;
+
+/// Announcements (rings, reads) that wait for the topic. At the bound another one is dropped and counted: a
+/// ring that comes late is of no use.
+pub const NOTIFY_ANNOUNCEMENTS: usize = 4_096;
+
 /// Rooms in one `Connect`: as many as can be followed by default.
 pub const CONNECT_ROOMS: usize = 1_000;
 

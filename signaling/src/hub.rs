@@ -44,6 +44,8 @@ pub struct Follow {
     announced: AtomicU64,
     /// The head at which the right to read was seen.
     authorized: AtomicU64,
+    /// The last seq that its client has said it has.
+    acknowledged: AtomicU64,
     head: Arc<Head>,
 }
 
@@ -87,6 +89,29 @@ impl Follow {
     /// What a ping told may have been lost with its connection: the next one tells it again.
     pub fn forget_told(&self) {
         self.announced.store(0, Ordering::Relaxed);
+    }
+
+    /// The client has what was pushed up to here.
+    pub fn acknowledge(&self, at: Position) {
+        if self.head.epoch.load(Ordering::Relaxed) == at.epoch.0 {
+            self.acknowledged.fetch_max(at.seq.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the client has said that it has this event.
+    #[must_use]
+    pub fn has_acknowledged(&self, at: Position) -> bool {
+        self.is_of(at) && self.acknowledged.load(Ordering::Relaxed) >= at.seq.0
+    }
+
+    /// Whether this event was pushed.
+    #[must_use]
+    pub fn has_pushed(&self, at: Position) -> bool {
+        self.is_of(at) && self.announced.load(Ordering::Relaxed) >= at.seq.0
+    }
+
+    fn is_of(&self, at: Position) -> bool {
+        self.is_active() && self.head.epoch.load(Ordering::Relaxed) == at.epoch.0
     }
 
     fn tell(&self, notice: &Notice) {
@@ -269,6 +294,7 @@ impl Hub {
                 is_active: AtomicBool::new(false),
                 announced: AtomicU64::new(0),
                 authorized: AtomicU64::new(0),
+                acknowledged: AtomicU64::new(0),
                 head: Arc::clone(&entry.head),
             })
         });

@@ -5,6 +5,7 @@
 
 pub mod core;
 
+pub mod attendance;
 pub mod connect;
 pub mod dispatch;
 pub mod driver;
@@ -22,6 +23,7 @@ use crate::transport::{Direct, DirectWrite, Frame};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use kaiwa_chat::model::Actor;
+use kaiwa_chat::ports::Announce;
 use kaiwa_chat::service::Chat;
 use kaiwa_common::close::CloseCode;
 use kaiwa_common::id::{RoomId, SessionId};
@@ -52,6 +54,8 @@ pub struct Context {
     pub node: String,
     /// The wall clock.
     pub now: fn() -> UnixMs,
+    /// Where people are told at once who have other devices; `None` on a server that tells nobody.
+    pub announce: Option<Arc<dyn Announce>>,
     /// What is counted.
     pub metrics: Metrics,
     /// The server is about to stop.
@@ -171,6 +175,20 @@ impl Session {
         }
         drop(linked);
         self.waker.wake();
+    }
+
+    /// Notes for each room what the client has said that it has.
+    pub(crate) fn note_acknowledged(&self) {
+        let acknowledged = self.core().take_acknowledged();
+        if acknowledged.is_empty() {
+            return;
+        }
+        let follows = self.follows();
+        for (room, at) in acknowledged {
+            if let Ok(index) = follows.binary_search_by(|(r, _)| r.cmp(&room)) {
+                follows[index].1.acknowledge(at);
+            }
+        }
     }
 
     /// Closes the link, after the replies that wait.

@@ -20,6 +20,13 @@ use std::time::Duration;
 
 /// A server with calls, and its SFU.
 fn with_calls(limits: Limits) -> (Arc<Context>, Arc<SfuDouble>) {
+    with_announced_calls(limits, None)
+}
+
+fn with_announced_calls(
+    limits: Limits,
+    announce: Option<Arc<dyn Announce>>,
+) -> (Arc<Context>, Arc<SfuDouble>) {
     let mut double = None;
     let context = server_with(limits, |parts| {
         let (events, inbox) = events(parts.metrics.clone());
@@ -32,6 +39,7 @@ fn with_calls(limits: Limits) -> (Arc<Context>, Arc<SfuDouble>) {
             sessions: Arc::clone(&parts.sessions),
             chat: parts.chat.clone(),
             limits: parts.limits.clone(),
+            announce: announce.clone(),
             metrics: parts.metrics.clone(),
             clock: wall,
         }))
@@ -323,6 +331,62 @@ async fn a_tokens_claim_narrows_what_one_may_do() {
     let again = join(&mut bob, &room).await;
     assert_eq!(again["participant"], his["participant"], "the part goes on");
     assert!(again["rights"]["publish"].is_null());
+}
+
+/// Remembers what is announced.
+#[derive(Default)]
+struct Announced(Mutex<Vec<Announcement>>);
+
+impl Announce for Announced {
+    fn announce(&self, announcement: Announcement) {
+        self.0.lock().expect("no panic").push(announcement);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_and_its_end_are_announced_under_one_name_for_devices_that_are_not_here() {
+    for (end, expected) in [
+        ("decline", RingOutcome::Declined),
+        ("join", RingOutcome::Answered),
+        ("cancel", RingOutcome::Cancelled),
+        ("wait", RingOutcome::TimedOut),
+    ] {
+        let announced: Arc<Announced> = Arc::default();
+        let (server, _) = with_announced_calls(Limits::default(), Some(Arc::clone(&announced) as _));
+        let (mut alice, mut bob, room, _) = two_in_a_room(&server).await;
+        join(&mut alice, &room).await;
+        let ring = json!({"room": room, "users": ["bob"]});
+        assert!(!alice.ask("callRing", ring).await["done"].is_null());
+        bob.push("callRinging").await;
+        let body = json!({"room": room});
+        match end {
+            "decline" => drop(bob.ask("callDecline", body).await),
+            "join" => drop(join(&mut bob, &room).await),
+            "cancel" => drop(alice.ask("callLeave", body).await),
+            _ => tokio::time::sleep(CALL_RING + Duration::from_secs(1)).await,
+        }
+        count(&mut alice, &room).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let told = announced.0.lock().expect("no panic").clone();
+        let [
+            Announcement::Ringing {
+                user, from, until, ..
+            },
+            Announcement::RingOver {
+                user: whose,
+                from: by,
+                until: same,
+                outcome,
+                ..
+            },
+        ] = told.as_slice()
+        else {
+            panic!("{end}: {told:?}");
+        };
+        assert_eq!((user.as_str(), whose.as_str()), ("bob", "bob"));
+        assert_eq!((&from.id, until), (&by.id, same), "one name");
+        assert_eq!(*outcome, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

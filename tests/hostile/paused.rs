@@ -131,6 +131,7 @@ fn context() -> Arc<Context> {
         limits,
         node: "test".to_owned(),
         now: UnixMs::now,
+        announce: None,
         metrics,
         draining: AtomicBool::new(false),
         drain_spread_ms: AtomicU32::new(0),

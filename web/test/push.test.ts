@@ -4,7 +4,7 @@ import { NO_STATE, parsePush, planOf, type Plan, type PushState, type Shown } fr
 import { updateState } from '../src/sw/push-store.js';
 
 const STATE: PushState = { ...NO_STATE, user: 'bob' };
-const message = { class: 'message', title: 'Alice', body: 'Hello', room: 'r1', seq: 7, badge: 3, badge_version: 9, user: 'bob', tag: 'room:r1' };
+const message = { v: 1, class: 'message', title: 'Alice', body: 'Hello', room: 'r1', seq: 7, badge: 3, version: 9, user: 'bob', tag: 'room:r1' };
 const plan = (payload: unknown, state = STATE, looking: string | null = null): Plan =>
   planOf(parsePush(typeof payload === 'string' ? payload : JSON.stringify(payload)), state, looking);
 const shown = (over: Partial<Shown>): Shown => ({ room: null, seq: 0, call: null, user: 'bob', ...over });
@@ -48,6 +48,18 @@ describe('what a push shows', () => {
     expect(plan({ ...message, class: 'mention', tag: undefined }).show?.options.tag).toBe('mention:r1');
   });
 
+  it('shows a repeat once, and something neutral of a later version', () => {
+    const { state, show } = plan({ ...message, id: 'p-1' });
+    expect(show).not.toBeNull();
+    expect(plan({ ...message, id: 'p-1' }, state)).toMatchObject({ show: null, badge: null });
+    expect(plan({ ...message, id: 'p-2' }, state).show).not.toBeNull();
+    expect(plan({ ...message, v: 2 }).show?.options.tag).toBe('kaiwa');
+  });
+
+  it('shows nothing of a silent push but its badge', () => {
+    expect(plan({ ...message, silent: true })).toMatchObject({ show: null, badge: 3 });
+  });
+
   it('shows nothing of the room that somebody looks at, but for calls', () => {
     expect(plan(message, STATE, 'r1')).toMatchObject({ show: null, badge: 3 });
     expect(plan(message, STATE, 'r2').show).not.toBeNull();
@@ -57,7 +69,7 @@ describe('what a push shows', () => {
 
 describe('what a silent push takes away', () => {
   it('closes what was read of the room, and nothing later, and no call', () => {
-    const { closes, show, badge } = plan({ class: 'Read', room: 'r1', seq: 7, badge: 0, badge_version: 10, user: 'bob' });
+    const { closes, show, badge } = plan({ class: 'Read', room: 'r1', seq: 7, badge: 0, version: 10, user: 'bob' });
     expect(show).toBeNull();
     expect(badge).toBe(0);
     expect([{ room: 'r1', seq: 7 }, { room: 'r1', seq: 8 }, { room: 'r2', seq: 1 }, { room: 'r1', call: 'c' }].map((s) => closes(shown(s)))).toEqual([true, false, false, false]);
@@ -70,18 +82,18 @@ describe('what a silent push takes away', () => {
   });
 
   it('does not show what it overtook', () => {
-    const { state } = plan({ class: 'read', room: 'r1', seq: 7, badge: 0, badge_version: 10, user: 'bob' });
+    const { state } = plan({ class: 'read', room: 'r1', seq: 7, badge: 0, version: 10, user: 'bob' });
     expect(plan(message, state)).toMatchObject({ show: null, badge: null });
-    expect(plan({ ...message, seq: 8, badge_version: 11 }, state).show).not.toBeNull();
+    expect(plan({ ...message, seq: 8, version: 11 }, state).show).not.toBeNull();
     // The room's log began anew: a small seq, and a later count.
-    expect(plan({ ...message, seq: 2, badge_version: 12 }, state).show).not.toBeNull();
+    expect(plan({ ...message, seq: 2, version: 12 }, state).show).not.toBeNull();
     const over = plan({ class: 'call_over', call: 'c1', user: 'bob' }).state;
     expect(plan({ ...message, class: 'call', call: 'c1' }, over).show).toBeNull();
   });
 });
 
 it('never sets the badge back to an older count, in whatever order pushes arrive', () => {
-  const pushes = [4, 1, 3, 5, 2].map((version) => ({ ...message, badge: version * 10, badge_version: `${version}` }));
+  const pushes = [4, 1, 3, 5, 2].map((version) => ({ ...message, badge: version * 10, version: `${version}` }));
   let state = STATE;
   const badges: (number | null)[] = [];
   for (const push of pushes) {
@@ -95,7 +107,7 @@ it('never sets the badge back to an older count, in whatever order pushes arrive
 it('remembers a bounded number of rooms and calls', () => {
   let state = STATE;
   for (let i = 0; i < 200; i++) {
-    state = plan({ class: 'read', room: `r${i}`, seq: 1, badge: 0, badge_version: i + 1, user: 'bob' }, state).state;
+    state = plan({ class: 'read', room: `r${i}`, seq: 1, badge: 0, version: i + 1, user: 'bob' }, state).state;
     state = plan({ class: 'call_over', call: `c${i}`, user: 'bob' }, state).state;
   }
   expect([state.reads.length, state.overs.length]).toEqual([50, 50]);

@@ -5,16 +5,17 @@
 use crate::core::page::{PageBytes, Take};
 use crate::core::projection::{Projection, erased};
 use crate::model::{
-    Event, HistoryFrom, HistoryPage, Member, Membership, Message, Page, Role, RoomInfo, RoomKind,
-    User, Visibility,
+    Event, EventBody, HistoryFrom, HistoryPage, Marked, Member, Membership, Message, Page, Role,
+    RoomInfo, RoomKind, Unread, User, Visibility,
 };
 use crate::ports::{
-    Answer, Append, Appended, CidKey, Facts, FirstResult, LogRange, LogSlice, MessageFact, PageOf,
-    Part, RoomList, RoomLog, RoomRecord, RoomViews, Standing, StoreError, UserFact, Wanted,
-    WriteKind,
+    Among, Answer, Append, Appended, CidKey, Facts, FirstResult, LogPos, LogRange, LogSlice,
+    Logged, Marking, Marks, MessageFact, Outbox, PageOf, Part, Posted, Question, RoomList, RoomLog,
+    RoomRecord, RoomViews, Standing, StoreError, UnreadTotal, UserFact, Wanted, WriteKind,
 };
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::position::Seq;
+use kaiwa_common::limits::{UNREAD, UNREAD_SCAN};
+use kaiwa_common::position::{Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use std::collections::BTreeMap;
@@ -32,6 +33,11 @@ struct Tables {
     /// Rooms in the order of their creation; the index is the cursor.
     created: Vec<RoomId>,
     users: BTreeMap<UserId, Redacted<String>>,
+    /// The log over all rooms: a place is the index and 1.
+    outbox: Vec<(RoomId, Seq)>,
+    cursor: LogPos,
+    /// How often a mark moved.
+    marks: u64,
 }
 
 #[derive(Debug)]
@@ -40,6 +46,14 @@ struct Room {
     log: Vec<Event>,
     fold: Projection,
     cids: BTreeMap<CidKey, FirstResult>,
+    readers: BTreeMap<UserId, Reader>,
+}
+
+/// How far a member has read, and the event by which they joined.
+#[derive(Debug, Clone, Copy)]
+struct Reader {
+    read: Seq,
+    since: Seq,
 }
 
 impl MemoryStore {
@@ -168,7 +182,124 @@ impl RoomViews for MemoryStore {
     }
 }
 
+impl Marks for MemoryStore {
+    fn mark(&self, user: &UserId, room: &RoomId, to: Position) -> Answer<Option<Marking>> {
+        self.with(|tables| Ok(tables.mark(user, room, to)))
+    }
+
+    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
+        self.with(|tables| {
+            let rooms = tables.rooms.iter().filter(|(id, _)| !except.contains(id));
+            let count: u32 = rooms.map(|(_, room)| room.unread(user).count).sum();
+            Ok(UnreadTotal {
+                count: count.min(UNREAD),
+                version: tables.outbox.len() as u64 + tables.marks,
+            })
+        })
+    }
+}
+
+impl Outbox for MemoryStore {
+    fn end(&self) -> Answer<LogPos> {
+        self.with(|tables| Ok(LogPos(tables.outbox.len() as u64)))
+    }
+
+    fn cursor(&self) -> Answer<Option<LogPos>> {
+        self.with(|tables| Ok(Some(tables.cursor)))
+    }
+
+    fn save_cursor(&self, at: LogPos) -> Answer<()> {
+        self.with(|tables| {
+            tables.cursor = at;
+            Ok(())
+        })
+    }
+
+    fn read_outbox(&self, after: LogPos, limit: usize) -> Answer<Vec<Logged>> {
+        self.with(|tables| {
+            let logged = (1..).map(LogPos).zip(&tables.outbox);
+            let wanted = logged.filter(|(pos, _)| *pos > after).take(limit);
+            Ok(wanted
+                .map(|(pos, place)| tables.logged(pos, place))
+                .collect())
+        })
+    }
+
+    fn candidates(&self, questions: Vec<Question>) -> Answer<Vec<Vec<UserId>>> {
+        self.with(|tables| Ok(questions.iter().map(|q| tables.candidates(q)).collect()))
+    }
+}
+
 impl Tables {
+    fn mark(&mut self, user: &UserId, room: &RoomId, to: Position) -> Option<Marking> {
+        let room = self.rooms.get_mut(room)?;
+        let standing = room.standing(user);
+        let head = room.fold.head;
+        let has_joined = room.has_joined(user);
+        if !has_joined || to.epoch != head.epoch || to.seq > head.seq {
+            return Some((standing, None));
+        }
+        let reader = room.readers.get_mut(user);
+        let reader = reader.expect("who has joined reads");
+        let has_moved = reader.read < to.seq;
+        reader.read = reader.read.max(to.seq);
+        self.marks += u64::from(has_moved);
+        let marked = Marked {
+            head,
+            unread: room.unread(user),
+            has_moved,
+        };
+        Some((standing, Some(marked)))
+    }
+
+    fn logged(&self, pos: LogPos, (room, seq): &(RoomId, Seq)) -> Logged {
+        let room = &self.rooms[room];
+        let event = room.log.iter().find(|event| event.position.seq == *seq);
+        let event = event.expect("the outbox is the log");
+        let message = room.fold.messages.get(seq);
+        let posted = message.and_then(|message| {
+            let target = message.reply_to.and_then(|to| room.fold.messages.get(&to));
+            Some(Box::new(Posted {
+                room: event.room.clone(),
+                position: event.position,
+                kind: room.fold.kind,
+                title: room.fold.title.clone(),
+                joined: room.fold.counts.joined,
+                sender: self.named(&event.sender),
+                text: message.text.clone()?,
+                mentions: message.mentions.clone(),
+                answers: target.map(|target| target.sender.id.clone()),
+            }))
+        });
+        Logged {
+            pos,
+            time: event.time,
+            posted,
+        }
+    }
+
+    fn candidates(&self, question: &Question) -> Vec<UserId> {
+        let Some(room) = self.rooms.get(&question.room) else {
+            return Vec::new();
+        };
+        let is_candidate = |user: &&UserId| {
+            let reader = room.readers.get(*user);
+            let unread = |reader: &Reader| reader.read.max(reader.since) < question.seq;
+            **user != question.sender && room.has_joined(user) && reader.is_some_and(unread)
+        };
+        let found: Vec<&UserId> = match &question.among {
+            Among::MembersAfter(after) => {
+                let members = room.fold.members.keys();
+                members
+                    .filter(|user| after.as_ref().is_none_or(|after| *user > after))
+                    .collect()
+            }
+            Among::These(users) => users.iter().collect(),
+        };
+        let found = found.into_iter().filter(is_candidate);
+        found.take(question.limit).cloned().collect()
+    }
+
     fn append(&mut self, append: &Append) -> Appended {
         let known = self.rooms.get(&append.room);
         let head = known.map_or(Seq::ZERO, |room| room.fold.head.seq);
@@ -215,6 +346,7 @@ impl Tables {
                 log: vec![first.clone()],
                 fold,
                 cids: BTreeMap::new(),
+                readers: BTreeMap::new(),
             };
             self.rooms.insert(append.room.clone(), room);
             self.created.push(append.room.clone());
@@ -223,8 +355,12 @@ impl Tables {
             return;
         };
         room.cids.extend(cids);
+        let places = append.events.iter().map(|event| event.position.seq);
+        self.outbox
+            .extend(places.map(|seq| (append.room.clone(), seq)));
         for event in events {
             room.log.push(event.clone());
+            room.follow_reader(event);
             for seq in room.fold.apply(event) {
                 let place = room.log.iter_mut().find(|event| event.position.seq == seq);
                 if let Some(place) = place {
@@ -375,6 +511,7 @@ impl Tables {
             role: part.map_or(Role::Guest, |part| part.role),
             peer,
             last: self.last(room).filter(|_| membership == Membership::Joined),
+            unread: room.unread(user),
         }
     }
 
@@ -440,6 +577,51 @@ impl Tables {
 }
 
 impl Room {
+    fn has_joined(&self, user: &UserId) -> bool {
+        let part = self.fold.members.get(user);
+        part.is_some_and(|part| part.membership == Membership::Joined)
+    }
+
+    /// Keeps who reads, before the event is folded in.
+    fn follow_reader(&mut self, event: &Event) {
+        let EventBody::Member {
+            user, membership, ..
+        } = &event.body
+        else {
+            return;
+        };
+        if *membership != Membership::Joined {
+            self.readers.remove(&user.id);
+        } else if !self.has_joined(&user.id) {
+            let reader = Reader {
+                read: Seq::ZERO,
+                since: event.position.seq,
+            };
+            self.readers.insert(user.id.clone(), reader);
+        }
+    }
+
+    fn unread(&self, user: &UserId) -> Unread {
+        let Some(reader) = self.readers.get(user) else {
+            return Unread::default();
+        };
+        let after = reader.read.max(reader.since).next();
+        let newest = self.fold.messages.range(after..).rev();
+        let scanned = newest
+            .take(UNREAD_SCAN as usize)
+            .map(|(_, message)| message);
+        let others: Vec<_> = scanned
+            .filter(|message| message.sender.id != *user && message.deleted.is_none())
+            .collect();
+        let named = others.iter().filter(|message| message.mentions.names(user));
+        let count = |count: usize| u32::try_from(count).unwrap_or(UNREAD).min(UNREAD);
+        Unread {
+            read: reader.read,
+            count: count(others.len()),
+            mentions: count(named.count()),
+        }
+    }
+
     fn standing(&self, user: &UserId) -> Standing {
         Standing {
             visibility: self.fold.visibility,
@@ -469,9 +651,10 @@ fn fold_room(room: &Room) -> RoomId {
 }
 
 fn text_bytes(event: &Event) -> usize {
-    use crate::model::EventBody::{Created, Deleted, Edited, Member, Posted};
     match &event.body {
-        Posted { text, .. } | Edited { text, .. } => text.as_ref().map_or(0, |text| text.0.len()),
-        Deleted { .. } | Member { .. } | Created { .. } => 0,
+        EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => {
+            text.as_ref().map_or(0, |text| text.0.len())
+        }
+        EventBody::Deleted { .. } | EventBody::Member { .. } | EventBody::Created { .. } => 0,
     }
 }

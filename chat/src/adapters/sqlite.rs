@@ -8,16 +8,20 @@ mod columns;
 mod facts;
 #[doc(hidden)]
 pub mod floor;
+mod marks;
+mod outbox;
 mod schema;
 mod views;
 
 use crate::model::{HistoryFrom, HistoryPage, Member, Page, RoomInfo, User};
 use crate::ports::{
-    Answer, Append, Appended, Facts, LogRange, LogSlice, PageOf, RoomList, RoomLog, RoomRecord,
-    RoomViews, Standing, StoreError, Wanted,
+    Answer, Append, Appended, Facts, LogPos, LogRange, LogSlice, Logged, Marking, Marks, Outbox,
+    PageOf, Question, RoomList, RoomLog, RoomRecord, RoomViews, Standing, StoreError, UnreadTotal,
+    Wanted,
 };
 use append::PreparedAppend;
 use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::sqlite::{
     Keep, OpenError, ReadError, Sqlite, SqliteOptions, Submitted, WriteError, WriterStats,
@@ -179,6 +183,52 @@ impl RoomViews for SqliteStore {
     ) -> Answer<Option<(Standing, Page<Member>)>> {
         let (user, room) = (user.clone(), room.clone());
         self.read(move |connection| views::members(connection, &user, &room, &page))
+    }
+}
+
+impl Marks for SqliteStore {
+    fn mark(&self, user: &UserId, room: &RoomId, to: Position) -> Answer<Option<Marking>> {
+        let (user, room) = (user.clone(), room.clone());
+        let job = self.db.writer.submit(ROW_BYTES, move |connection| {
+            let marked = marks::mark(connection, &user, &room, to)?;
+            Ok((Keep::Yes, marked))
+        });
+        written(job)
+    }
+
+    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
+        let (user, except) = (user.clone(), except.to_vec());
+        self.read(move |connection| marks::unread_of(connection, &user, &except))
+    }
+}
+
+impl Outbox for SqliteStore {
+    fn end(&self) -> Answer<LogPos> {
+        self.read(outbox::end)
+    }
+
+    fn cursor(&self) -> Answer<Option<LogPos>> {
+        self.read(outbox::cursor)
+    }
+
+    fn save_cursor(&self, at: LogPos) -> Answer<()> {
+        let job = self.db.writer.submit(ROW_BYTES, move |connection| {
+            outbox::save_cursor(connection, at).map(|()| (Keep::Yes, ()))
+        });
+        written(job)
+    }
+
+    fn read_outbox(&self, after: LogPos, limit: usize) -> Answer<Vec<Logged>> {
+        self.read(move |connection| outbox::read(connection, after, limit))
+    }
+
+    fn candidates(&self, questions: Vec<Question>) -> Answer<Vec<Vec<UserId>>> {
+        self.read(move |connection| {
+            let answers = questions.iter();
+            answers
+                .map(|question| outbox::candidates(connection, question))
+                .collect()
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::error::ChatError;
 use crate::model::{Membership, Role, RoomKind, Visibility};
 use crate::ports::Part;
+use kaiwa_common::limits::LARGE_ROOM;
 use kaiwa_common::token::ServerRole;
 
 /// Somebody before a room.
@@ -78,6 +79,20 @@ pub fn may_send(viewer: Viewer, door: Door) -> Result<(), ChatError> {
         RoomKind::Group => at_least(role, Role::Member),
         RoomKind::Broadcast => at_least(role, Role::Moderator),
     }
+}
+
+/// May they name everybody in a room with so many joined members? Who may send may, in a large room
+/// ([`LARGE_ROOM`]) from moderator on.
+///
+/// # Errors
+/// Why not.
+pub fn may_mention_all(viewer: Viewer, door: Door, joined: u32) -> Result<(), ChatError> {
+    may_send(viewer, door)?;
+    let role = may_act(viewer, door)?;
+    if joined <= LARGE_ROOM {
+        return Ok(());
+    }
+    at_least(role, Role::Moderator)
 }
 
 /// May they change the text of a message? Who may send may edit their own.

@@ -71,7 +71,9 @@ impl Command {
     /// About what it takes in memory.
     pub(super) fn bytes(&self) -> usize {
         match &self.write {
-            Write::Send { text, .. } | Write::Edit { text, .. } => text.0.len() + COMMAND_BYTES,
+            Write::Send { text, mentions, .. } | Write::Edit { text, mentions, .. } => {
+                text.0.len() + mentions.users.len() * MENTION_BYTES + COMMAND_BYTES
+            }
             Write::Create(_)
             | Write::Delete { .. }
             | Write::OpenDirect { .. }
@@ -128,6 +130,9 @@ impl From<&Limits> for RoomLimits {
 
 /// What a command weighs beside its text.
 const COMMAND_BYTES: usize = 256;
+
+/// What somebody whom a message names weighs: the longest id.
+const MENTION_BYTES: usize = UserId::MAX_BYTES;
 
 impl WriteKind {
     /// The kind of write that makes such an event, if it carries a cid.

@@ -6,9 +6,12 @@ use super::command::{Command, RoomLimits};
 use super::state::RoomState;
 use super::validate;
 use crate::error::ChatError;
-use crate::model::{EventBody, Membership, NewRoom, Role, RoomKind, User, Visibility, Write};
+use crate::model::{
+    EventBody, Membership, Mentions, NewRoom, Role, RoomKind, User, Visibility, Write,
+};
 use crate::ports::{CidKey, FirstResult, Part, UserFact, Wanted, WriteKind};
 use kaiwa_common::id::{Cid, UserId};
+use kaiwa_common::limits::MENTIONS;
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
@@ -66,6 +69,11 @@ pub(super) fn wants(state: Option<&RoomState>, recent: &Recent, command: &Comman
     } else {
         Vec::new()
     };
+    if let (Write::Send { mentions, .. } | Write::Edit { mentions, .. }, Some(_)) =
+        (&command.write, state)
+    {
+        parts.extend(mentions.users.iter().take(MENTIONS));
+    }
     match &command.write {
         Write::Send {
             reply_to: Some(target),
@@ -231,11 +239,16 @@ impl Deciding<'_> {
                 cid,
                 text,
                 reply_to,
+                mentions,
                 ..
-            } => self.send(*cid, text, *reply_to),
+            } => self.send(*cid, text, *reply_to, mentions),
             Write::Edit {
-                cid, target, text, ..
-            } => self.edit(*cid, *target, text),
+                cid,
+                target,
+                text,
+                mentions,
+                ..
+            } => self.edit(*cid, *target, text, mentions),
             Write::Delete { cid, target, .. } => self.delete(*cid, *target),
             // The id is the hash of the creator and the cid, so this is the same creation again.
             Write::Create(_) => Ok(Decision::Unchanged(ReplyWith::Room)),
@@ -248,10 +261,17 @@ impl Deciding<'_> {
         }
     }
 
-    fn send(&self, cid: Cid, text: &Redacted<String>, reply_to: Option<Seq>) -> Ruled {
+    fn send(
+        &self,
+        cid: Cid,
+        text: &Redacted<String>,
+        reply_to: Option<Seq>,
+        mentions: &Mentions,
+    ) -> Ruled {
         access::may_send(self.viewer(), self.state.door())?;
         validate::cid(&cid, self.scene.now)?;
         validate::text(&text.0, self.scene.limits.text_bytes)?;
+        self.mentions(mentions)?;
         if let Some(target) = reply_to {
             // A deleted message may be replied to: the deletion may cross the reply on its way.
             self.message(target)?;
@@ -259,6 +279,7 @@ impl Deciding<'_> {
         let body = EventBody::Posted {
             text: Some(text.clone()),
             reply_to,
+            mentions: mentions.clone(),
         };
         Ok(Decision::Change {
             cid: Some(cid),
@@ -267,10 +288,11 @@ impl Deciding<'_> {
         })
     }
 
-    fn edit(&self, cid: Cid, target: Seq, text: &Redacted<String>) -> Ruled {
+    fn edit(&self, cid: Cid, target: Seq, text: &Redacted<String>, mentions: &Mentions) -> Ruled {
         access::may_send(self.viewer(), self.state.door())?;
         validate::cid(&cid, self.scene.now)?;
         validate::text(&text.0, self.scene.limits.text_bytes)?;
+        self.mentions(mentions)?;
         let (own, deleted) = self.message(target)?;
         access::may_edit(self.viewer(), self.state.door(), own)?;
         if deleted {
@@ -279,12 +301,30 @@ impl Deciding<'_> {
         let body = EventBody::Edited {
             target,
             text: Some(text.clone()),
+            mentions: mentions.clone(),
         };
         Ok(Decision::Change {
             cid: Some(cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
         })
+    }
+
+    /// Whom a message may name: people who have joined; everybody by who may in a room of this size.
+    fn mentions(&self, mentions: &Mentions) -> Result<(), ChatError> {
+        validate::mentions(mentions)?;
+        if mentions.all {
+            access::may_mention_all(self.viewer(), self.state.door(), self.state.counts.joined)?;
+        }
+        let has_joined = |user: &UserId| {
+            let part = self.part(user);
+            part.is_some_and(|part| part.membership == Membership::Joined)
+        };
+        if mentions.users.iter().all(has_joined) {
+            Ok(())
+        } else {
+            Err(NOT_MENTIONABLE)
+        }
     }
 
     fn delete(&self, cid: Cid, target: Seq) -> Ruled {
@@ -424,6 +464,11 @@ impl Deciding<'_> {
         Ok(())
     }
 }
+
+const NOT_MENTIONABLE: ChatError = ChatError::Invalid {
+    field: "mentions",
+    rule: "people who have joined the room",
+};
 
 const NOT_IN_ROOM: ChatError = ChatError::Invalid {
     field: "user",

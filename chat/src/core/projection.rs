@@ -2,7 +2,7 @@
 //! the other adapters keep the same in tables, and the conformance suite compares.
 
 use super::state::{part_of, posted};
-use crate::model::{Event, EventBody, Message, RoomKind, User, Visibility};
+use crate::model::{Event, EventBody, Mentions, Message, RoomKind, User, Visibility};
 use crate::ports::{Counts, Part};
 use kaiwa_common::id::UserId;
 use kaiwa_common::position::{Position, Seq};
@@ -67,25 +67,37 @@ impl Projection {
         self.head = event.position;
         self.time = event.time;
         match &event.body {
-            EventBody::Posted { text, reply_to } => {
+            EventBody::Posted {
+                text,
+                reply_to,
+                mentions,
+            } => {
                 let sender = User {
                     id: event.sender.clone(),
                     name: Redacted::default(),
                 };
-                self.messages
-                    .insert(seq, posted(event, &sender, text.clone(), *reply_to));
+                self.messages.insert(
+                    seq,
+                    posted(event, &sender, (text.clone(), mentions), *reply_to),
+                );
             }
-            EventBody::Edited { target, text } => {
+            EventBody::Edited {
+                target,
+                text,
+                mentions,
+            } => {
                 self.edits.entry(*target).or_default().push(seq);
                 // An erased edit of a message that is deleted later in the log.
                 if let Some(message) = self.messages.get_mut(target) {
                     message.text.clone_from(text);
+                    message.mentions.clone_from(mentions);
                     message.edited = Some((seq, event.time));
                 }
             }
             EventBody::Deleted { target } => {
                 if let Some(message) = self.messages.get_mut(target) {
                     message.text = None;
+                    message.mentions = Mentions::default();
                     message.deleted = Some((seq, event.time));
                 }
                 let edits = self.edits.get(target).into_iter().flatten().copied();
@@ -120,11 +132,13 @@ impl Projection {
     }
 }
 
-/// The event without the text that it carried.
+/// The event without the text that it carried, and without whom it named.
 #[must_use]
 pub fn erased(mut event: Event) -> Event {
     match &mut event.body {
-        EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => *text = None,
+        EventBody::Posted { text, mentions, .. } | EventBody::Edited { text, mentions, .. } => {
+            (*text, *mentions) = (None, Mentions::default());
+        }
         EventBody::Deleted { .. } | EventBody::Member { .. } | EventBody::Created { .. } => {}
     }
     event

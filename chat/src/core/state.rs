@@ -3,7 +3,8 @@
 use super::access::Door;
 use super::cache::Recent;
 use crate::model::{
-    Event, EventBody, Membership, Message, Role, RoomInfo, RoomKind, User, Visibility,
+    Event, EventBody, Membership, Mentions, Message, Role, RoomInfo, RoomKind, Unread, User,
+    Visibility,
 };
 use crate::ports::{Counts, MessageFact, Part, RoomRecord};
 use kaiwa_common::id::{RoomId, UserId};
@@ -89,6 +90,7 @@ impl RoomState {
             role: part.map_or(Role::Guest, |part| part.role),
             peer: self.pair.as_ref().and_then(other),
             last: self.last.as_deref().filter(|_| joined).cloned(),
+            unread: Unread::default(),
         }
     }
 
@@ -97,18 +99,32 @@ impl RoomState {
         self.head = event.position;
         self.time = event.time;
         match &event.body {
-            EventBody::Posted { text, reply_to } => {
+            EventBody::Posted {
+                text,
+                reply_to,
+                mentions,
+            } => {
                 let fact = MessageFact {
                     sender: event.sender.clone(),
                     deleted: false,
                 };
                 recent.set_message(event.position.seq, Some(fact));
-                self.last = Some(Arc::new(posted(event, sender, text.clone(), *reply_to)));
+                self.last = Some(Arc::new(posted(
+                    event,
+                    sender,
+                    (text.clone(), mentions),
+                    *reply_to,
+                )));
             }
-            EventBody::Edited { target, text } => {
+            EventBody::Edited {
+                target,
+                text,
+                mentions,
+            } => {
                 let edited = Some((event.position.seq, event.time));
                 self.change_last(*target, |last| {
                     last.text.clone_from(text);
+                    last.mentions.clone_from(mentions);
                     last.edited = edited;
                 });
             }
@@ -117,6 +133,7 @@ impl RoomState {
                 let deleted = Some((event.position.seq, event.time));
                 self.change_last(*target, |last| {
                     last.text = None;
+                    last.mentions = Mentions::default();
                     last.deleted = deleted;
                 });
             }
@@ -144,7 +161,7 @@ impl RoomState {
 pub(super) fn posted(
     event: &Event,
     sender: &User,
-    text: Option<Redacted<String>>,
+    (text, mentions): (Option<Redacted<String>>, &Mentions),
     reply_to: Option<Seq>,
 ) -> Message {
     Message {
@@ -156,6 +173,7 @@ pub(super) fn posted(
         reply_to,
         edited: None,
         deleted: None,
+        mentions: mentions.clone(),
     }
 }
 

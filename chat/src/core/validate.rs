@@ -1,9 +1,9 @@
 //! Values that a command may carry, whoever sends it.
 
 use crate::error::ChatError;
-use crate::model::RoomKind;
+use crate::model::{Mentions, RoomKind};
 use kaiwa_common::id::Cid;
-use kaiwa_common::limits::{CID_AHEAD, CID_WINDOW, CREATE_MEMBERS, TITLE_CHARS};
+use kaiwa_common::limits::{CID_AHEAD, CID_WINDOW, CREATE_MEMBERS, MENTIONS, TITLE_CHARS};
 use kaiwa_common::time::UnixMs;
 
 /// A message's text.
@@ -28,6 +28,21 @@ pub fn text(text: &str, max_bytes: u32) -> Result<(), ChatError> {
         };
     }
     invalid("is longer than limits.text_bytes")
+}
+
+/// Whom a message names.
+///
+/// # Errors
+/// [`ChatError::Invalid`].
+pub fn mentions(mentions: &Mentions) -> Result<(), ChatError> {
+    let is_sorted = mentions.users.is_sorted_by(|a, b| a < b);
+    if mentions.users.len() <= MENTIONS && is_sorted {
+        return Ok(());
+    }
+    Err(ChatError::Invalid {
+        field: "mentions",
+        rule: "at most 50 people, each once",
+    })
 }
 
 /// A room's title, trimmed.

@@ -2,6 +2,7 @@
 
 use crate::error::ChatError;
 use crate::model::Write;
+use kaiwa_common::id::UserId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use tokio::sync::Notify;
@@ -83,7 +84,9 @@ impl Drop for Permit {
 
 fn bytes_of(write: &Write) -> usize {
     match write {
-        Write::Send { text, .. } | Write::Edit { text, .. } => WRITE_BYTES + text.0.len(),
+        Write::Send { text, mentions, .. } | Write::Edit { text, mentions, .. } => {
+            WRITE_BYTES + text.0.len() + mentions.users.len() * UserId::MAX_BYTES
+        }
         Write::Create(new) => WRITE_BYTES * (1 + new.invite.len()),
         Write::Delete { .. }
         | Write::OpenDirect { .. }

@@ -4,8 +4,8 @@ use super::refusal;
 use crate::core::access::{self, Viewer};
 use crate::error::ChatError;
 use crate::model::{
-    Actor, CatchUp, EventPage, HistoryFrom, HistoryPage, Member, Membership, Page, ResetReason,
-    RoomInfo,
+    Actor, CatchUp, EventPage, HistoryFrom, HistoryPage, Marked, Member, Membership, Page,
+    ResetReason, RoomInfo,
 };
 use crate::ports::{LogRange, LogSlice, PageOf, Part, RoomList, Standing, Store};
 use kaiwa_common::id::{RoomId, UserId};
@@ -187,6 +187,29 @@ pub(super) async fn members(
     let (standing, page) = found.ok_or(ChatError::RoomNotFound)?;
     readable(actor, Some(standing))?;
     Ok(page)
+}
+
+pub(super) async fn mark(
+    store: &dyn Store,
+    actor: &Actor,
+    room: &RoomId,
+    to: Position,
+) -> Result<Marked, ChatError> {
+    let found = store
+        .mark(&actor.user.id, room, to)
+        .await
+        .map_err(refusal)?;
+    let (standing, marked) = found.ok_or(ChatError::RoomNotFound)?;
+    let head = readable(actor, Some(standing))?;
+    let field = if to.epoch == head.epoch {
+        "seq"
+    } else {
+        "epoch"
+    };
+    marked.ok_or(ChatError::Invalid {
+        field,
+        rule: "an event of the room",
+    })
 }
 
 const NOT_A_CURSOR: ChatError = ChatError::Invalid {

@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Arrivals that are taken at once before their rooms are driven, so that what came together for one
 /// room becomes one batch.
@@ -113,6 +113,8 @@ pub(super) struct Shard {
     limits: RoomLimits,
     clock: Clock,
     stats: Arc<ShardStats>,
+    /// Told after each commit.
+    committed: Arc<Notify>,
     rooms: HashMap<RoomId, Room>,
     generations: u64,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -129,7 +131,7 @@ impl Shard {
         (store, bus): (Arc<dyn Store>, Arc<dyn Bus>),
         limits: RoomLimits,
         clock: Clock,
-        stats: Arc<ShardStats>,
+        (stats, committed): (Arc<ShardStats>, Arc<Notify>),
     ) -> Self {
         Self {
             store,
@@ -137,6 +139,7 @@ impl Shard {
             limits,
             clock,
             stats,
+            committed,
             rooms: HashMap::new(),
             generations: 0,
             under_way: FuturesUnordered::new(),
@@ -312,6 +315,7 @@ impl Shard {
     }
 
     fn publish(&mut self, room: &RoomId, published: Published) {
+        self.committed.notify_one();
         let bus = Arc::clone(&self.bus);
         self.on_room(room, |_| bus.publish(published));
     }

@@ -1,7 +1,7 @@
 //! Events and messages.
 
 use super::enums;
-use crate::model::{Committed, Event, EventBody, Message, User};
+use crate::model::{Committed, Event, EventBody, Mentions, Message, User};
 use kaiwa_common::id::{Cid, InvalidId, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
@@ -49,15 +49,27 @@ impl From<&Event> for proto::Event {
 impl From<&EventBody> for Body {
     fn from(body: &EventBody) -> Self {
         match body {
-            EventBody::Posted { text, reply_to } => Self::Message(proto::MessagePosted {
+            EventBody::Posted {
+                text,
+                reply_to,
+                mentions,
+            } => Self::Message(proto::MessagePosted {
                 text: shown(text.as_ref()),
                 reply_to: reply_to.unwrap_or_default().0,
                 erased: text.is_none(),
+                mentions: named(mentions),
+                mention_all: mentions.all,
             }),
-            EventBody::Edited { target, text } => Self::Edited(proto::MessageEdited {
+            EventBody::Edited {
+                target,
+                text,
+                mentions,
+            } => Self::Edited(proto::MessageEdited {
                 target: target.0,
                 text: shown(text.as_ref()),
                 erased: text.is_none(),
+                mentions: named(mentions),
+                mention_all: mentions.all,
             }),
             EventBody::Deleted { target } => {
                 Self::Deleted(proto::MessageDeleted { target: target.0 })
@@ -120,10 +132,12 @@ impl TryFrom<Body> for EventBody {
             Body::Message(posted) => Self::Posted {
                 text: text(posted.text, posted.erased)?,
                 reply_to: Some(Seq(posted.reply_to)).filter(|seq| *seq != Seq::ZERO),
+                mentions: mentions(&posted.mentions, posted.mention_all)?,
             },
             Body::Edited(edited) => Self::Edited {
                 target: target(edited.target)?,
                 text: text(edited.text, edited.erased)?,
+                mentions: mentions(&edited.mentions, edited.mention_all)?,
             },
             Body::Deleted(deleted) => Self::Deleted {
                 target: target(deleted.target)?,
@@ -171,6 +185,8 @@ impl From<&Message> for proto::Message {
             deleted_seq: deleted_seq.0,
             cid: message.cid.map(|cid| cid.to_string()).unwrap_or_default(),
             sender_name: message.sender.name.0.clone(),
+            mentions: named(&message.mentions),
+            mention_all: message.mentions.all,
         }
     }
 }
@@ -185,6 +201,16 @@ impl From<&Committed> for proto::Committed {
             dup: committed.dup,
         }
     }
+}
+
+fn named(mentions: &Mentions) -> Vec<String> {
+    mentions.users.iter().map(UserId::to_string).collect()
+}
+
+fn mentions(users: &[String], all: bool) -> Result<Mentions, InvalidEvent> {
+    let users = users.iter().map(|user| UserId::parse(user));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
+    Ok(Mentions { users, all })
 }
 
 fn shown(text: Option<&Redacted<String>>) -> String {

@@ -1,6 +1,6 @@
 //! Rooms, members and pages.
 
-use crate::model::{EventPage, HistoryPage, Member, Message, Page, ResetReason, RoomInfo};
+use crate::model::{EventPage, HistoryPage, Marked, Member, Message, Page, ResetReason, RoomInfo};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::position::Seq;
 use kaiwa_proto::client::v1 as proto;
@@ -20,6 +20,9 @@ impl From<&RoomInfo> for proto::RoomInfo {
             role: proto::Role::from(info.role).into(),
             peer: info.peer.as_ref().map(proto::User::from),
             last: info.last.as_ref().map(proto::Message::from),
+            read_seq: info.unread.read.0,
+            unread: info.unread.count,
+            unread_mentions: info.unread.mentions,
         }
     }
 }
@@ -85,6 +88,19 @@ pub fn history_page(room: &RoomId, page: &HistoryPage) -> proto::HistoryPage {
             .collect(),
         as_of: page.as_of.0,
         more: page.more,
+    }
+}
+
+/// How far somebody has read a room.
+#[must_use]
+pub fn marked(room: &RoomId, marked: &Marked) -> proto::Marked {
+    proto::Marked {
+        room: room.to_string(),
+        epoch: marked.head.epoch.0,
+        read_seq: marked.unread.read.0,
+        unread: marked.unread.count,
+        unread_mentions: marked.unread.mentions,
+        head: marked.head.seq.0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Stored events: whatever the bytes, no panic; whatever the event, the same one back.
 
 use super::stored;
-use crate::model::{Event, EventBody, Membership, Role, RoomKind, User, Visibility};
+use crate::model::{Event, EventBody, Membership, Mentions, Role, RoomKind, User, Visibility};
 use kaiwa_common::id::{Cid, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
@@ -27,6 +27,20 @@ fn user() -> impl Strategy<Value = User> {
     })
 }
 
+fn mentions() -> impl Strategy<Value = Mentions> {
+    (
+        prop::collection::btree_set("[A-Za-z0-9._@:|-]{1,64}", 0..4),
+        any::<bool>(),
+    )
+        .prop_map(|(users, all)| Mentions {
+            users: users
+                .iter()
+                .map(|id| UserId::parse(id).expect("of the right characters"))
+                .collect(),
+            all,
+        })
+}
+
 fn body() -> impl Strategy<Value = EventBody> {
     use Membership::{Invited, Joined, Left};
     use Role::{Guest, Member, Moderator, Owner};
@@ -35,9 +49,30 @@ fn body() -> impl Strategy<Value = EventBody> {
     let membership = prop::sample::select(vec![Invited, Joined, Left]);
     let role = prop::sample::select(vec![Guest, Member, Moderator, Owner]);
     prop_oneof![
-        (text(), prop::option::of(seq()))
-            .prop_map(|(text, reply_to)| EventBody::Posted { text, reply_to }),
-        (seq(), text()).prop_map(|(target, text)| EventBody::Edited { target, text }),
+        (text(), prop::option::of(seq()), mentions()).prop_map(|(text, reply_to, mentions)| {
+            let mentions = if text.is_some() {
+                mentions
+            } else {
+                Mentions::default()
+            };
+            EventBody::Posted {
+                text,
+                reply_to,
+                mentions,
+            }
+        }),
+        (seq(), text(), mentions()).prop_map(|(target, text, mentions)| {
+            let mentions = if text.is_some() {
+                mentions
+            } else {
+                Mentions::default()
+            };
+            EventBody::Edited {
+                target,
+                text,
+                mentions,
+            }
+        }),
         seq().prop_map(|target| EventBody::Deleted { target }),
         (user(), membership, role).prop_map(|(user, membership, role)| EventBody::Member {
             user,
@@ -91,6 +126,15 @@ proptest! {
         let (EventBody::Posted { text, .. } | EventBody::Edited { text, .. }) = &event.body else {
             return Ok(());
         };
+        let (EventBody::Posted { mentions, .. } | EventBody::Edited { mentions, .. }) = &event.body
+        else {
+            return Ok(());
+        };
+        for user in mentions.users.iter().filter(|user| user.as_str().len() > 8) {
+            let name = user.as_str().as_bytes();
+            let there = erased.windows(name.len()).any(|part| part == name);
+            prop_assert!(!there || *user == event.sender);
+        }
         if let Some(text) = text.as_ref().filter(|text| text.0.len() > 8) {
             let there = erased.windows(text.0.len()).any(|part| part == text.0.as_bytes());
             prop_assert!(!there);

@@ -5,11 +5,11 @@ use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::core::projection::Projection;
 use kaiwa_chat::model::{
-    Event, EventBody, HistoryFrom, Membership, Message, Role, RoomKind, User, Visibility,
+    Event, EventBody, HistoryFrom, Membership, Mentions, Message, Role, RoomKind, User, Visibility,
 };
 use kaiwa_chat::ports::{
-    Append, Appended, Counts, FirstResult, LogRange, PageOf, Part, RoomList, RoomLog as _, Store,
-    Wanted, WriteKind,
+    Append, Appended, Counts, FirstResult, LogRange, Outbox, PageOf, Part, RoomList, RoomLog as _,
+    Store, Wanted, WriteKind,
 };
 use kaiwa_common::id::{Cid, RoomId};
 use kaiwa_common::limits::PAGE_BYTES;
@@ -22,23 +22,27 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// A store under test.
-struct Subject {
-    store: Arc<dyn Store>,
+pub(crate) struct Subject {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) outbox: Arc<dyn Outbox>,
     _dir: Option<TempDir>,
 }
 
-fn memory() -> Subject {
+pub(crate) fn memory() -> Subject {
+    let store = MemoryStore::new();
     Subject {
-        store: Arc::new(MemoryStore::new()),
+        store: Arc::new(store.clone()),
+        outbox: Arc::new(store),
         _dir: None,
     }
 }
 
-fn sqlite() -> Subject {
+pub(crate) fn sqlite() -> Subject {
     let dir = tempfile::tempdir().unwrap();
     let store = open_fast(&dir.path().join("chat.db"));
     Subject {
-        store: Arc::new(store),
+        store: Arc::new(store.clone()),
+        outbox: Arc::new(store),
         _dir: Some(dir),
     }
 }
@@ -70,15 +74,15 @@ every_store! {
 }
 
 /// One room's log, written event by event.
-struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     store: &'a dyn Store,
-    room: RoomId,
+    pub(crate) room: RoomId,
     log: Vec<Event>,
     members: Projection,
 }
 
 impl<'a> Writer<'a> {
-    async fn create(store: &'a dyn Store, number: u128) -> Self {
+    pub(crate) async fn create(store: &'a dyn Store, number: u128) -> Self {
         Self::create_as(store, number, RoomKind::Group, Visibility::Private).await
     }
 
@@ -117,7 +121,7 @@ impl<'a> Writer<'a> {
         writer
     }
 
-    fn head(&self) -> Seq {
+    pub(crate) fn head(&self) -> Seq {
         Seq(self.log.len() as u64)
     }
 
@@ -151,7 +155,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    async fn write(&mut self, sender: &str, cid: Option<Cid>, body: EventBody) -> Seq {
+    pub(crate) async fn write(&mut self, sender: &str, cid: Option<Cid>, body: EventBody) -> Seq {
         let event = self.event(sender, cid, body);
         let append = self.append_of(vec![event.clone()]);
         assert_eq!(self.store.append(&append).await, Ok(Appended::Committed));
@@ -197,10 +201,11 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn posted(says: &str) -> EventBody {
+pub(crate) fn posted(says: &str) -> EventBody {
     EventBody::Posted {
         text: Some(text(says)),
         reply_to: None,
+        mentions: Mentions::default(),
     }
 }
 
@@ -208,10 +213,11 @@ fn edited(target: Seq, says: &str) -> EventBody {
     EventBody::Edited {
         target,
         text: Some(text(says)),
+        mentions: Mentions::default(),
     }
 }
 
-fn member(name: &str, membership: Membership, role: Role) -> EventBody {
+pub(crate) fn member(name: &str, membership: Membership, role: Role) -> EventBody {
     EventBody::Member {
         user: user(name),
         membership,

@@ -8,11 +8,12 @@ use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{EventBody, HistoryFrom, HistoryPage, Member, Page, RoomInfo, User, Write};
 use kaiwa_chat::ports::{
-    Answer, Append, Appended, Facts, LogRange, LogSlice, PageOf, RoomList, RoomLog, RoomRecord,
-    RoomViews, Standing, Store, StoreError, Wanted,
+    Answer, Append, Appended, Facts, LogRange, LogSlice, Marking, Marks, PageOf, RoomList, RoomLog,
+    RoomRecord, RoomViews, Standing, Store, StoreError, UnreadTotal, Wanted,
 };
 use kaiwa_chat::service::{Chat, ChatOptions};
 use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,6 +135,16 @@ impl RoomLog for Forgetful {
     fn scrub(&self) -> Answer<()> {
         self.scrubs.fetch_add(1, Relaxed);
         self.store.scrub()
+    }
+}
+
+impl Marks for Forgetful {
+    fn mark(&self, user: &UserId, room: &RoomId, to: Position) -> Answer<Option<Marking>> {
+        self.store.mark(user, room, to)
+    }
+
+    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
+        self.store.unread_of(user, except)
     }
 }
 

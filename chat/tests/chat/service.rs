@@ -8,8 +8,8 @@ use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, CatchUp, HistoryFrom, Membership, ResetReason, Role, RoomKind, Visibility, Write,
-    Written,
+    Actor, CatchUp, HistoryFrom, Membership, Mentions, ResetReason, Role, RoomKind, Visibility,
+    Write, Written,
 };
 use kaiwa_chat::ports::Store;
 use kaiwa_chat::service::{Chat, ChatOptions};
@@ -408,6 +408,7 @@ async fn what_a_message_may_become(server: Server) {
         cid: fresh_cid(),
         target,
         text: text("better"),
+        mentions: Mentions::default(),
     };
     let delete = |target| Write::Delete {
         room: room.clone(),
@@ -419,6 +420,7 @@ async fn what_a_message_may_become(server: Server) {
         cid: fresh_cid(),
         text: text("yes"),
         reply_to: Some(target),
+        mentions: Mentions::default(),
     };
     assert!(matches!(
         refused(chat, "alice", edit(target)).await,

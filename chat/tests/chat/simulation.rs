@@ -20,8 +20,8 @@ use kaiwa_chat::core::projection::Projection;
 use kaiwa_chat::core::{Command, Effect, RoomCore, RoomLimits, Ticket};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, Event, EventBody, HistoryFrom, Membership, Message, NewRoom, Role, RoomKind, User,
-    Visibility, Write, Written,
+    Actor, Event, EventBody, HistoryFrom, Membership, Mentions, Message, NewRoom, Role, RoomKind,
+    User, Visibility, Write, Written,
 };
 use kaiwa_chat::ports::{
     Append, Appended, Facts, LogRange, RoomLog as _, RoomRecord, RoomViews as _, StoreError,
@@ -223,6 +223,7 @@ impl World {
                 cid,
                 target,
                 text: says(),
+                mentions: named(&other),
             },
             14..=15 => Write::Delete { room, cid, target },
             16 => Write::Send {
@@ -230,12 +231,14 @@ impl World {
                 cid,
                 text: says(),
                 reply_to: Some(target),
+                mentions: named(&other),
             },
             _ => Write::Send {
                 room,
                 cid,
                 text: says(),
                 reply_to: None,
+                mentions: Mentions::default(),
             },
         };
         self.submit(Wish {
@@ -552,4 +555,12 @@ fn name(person: usize) -> String {
 
 fn new_core(room: &RoomId) -> RoomCore {
     RoomCore::new(room.clone(), RoomLimits::from(&Limits::default()))
+}
+
+/// A message that names one person.
+fn named(user: &UserId) -> Mentions {
+    Mentions {
+        users: vec![user.clone()],
+        all: false,
+    }
 }

@@ -4,8 +4,8 @@ use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, Committed, Event, EventBody, NewRoom, RoomInfo, RoomKind, User, Visibility, Write,
-    Written,
+    Actor, Committed, Event, EventBody, Mentions, NewRoom, RoomInfo, RoomKind, User, Visibility,
+    Write, Written,
 };
 use kaiwa_chat::service::Chat;
 use kaiwa_common::id::{Cid, RoomId, UserId};
@@ -69,6 +69,7 @@ pub(crate) fn send(room: &RoomId, cid: Cid, says: &str) -> Write {
         cid,
         text: text(says),
         reply_to: None,
+        mentions: Mentions::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::disk::{Chance, Op, Recorded, Recorder};
 use crate::vfs;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::{Bus, Published};
-use kaiwa_chat::model::{Actor, NewRoom, RoomKind, User, Visibility, Write, Written};
+use kaiwa_chat::model::{Actor, Mentions, NewRoom, RoomKind, User, Visibility, Write, Written};
 use kaiwa_chat::service::{Chat, ChatOptions};
 use kaiwa_common::id::{Cid, RoomId, UserId};
 use kaiwa_common::position::Seq;
@@ -156,6 +156,7 @@ impl World {
                         cid,
                         target: own[target],
                         text: said,
+                        mentions: Mentions::default(),
                     },
                     Some(text),
                 ),
@@ -176,6 +177,7 @@ impl World {
                         cid,
                         text: said,
                         reply_to: None,
+                        mentions: Mentions::default(),
                     },
                     Some(text),
                 ),

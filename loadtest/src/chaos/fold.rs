@@ -76,7 +76,7 @@ mod tests {
             let body = MessageEdited {
                 target: 1,
                 text: text.into(),
-                erased: false,
+                ..MessageEdited::default()
             };
             event(seq, event::Body::Edited(body))
         };

@@ -287,6 +287,7 @@ impl<'a> Writer<'a> {
                     cid: cid.clone(),
                     text,
                     reply_to: 0,
+                    ..Send::default()
                 };
                 (room, Command::Send(send), content)
             }
@@ -315,6 +316,7 @@ impl<'a> Writer<'a> {
             cid: cid.to_owned(),
             target,
             text,
+            ..Edit::default()
         };
         (room, Command::Edit(edit), content)
     }

@@ -326,6 +326,7 @@ impl<'a> Stand<'a> {
                 cid: self.rng.cid(UnixMs::now().0),
                 text: self.crowd.stamp(self.plan.text_bytes),
                 reply_to: 0,
+                ..Send::default()
             };
             let id = self.sender.take_id();
             frame.push(ClientMessage {

@@ -288,6 +288,7 @@ async fn send(mut voice: Voice, room: String, mut rng: Rng, load: Load) -> Resul
                 cid,
                 text: text.clone(),
                 reply_to: 0,
+                ..Send::default()
             };
             frame.push(ClientMessage {
                 id,

@@ -432,6 +432,7 @@ impl Core {
                 self.count += 1;
                 self.notify(Notice::State(Box::new(state)));
             }
+            Some(push::Push::Marked(_)) => self.count += 1,
             Some(push::Push::Gap(gap)) => {
                 self.count += 1;
                 self.notify(Notice::Gap {

@@ -179,6 +179,7 @@ impl CallCore {
         let ringing = rings.map(|(room, ring)| Ringing {
             room,
             from: ring.from,
+            until: ring.until_wall,
             state: RingState::Rings(ring.until_wall),
         });
         ringing.collect()

@@ -7,7 +7,8 @@
 use super::command::Command;
 use super::core::CallCore;
 use super::core::effect::{
-    At, CallError, Caller, Effect, LookUp, Push, Reply, SessionNo, SfuCommand, Signal, Ticket,
+    At, CallError, Caller, Effect, LookUp, Push, Reply, RingOutcome, RingState, Ringing, SessionNo,
+    SfuCommand, Signal, Ticket,
 };
 use super::core::rights::Standing;
 use super::events::Inbox;
@@ -21,6 +22,7 @@ use crate::session::{Session, lock};
 use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, User};
+use kaiwa_chat::ports::{self, Announce, Announcement};
 use kaiwa_chat::service::Chat;
 use kaiwa_common::error::Refusal;
 use kaiwa_common::id::{RoomId, UserId};
@@ -62,6 +64,8 @@ pub struct Parts {
     pub chat: Chat,
     /// Bounds.
     pub limits: Limits,
+    /// Where people are told who are not here; `None` on a server that tells nobody.
+    pub announce: Option<Arc<dyn Announce>>,
     /// What is counted.
     pub metrics: Metrics,
     /// The wall clock.
@@ -90,6 +94,7 @@ struct Shared {
     hub: Arc<Hub>,
     sessions: Arc<Sessions>,
     chat: Chat,
+    announce: Option<Arc<dyn Announce>>,
     metrics: Metrics,
     clock: fn() -> UnixMs,
     wake: mpsc::Sender<()>,
@@ -125,6 +130,7 @@ impl Calls {
             hub: Arc::clone(&parts.hub),
             sessions: parts.sessions,
             chat: parts.chat,
+            announce: parts.announce,
             metrics: parts.metrics,
             clock: parts.clock,
             wake,
@@ -310,6 +316,9 @@ impl Shared {
                 if matches!(&push, Push::Ringing(ring) if ring.is_ringing()) {
                     self.metrics.call_rings.increment(1);
                 }
+                if let (Push::Ringing(ring), Some(announce)) = (&push, &self.announce) {
+                    announce.announce(announcement(&user, ring));
+                }
                 let push = EncodedOnce::new(wire::push(&push));
                 for session in self.sessions.of(&user) {
                     if Some(SessionNo(session.no)) != except {
@@ -442,6 +451,33 @@ async fn all_members(chat: &Chat, room: &RoomId, users: Vec<UserId>) -> Result<(
         .await
         .into_iter()
         .collect()
+}
+
+/// A ring for devices whose app is not open, or its end: to be told at once, wherever else it rings.
+fn announcement(user: &UserId, ring: &Ringing) -> Announcement {
+    let (user, room, from) = (user.clone(), ring.room.clone(), ring.from.clone());
+    let until = ring.until;
+    let outcome = match &ring.state {
+        RingState::Rings(_) => {
+            return Announcement::Ringing {
+                user,
+                room,
+                from,
+                until,
+            };
+        }
+        RingState::Over(RingOutcome::Answered, _) => ports::RingOutcome::Answered,
+        RingState::Over(RingOutcome::Declined, _) => ports::RingOutcome::Declined,
+        RingState::Over(RingOutcome::Cancelled, _) => ports::RingOutcome::Cancelled,
+        RingState::Over(RingOutcome::TimedOut, _) => ports::RingOutcome::TimedOut,
+    };
+    Announcement::RingOver {
+        user,
+        room,
+        from,
+        until,
+        outcome,
+    }
 }
 
 fn reliable(push: &EncodedOnce, session: &Session) -> Reliable {

@@ -137,6 +137,8 @@ fn attach(
     // The link before, if there is one, has to see that it was replaced.
     session.waker.wake();
     let link = attached.inspect_err(|_| end(context, &session))?;
+    // What its client has counted, it has.
+    session.note_acknowledged();
     session
         .follows()
         .iter()

@@ -11,14 +11,18 @@
 //! Inputs are `handle_*` and `attach`/`detach`, outputs [`SessionCore::poll_transmit`] and
 //! [`SessionCore::poll_timeout`]. Time is an argument.
 
+pub mod attention;
 pub mod bucket;
 pub mod outbox;
 pub mod watch;
 
 use crate::codec::Codec;
 use crate::transport::Frame;
+use attention::{Attention, Presence};
 use kaiwa_common::close::CloseCode;
+use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::{Limits, PING_INTERVAL, RESUME};
+use kaiwa_common::position::Position;
 use outbox::{Outbox, Overflow, Reliable, ResumeRefused, SignalKey};
 use std::time::Instant;
 use watch::Watch;
@@ -67,6 +71,7 @@ pub struct SessionCore {
     outbox: Outbox,
     /// Its client was told its id: without that nobody can come back to it.
     is_known: bool,
+    attention: Attention,
 }
 
 impl SessionCore {
@@ -80,6 +85,7 @@ impl SessionCore {
             token_until,
             outbox: Outbox::new(codec, limits),
             is_known: false,
+            attention: Attention::default(),
         }
     }
 
@@ -118,6 +124,7 @@ impl SessionCore {
         self.link = Link::Attached(Attached::new(now));
         self.link_no = LinkNo(self.link_no.0.wrapping_add(1));
         self.token_until = token_until;
+        self.attention.handle_link();
         Ok(self.link_no)
     }
 
@@ -140,6 +147,7 @@ impl SessionCore {
                 let until = now + RESUME;
                 self.outbox.drop_replies();
                 self.outbox.drop_signals();
+                self.attention.handle_detached(now);
                 self.link = Link::Detached { until };
                 Some(until)
             }
@@ -226,9 +234,50 @@ impl SessionCore {
         }
     }
 
-    /// The client stated how many pushes it has.
-    pub fn handle_count(&mut self, count: u64) {
+    /// The client answered a ping, and stated how many pushes it has.
+    pub fn handle_pong(&mut self, count: u64) {
+        self.attention.handle_pong();
         self.outbox.forget(count);
+    }
+
+    /// The client stated how many pushes it has, and whether somebody looks.
+    pub fn handle_ack(&mut self, count: u64, is_visible: bool) {
+        self.attention.handle_ack(is_visible);
+        self.outbox.forget(count);
+    }
+
+    /// The rooms whose events the client has stated to have since this was asked last, and up to where.
+    pub fn take_acknowledged(&mut self) -> Vec<(RoomId, Position)> {
+        self.outbox.take_acknowledged()
+    }
+
+    /// The peer has ended this link in order.
+    pub fn handle_closed(&mut self, link_no: LinkNo) {
+        if self.is_current(link_no) {
+            self.attention.handle_closed();
+        }
+    }
+
+    /// Whether somebody is there.
+    #[must_use]
+    pub fn presence(&self, now: Instant) -> Presence {
+        match self.link {
+            Link::Attached(_) => self.attention.attached(now),
+            Link::Detached { .. } => self.attention.detached(now),
+            Link::Ended => Presence::Gone,
+        }
+    }
+
+    /// Its client has sent an `ack`, so it knows what came to the protocol together with that.
+    #[must_use]
+    pub fn knows_ack(&self) -> bool {
+        self.attention.knows_ack()
+    }
+
+    /// Every reliable push was handed to a connection.
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.outbox.has_no_reliable()
     }
 
     /// Something was heard from the client over this link.
@@ -343,6 +392,7 @@ impl SessionCore {
         }
         if link.ping_at <= now {
             link.ping_at = now + PING_INTERVAL;
+            self.attention.handle_ping(now);
             return Transmit::Ping {
                 count: self.outbox.sent(),
             };

@@ -1,15 +1,22 @@
 //! Commands of connected clients, handed to whoever does them.
 
+use super::core::outbox::Reliable;
 use super::follow::{event_page, follow};
 use super::wire::{Read, Request, error};
 use super::{Context, Session};
 use crate::call::command::Command;
+use crate::codec::EncodedOnce;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Page, RoomInfo, Write, Written};
+use kaiwa_chat::ports::Announcement;
+use kaiwa_chat::wire::marked as wire_marked;
 use kaiwa_common::error::{ErrorCode, Refusal};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::PAGE_BYTES;
+use kaiwa_common::position::Position;
 use kaiwa_common::token::TokenError;
 use kaiwa_proto::client::v1 as wire;
+use kaiwa_proto::client::v1::push::Push;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,11 +89,54 @@ pub fn dispatch(
                 }
             }))
         }
+        Request::Mark(room, to) => Dispatched::Started(mark(context, session, room, to)),
         Request::Pong(count) => {
-            session.core().handle_count(count);
+            session.core().handle_pong(count);
+            session.note_acknowledged();
+            Dispatched::Silent
+        }
+        Request::Ack(count, is_visible) => {
+            session.core().handle_ack(count, is_visible);
+            session.note_acknowledged();
             Dispatched::Silent
         }
     }
+}
+
+/// Marks a room as read, and tells the person's other sessions and devices.
+fn mark(context: &Arc<Context>, session: &Arc<Session>, room: RoomId, to: Position) -> Work {
+    let (context, session) = (Arc::clone(context), Arc::clone(session));
+    Box::pin(async move {
+        let actor = session.actor();
+        let marked = match context.chat.mark(&actor, &room, to).await {
+            Ok(marked) => marked,
+            Err(error) => return refused(error.into()),
+        };
+        let told = wire_marked(&room, &marked);
+        if marked.has_moved {
+            let push = EncodedOnce::new(Push::Marked(told.clone()));
+            let others = context.sessions.of(&session.user.id);
+            for other in others.iter().filter(|other| other.no != session.no) {
+                if !other.core().knows_ack() {
+                    continue;
+                }
+                other.push(Reliable {
+                    room: None,
+                    frame: push.frame(other.codec()).clone(),
+                    pushes: 1,
+                });
+            }
+            if let Some(announce) = &context.announce {
+                let to = Position {
+                    epoch: marked.head.epoch,
+                    seq: marked.unread.read,
+                };
+                let user = session.user.id.clone();
+                announce.announce(Announcement::Read { user, room, to });
+            }
+        }
+        ReplyResult::Marked(told)
+    })
 }
 
 fn call(context: &Context, session: &Arc<Session>, command: Command) -> Dispatched {

@@ -249,7 +249,13 @@ impl<C: Connection> Driver<C> {
                 self.inbox = self.codec.decode(&frame).into();
                 Poll::Ready(Ok(()))
             }
-            Ok(None) | Err(RecvError::Lost(_)) => Poll::Ready(Err(End::Peer)),
+            Ok(None) => {
+                if let Phase::Live(live) = &self.phase {
+                    live.session.core().handle_closed(live.link);
+                }
+                Poll::Ready(Err(End::Peer))
+            }
+            Err(RecvError::Lost(_)) => Poll::Ready(Err(End::Peer)),
             Err(RecvError::Protocol(rule)) => {
                 tracing::debug!(rule, "the peer broke the transport's rules");
                 self.context.metrics.closed("transport");

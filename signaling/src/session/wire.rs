@@ -5,11 +5,11 @@ mod call;
 use crate::call::command::Command as CallCommand;
 use crate::codec::Codec;
 use crate::transport::Frame;
-use kaiwa_chat::model::{HistoryFrom, NewRoom, Role, RoomKind, Visibility, Write};
+use kaiwa_chat::model::{HistoryFrom, Mentions, NewRoom, Role, RoomKind, Visibility, Write};
 use kaiwa_common::close::CloseCode;
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::id::{Cid, InvalidId, RoomId, UserId};
-use kaiwa_common::limits::{CREATE_MEMBERS, Limits};
+use kaiwa_common::limits::{CREATE_MEMBERS, Limits, MENTIONS};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_proto::client::v1 as wire;
@@ -33,8 +33,12 @@ pub enum Request {
     Call(CallCommand),
     /// Who is in a room's call.
     CallGet(RoomId),
-    /// How many pushes the client has.
+    /// A room is read up to here.
+    Mark(RoomId, Position),
+    /// How many pushes the client has, in answer to a ping.
     Pong(u64),
+    /// How many pushes the client has, and whether somebody looks.
+    Ack(u64, bool),
 }
 
 /// Something to be read.
@@ -72,6 +76,14 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
         }
         Command::Refresh(c) => Request::Refresh(c.token),
         Command::Pong(c) => Request::Pong(c.count),
+        Command::Ack(c) => Request::Ack(c.count, c.is_visible),
+        Command::Mark(c) => {
+            let to = Position {
+                epoch: Epoch(c.epoch),
+                seq: Seq(c.seq),
+            };
+            Request::Mark(room(&c.room)?, to)
+        }
         Command::Subscribe(c) => {
             let (room, after) = position(&c.after.unwrap_or_default())?;
             Request::Subscribe(room, after)
@@ -129,12 +141,14 @@ fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
             cid: cid(&c.cid)?,
             text: text(c.text, limits)?,
             reply_to: (c.reply_to != 0).then_some(Seq(c.reply_to)),
+            mentions: mentions(&c.mentions, c.mention_all)?,
         },
         Command::Edit(c) => Write::Edit {
             room: room(&c.room)?,
             cid: cid(&c.cid)?,
             target: Seq(c.target),
             text: text(c.text, limits)?,
+            mentions: mentions(&c.mentions, c.mention_all)?,
         },
         Command::Delete(c) => Write::Delete {
             room: room(&c.room)?,
@@ -164,6 +178,8 @@ fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
         Command::Connect(_)
         | Command::Refresh(_)
         | Command::Pong(_)
+        | Command::Ack(_)
+        | Command::Mark(_)
         | Command::Subscribe(_)
         | Command::Unsubscribe(_)
         | Command::Events(_)
@@ -183,6 +199,17 @@ fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
         | Command::CallDecline(_)
         | Command::CallGet(_) => unreachable!("`parse` sends only writes here"),
     })
+}
+
+fn mentions(users: &[String], all: bool) -> Result<Mentions, Refusal> {
+    if users.len() > MENTIONS {
+        return Err(invalid("mentions", "too many").with("limit", MENTIONS));
+    }
+    let users = users.iter().map(|user| id("mentions", UserId::parse(user)));
+    let mut users = users.collect::<Result<Vec<_>, _>>()?;
+    users.sort();
+    users.dedup();
+    Ok(Mentions { users, all })
 }
 
 fn create(c: wire::RoomCreate) -> Result<Write, Refusal> {

@@ -92,6 +92,7 @@ pub(crate) fn server_with(
         limits,
         node: "test".to_owned(),
         now: wall,
+        announce: None,
         metrics,
         draining: AtomicBool::new(false),
         drain_spread_ms: AtomicU32::new(0),
@@ -105,8 +106,9 @@ pub(crate) fn token(server: &Context, user: &str, ttl: Duration) -> String {
 }
 
 /// Pushes that both sides count.
-const RELIABLE: [&str; 8] = [
+const RELIABLE: [&str; 9] = [
     "event",
+    "marked",
     "state",
     "gap",
     "callRoster",

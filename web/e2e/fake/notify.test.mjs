@@ -201,7 +201,7 @@ test('Chromium’s service worker shows a push, keeps its badge, and takes away 
     debug.send('ServiceWorker.deliverPushMessage', {
       origin: server.url,
       registrationId,
-      data: typeof payload === 'string' ? payload : JSON.stringify({ user: 'ben', badge: 1, badge_version: (version += 1), ...payload }),
+      data: typeof payload === 'string' ? payload : JSON.stringify({ user: 'ben', v: 1, badge: 1, version: (version += 1), ...payload }),
     });
   const shown = () =>
     page.evaluate(async () => {

@@ -25,7 +25,7 @@ let version = 0;
 /** As the notifier does, for the device that is registered at present. */
 async function pushTo(device, payload, options = {}) {
   version += 1;
-  const text = typeof payload === 'string' ? payload : JSON.stringify({ user: 'bob', badge: 1, badge_version: version, ...payload });
+  const text = typeof payload === 'string' ? payload : JSON.stringify({ user: 'bob', v: 1, badge: 1, version, ...payload });
   const handled = new Promise((resolve) => service.once('acked', resolve));
   const answer = await push(device, text, { vapid, ...options });
   assert.equal(answer.status, 201, await answer.text());

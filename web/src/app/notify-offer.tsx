@@ -18,7 +18,8 @@ export function NotifyOffer({ kaiwa, room }: { kaiwa: Kaiwa; room: string }) {
     <section class="notify-offer" aria-label={t('notifications')} data-testid="notify-offer">
       <Icon name="bell" />
       <p>
-        <b>{t('notifyOffer')}</b> <span class="quiet-text">{t('notifyOfferWhy')}</span>
+        <b>{t('notifyOffer')}</b>
+        <span class="quiet-text">{t('notifyOfferWhy')}</span>
       </p>
       <div class="notify-offer-actions">
         <button type="button" class="button quiet small" onClick={notNow} data-testid="notify-later">

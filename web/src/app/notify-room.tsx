@@ -77,7 +77,7 @@ function RoomNotifyDialog({ kaiwa, room, onClose }: { kaiwa: Kaiwa; room: string
       <fieldset class="choice">
         <legend>{t('notifyMute')}</legend>
         <p class="quiet-text" role="status" data-testid="mute-state">
-          {isMuted ? `${mutedText(wish.mutedUntilMs)}. ` : ''}
+          {isMuted ? `${mutedText(wish.mutedUntilMs)} · ` : ''}
           {t('notifyMuteHint')}
         </p>
         <div class="notify-buttons">

@@ -148,7 +148,7 @@ export function browserName(agent: string): string {
 function tellWorker(user: string | null): void {
   if (typeof indexedDB === 'undefined') return;
   // A badge counted for somebody else says nothing of this one.
-  updateState((state) => ({ state: { ...state, lang: lang.value, user, ...(user !== state.user && { badge: { count: 0, version: 0 }, reads: [], overs: [] }) } })).catch(() => {});
+  updateState((state) => ({ state: { ...state, lang: lang.value, user, ...(user !== state.user && { badge: { count: 0, version: 0 }, reads: [], overs: [], seen: [] }) } })).catch(() => {});
 }
 
 /** What the worker says: a notification was clicked, or the subscription is another one now. */

@@ -1,6 +1,6 @@
 /**
  * What a push does: a notification, notifications taken away, the number on the app's icon. No I/O; `sw.ts` carries it
- * out. notifier/src/senders says what the payload holds: one JSON object for each class of push.
+ * out. notifier/src/senders/payload.rs says what the payload holds.
  */
 import { wordsOf, type Lang } from './words.js';
 
@@ -14,9 +14,11 @@ export interface PushState {
   reads: { room: string; seq: number; version: number }[];
   /** Calls that are over, for rings that were overtaken. */
   overs: string[];
+  /** Of pushes that were shown: what crashes between the server and the push service repeat has the same id. */
+  seen: string[];
 }
 
-export const NO_STATE: PushState = { user: null, lang: 'en', badge: { count: 0, version: 0 }, reads: [], overs: [] };
+export const NO_STATE: PushState = { user: null, lang: 'en', badge: { count: 0, version: 0 }, reads: [], overs: [], seen: [] };
 
 /** A push may be overtaken by later ones, not by many. */
 const REMEMBERED = 50;
@@ -34,7 +36,11 @@ const CLASSES: Record<string, Class> = {
 };
 
 export interface Pushed {
+  /** The same for a repeat; empty: not told. */
+  id: string;
   class: Class;
+  /** Nothing is shown, whatever it is about. */
+  isSilent: boolean;
   /** Null: no content leaves the server for this device. */
   title: string | null;
   body: string;
@@ -79,6 +85,9 @@ export interface Plan {
   badge: number | null;
 }
 
+/** Of the payload. */
+const VERSION = 1;
+
 const ICON = '/icon-192.png';
 /** One colour and transparency, for a status bar. */
 const BADGE_ICON = '/badge-96.png';
@@ -93,10 +102,13 @@ export function parsePush(text: string | null): Pushed | null {
   }
   if (typeof said !== 'object' || said === null) return null;
   const known = CLASSES[word(said.class).toLowerCase().replace(/[_-]/g, '')];
-  if (!known) return null;
+  // Of a later version nothing is known but that it is there.
+  if (!known || (said.v !== undefined && said.v !== VERSION)) return null;
   const title = word(said.title);
   return {
+    id: word(said.id),
     class: known,
+    isSilent: said.silent === true || known === 'read' || known === 'call_over',
     title: title === '' ? null : title,
     body: word(said.body),
     room: word(said.room) || null,
@@ -126,7 +138,9 @@ export function planOf(pushed: Pushed | null, state: PushState, looking: string 
       return { ...plan, state: remembered(next, pushed), closes: (s) => s.call !== null && s.call === pushed.call };
     default: {
       const isSeen = looking !== null && looking === pushed.room && pushed.class !== 'call';
-      return isSeen || isOvertaken(pushed, state) ? plan : { ...plan, show: notificationOf(pushed, state.lang) };
+      if (pushed.isSilent || isSeen || isOvertaken(pushed, state) || state.seen.includes(pushed.id)) return plan;
+      const seen = pushed.id === '' ? state.seen : [...state.seen, pushed.id].slice(-REMEMBERED);
+      return { ...plan, state: { ...next, seen }, show: notificationOf(pushed, state.lang) };
     }
   }
 }
@@ -181,7 +195,7 @@ function neutral({ lang }: PushState): NotificationPlan {
 
 function badgeOf(said: Record<string, unknown>): Pushed['badge'] {
   const number = count(said.badge);
-  const version = count(said.badge_version);
+  const version = count(said.version ?? said.badge_version);
   return number === null || version === null ? null : { count: number, version };
 }
 

@@ -5,8 +5,9 @@ use super::columns::{
     damaged, kind_number, membership_number, role_number, seq, seq_number, visibility_number,
     write_kind, write_number,
 };
+use super::marks::{self, hashed};
 use super::schema::key;
-use crate::model::{Event, EventBody, Membership, Role, User};
+use crate::model::{Event, EventBody, Membership, Mentions, Role, User};
 use crate::ports::{Append, Appended, CidKey, Counts, FirstResult, WriteKind};
 use crate::wire::stored;
 use kaiwa_common::id::{RoomId, UserId};
@@ -44,9 +45,13 @@ struct LogRow {
 /// What an event changes in the projection.
 enum Change {
     Nothing,
-    Post,
+    Post {
+        by: i64,
+        mentions: Mentions,
+    },
     Edit {
         target: Seq,
+        mentions: Mentions,
     },
     Delete {
         target: Seq,
@@ -176,8 +181,16 @@ impl LogRow {
         let kind = WriteKind::of(&event.body);
         let cid = event.cid.map(|cid| (event.sender.clone(), cid)).zip(kind);
         let change = match &event.body {
-            EventBody::Posted { .. } => Change::Post,
-            EventBody::Edited { target, .. } => Change::Edit { target: *target },
+            EventBody::Posted { mentions, .. } => Change::Post {
+                by: hashed(&event.sender),
+                mentions: mentions.clone(),
+            },
+            EventBody::Edited {
+                target, mentions, ..
+            } => Change::Edit {
+                target: *target,
+                mentions: mentions.clone(),
+            },
             EventBody::Deleted { target } => Change::Delete { target: *target },
             EventBody::Member {
                 user,
@@ -227,36 +240,37 @@ impl LogRow {
     fn write(&self, connection: &Connection, room: i64) -> rusqlite::Result<()> {
         let own = key(room, self.seq)?;
         connection
-            .prepare_cached("INSERT INTO log (event) VALUES (?1)")?
-            .execute(params![self.event])?;
+            .prepare_cached("INSERT INTO log (event, key) VALUES (?1, ?2)")?
+            .execute(params![self.event, own])?;
         let pos = connection.last_insert_rowid();
-        if let Change::Post = self.change {
-            return connection
-                .prepare_cached("INSERT INTO messages (key, pos) VALUES (?1, ?2)")?
-                .execute([own, pos])
-                .map(drop);
+        if let Change::Post { by, mentions } = &self.change {
+            connection
+                .prepare_cached("INSERT INTO messages (key, pos, by) VALUES (?1, ?2, ?3)")?
+                .execute([own, pos, *by])?;
+            return marks::write_mentions(connection, own, mentions);
         }
         let edit = match &self.change {
-            Change::Edit { target } => Some(key(room, *target)?),
-            Change::Post | Change::Delete { .. } | Change::Part { .. } | Change::Nothing => None,
+            Change::Edit { target, .. } => Some(key(room, *target)?),
+            Change::Post { .. } | Change::Delete { .. } | Change::Part { .. } | Change::Nothing => {
+                None
+            }
         };
         connection
             .prepare_cached("INSERT INTO changes (key, pos, edit) VALUES (?1, ?2, ?3)")?
             .execute(params![own, pos, edit])?;
         match &self.change {
-            Change::Post | Change::Nothing => Ok(()),
-            Change::Edit { target } => connection
-                .prepare_cached(
-                    "UPDATE messages SET edited_pos = ?1, edited_seq = ?2, edited_ms = ?3
-                     WHERE key = ?4",
-                )?
-                .execute(params![
-                    pos,
-                    seq_number(self.seq),
-                    self.time.0,
-                    key(room, *target)?
-                ])
-                .map(drop),
+            Change::Post { .. } | Change::Nothing => Ok(()),
+            Change::Edit { target, mentions } => {
+                let message = key(room, *target)?;
+                marks::change_mentions(connection, message, mentions)?;
+                connection
+                    .prepare_cached(
+                        "UPDATE messages SET edited_pos = ?1, edited_seq = ?2, edited_ms = ?3
+                         WHERE key = ?4",
+                    )?
+                    .execute(params![pos, seq_number(self.seq), self.time.0, message])
+                    .map(drop)
+            }
             Change::Delete { target } => {
                 let message = key(room, *target)?;
                 connection
@@ -270,12 +284,12 @@ impl LogRow {
                 user,
                 membership,
                 role,
-            } => write_part(connection, room, user, *membership, *role),
+            } => write_part(connection, (room, self.seq), user, *membership, *role),
         }
     }
 }
 
-/// Takes the text out of a message's event and out of those of its edits.
+/// Takes the text out of a message's event and out of those of its edits, and whom they name.
 fn erase(connection: &Connection, message: i64) -> rusqlite::Result<()> {
     let mut select = connection.prepare_cached(
         "SELECT pos, event FROM log WHERE pos IN
@@ -286,6 +300,8 @@ fn erase(connection: &Connection, message: i64) -> rusqlite::Result<()> {
         .query_map([message], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<Vec<(i64, Vec<u8>)>>>()?;
     for (pos, bytes) in said {
+        let named = stored::named(&bytes).map_err(damaged)?;
+        marks::erase_mentions(connection, message, &named)?;
         let bytes = stored::erase(&bytes).map_err(damaged)?;
         connection
             .prepare_cached("UPDATE log SET event = ?1 WHERE pos = ?2")?
@@ -296,7 +312,7 @@ fn erase(connection: &Connection, message: i64) -> rusqlite::Result<()> {
 
 fn write_part(
     connection: &Connection,
-    room: i64,
+    (room, seq): (i64, Seq),
     user: &UserId,
     membership: Membership,
     role: Role,
@@ -309,14 +325,16 @@ fn write_part(
     }
     connection
         .prepare_cached(
-            "INSERT INTO members (room, user, membership, role) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET membership = ?3, role = ?4",
+            "INSERT INTO members (room, user, membership, role, since) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET membership = ?3, role = ?4,
+                 since = CASE WHEN membership = ?3 THEN since ELSE ?5 END",
         )?
         .execute(params![
             room,
             user.as_str(),
             membership_number(membership),
-            role_number(role)
+            role_number(role),
+            seq_number(seq)
         ])
         .map(drop)
 }

@@ -155,7 +155,7 @@ pub(super) fn part_in(
     Ok(found.flatten())
 }
 
-fn message_fact(
+pub(super) fn message_fact(
     connection: &Connection,
     room: &RoomId,
     (no, epoch): (i64, Epoch),

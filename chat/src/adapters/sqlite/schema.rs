@@ -12,6 +12,14 @@
 //! room's number and the seq, because such b-trees have their rows in the leaves alone and compare
 //! without decoding; the rows are a dozen bytes.
 //!
+//! What is unread is counted from `messages`: the rows after somebody's mark, the newest first and a bounded
+//! number, whose sender (`by`, 48 bits of a hash: six bytes more in the row) is somebody else. So a message
+//! costs no row for each of its readers, and a mark costs one row of `members`. `mentions` has a row for each
+//! person whom a message names, and one without a user for everybody; most messages have none.
+//!
+//! `log.key` says whose event a row is, for whoever reads the log over all rooms: seven bytes more in a row, and
+//! no index.
+//!
 //! `cids` begins with the cid itself. A cid begins with its time, so that new ones of all rooms land on
 //! the same few pages at the right edge, and old ones are purged as one range from the left.
 
@@ -19,7 +27,7 @@ use kaiwa_common::position::Seq;
 use kaiwa_platform::sqlite::Migration;
 
 /// From version 0 on.
-pub(super) const MIGRATIONS: &[Migration] = &[V1];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2];
 
 const V1: Migration = "
 CREATE TABLE rooms (
@@ -83,6 +91,30 @@ CREATE TABLE cids (
     time_ms INTEGER NOT NULL,
     PRIMARY KEY (cid, room, sender)
 ) STRICT, WITHOUT ROWID
+";
+
+/// Marks, mentions, and the log as an outbox. Members of old rooms begin with everything read, and nobody is
+/// told of what was written before.
+const V2: Migration = "
+ALTER TABLE log ADD COLUMN key INTEGER;          -- of the event; NULL before version 2
+ALTER TABLE messages ADD COLUMN by INTEGER;      -- who wrote it, hashed; NULL before version 2
+ALTER TABLE members ADD COLUMN read_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE members ADD COLUMN since INTEGER NOT NULL DEFAULT 0;  -- the event by which they joined
+UPDATE members SET since = coalesce((SELECT head FROM rooms WHERE no = members.room), 0);
+
+CREATE TABLE mentions (
+    user TEXT    NOT NULL,                       -- empty for everybody
+    key  INTEGER NOT NULL,                       -- of the message
+    PRIMARY KEY (user, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE progress (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO progress VALUES
+    ('marks', 0),                                -- how often a mark moved
+    ('relay', (SELECT coalesce(max(pos), 0) FROM log));  -- people were told up to here
 ";
 
 /// The key of an event: two thousand million rooms with four thousand million events each.

@@ -2,11 +2,12 @@
 
 use super::columns::{damaged, part};
 use super::facts::{ROOM_COLUMNS, RoomRow, named, part_in, standing};
+use super::marks;
 use super::schema::{key_up_to, seq_of};
 use crate::core::page::{PageBytes, Take};
 use crate::model::{
-    Event, EventBody, HistoryFrom, HistoryPage, Member, Membership, Message, Page, Role, RoomInfo,
-    RoomKind, User,
+    Event, EventBody, HistoryFrom, HistoryPage, Member, Membership, Mentions, Message, Page, Role,
+    RoomInfo, RoomKind, Unread, User,
 };
 use crate::ports::{LogRange, LogSlice, PageOf, Part, RoomList, Standing};
 use crate::wire::stored;
@@ -101,26 +102,27 @@ fn message(
     let EventBody::Posted {
         text: posted,
         reply_to,
+        mentions,
     } = event.body
     else {
         return Err(rusqlite::Error::InvalidQuery);
     };
     let edited = at(row, 3)?;
     let deleted = at(row, 5)?;
-    let text = match (deleted, edited) {
-        (Some(_), _) => None,
+    let (text, mentions) = match (deleted, edited) {
+        (Some(_), _) => (None, Mentions::default()),
         (None, Some((seq, _))) => {
             let position = Position { epoch, seq };
             let edit = stored::decode(room, position, row.get_ref(2)?.as_blob()?);
             match edit.map_err(damaged)?.body {
-                EventBody::Edited { text, .. } => text,
+                EventBody::Edited { text, mentions, .. } => (text, mentions),
                 EventBody::Posted { .. }
                 | EventBody::Deleted { .. }
                 | EventBody::Member { .. }
                 | EventBody::Created { .. } => return Err(rusqlite::Error::InvalidQuery),
             }
         }
-        (None, None) => posted,
+        (None, None) => (posted, mentions),
     };
     let name = name_of(connection, &event.sender)?;
     let sender = User {
@@ -136,6 +138,7 @@ fn message(
         reply_to,
         edited,
         deleted,
+        mentions,
     })
 }
 
@@ -147,7 +150,10 @@ fn at(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<(Seq, UnixMs)>> {
     Ok(seq.zip(time.map(UnixMs)))
 }
 
-fn name_of(connection: &Connection, user: &UserId) -> rusqlite::Result<Redacted<String>> {
+pub(super) fn name_of(
+    connection: &Connection,
+    user: &UserId,
+) -> rusqlite::Result<Redacted<String>> {
     let name: Option<String> = connection
         .prepare_cached("SELECT name FROM users WHERE id = ?1")?
         .query_row([user.as_str()], |row| row.get(0))
@@ -252,6 +258,10 @@ fn info(
         Membership::Joined => newest(connection, room, no, record.head.epoch)?,
         Membership::Invited | Membership::Left => None,
     };
+    let unread = match membership {
+        Membership::Joined => marks::unread(connection, no, user)?,
+        Membership::Invited | Membership::Left => Unread::default(),
+    };
     let peer = match record.kind {
         RoomKind::Direct => peer(connection, no, user)?,
         RoomKind::Group | RoomKind::Broadcast => None,
@@ -268,6 +278,7 @@ fn info(
         role: part.map_or(Role::Guest, |part| part.role),
         peer,
         last,
+        unread,
     })
 }
 

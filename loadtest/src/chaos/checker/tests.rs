@@ -35,7 +35,7 @@ fn log() -> Vec<Event> {
             event::Body::Edited(MessageEdited {
                 target: 1,
                 text: "one!".into(),
-                erased: false,
+                ..MessageEdited::default()
             }),
         ),
         logged(4, "ann", posted("four")),

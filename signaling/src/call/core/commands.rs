@@ -345,6 +345,7 @@ impl CallCore {
             let push = Push::Ringing(Ringing {
                 room: room.clone(),
                 from: ring.from.clone(),
+                until: ring.until_wall,
                 state: RingState::Rings(ring.until_wall),
             });
             self.effects.push_back(Effect::PushUser {
@@ -396,6 +397,7 @@ impl CallCore {
             Push::Ringing(Ringing {
                 room: room.clone(),
                 from: ring.from.clone(),
+                until: ring.until_wall,
                 state: RingState::Over(outcome, about),
             })
         };

@@ -265,6 +265,8 @@ pub struct Ringing {
     pub room: RoomId,
     /// Who calls.
     pub from: User,
+    /// When it is over by itself. With room and caller it names the ring.
+    pub until: UnixMs,
     /// How it stands.
     pub state: RingState,
 }

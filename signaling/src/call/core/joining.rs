@@ -224,6 +224,7 @@ impl CallCore {
             Push::Ringing(Ringing {
                 room: room.clone(),
                 from: ring.from.clone(),
+                until: ring.until_wall,
                 state: RingState::Over(RingOutcome::Answered, user),
             })
         };

@@ -6,7 +6,7 @@ use super::*;
 use crate::call::command::Command;
 use kaiwa_chat::bus::MemberChange;
 use kaiwa_chat::error::ChatError;
-use kaiwa_chat::model::{Actor, Membership, Role, RoomInfo, RoomKind, User, Visibility};
+use kaiwa_chat::model::{Actor, Membership, Role, RoomInfo, RoomKind, Unread, User, Visibility};
 use kaiwa_common::limits::{
     CALL_MUTE_BURST, CALL_MUTES_PER_S, CALL_NOTICE_INTERVAL, CALL_OFFER_BURST, CALL_PUBLISHERS,
     CALL_QUALITY_INTERVAL, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN, CALL_ROSTER_INTERVAL,
@@ -68,6 +68,7 @@ fn change(who: &str, membership: Membership, role: Role, version: u64) -> Member
             role,
             peer: None,
             last: None,
+            unread: Unread::default(),
         },
         version: Seq(version),
     }

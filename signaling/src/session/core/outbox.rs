@@ -120,6 +120,8 @@ pub struct Outbox {
     sent: u64,
     ring: VecDeque<Sent>,
     ring_bytes: usize,
+    /// What was forgotten since it was asked last; no more than the ring held.
+    acknowledged: Vec<(RoomId, Position)>,
 }
 
 impl Outbox {
@@ -142,6 +144,7 @@ impl Outbox {
             sent: 0,
             ring: VecDeque::new(),
             ring_bytes: 0,
+            acknowledged: Vec::new(),
         }
     }
 
@@ -225,6 +228,7 @@ impl Outbox {
         self.drop_signals();
         self.log = VecDeque::new();
         self.ring = VecDeque::new();
+        self.acknowledged = Vec::new();
         (self.log_bytes, self.ring_bytes, self.gaps) = (0, 0, 0);
     }
 
@@ -350,8 +354,23 @@ impl Outbox {
         {
             let oldest = self.ring.pop_front().expect("there is a first one");
             self.ring_bytes -= oldest.push.frame.len();
+            if self.acknowledged.len() < self.ring_frames {
+                self.acknowledged.extend(oldest.push.room);
+            }
         }
         shrink(&mut self.ring);
+    }
+
+    /// The rooms of pushes that the client has said it has, and where those end. What left the ring before it
+    /// was acknowledged is not among them.
+    pub fn take_acknowledged(&mut self) -> Vec<(RoomId, Position)> {
+        std::mem::take(&mut self.acknowledged)
+    }
+
+    /// Whether no reliable push waits.
+    #[must_use]
+    pub fn has_no_reliable(&self) -> bool {
+        self.log.is_empty()
     }
 
     /// Goes back to `count`: what left after it is queued again, before everything else. Holds the

@@ -365,7 +365,7 @@ fn simulate(steps: &[Step]) {
                     }
                 }
             }
-            Step::Pong => core.handle_count(client.count),
+            Step::Pong => core.handle_pong(client.count),
             Step::Wait(seconds) => {
                 now += Duration::from_secs(*seconds);
                 core.handle_heard(core.link_no(), now);
