@@ -8,13 +8,13 @@ import { once } from 'node:events';
 import puppeteer from 'puppeteer-core';
 import { person, startBrowser } from './harness.mjs';
 
-const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
+export const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 /** Machines that run tests have few cores, and pictures are drawn and coded by them. */
 export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 90_000);
 const LOOK_AGAIN_MS = 40;
 
 /** A camera and a microphone that make their own pictures and sounds, and nothing that calls home. */
-const FIREFOX_PREFS = {
+export const FIREFOX_PREFS = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
   'media.peerconnection.ice.loopback': true,
@@ -39,7 +39,7 @@ export const startFirefox = () =>
     defaultViewport: VIEWPORT,
   });
 
-const VIEWPORT = { width: 1000, height: 640 };
+export const VIEWPORT = { width: 1000, height: 640 };
 const SMALL = { width: 320, height: 180, frameRate: 15 };
 
 /**

@@ -589,7 +589,7 @@ describe('rooms', () => {
     w.server.post(room, 'bob', 'b');
     await alice.send(room.id, 'mine');
     await settle();
-    expect(alice.room(room.id)?.unread).toEqual({ count: 2, more: false });
+    expect(alice.room(room.id)?.unread).toEqual({ count: 2, more: false, mentions: 0 });
     alice.markRead(room.id);
     expect(alice.room(room.id)?.unread.count).toBe(0);
   });

@@ -36,7 +36,7 @@ const save = () => {
 };
 server.persist = save;
 
-const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json' };
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json', '.png': 'image/png' };
 const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -74,6 +74,11 @@ const http = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     return json(200, direct(JSON.parse(body)));
+  }
+  if (pathname === '/fake/notify') {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    return json(200, notify(JSON.parse(body)));
   }
   let file = join(dist, normalize(pathname));
   if (!file.startsWith(dist) || pathname === '/' || !existsSync(file)) file = join(dist, 'index.html');
@@ -127,6 +132,29 @@ function direct(order) {
   if (order.refuse !== undefined) server.refuseResume = order.refuse ? 'expired' : '';
   if (order.cut) server.cut();
   return { participants: inCall().map((p) => ({ id: p.id, user: p.user, publications: p.publications, preferences: [...p.preferences.values()] })) };
+}
+
+/**
+ * Notifications, to be ordered: POST /fake/notify
+ *   {"vapidKey":"base64url"}, {"mark":["room","user",7]}, {"devices":[{"user":"bob","name":"Chrome · Android"}]},
+ *   {"decisions":{"user":"bob","list":[{"reason":"quiet_hours","message":"…","isSent":false,"room":"r1"}]}}
+ * Gives who is registered, what was acknowledged and who has read how far.
+ */
+function notify(order) {
+  const { notify: fake } = server;
+  if (order.vapidKey !== undefined) fake.vapidKey = new Uint8Array(Buffer.from(order.vapidKey, 'base64url'));
+  if (order.mark) fake.mark(...order.mark);
+  for (const { user, name } of order.devices ?? []) fake.addDevice(user, name);
+  if (order.decisions) fake.decide(order.decisions.user, order.decisions.list);
+  const base64 = (bytes) => Buffer.from(bytes).toString('base64url');
+  const devices = [...fake.devices.values()].map(({ user, device, address: { value } }) => ({
+    user,
+    deviceId: device.deviceId,
+    name: device.name,
+    endpoint: value?.endpoint ?? '',
+    keys: { p256dh: base64(value?.p256dh ?? []), auth: base64(value?.auth ?? []) },
+  }));
+  return { devices, acks: fake.acks, marks: Object.fromEntries(fake.marks) };
 }
 
 const sockets = new WebSocketServer({

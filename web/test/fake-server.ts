@@ -6,6 +6,7 @@ import { create, fromBinary, fromJsonString, toJsonString } from '@bufbuild/prot
 import { BinaryReader, sizeDelimitedEncode } from '@bufbuild/protobuf/wire';
 import * as pb from '../src/gen/kaiwa/client/v1/client_pb.js';
 import { FakeCalls } from './fake-calls.js';
+import { FakeNotify } from './fake-notify.js';
 
 export interface ServerSocket {
   readonly protocol: string;
@@ -50,7 +51,7 @@ export interface Faults {
 
 const PAGE = 100;
 const { Membership, Role, RoomKind, Visibility } = pb;
-const RELIABLE: readonly unknown[] = ['event', 'state', 'gap', 'callRoster', 'callSlots', 'callRinging', 'callEnded', 'callRightsChanged'];
+const RELIABLE: readonly unknown[] = ['event', 'state', 'gap', 'marked', 'callRoster', 'callSlots', 'callRinging', 'callEnded', 'callRightsChanged'];
 
 export class FakeServer {
   now: () => number;
@@ -67,6 +68,7 @@ export class FakeServer {
   /** Every command, in the order of arrival. */
   readonly log: pb.ClientMessage[] = [];
   readonly calls = new FakeCalls(this);
+  readonly notify = new FakeNotify(this);
   #serial = 0;
 
   constructor(now: () => number) {
@@ -119,10 +121,11 @@ export class FakeServer {
     return room;
   }
 
-  post(room: FakeRoom, sender: string, text: string, replyTo = 0, cid = ''): pb.Event {
+  post(room: FakeRoom, sender: string, text: string, replyTo = 0, cid = '', names: { mentions?: string[]; mentionAll?: boolean } = {}): pb.Event {
+    const { mentions = [], mentionAll = false } = names;
     return this.append(room, sender, cid, {
       case: 'message',
-      value: create(pb.MessagePostedSchema, { text, replyTo: BigInt(replyTo) }),
+      value: create(pb.MessagePostedSchema, { text, replyTo: BigInt(replyTo), mentions, mentionAll }),
     });
   }
 
@@ -220,6 +223,8 @@ export class FakeServer {
             text: body.value.text,
             replyTo: body.value.replyTo,
             cid: event.cid,
+            mentions: body.value.mentions,
+            mentionAll: body.value.mentionAll,
           }),
         );
       } else if (body.case === 'edited') {
@@ -313,7 +318,7 @@ export class FakeConnection {
   receive(frame: string | Uint8Array): void {
     if (this.#ended) return;
     for (const message of this.#decode(frame)) {
-      this.#server.log.push(message);
+      if (message.command.case !== 'ack') this.#server.log.push(message);
       this.#handle(message);
     }
   }
@@ -354,8 +359,12 @@ export class FakeConnection {
   }
 
   #handle({ id, command }: pb.ClientMessage): void {
-    if (command.case === 'pong') return;
     const server = this.#server;
+    if (command.case === 'pong') return;
+    if (command.case === 'ack' && this.session && server.notify.isKnown) {
+      server.notify.acks.push({ session: this.session.id, count: Number(command.value.count), isVisible: command.value.isVisible });
+      return;
+    }
     if (command.case === 'connect') return this.#connect(id, command.value);
     if (!this.session) return this.#reply(id, command, { case: 'error', value: refusal(106, 'not_connected') });
     const result = server.faults.instead?.(command) ?? this.#do(command, this.session);
@@ -417,8 +426,8 @@ export class FakeConnection {
     const server = this.#server;
     const me = session.user;
     const no = (code: number, reason: string): ReplyResult => ({ case: 'error', value: refusal(code, reason) });
-    const ofCalls = server.calls.handle(command, session);
-    if (ofCalls) return ofCalls;
+    const ofOthers = server.calls.handle(command, session) ?? server.notify.handle(command, session);
+    if (ofOthers) return ofOthers;
     switch (command.case) {
       case 'refresh':
         return { case: 'refreshed', value: create(pb.RefreshedSchema, { expiresMs: BigInt(command.value.token.split('.')[1] ?? '0') }) };
@@ -429,7 +438,7 @@ export class FakeConnection {
           const m = r.members.get(me)?.membership;
           return m === Membership.JOINED || m === Membership.INVITED;
         });
-        return { case: 'rooms', value: create(pb.RoomPageSchema, { rooms: rooms.map((r) => server.info(r, me)) }) };
+        return { case: 'rooms', value: create(pb.RoomPageSchema, { rooms: rooms.map((r) => this.#withMarks(r, me)) }) };
       }
       case 'roomBrowse': {
         const rooms = [...server.rooms.values()].reverse().filter((r) => r.visibility === Visibility.PUBLIC);
@@ -442,6 +451,14 @@ export class FakeConnection {
     const room = server.rooms.get(value?.room ?? '');
     if (!room) return no(401, 'room_not_found');
     return this.#inRoom(command, room, me);
+  }
+
+  /** As the list and the look at one room have it; a room that one has never marked counts as read. */
+  #withMarks(room: FakeRoom, me: string): pb.RoomInfo {
+    const info = this.#server.info(room, me);
+    if (!this.#server.notify.marks.has(`${room.id} ${me}`)) return info;
+    const { readSeq, unread, unreadMentions } = this.#server.notify.marked(room.id, me);
+    return Object.assign(info, { readSeq, unread, unreadMentions });
   }
 
   #createRoom(c: pb.RoomCreate, me: string): ReplyResult {
@@ -474,8 +491,8 @@ export class FakeConnection {
       case 'history':
         return { case: 'history', value: this.#history(room, command.value) };
       case 'send': {
-        const { cid, text, replyTo } = command.value;
-        return write(cid, () => server.post(room, me, text, Number(replyTo), cid));
+        const { cid, text, replyTo, mentions, mentionAll } = command.value;
+        return write(cid, () => server.post(room, me, text, Number(replyTo), cid, { mentions, mentionAll }));
       }
       case 'edit': {
         const { cid, text, target } = command.value;
@@ -486,7 +503,7 @@ export class FakeConnection {
         return write(cid, () => server.remove(room, me, Number(target), cid));
       }
       case 'roomGet':
-        return { case: 'room', value: server.info(room, me) };
+        return { case: 'room', value: this.#withMarks(room, me) };
       case 'roomMembers': {
         const members = [...room.members].map(([id, m]) => create(pb.MemberSchema, { user: server.user(id), ...m }));
         return { case: 'members', value: create(pb.MemberPageSchema, { room: room.id, members }) };

@@ -4,6 +4,7 @@ import { sizeDelimitedEncode } from '@bufbuild/protobuf/wire';
 import { afterClose, backoffMs } from '../src/client/backoff.js';
 import { codecOf } from '../src/client/codec.js';
 import { Outbox, type Write } from '../src/client/outbox.js';
+import type { Command } from '../src/client/types.js';
 import { uuid7, uuid7TimeMs } from '../src/client/uuid7.js';
 import * as pb from '../src/gen/kaiwa/client/v1/client_pb.js';
 
@@ -104,8 +105,8 @@ describe('codecs', () => {
   });
 
   it('say the same thing in both', () => {
-    const command = { kind: 'send', room: 'r', cid: 'c', text: 'hi', replyTo: 5 } as const;
-    expect(JSON.parse(codecOf('json').encode(3, command) as string)).toEqual({ id: 3, send: { room: 'r', cid: 'c', text: 'hi', replyTo: '5' } });
+    const command: Command = { kind: 'send', room: 'r', cid: 'c', text: 'hi', replyTo: 5, mentions: ['bob'], mentionAll: false };
+    expect(JSON.parse(codecOf('json').encode(3, command) as string)).toEqual({ id: 3, send: { room: 'r', cid: 'c', text: 'hi', replyTo: '5', mentions: ['bob'] } });
     const bytes = codecOf('proto').encode(3, command) as Uint8Array;
     expect(bytes[0]).toBe(bytes.length - 1);
     const message = fromBinary(pb.ClientMessageSchema, bytes.subarray(1));

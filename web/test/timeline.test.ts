@@ -20,14 +20,14 @@ function replay(log: RoomEvent[], asOf: number): Message[] {
     if (e.body.kind === 'posted') {
       messages.set(e.seq, {
         seq: e.seq, sender: e.sender, senderName: '', timeMs: e.timeMs, text: e.body.text, replyTo: 0,
-        editedMs: 0, editedSeq: 0, deletedMs: 0, deletedSeq: 0, deleted: false, cid: '',
+        editedMs: 0, editedSeq: 0, deletedMs: 0, deletedSeq: 0, deleted: false, cid: '', mentions: e.body.mentions, mentionAll: false,
       });
     } else if (e.body.kind === 'edited') {
       const m = messages.get(e.body.target)!;
-      Object.assign(m, { text: e.body.text, editedSeq: e.seq, editedMs: e.timeMs });
+      Object.assign(m, { text: e.body.text, mentions: e.body.mentions, editedSeq: e.seq, editedMs: e.timeMs });
     } else if (e.body.kind === 'deleted') {
       const m = messages.get(e.body.target)!;
-      Object.assign(m, { text: '', deletedSeq: e.seq, deletedMs: e.timeMs, deleted: true });
+      Object.assign(m, { text: '', mentions: [], deletedSeq: e.seq, deletedMs: e.timeMs, deleted: true });
     }
   }
   return [...messages.values()];
@@ -46,10 +46,10 @@ function randomLog(length: number, random: () => number): RoomEvent[] {
     const dice = random();
     const target = alive[Math.floor(random() * alive.length)];
     if (dice < 0.5 || target === undefined) {
-      log.push(event(seq, { kind: 'posted', text: `m${seq}`, replyTo: 0, erased: false }));
+      log.push(event(seq, { kind: 'posted', text: `m${seq}`, replyTo: 0, erased: false, mentions: [`m${seq}`], mentionAll: false }));
       alive.push(seq);
     } else if (dice < 0.75) {
-      log.push(event(seq, { kind: 'edited', target, text: `e${seq}`, erased: false }));
+      log.push(event(seq, { kind: 'edited', target, text: `e${seq}`, erased: false, mentions: [`e${seq}`], mentionAll: false }));
     } else if (dice < 0.9) {
       log.push(event(seq, { kind: 'deleted', target }));
       alive.splice(alive.indexOf(target), 1);
@@ -64,8 +64,8 @@ function randomLog(length: number, random: () => number): RoomEvent[] {
 function erased(log: RoomEvent[]): RoomEvent[] {
   const gone = new Set(log.flatMap((e) => (e.body.kind === 'deleted' ? [e.body.target] : [])));
   return log.map((e) => {
-    if (e.body.kind === 'posted' && gone.has(e.seq)) return { ...e, body: { ...e.body, text: '', erased: true } };
-    if (e.body.kind === 'edited' && gone.has(e.body.target)) return { ...e, body: { ...e.body, text: '', erased: true } };
+    if (e.body.kind === 'posted' && gone.has(e.seq)) return { ...e, body: { ...e.body, text: '', mentions: [], erased: true } };
+    if (e.body.kind === 'edited' && gone.has(e.body.target)) return { ...e, body: { ...e.body, text: '', mentions: [], erased: true } };
     return e;
   });
 }
@@ -98,10 +98,10 @@ describe('timeline', () => {
 
   it('gives the same list for every order of two pages and the changes between them', () => {
     const log = [
-      event(1, { kind: 'posted', text: 'one', replyTo: 0, erased: false }),
-      event(2, { kind: 'posted', text: 'two', replyTo: 0, erased: false }),
-      event(3, { kind: 'edited', target: 1, text: 'ONE', erased: false }),
-      event(4, { kind: 'edited', target: 1, text: 'One', erased: false }),
+      event(1, { kind: 'posted', text: 'one', replyTo: 0, erased: false, mentions: [], mentionAll: false }),
+      event(2, { kind: 'posted', text: 'two', replyTo: 0, erased: false, mentions: [], mentionAll: false }),
+      event(3, { kind: 'edited', target: 1, text: 'ONE', erased: false, mentions: [], mentionAll: false }),
+      event(4, { kind: 'edited', target: 1, text: 'One', erased: false, mentions: [], mentionAll: false }),
       event(5, { kind: 'deleted', target: 2 }),
     ];
     for (const asOfs of [[2, 2], [5, 2], [2, 5], [3, 4], [4, 3], [5, 5]]) {
@@ -120,7 +120,7 @@ describe('timeline', () => {
   });
 
   it('refuses a page that is older than what it began with', () => {
-    const log = [event(1, { kind: 'posted', text: 'x', replyTo: 0, erased: false }), event(2, { kind: 'edited', target: 1, text: 'y', erased: false })];
+    const log = [event(1, { kind: 'posted', text: 'x', replyTo: 0, erased: false, mentions: [], mentionAll: false }), event(2, { kind: 'edited', target: 1, text: 'y', erased: false, mentions: [], mentionAll: false })];
     const timeline = new Timeline(2);
     expect(timeline.applyOlder(page(log, 1, timeline.floor, 5))).toBe(false);
     expect(timeline.applyOlder(page(log, 2, timeline.floor, 5))).toBe(true);

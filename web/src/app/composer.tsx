@@ -1,6 +1,8 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { utf8Length, type Kaiwa, type Message, type RoomView } from '../client/index.js';
 import { t } from './i18n.js';
+import { mayModerate } from './members.js';
+import { mentionsIn } from './mentions.js';
 import { IconButton, Icon } from './parts.js';
 import { titleOf } from './room-list.js';
 import { keep, kept, showToast } from './state.js';
@@ -9,6 +11,8 @@ export type Intent = { kind: 'write' } | { kind: 'reply'; message: Message } | {
 
 /** Before the server has said what it takes. */
 const TEXT_BYTES = 4_000;
+/** In larger rooms only moderators and owners name everybody. */
+const ALL_MAX = 100;
 
 interface Props {
   kaiwa: Kaiwa;
@@ -55,15 +59,23 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
 
   const change = (value: string) => (editing === null ? write(value) : setEdit({ of: intent, text: value }));
 
+  // Who is here, as soon as somebody may be named.
+  const naming = text.includes('@');
+  useEffect(() => {
+    if (naming && !kaiwa.members(id)) kaiwa.loadMembers(id).catch(() => {});
+  }, [kaiwa, id, naming]);
+
   const submit = () => {
     if (empty || over > 0) return;
     const value = text.replace(/^\s*\n|\s+$/g, '');
+    const mayAll = mayModerate(room) || room.info.members <= ALL_MAX;
+    const names = mentionsIn(value, kaiwa.members(id) ?? [], kaiwa.me.id, mayAll);
     const sent =
       intent.kind === 'edit'
         ? value === intent.message.text
           ? Promise.resolve('')
-          : kaiwa.edit(id, intent.message.seq, value)
-        : kaiwa.send(id, value, { replyTo: intent.kind === 'reply' ? intent.message.seq : 0 });
+          : kaiwa.edit(id, intent.message.seq, value, names)
+        : kaiwa.send(id, value, { replyTo: intent.kind === 'reply' ? intent.message.seq : 0, ...names });
     if (editing === null) write('');
     onIntent({ kind: 'write' });
     sent.catch(() => {

@@ -31,6 +31,7 @@ const BY_REASON: Record<string, Key> = {
   participant_not_found: 'errCallGone',
   calls_unsupported: 'errCallsUnsupported',
   bad_offer: 'errCallOffer',
+  unknown_command: 'notifyServerOff',
 };
 
 export function explain(error: unknown): string {

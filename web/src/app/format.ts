@@ -31,6 +31,9 @@ export function dayName(ms: number, now = Date.now()): string {
     : format('dayYear', { year: 'numeric', month: 'long', day: 'numeric' }).format(ms);
 }
 
+/** Day and time, for what lies days away in either direction. */
+export const longTime = (ms: number): string => format('long', { dateStyle: 'medium', timeStyle: 'short' }).format(ms);
+
 /** For the list of rooms: the time today, else the day. */
 export function shortTime(ms: number, now = Date.now()): string {
   if (dayStart(ms) === dayStart(now)) return clockTime(ms);

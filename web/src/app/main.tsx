@@ -8,14 +8,17 @@ import './styles/call-tile.css';
 import './styles/call-controls.css';
 import './styles/call-prejoin.css';
 import './styles/call-around.css';
+import './styles/notify.css';
 import { App } from './app.js';
-import { begin, listen } from './state.js';
+import { listenToWorker } from './push-device.js';
+import { begin, client, listen } from './state.js';
 
 listen();
+listenToWorker(() => client.value);
 begin();
 render(<App />, document.getElementById('app')!);
 
 // Where it can't be (plain HTTP to another machine), the app needs the server to be opened.
 if (import.meta.env.PROD && 'serviceWorker' in navigator) {
-  navigator.serviceWorker.register('/sw.js').catch(() => {});
+  navigator.serviceWorker.register('/sw.js', { updateViaCache: 'none' }).catch(() => {});
 }

@@ -7,7 +7,7 @@ import { mayModerate, mayWrite } from './members.js';
 import { MessageItem, type Item } from './message-item.js';
 import { Icon } from './parts.js';
 import { titleOf } from './room-list.js';
-import { roomTick, showToast } from './state.js';
+import { isLooking, roomTick, showToast } from './state.js';
 import { explain } from './errors.js';
 
 /** Messages of one person within this time look like one. */
@@ -81,7 +81,7 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
     const own = messages.some((m) => m.seq > seen.current && m.sender === me);
     seen.current = Math.max(seen.current, lastSeq);
     if (!atEnd.current && fresh > 0 && !own) setBelow((n) => n + fresh);
-    if (atEnd.current && document.visibilityState === 'visible') kaiwa.markRead(id);
+    if (atEnd.current && isLooking()) kaiwa.markRead(id);
   }, [items, tick]);
 
   // What one has just written should be seen.
@@ -94,13 +94,15 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
 
   useEffect(() => {
     const el = scroller.current;
-    const visible = () => document.visibilityState === 'visible' && atEnd.current && kaiwa.markRead(id);
-    document.addEventListener('visibilitychange', visible);
+    const look = () => isLooking() && atEnd.current && kaiwa.markRead(id);
+    document.addEventListener('visibilitychange', look);
+    window.addEventListener('focus', look);
     // The window's size, the keyboard of a phone, a growing composer: the end stays in view.
     const resized = new ResizeObserver(() => atEnd.current && el && (el.scrollTop = el.scrollHeight));
     if (el) resized.observe(el);
     return () => {
-      document.removeEventListener('visibilitychange', visible);
+      document.removeEventListener('visibilitychange', look);
+      window.removeEventListener('focus', look);
       resized.disconnect();
     };
   }, [kaiwa, id]);
@@ -114,7 +116,7 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
       setAway(!end);
       if (end) {
         setBelow(0);
-        if (document.visibilityState === 'visible') kaiwa.markRead(id);
+        if (isLooking()) kaiwa.markRead(id);
       }
     }
     anchor.current = firstItem(el);

@@ -1,6 +1,6 @@
 /** Small pieces that the rest is made of. */
 import type { ComponentChildren, JSX } from 'preact';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { t } from './i18n.js';
 
 const ICONS = {
@@ -37,6 +37,8 @@ const ICONS = {
   shrink: 'M4 9.5h5.5V4M20 9.5h-5.5V4M9.5 20v-5.5H4M14.5 20v-5.5H20',
   sound: 'M4 9.5v5h3.5l5 4v-13l-5 4H4ZM16 9.3c1.4 1.6 1.4 3.8 0 5.4M18.4 6.8c2.9 3 2.9 7.4 0 10.4',
   next: 'M9 5l7 7-7 7',
+  bell: 'M6 17V11a6 6 0 0 1 12 0v6l1.5 1.5h-15L6 17ZM10 21h4M12 5V3',
+  bellOff: 'M8 6.5A6 6 0 0 1 18 11v4M6 10.5V17l-1.5 1.5H17M10 21h4M12 5V3M4 4l16 16',
   horn: 'M4 10v4h3l8 5V5l-8 5H4Zm14-1c1.3 1.6 1.3 4.4 0 6',
 } as const;
 
@@ -201,6 +203,47 @@ export function Choice<T extends string>({ label, name, value, options, onChange
         ))}
       </div>
     </fieldset>
+  );
+}
+
+interface SwitchProps {
+  label: string;
+  hint?: string;
+  checked: boolean;
+  disabled?: boolean;
+  onChange: (checked: boolean) => void;
+  testid: string;
+}
+
+/** Something that is on or off, and takes effect at once. */
+export function Switch({ label, hint, checked, disabled = false, onChange, testid }: SwitchProps) {
+  const id = useId();
+  return (
+    <label class="switch">
+      <span class="switch-text">
+        <span id={`${id}-label`}>{label}</span>
+        {hint && (
+          <span class="switch-hint" id={`${id}-hint`}>
+            {hint}
+          </span>
+        )}
+      </span>
+      <input
+        type="checkbox"
+        role="switch"
+        checked={checked}
+        disabled={disabled}
+        aria-labelledby={`${id}-label`}
+        aria-describedby={hint ? `${id}-hint` : undefined}
+        data-testid={testid}
+        onChange={(e) => {
+          const wanted = e.currentTarget.checked;
+          // It shows how things are, and not what was wished.
+          e.currentTarget.checked = checked;
+          onChange(wanted);
+        }}
+      />
+    </label>
   );
 }
 

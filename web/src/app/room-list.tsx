@@ -5,6 +5,8 @@ import { explain } from './errors.js';
 import { shortTime } from './format.js';
 import { t } from './i18n.js';
 import { Avatar, Icon, IconButton, Logo } from './parts.js';
+import { isQuietRoom } from './notify-room.js';
+import { NotifyDialog } from './notify-settings.js';
 import { SettingsDialog } from './settings.js';
 import { auth, connection, goTo, kept, openRoom, roomsTick, showToast } from './state.js';
 
@@ -19,7 +21,7 @@ export function RoomAvatar({ info, size = 44 }: { info: RoomView['info']; size?:
 }
 
 export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
-  const [dialog, setDialog] = useState<'new' | 'browse' | 'settings' | null>(null);
+  const [dialog, setDialog] = useState<'new' | 'browse' | 'settings' | 'notifications' | null>(null);
   roomsTick.value;
   const rooms = kaiwa.rooms();
   const invitations = rooms.filter((r) => r.info.membership === 'invited');
@@ -92,7 +94,8 @@ export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
       </footer>
       {dialog === 'new' && <NewRoomDialog kaiwa={kaiwa} onClose={close} />}
       {dialog === 'browse' && <BrowseDialog kaiwa={kaiwa} onClose={close} />}
-      {dialog === 'settings' && <SettingsDialog onClose={close} />}
+      {dialog === 'settings' && <SettingsDialog onClose={close} onNotifications={() => setDialog('notifications')} />}
+      {dialog === 'notifications' && <NotifyDialog kaiwa={kaiwa} onClose={close} />}
     </nav>
   );
 }
@@ -139,6 +142,12 @@ function RoomItem({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
               {title}
             </span>
             <CallMark kaiwa={kaiwa} room={info.room} />
+            {isQuietRoom(info.room, Date.now()) && (
+              <span class="room-muted" title={t('notifyRoomMuted')} data-testid="room-muted">
+                <Icon name="bellOff" />
+                <span class="visually-hidden">{t('notifyRoomMuted')}</span>
+              </span>
+            )}
             {newest && <time class="room-time">{shortTime(newest.timeMs)}</time>}
           </span>
           <span class="room-line">
@@ -155,6 +164,12 @@ function RoomItem({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
               <span class="unsent-mark" title={t('unsent')}>
                 <Icon name="clock" />
                 <span class="visually-hidden">{t('unsent')}</span>
+              </span>
+            )}
+            {unread.mentions > 0 && (
+              <span class="badge mention-badge" data-testid="unread-mentions">
+                <span aria-hidden="true">@</span>
+                <span class="visually-hidden">{t('unreadMentions', { count: unread.mentions })}</span>
               </span>
             )}
             {unread.count > 0 && (

@@ -8,6 +8,8 @@ import { memberCount } from './dialogs.js';
 import { t } from './i18n.js';
 import { MembersDialog, mayWrite } from './members.js';
 import { MessageList } from './message-list.js';
+import { NotifyOffer } from './notify-offer.js';
+import { RoomBell } from './notify-room.js';
 import { Confirm, Icon, IconButton } from './parts.js';
 import { RoomAvatar, titleOf } from './room-list.js';
 import { goTo, roomsTick, showToast, statusTick } from './state.js';
@@ -62,6 +64,7 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
           </p>
         </div>
         <CallButton kaiwa={kaiwa} room={room} />
+        <RoomBell kaiwa={kaiwa} room={room} />
         <IconButton icon="people" label={t('members')} onClick={() => setMembers(true)} testid="open-members" />
       </header>
       <div class="room-body">
@@ -69,6 +72,7 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
         {layout !== 'call' && (
           <div class="chat">
             <MessageList key={id} kaiwa={kaiwa} room={room} onIntent={setIntent} onDelete={setDeleting} />
+            <NotifyOffer kaiwa={kaiwa} room={id} />
             {mayWrite(room) ? (
               <Composer key={`composer ${id}`} kaiwa={kaiwa} room={room} intent={intent} onIntent={setIntent} />
             ) : (

@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { lang, setLang, t, type Lang } from './i18n.js';
-import { Choice, Confirm, Dialog } from './parts.js';
+import { Choice, Confirm, Dialog, Icon } from './parts.js';
 import { auth, client, keep, kept, roomsTick, signOut } from './state.js';
 
 type Theme = 'system' | 'light' | 'dark';
@@ -51,7 +51,7 @@ export function ThemeChoice() {
   );
 }
 
-export function SettingsDialog({ onClose }: { onClose: () => void }) {
+export function SettingsDialog({ onClose, onNotifications }: { onClose: () => void; onNotifications: () => void }) {
   const [asking, setAsking] = useState(false);
   roomsTick.value;
   const user = client.value?.me ?? auth.value?.user;
@@ -72,6 +72,10 @@ export function SettingsDialog({ onClose }: { onClose: () => void }) {
       <p class="dialog-text">{t('signedInAs', { name: user?.name || user?.id || '', id: user?.id ?? '' })}</p>
       <LanguageChoice />
       <ThemeChoice />
+      <button type="button" class="button quiet" data-testid="open-notifications" onClick={onNotifications}>
+        <Icon name="bell" />
+        {t('notifications')}
+      </button>
       <div class="dialog-actions">
         <button
           type="button"

@@ -1,7 +1,12 @@
 /** The app's state: who is signed in, the client, where one is. Components read its signals. */
 import { computed, signal, type Signal } from '@preact/signals';
 import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
+import { showBadge, unmutedUnread } from './badge.js';
 import { t } from './i18n.js';
+import { goTo, keep, kept, openRoom } from './kept.js';
+import { beginPush, endPush, wishes } from './push-device.js';
+
+export { goTo, keep, kept, openRoom } from './kept.js';
 
 // --- kept in the browser ---
 
@@ -11,23 +16,6 @@ import { t } from './i18n.js';
  * only by running in this page, and the server's content policy allows no script but its own.
  */
 const AUTH = 'kaiwa.auth';
-
-export function keep(key: string, value: string | null): void {
-  try {
-    if (value === null) localStorage.removeItem(key);
-    else localStorage.setItem(key, value);
-  } catch {
-    // Private windows may refuse; it then lasts as long as the page.
-  }
-}
-
-export function kept(key: string): string | null {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
 
 function readAuth(): SignedIn | null {
   try {
@@ -85,25 +73,6 @@ export function showToast(text: string, tone: 'info' | 'error' = 'info'): void {
   toastTimer = setTimeout(() => (toast.value = null), 8_000);
 }
 
-// --- where one is ---
-
-function routeOf(): string {
-  try {
-    return decodeURIComponent(/^#\/r\/(.+)$/.exec(location.hash)?.[1] ?? '');
-  } catch {
-    // A broken link leads to the list.
-    return '';
-  }
-}
-/** The open room's id; empty for the list. */
-export const openRoom = signal(routeOf());
-
-export function goTo(room: string): void {
-  location.hash = room === '' ? '#/' : `#/r/${encodeURIComponent(room)}`;
-}
-
-window.addEventListener('hashchange', () => (openRoom.value = routeOf()));
-
 // --- connection, in the words of the app ---
 
 export type ConnectionState = 'connected' | 'connecting' | 'reconnecting' | 'offline' | 'stopped';
@@ -130,6 +99,8 @@ export function useAuth(signedIn: SignedIn): void {
 export async function signOut(): Promise<void> {
   const old = client.value;
   const user = auth.value?.user.id;
+  // As long as there is a connection to say it over.
+  await endPush(old).catch(() => {});
   client.value = null;
   auth.value = null;
   keep(AUTH, null);
@@ -194,6 +165,7 @@ export function begin(): void {
     device: device(),
     codec,
     clockOffsetMs: Number(kept('kaiwa.clock') ?? 0) || 0,
+    isVisible: isLooking(),
   });
   kaiwa.onChange((change) => handleChange(kaiwa, change));
   client.value = kaiwa;
@@ -206,12 +178,17 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
     case 'status': {
       statusTick.value++;
       const { status } = kaiwa;
-      if (status.kind === 'live') keep('kaiwa.clock', String(Math.round(kaiwa.clockOffsetMs)));
+      if (status.kind === 'live') {
+        keep('kaiwa.clock', String(Math.round(kaiwa.clockOffsetMs)));
+        void beginPush(kaiwa);
+      }
       if (status.kind === 'stopped' && status.reason === 'unauthorized') expire(kaiwa);
       return;
     }
     case 'rooms':
       roomsTick.value++;
+      // What the list doesn't know yet isn't read.
+      if (kaiwa.listed) showBadge(unmutedUnread(kaiwa.rooms(), wishes.value, Date.now()));
       return;
     case 'room':
       roomTick(change.room).value++;
@@ -243,6 +220,9 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
   }
 }
 
+/** Somebody has the app before their eyes: in sight is not enough, the window may lie beside the one that is worked in. */
+export const isLooking = (): boolean => document.visibilityState === 'visible' && document.hasFocus();
+
 function expire(kaiwa: Kaiwa): void {
   const name = kaiwa.me.name || kaiwa.me.id;
   expired.value = { name, unsent: kaiwa.unsent };
@@ -261,7 +241,11 @@ export function listen(): void {
     client.value?.call.networkChanged();
   });
   window.addEventListener('offline', () => (online.value = false));
+  const look = () => client.value?.setVisible(isLooking());
+  window.addEventListener('focus', look);
+  window.addEventListener('blur', look);
   document.addEventListener('visibilitychange', () => {
+    look();
     if (document.visibilityState === 'visible') client.value?.wake();
     else void client.value?.flush();
   });

@@ -1,9 +1,11 @@
 /** The public face: rooms and messages that stay right by themselves, and writes that aren't lost. */
+import { Acks } from './acks.js';
 import { Calls, defaultOpenPeer, type CallChange } from './call.js';
 import type { OpenPeer } from './call-negotiation.js';
 import type { CallIn } from './call-roster.js';
 import type { CodecName } from './codec.js';
 import { Connection, type GetToken } from './connection.js';
+import { Notifications } from './notify.js';
 import { commandOf, Outbox, type Write, type WriteOp } from './outbox.js';
 import { systemClock, type Clock, type OpenSocket, type Store } from './ports.js';
 import { Requests } from './requests.js';
@@ -15,6 +17,7 @@ import {
   KaiwaError,
   type Connected,
   type Limits,
+  type Marked,
   type Member,
   type Message,
   type Push,
@@ -45,6 +48,8 @@ export interface KaiwaOptions {
   randomBytes?: (bytes: Uint8Array<ArrayBuffer>) => void;
   /** The server's clock minus the local one, from an earlier run. */
   clockOffsetMs?: number;
+  /** Somebody looks at the app from the beginning; else `setVisible` says so. */
+  isVisible?: boolean;
   /** For calls; the browser's RTCPeerConnection unless given. */
   openPeer?: OpenPeer;
 }
@@ -93,6 +98,8 @@ export class Kaiwa {
   me: User;
   /** The call that one is in, and rings. */
   readonly call: Calls;
+  /** What comes to one's devices while one is away. */
+  readonly notifications: Notifications;
   readonly #clock: Clock;
   readonly #store: Store;
   readonly #connection: Connection;
@@ -117,6 +124,13 @@ export class Kaiwa {
   #lastMinted = 0;
   #lastWritten = 0;
   #cancelOutboxTimer: (() => void) | null = null;
+  readonly #acks: Acks;
+  #cancelAckTimer: (() => void) | null = null;
+  /** The command that an ack was sent as; a server that doesn't know acks refuses it by that. */
+  #ackId: number | null = null;
+  /** The server knows acks and marks, as far as it has shown. */
+  #takesAcks = true;
+  #takesMarks = true;
   #cancelSave: (() => void) | null = null;
   #saving: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -135,6 +149,8 @@ export class Kaiwa {
       return new DataView(bytes.buffer).getUint32(0) / 2 ** 32;
     };
     this.#outbox = new Outbox(this.#random);
+    this.#acks = new Acks(options.isVisible ?? false);
+    this.notifications = new Notifications({ ask: (command, policy) => this.#askNow(command, policy) });
     this.#connection = new Connection(
       {
         url: options.url,
@@ -210,6 +226,7 @@ export class Kaiwa {
     this.#connection.stop();
     this.#requests.handleStopped();
     this.#cancelOutboxTimer?.();
+    this.#cancelAckTimer?.();
     await this.flush();
   }
 
@@ -323,10 +340,19 @@ export class Kaiwa {
   markRead(id: string): void {
     const room = this.#rooms.get(id);
     const seq = room?.timeline?.messages.at(-1)?.seq ?? 0;
-    if (!room || seq <= room.lastRead) return;
-    room.lastRead = seq;
-    this.#touch(room);
-    this.#settle();
+    if (!room || seq === 0) return;
+    if (seq > room.lastRead) {
+      room.lastRead = seq;
+      this.#touch(room);
+      this.#settle();
+    }
+    void this.#mark(room);
+  }
+
+  /** Somebody looks at the app now, or has turned away: said to the server at once, which tells who is away by it. */
+  setVisible(isVisible: boolean): void {
+    this.#acks.handleVisible(isVisible, this.#clock.now());
+    this.#sayAck();
   }
 
   /** Reads one more page of older messages. */
@@ -354,12 +380,15 @@ export class Kaiwa {
   }
 
   /** Resolves with the cid as soon as the message is stored here; it is sent when that is possible. */
-  send(room: string, text: string, options: { replyTo?: number } = {}): Promise<string> {
-    return this.#write(room, { kind: 'send', text, replyTo: options.replyTo ?? 0 });
+  send(room: string, text: string, options: { replyTo?: number; mentions?: string[]; mentionAll?: boolean } = {}): Promise<string> {
+    const { replyTo = 0, mentions = [], mentionAll = false } = options;
+    return this.#write(room, { kind: 'send', text, replyTo, mentions, mentionAll });
   }
 
-  edit(room: string, target: number, text: string): Promise<string> {
-    return this.#write(room, { kind: 'edit', target, text });
+  /** `mentions`: whom it names from now on. */
+  edit(room: string, target: number, text: string, options: { mentions?: string[]; mentionAll?: boolean } = {}): Promise<string> {
+    const { mentions = [], mentionAll = false } = options;
+    return this.#write(room, { kind: 'edit', target, text, mentions, mentionAll });
   }
 
   delete(room: string, target: number): Promise<string> {
@@ -476,7 +505,11 @@ export class Kaiwa {
       if (room.following) this.#step(room, room.log.handleResumed());
       else if (connected.resumed && room.info.membership === 'joined') this.#follow(room);
     }
+    // Another server perhaps, or the same one after an update.
+    this.#takesAcks = this.#takesMarks = true;
+    this.#acks.handleConnected(this.#clock.now());
     this.#requests.flush();
+    if (connected.resumed) for (const room of this.#rooms.values()) if (room.open) void this.#mark(room);
     this.call.handleConnected(connected.resumed);
     if (!connected.resumed) for (const room of this.#rooms.values()) if (room.open) void this.call.look(room.info.room);
     if (!connected.resumed || !this.#listed) void this.#readRooms();
@@ -503,6 +536,8 @@ export class Kaiwa {
         return;
       case 'state':
         return this.#handleState(push.state);
+      case 'marked':
+        return this.#handleMarked(push.marked);
       case 'unknown':
         return;
       default:
@@ -512,10 +547,17 @@ export class Kaiwa {
 
   #handleReply(id: number, result: Result): void {
     const cid = this.#sent.get(id);
-    if (cid === undefined) {
+    if (id === this.#ackId) {
+      // Only a refusal answers an ack. To repeat what is unknown would end the connection.
+      this.#takesAcks = false;
+    } else if (cid === undefined) {
       this.#requests.handleReply(id, result);
-      return;
+    } else {
+      this.#handleWritten(id, cid, result);
     }
+  }
+
+  #handleWritten(id: number, cid: string, result: Result): void {
     this.#sent.delete(id);
     const room = this.#outbox.find(cid)?.room;
     this.#outbox.handleResult(cid, result, this.#clock.now(), () => this.#mint());
@@ -545,6 +587,34 @@ export class Kaiwa {
     }
     // Nothing else may come after this for a while.
     this.#settle();
+  }
+
+  #handleMarked(marked: Marked): void {
+    const room = this.#rooms.get(marked.room);
+    if (room?.handleMarked(marked)) this.#touch(room);
+  }
+
+  /** Says how far one has read, one question at a time for each room. */
+  async #mark(room: Room): Promise<void> {
+    if (room.marking) return;
+    room.marking = true;
+    try {
+      while (this.#connection.live && this.#takesMarks && room.lastRead > room.markedSeq) {
+        const seq = room.lastRead;
+        const { room: id, epoch } = room.info;
+        const result = await this.#askNow({ kind: 'mark', room: id, epoch, seq }, 'once');
+        room.markedSeq = Math.max(room.markedSeq, seq);
+        if (result.kind === 'marked') this.#handleMarked(result.marked);
+        this.#settle();
+      }
+    } catch (error) {
+      const { reason, temporary } = error as KaiwaError;
+      if (reason === 'unknown_command') this.#takesMarks = false;
+      // Refused for good: not again. What was lost with the connection is said when it is back.
+      else if (!temporary) room.markedSeq = room.lastRead;
+    } finally {
+      room.marking = false;
+    }
   }
 
   #handleState({ info, version }: RoomState): void {
@@ -595,8 +665,12 @@ export class Kaiwa {
   #listedRoom(info: RoomInfo): void {
     const known = this.#rooms.has(info.room);
     const room = this.#put(info);
-    // What was written before this device knew the room counts as read.
-    if (!known && !this.#listed) room.lastRead = info.head;
+    const { readSeq, unread, unreadMentions, epoch, head } = info;
+    // What was written before this device knew the room counts as read, unless the server knows better.
+    if (!known && !this.#listed) room.lastRead = unread > 0 ? readSeq : head;
+    if (readSeq > 0 || unread > 0) room.handleMarked({ room: info.room, epoch, readSeq, unread, unreadMentions, head });
+    // Read here while there was no connection to say it over.
+    if (unread > 0 && room.lastRead > readSeq) void this.#mark(room);
     this.#follow(room);
   }
 
@@ -865,11 +939,25 @@ export class Kaiwa {
     if (due !== null) this.#cancelOutboxTimer = this.#clock.after(Math.max(0, due - now), () => this.#settle());
   }
 
+  /** Says what was received when that is due, and sets the timer for what isn't. */
+  #sayAck(): void {
+    this.#cancelAckTimer?.();
+    this.#cancelAckTimer = null;
+    if (!this.#connection.live || !this.#takesAcks || this.#stopped) return;
+    const now = this.#clock.now();
+    const ack = this.#acks.poll(this.#connection.session.count, now);
+    if (ack) this.#ackId = this.#connection.send({ kind: 'ack', ...ack });
+    const due = this.#acks.deadline();
+    if (due !== null) this.#cancelAckTimer = this.#clock.after(Math.max(0, due - now), () => this.#sayAck());
+  }
+
   // --- bookkeeping ---
 
   /** After any input: sends what can go, stores what changed, tells the listeners. */
   #settle(): void {
     this.#pump();
+    this.#acks.handleCount(this.#connection.session.count, this.#clock.now());
+    this.#sayAck();
     for (const effect of this.#outbox.poll()) {
       if (effect.kind === 'changed') {
         this.#changed({ kind: 'room', room: effect.room });

@@ -7,6 +7,8 @@ export type { GetToken } from './connection.js';
 export type { Status, StopReason } from './session.js';
 export type { Write, WriteOp, WriteState } from './outbox.js';
 export { utf8Length, type CodecName } from './codec.js';
+export type { Notifications } from './notify.js';
+export { isNamed, type Unread } from './room.js';
 export type { Calls, CallChange } from './call.js';
 export * from './call-view.js';
 export type { CallIn } from './call-roster.js';

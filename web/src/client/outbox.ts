@@ -12,8 +12,8 @@ import { backoffMs, type Random } from './backoff.js';
 import type { Command, Committed, KaiwaError, Result } from './types.js';
 
 export type WriteOp =
-  | { kind: 'send'; text: string; replyTo: number }
-  | { kind: 'edit'; target: number; text: string }
+  | { kind: 'send'; text: string; replyTo: number; mentions?: string[]; mentionAll?: boolean }
+  | { kind: 'edit'; target: number; text: string; mentions?: string[]; mentionAll?: boolean }
   | { kind: 'delete'; target: number };
 
 export interface Write {
@@ -236,13 +236,16 @@ export class Outbox {
   }
 }
 
+/** Writes that were stored before there were mentions have none. */
+const mentionsOf = (op: { mentions?: string[]; mentionAll?: boolean }) => ({ mentions: op.mentions ?? [], mentionAll: op.mentionAll ?? false });
+
 export function commandOf(write: Write): Command {
   const { room, cid, op } = write;
   switch (op.kind) {
     case 'send':
-      return { kind: 'send', room, cid, text: op.text, replyTo: op.replyTo };
+      return { kind: 'send', room, cid, text: op.text, replyTo: op.replyTo, ...mentionsOf(op) };
     case 'edit':
-      return { kind: 'edit', room, cid, target: op.target, text: op.text };
+      return { kind: 'edit', room, cid, target: op.target, text: op.text, ...mentionsOf(op) };
     case 'delete':
       return { kind: 'delete', room, cid, target: op.target };
   }

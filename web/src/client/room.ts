@@ -2,16 +2,24 @@
 import { RoomLog } from './room-log.js';
 import { Timeline } from './timeline.js';
 import type { StoredRoom } from './ports.js';
-import type { Member, Message, Position, RoomEvent, RoomInfo } from './types.js';
+import type { Marked, Member, Message, Position, RoomEvent, RoomInfo } from './types.js';
 
 /** Kept over a reload, and while nobody looks at the room. */
 const KEEP_MESSAGES = 200;
 const TRIM_AT = 600;
 
+/** The server counts no further. */
+const UNREAD_MAX = 999;
+
+/** It names this person. */
+export const isNamed = (m: Message, user: string): boolean => m.mentionAll === true || (m.mentions ?? []).includes(user);
+
 export interface Unread {
   count: number;
   /** There may be more than `count`. */
   more: boolean;
+  /** Those of them that name one. */
+  mentions: number;
 }
 
 export class Room {
@@ -21,6 +29,11 @@ export class Room {
   readonly log: RoomLog;
   timeline: Timeline | null = null;
   lastRead = 0;
+  /** What the server last said of how far one has read, on whatever device. */
+  marked: Marked | null = null;
+  /** Marked at the server, or refused by it for good: there is no use in saying it again. */
+  markedSeq = 0;
+  marking = false;
   /** By user id; null until they were read. */
   members: Map<string, Member> | null = null;
   /** Somebody came or went, and without `members` the count can't be told. */
@@ -95,18 +108,44 @@ export class Room {
     if (!this.open && this.timeline && this.timeline.messages.length > TRIM_AT) this.timeline.trim(KEEP_MESSAGES);
   }
 
+  /** False: it says nothing new. Of marks the one read furthest is right, and then the one counted furthest. */
+  handleMarked(marked: Marked): boolean {
+    if (marked.epoch !== this.info.epoch) return false;
+    const known = this.marked?.epoch === marked.epoch ? this.marked : null;
+    if (known && (marked.readSeq < known.readSeq || (marked.readSeq === known.readSeq && marked.head < known.head))) return false;
+    this.marked = marked;
+    this.markedSeq = Math.max(this.markedSeq, marked.readSeq);
+    this.lastRead = Math.max(this.lastRead, marked.readSeq);
+    return true;
+  }
+
   unread(me: string): Unread {
-    let count = 0;
+    const { marked } = this;
+    // What the server counted holds as long as nothing more was read here.
+    const counted = marked && marked.epoch === this.info.epoch && marked.readSeq >= this.lastRead ? marked : null;
+    let [count, mentions, later, laterMentions] = [0, 0, 0, 0];
     const list = this.timeline?.messages ?? [];
     for (let i = list.length - 1; i >= 0; i--) {
       const m = list[i]!;
-      if (m.seq <= this.lastRead) return { count, more: false };
-      if (m.sender !== me && !m.deleted) count += 1;
+      if (m.seq <= this.lastRead) return { count, more: false, mentions };
+      if (m.sender === me || m.deleted) continue;
+      const named = isNamed(m, me) ? 1 : 0;
+      count += 1;
+      mentions += named;
+      if (counted && m.seq > counted.head) {
+        later += 1;
+        laterMentions += named;
+      }
+    }
+    // The list holds all that came after what was read, though nothing that was.
+    if (this.timeline && (!this.timeline.more || this.timeline.floor <= this.lastRead + 1)) return { count, more: false, mentions };
+    if (counted) {
+      const known = Math.max(count, counted.unread + later);
+      return { count: known, more: counted.unread >= UNREAD_MAX, mentions: Math.max(mentions, counted.unreadMentions + laterMentions) };
     }
     const { last } = this.info;
-    const lastUnread = last !== null && last.seq > this.lastRead && last.sender !== me;
-    const more = lastUnread && (this.timeline?.more ?? true);
-    return { count: Math.max(count, more ? 1 : 0), more };
+    const more = last !== null && last.seq > this.lastRead && last.sender !== me;
+    return { count: Math.max(count, more ? 1 : 0), more, mentions };
   }
 
   /** The newest message, for the list of rooms. */

@@ -95,6 +95,11 @@ export class Session {
     return this.#limits;
   }
 
+  /** Reliable pushes of this session that were processed. */
+  get count(): number {
+    return this.#resume?.count ?? 0;
+  }
+
   poll(): SessionEffect[] {
     const effects = this.#effects;
     this.#effects = [];
@@ -264,6 +269,7 @@ export class Session {
       case 'event':
       case 'state':
       case 'gap':
+      case 'marked':
       case 'call_roster':
       case 'call_slots':
       case 'call_ringing':

@@ -14,6 +14,8 @@ interface Change {
   editedSeq: number;
   editedMs: number;
   text: string;
+  mentions: string[];
+  mentionAll: boolean;
   deletedSeq: number;
   deletedMs: number;
   erased: boolean;
@@ -106,6 +108,8 @@ export class Timeline {
           deletedSeq: 0,
           deleted: body.erased,
           cid: event.cid,
+          mentions: body.mentions,
+          mentionAll: body.mentionAll,
         });
       case 'edited':
         return this.#change(body.target, {
@@ -113,6 +117,8 @@ export class Timeline {
           editedSeq: event.seq,
           editedMs: event.timeMs,
           text: body.text,
+          mentions: body.mentions,
+          mentionAll: body.mentionAll,
           erased: body.erased,
         });
       case 'deleted':
@@ -181,11 +187,12 @@ export class Timeline {
   }
 }
 
-const NO_CHANGE: Change = { editedSeq: 0, editedMs: 0, text: '', deletedSeq: 0, deletedMs: 0, erased: false };
+const NO_CHANGE: Change = { editedSeq: 0, editedMs: 0, text: '', mentions: [], mentionAll: false, deletedSeq: 0, deletedMs: 0, erased: false };
 
 function changeOf(m: Message): Change {
   const { editedSeq, editedMs, text, deletedSeq, deletedMs, deleted } = m;
-  return { editedSeq, editedMs, text, deletedSeq, deletedMs, erased: deleted };
+  // What a device kept from before there were mentions has none.
+  return { editedSeq, editedMs, text, mentions: m.mentions ?? [], mentionAll: m.mentionAll ?? false, deletedSeq, deletedMs, erased: deleted };
 }
 
 function joined(a: Change, b: Change): Change {
@@ -194,6 +201,8 @@ function joined(a: Change, b: Change): Change {
     editedSeq: newer.editedSeq,
     editedMs: newer.editedMs,
     text: newer.text,
+    mentions: newer.mentions,
+    mentionAll: newer.mentionAll,
     deletedSeq: Math.max(older.deletedSeq, newer.deletedSeq),
     deletedMs: Math.max(older.deletedMs, newer.deletedMs),
     erased: older.erased || newer.erased,
@@ -207,6 +216,8 @@ function merged(message: Message, change: Change, senderName: string): Message {
     ...message,
     senderName: message.senderName || senderName,
     text: deleted ? '' : now.text,
+    mentions: deleted ? [] : now.mentions,
+    mentionAll: !deleted && now.mentionAll,
     editedSeq: now.editedSeq,
     editedMs: now.editedMs,
     deletedSeq: now.deletedSeq,

@@ -39,11 +39,21 @@ export interface Message {
   deletedSeq: number;
   deleted: boolean;
   cid: string;
+  /** User ids of those whom it names; nobody when deleted. */
+  mentions: string[];
+  /** It names everybody in the room. */
+  mentionAll: boolean;
+}
+
+/** Whom a message names. */
+export interface Mentions {
+  mentions: string[];
+  mentionAll: boolean;
 }
 
 export type EventBody =
-  | { kind: 'posted'; text: string; replyTo: number; erased: boolean }
-  | { kind: 'edited'; target: number; text: string; erased: boolean }
+  | ({ kind: 'posted'; text: string; replyTo: number; erased: boolean } & Mentions)
+  | ({ kind: 'edited'; target: number; text: string; erased: boolean } & Mentions)
   | { kind: 'deleted'; target: number }
   | { kind: 'member'; user: User; membership: Membership; role: Role }
   | { kind: 'created'; roomKind: RoomKind; title: string; visibility: Visibility }
@@ -112,6 +122,10 @@ export interface RoomInfo {
   role: Role;
   peer: User | null;
   last: Message | null;
+  /** How far one has read, where the server says so: in `room_list` and `room_get` alone. */
+  readSeq: number;
+  unread: number;
+  unreadMentions: number;
 }
 
 export interface RoomState {
@@ -319,6 +333,7 @@ export type Push =
   | { kind: 'gap'; room: string; epoch: number; head: number }
   | { kind: 'ping'; count: number; heads: { room: string; position: Position }[] }
   | { kind: 'bye'; bye: Bye }
+  | { kind: 'marked'; marked: Marked }
   | CallPush
   | { kind: 'unknown' };
 
@@ -337,6 +352,12 @@ export type Result =
   | { kind: 'call_joined'; joined: CallJoined }
   | { kind: 'call_answer'; answer: CallAnswer }
   | { kind: 'call_roster'; roster: CallRoster }
+  | { kind: 'marked'; marked: Marked }
+  | { kind: 'push_info'; info: PushInfo }
+  | { kind: 'device'; device: Device }
+  | { kind: 'devices'; devices: Device[] }
+  | { kind: 'notify_settings'; settings: NotifySettings }
+  | { kind: 'notify_decisions'; decisions: NotifyDecision[] }
   | { kind: 'unknown' };
 
 export type ServerSays =
@@ -356,12 +377,14 @@ export type Command =
     }
   | { kind: 'refresh'; token: string }
   | { kind: 'pong'; count: number }
+  | { kind: 'ack'; count: number; isVisible: boolean }
+  | { kind: 'mark'; room: string; epoch: number; seq: number }
   | { kind: 'subscribe'; room: string; after: Position | null }
   | { kind: 'unsubscribe'; room: string }
   | { kind: 'events'; room: string; epoch: number; after: number }
   | { kind: 'history'; room: string; before?: number; after?: number; limit: number }
-  | { kind: 'send'; room: string; cid: string; text: string; replyTo: number }
-  | { kind: 'edit'; room: string; cid: string; target: number; text: string }
+  | ({ kind: 'send'; room: string; cid: string; text: string; replyTo: number } & Mentions)
+  | ({ kind: 'edit'; room: string; cid: string; target: number; text: string } & Mentions)
   | { kind: 'delete'; room: string; cid: string; target: number }
   | {
       kind: 'room_create';
@@ -380,4 +403,108 @@ export type Command =
   | { kind: 'room_invite'; room: string; user: string }
   | { kind: 'room_remove'; room: string; user: string }
   | { kind: 'room_set_role'; room: string; user: string; role: Exclude<Role, 'none'> }
-  | CallCommand;
+  | CallCommand
+  | NotifyCommand;
+
+// --- notifications to people who are away ---
+
+/** How devices can be reached. */
+export interface PushInfo {
+  /** `applicationServerKey` of a web push subscription; empty when Web Push is off. */
+  vapidKey: Uint8Array;
+}
+
+/** A push subscription (W3C Push API) as the server takes it. */
+export interface WebPushAddress {
+  endpoint: string;
+  /** 65 bytes. */
+  p256dh: Uint8Array;
+  /** 16 bytes. */
+  auth: Uint8Array;
+}
+
+/** Every day from one time to another; over midnight when `untilMin` is not after `fromMin`. */
+export interface QuietHours {
+  /** Minutes after midnight, 0 to 1439. */
+  fromMin: number;
+  untilMin: number;
+  /** Of the IANA time zone database. */
+  zone: string;
+  letsCalls: boolean;
+  letsMentions: boolean;
+}
+
+export interface DeviceSettings {
+  isMuted: boolean;
+  /** No content leaves the server for it. */
+  isWakeOnly: boolean;
+  quiet: QuietHours | null;
+}
+
+export type PushChannel = 'web_push' | 'apns' | 'fcm' | 'sns' | 'unknown';
+
+export interface Device {
+  deviceId: string;
+  name: string;
+  channel: PushChannel;
+  registeredMs: number;
+  /** When a provider last took a push for it; 0 for never. */
+  lastPushMs: number;
+  settings: DeviceSettings;
+}
+
+/** `default`: as the person's, for a room; the server's choice, for a person. */
+export type NotifyLevel = 'default' | 'all' | 'mentions' | 'none';
+
+export interface NotifyRoom {
+  room: string;
+  level: NotifyLevel;
+  /** Ms since the Unix epoch, by the server's clock; 0: not muted. */
+  mutedUntilMs: number;
+}
+
+/** What holds for all of a person's devices. */
+export interface NotifySettings {
+  isMuted: boolean;
+  letsCalls: boolean;
+  level: NotifyLevel;
+  rooms: NotifyRoom[];
+  /** Greater at each change. */
+  version: number;
+}
+
+/** Why one was told of something, or was not. */
+export interface NotifyDecision {
+  eventId: string;
+  timeMs: number;
+  room: string;
+  seq: number;
+  isSent: boolean;
+  /** A stable word. */
+  reason: string;
+  /** For people, in English. */
+  message: string;
+  attempts: { deviceId: string; timeMs: number; isAccepted: boolean; code: string }[];
+}
+
+/** How far one has read a room, on whatever device, and what is left. */
+export interface Marked {
+  room: string;
+  epoch: number;
+  readSeq: number;
+  unread: number;
+  unreadMentions: number;
+  /** Events up to this one are counted. */
+  head: number;
+}
+
+export type NotifyCommand =
+  | { kind: 'push_get' }
+  | { kind: 'device_register'; deviceId: string; name: string; address: WebPushAddress }
+  | { kind: 'device_set'; deviceId: string; settings: DeviceSettings }
+  | { kind: 'device_list' }
+  | { kind: 'device_remove'; deviceId: string }
+  | { kind: 'notify_get' }
+  | { kind: 'notify_set'; isMuted: boolean; letsCalls: boolean; level: NotifyLevel }
+  | { kind: 'notify_set_room'; room: string; level: NotifyLevel; mutedUntilMs: number }
+  | { kind: 'notify_explain'; room: string; limit: number };

@@ -3,6 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import * as pb from '../gen/kaiwa/client/v1/client_pb.js';
 import { callAnswerOf, callCommandToWire, callJoinedOf, callPushOf, callRosterOf } from './wire-call.js';
 import { errorOf, userOf } from './wire-common.js';
+import { markedOf, notifyCommandToWire, notifyResultOf } from './wire-notify.js';
 import type {
   Command,
   Connected,
@@ -48,6 +49,8 @@ export function messageOf(m: pb.Message): Message {
     deletedSeq: Number(m.deletedSeq),
     deleted: m.deletedSeq > 0n,
     cid: m.cid,
+    mentions: [...m.mentions],
+    mentionAll: m.mentionAll,
   };
 }
 
@@ -60,6 +63,8 @@ function bodyOf(event: pb.Event): EventBody {
         text: body.value.text,
         replyTo: Number(body.value.replyTo),
         erased: body.value.erased,
+        mentions: [...body.value.mentions],
+        mentionAll: body.value.mentionAll,
       };
     case 'edited':
       return {
@@ -67,6 +72,8 @@ function bodyOf(event: pb.Event): EventBody {
         target: Number(body.value.target),
         text: body.value.text,
         erased: body.value.erased,
+        mentions: [...body.value.mentions],
+        mentionAll: body.value.mentionAll,
       };
     case 'deleted':
       return { kind: 'deleted', target: Number(body.value.target) };
@@ -154,6 +161,9 @@ export function roomOf(info: pb.RoomInfo): RoomInfo {
     role: roleOf(info.role),
     peer: info.peer ? userOf(info.peer) : null,
     last: info.last ? messageOf(info.last) : null,
+    readSeq: Number(info.readSeq),
+    unread: info.unread,
+    unreadMentions: info.unreadMentions,
   };
 }
 
@@ -225,7 +235,7 @@ function resultOf(reply: pb.Reply): Result {
     case 'callRoster':
       return { kind: 'call_roster', roster: callRosterOf(result.value) };
     default:
-      return { kind: 'unknown' };
+      return notifyResultOf(result) ?? { kind: 'unknown' };
   }
 }
 
@@ -260,6 +270,8 @@ function pushOf(message: pb.Push): Push {
           retryMaxMs: push.value.retryMaxMs,
         },
       };
+    case 'marked':
+      return { kind: 'marked', marked: markedOf(push.value) };
     default:
       return callPushOf(push) ?? { kind: 'unknown' };
   }
@@ -299,6 +311,10 @@ function commandToWire(c: Command): WireCommand['command'] {
       return { case: 'refresh', value: create(pb.RefreshSchema, { token: c.token }) };
     case 'pong':
       return { case: 'pong', value: create(pb.PongSchema, { count: BigInt(c.count) }) };
+    case 'ack':
+      return { case: 'ack', value: create(pb.AckSchema, { count: BigInt(c.count), isVisible: c.isVisible }) };
+    case 'mark':
+      return { case: 'mark', value: create(pb.MarkSchema, { room: c.room, epoch: c.epoch, seq: BigInt(c.seq) }) };
     case 'subscribe':
       return {
         case: 'subscribe',
@@ -330,12 +346,26 @@ function commandToWire(c: Command): WireCommand['command'] {
     case 'send':
       return {
         case: 'send',
-        value: create(pb.SendSchema, { room: c.room, cid: c.cid, text: c.text, replyTo: BigInt(c.replyTo) }),
+        value: create(pb.SendSchema, {
+          room: c.room,
+          cid: c.cid,
+          text: c.text,
+          replyTo: BigInt(c.replyTo),
+          mentions: c.mentions,
+          mentionAll: c.mentionAll,
+        }),
       };
     case 'edit':
       return {
         case: 'edit',
-        value: create(pb.EditSchema, { room: c.room, cid: c.cid, target: BigInt(c.target), text: c.text }),
+        value: create(pb.EditSchema, {
+          room: c.room,
+          cid: c.cid,
+          target: BigInt(c.target),
+          text: c.text,
+          mentions: c.mentions,
+          mentionAll: c.mentionAll,
+        }),
       };
     case 'delete':
       return {
@@ -377,6 +407,16 @@ function commandToWire(c: Command): WireCommand['command'] {
         case: 'roomSetRole',
         value: create(pb.RoomSetRoleSchema, { room: c.room, user: c.user, role: ROLE_TO_WIRE[c.role] }),
       };
+    case 'push_get':
+    case 'device_register':
+    case 'device_set':
+    case 'device_list':
+    case 'device_remove':
+    case 'notify_get':
+    case 'notify_set':
+    case 'notify_set_room':
+    case 'notify_explain':
+      return notifyCommandToWire(c);
     default:
       return callCommandToWire(c);
   }

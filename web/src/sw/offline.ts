@@ -1,12 +1,14 @@
-// Keeps the app's own files at hand, so that it opens, with what was written, while the server is away.
-// Pages come from the network when it answers; files named by their content never change.
+/**
+ * Keeps the app's own files at hand, so that it opens, with what was written, while the server is away. Pages come from
+ * the network whenever it answers, so that nobody sees an app of yesterday; files named by their content never change.
+ */
 const CACHE = 'kaiwa-shell-1';
 
 /** Stores a page and every file that it names, and forgets files that no page names any more. */
-async function keep(page) {
+async function keep(page: Response): Promise<void> {
   const cache = await caches.open(CACHE);
   const html = await page.clone().text();
-  const named = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map((m) => new URL(m[1], location.origin).href);
+  const named = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map((m) => new URL(m[1]!, location.origin).href);
   const held = new Set((await cache.keys()).map((request) => request.url));
   // Files without a hash in their name are read again; all before the page that needs them.
   await cache.addAll(named.filter((url) => !held.has(url) || !url.includes('/assets/')));
@@ -15,14 +17,9 @@ async function keep(page) {
   for (const url of held) if (!wanted.has(url)) await cache.delete(url);
 }
 
-self.addEventListener('install', (event) => {
-  self.skipWaiting();
-  event.waitUntil(fetch('/', { cache: 'no-cache' }).then((page) => keep(page)));
-});
+export const keepShell = (): Promise<void> => fetch('/', { cache: 'no-cache' }).then(keep);
 
-self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
-
-self.addEventListener('fetch', (event) => {
+export function handleFetch(event: FetchEvent): void {
   const { request } = event;
   const url = new URL(request.url);
   if (request.method !== 'GET' || url.origin !== location.origin) return;
@@ -44,11 +41,11 @@ self.addEventListener('fetch', (event) => {
     );
   } else if (url.pathname.startsWith('/assets/')) {
     event.respondWith(caches.match(request).then((file) => file ?? fetch(request)));
-  } else if (/^\/[\w-]+\.(js|svg|webmanifest)$/.test(url.pathname)) {
+  } else if (/^\/[\w-]+\.(js|svg|png|webmanifest)$/.test(url.pathname)) {
     event.respondWith(fetch(request).catch(async (error) => {
       const file = await caches.match(request);
       if (!file) throw error;
       return file;
     }));
   }
-});
+}
