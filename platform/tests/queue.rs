@@ -5,6 +5,8 @@
 mod conformance;
 #[path = "queue/crash.rs"]
 mod crash;
+#[path = "queue/doubles.rs"]
+mod doubles;
 #[path = "queue/embedded.rs"]
 mod embedded;
 #[path = "queue/letters.rs"]
@@ -38,7 +40,7 @@ async fn sqlite_keeps_the_contract() {
 async fn sqlite_keeps_the_contract_without_looking() {
     for (name, check) in conformance::CHECKS {
         println!("sqlite, blind: {name}");
-        let world = sqlite::Blind(embedded::Embedded::new().await);
+        let world = doubles::Blind(embedded::Embedded::new().await);
         keeps(name, check(Arc::new(world))).await;
     }
 }

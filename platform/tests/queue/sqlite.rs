@@ -1,13 +1,13 @@
 //! What queues in SQLite promise beyond the contract.
 
+use super::doubles::Picky;
 use super::embedded::Embedded;
-use super::world::{Boxed, MINUTE, POLL, Pair, SECOND, World, receive_all, text};
+use super::world::{MINUTE, POLL, SECOND, World, receive_all, text};
 use kaiwa_common::time::UnixMs;
-use kaiwa_platform::queue::dead_letters::name_of;
+use kaiwa_platform::queue::dead_letters::{DeadLetters, Note, Pick};
 use kaiwa_platform::queue::sqlite::{SqliteQueueOptions, SqliteQueues};
 use kaiwa_platform::queue::{
-    Answer, Delivery, Depth, MESSAGE_BYTES, Outgoing, Queue, QueueError, RETENTION, Receipt,
-    ReceiptError, SendError, Topic,
+    MESSAGE_BYTES, Outgoing, Queue, QueueError, RETENTION, ReceiptError, SendError, Topic,
 };
 use kaiwa_platform::sqlite::Keep;
 use std::sync::Arc;
@@ -44,6 +44,88 @@ async fn a_cursor_moves_and_messages_are_sent_in_one_commit() {
     let pos = |c: &rusqlite::Connection| c.query_row("SELECT pos FROM cursor", [], |r| r.get(0));
     let pos: i64 = world.db.readers.run(pos).await.unwrap();
     assert_eq!(pos, 1);
+}
+
+#[tokio::test]
+async fn after_a_commit_that_failed_the_next_poll_looks_again() {
+    let world = Embedded::new().await;
+    let pair = world.queue(5).await;
+    pair.send("still here").await;
+    let deferred = "CREATE TABLE parents (n INTEGER PRIMARY KEY);
+        CREATE TABLE children (n INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)";
+    let made = world.db.writer.submit(0, move |connection| {
+        connection.execute_batch(deferred)?;
+        Ok((Keep::Yes, ()))
+    });
+    made.await.unwrap();
+    // Holds the writer until the receive and a job that spoils the commit stand behind it, in one group.
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, running) = tokio::sync::oneshot::channel();
+    drop(world.db.writer.submit(0, move |_| {
+        let _ = begun.send(());
+        let _ = wait.recv();
+        Ok((Keep::Yes, ()))
+    }));
+    running.await.unwrap();
+    let mut receive = pair.queue.receive(10, POLL, MINUTE);
+    // One poll puts the look into the writer's queue.
+    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(receive.as_mut().poll(cx)));
+    assert!(polled.await.is_pending());
+    let orphan = world.db.writer.submit(0, |connection| {
+        connection.execute("INSERT INTO children VALUES (99)", [])?;
+        Ok((Keep::Yes, ()))
+    });
+    drop(release);
+    assert!(orphan.await.is_err());
+    let failed = receive.await;
+    assert!(
+        matches!(failed, Err(QueueError::Unavailable(_))),
+        "{failed:?}"
+    );
+    let found = pair
+        .queue
+        .receive(10, Duration::ZERO, MINUTE)
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1, "the receive that failed has not hidden it");
+    assert_eq!(found[0].receives, 1);
+}
+
+#[tokio::test]
+async fn a_redrive_says_what_it_could_not_do_and_leaves_it_there() {
+    let world = Embedded::new().await;
+    let pair = world.queue(5).await;
+    for body in ["good", "bad", "fine"] {
+        pair.send(body).await;
+        let delivery = pair.receive(MINUTE).await;
+        let note = Note::new("poison", "test");
+        pair.letters().bury(&delivery, &note).await.unwrap();
+    }
+    let (queue, dead) = (Arc::clone(&pair.queue), Arc::clone(&pair.dead));
+    let picky = DeadLetters::new(Arc::new(Picky(queue, "bad")), dead);
+    let outcome = picky.redrive(&Pick::All, 10).await;
+    assert_eq!((outcome.done, outcome.failed.len()), (2, 1), "{outcome:?}");
+    let left = picky.list(&Pick::All, 10).await.unwrap().letters;
+    assert_eq!(left.len(), 1);
+    assert_eq!(
+        (left[0].body.as_str(), &left[0].id),
+        ("bad", &outcome.failed[0].0)
+    );
+    // The whole call fails: nothing is lost, and it says so.
+    let (queue, dead) = (Arc::clone(&pair.queue), Arc::clone(&pair.dead));
+    let down = DeadLetters::new(Arc::new(Picky(queue, "")), dead);
+    let outcome = down.redrive(&Pick::All, 10).await;
+    assert!(
+        matches!(outcome.stopped, Some(QueueError::Unavailable(_))),
+        "{outcome:?}"
+    );
+    assert_eq!(outcome.done, 0);
+    let outcome = pair.letters().redrive(&Pick::All, 10).await;
+    assert_eq!(
+        (outcome.done, outcome.stopped),
+        (1, None),
+        "it was given back at once"
+    );
 }
 
 #[tokio::test]
@@ -243,66 +325,5 @@ impl Embedded {
         use kaiwa_platform::clock::Clock as _;
         let UnixMs(now) = self.clock.now();
         now
-    }
-}
-
-/// The same, behind queues that cannot be looked at.
-pub(super) struct Blind(pub(super) Embedded);
-
-impl World for Blind {
-    fn queue(&self, max_receives: u32) -> Boxed<'_, Pair> {
-        Box::pin(async move {
-            let Pair { queue, dead } = self.0.queue(max_receives).await;
-            assert_eq!(dead.name(), name_of(queue.name()));
-            Pair {
-                queue: Arc::new(BlindQueue(queue)),
-                dead: Arc::new(BlindQueue(dead)),
-            }
-        })
-    }
-
-    fn pass(&self, time: Duration) -> Boxed<'_, ()> {
-        self.0.pass(time)
-    }
-
-    fn until_one_waits(&self) -> Boxed<'_, ()> {
-        self.0.until_one_waits()
-    }
-
-    fn long(&self) -> Duration {
-        self.0.long()
-    }
-}
-
-struct BlindQueue(Arc<dyn Queue>);
-
-impl Queue for BlindQueue {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn send(&self, batch: Vec<Outgoing>) -> Answer<'_, Vec<Result<(), SendError>>> {
-        self.0.send(batch)
-    }
-
-    fn receive(&self, max: usize, wait: Duration, lease: Duration) -> Answer<'_, Vec<Delivery>> {
-        // A pass over dead letters waits a second at its end, which nobody here moves the clock by.
-        let wait = if wait <= SECOND { Duration::ZERO } else { wait };
-        self.0.receive(max, wait, lease)
-    }
-
-    fn set_visibility(
-        &self,
-        batch: Vec<(Receipt, Duration)>,
-    ) -> Answer<'_, Vec<Result<(), ReceiptError>>> {
-        self.0.set_visibility(batch)
-    }
-
-    fn delete(&self, batch: Vec<Receipt>) -> Answer<'_, Vec<Result<(), ReceiptError>>> {
-        self.0.delete(batch)
-    }
-
-    fn depth(&self) -> Answer<'_, Depth> {
-        self.0.depth()
     }
 }
