@@ -1,4 +1,11 @@
 //! The notifier without its neighbours: rules, store, services, and a seeded simulation of all of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a helper of a test may fail as a test does; tables are long"
+)]
 
 #[path = "notifier/quiet.rs"]
 mod quiet;

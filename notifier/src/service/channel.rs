@@ -83,7 +83,9 @@ impl ChannelHandler {
             match after {
                 After::Done => return Ok(()),
                 After::Again { .. } if is_away => {}
-                after => return Err(self.later(after, &job, delivery.receives)),
+                after @ (After::Again { .. } | After::Busy(_) | After::Parked(_)) => {
+                    return Err(self.later(after, &job, delivery.receives));
+                }
             }
         }
     }

@@ -25,7 +25,6 @@ pub fn decode_event(body: &str) -> Result<Event, Invalid> {
 }
 
 pub(super) fn to_wire(event: &Event) -> wire::Event {
-    let texts = |users: &[UserId]| users.iter().map(ToString::to_string).collect();
     wire::Event {
         schema: SCHEMA,
         id: event.id.0.to_string(),
@@ -33,70 +32,82 @@ pub(super) fn to_wire(event: &Event) -> wire::Event {
         expires_ms: event.expires.0,
         traceparent: event.traceparent.clone(),
         recipients: texts(&event.recipients),
-        what: Some(match &event.what {
-            What::Message(message) => wire::event::What::Message(wire::MessagePosted {
-                room_id: message.place.room.to_string(),
-                epoch: message.place.epoch,
-                seq: message.place.seq,
-                room_kind: match message.kind {
-                    RoomKind::Direct => wire::RoomKind::Direct,
-                    RoomKind::Group => wire::RoomKind::Group,
-                    RoomKind::Broadcast => wire::RoomKind::Broadcast,
-                }
-                .into(),
-                room_title: message.room_title.0.clone(),
-                sender_id: message.sender.to_string(),
-                sender_name: message.sender_name.0.clone(),
-                text: message.text.0.clone(),
-                mentions: texts(&message.mentions),
-            }),
-            What::Call(call) => wire::event::What::Call(wire::CallRinging {
-                room_id: call.room.to_string(),
-                room_title: call.room_title.0.clone(),
-                call_id: call.id.clone(),
-                caller_id: call.caller.to_string(),
-                caller_name: call.caller_name.0.clone(),
-            }),
-            What::CallOver(over) => wire::event::What::CallOver(wire::CallOver {
-                room_id: over.room.to_string(),
-                call_id: over.id.clone(),
-                reason: match over.reason {
-                    OverReason::Answered => wire::CallOverReason::Answered,
-                    OverReason::Declined => wire::CallOverReason::Declined,
-                    OverReason::TimedOut => wire::CallOverReason::TimedOut,
-                    OverReason::Cancelled => wire::CallOverReason::Cancelled,
-                }
-                .into(),
-            }),
-            What::Read(place) => wire::event::What::Read(wire::ReadMarked {
-                room_id: place.room.to_string(),
-                epoch: place.epoch,
-                seq: place.seq,
-            }),
-            What::Clip(clip) => wire::event::What::Clip(wire::ClipFinished {
-                clip_id: clip.id.clone(),
-                room_id: clip
-                    .room
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-                title: clip.title.0.clone(),
-                is_ready: clip.is_ready,
-                reason: clip.reason.clone(),
-            }),
-            What::Notice(notice) => wire::event::What::Notice(wire::OperatorNotice {
-                severity: match notice.severity {
-                    Severity::Info => wire::Severity::Info,
-                    Severity::Warning => wire::Severity::Warning,
-                    Severity::Critical => wire::Severity::Critical,
-                }
-                .into(),
-                key: notice.key.clone(),
-                title: notice.title.clone(),
-                text: notice.text.clone(),
-            }),
+        what: Some(what_to_wire(&event.what)),
+    }
+}
+
+fn what_to_wire(what: &What) -> wire::event::What {
+    match what {
+        What::Message(message) => wire::event::What::Message(message_to_wire(message)),
+        What::Call(call) => wire::event::What::Call(wire::CallRinging {
+            room_id: call.room.to_string(),
+            room_title: call.room_title.0.clone(),
+            call_id: call.id.clone(),
+            caller_id: call.caller.to_string(),
+            caller_name: call.caller_name.0.clone(),
+        }),
+        What::CallOver(over) => wire::event::What::CallOver(wire::CallOver {
+            room_id: over.room.to_string(),
+            call_id: over.id.clone(),
+            reason: match over.reason {
+                OverReason::Answered => wire::CallOverReason::Answered,
+                OverReason::Declined => wire::CallOverReason::Declined,
+                OverReason::TimedOut => wire::CallOverReason::TimedOut,
+                OverReason::Cancelled => wire::CallOverReason::Cancelled,
+            }
+            .into(),
+        }),
+        What::Read(place) => wire::event::What::Read(wire::ReadMarked {
+            room_id: place.room.to_string(),
+            epoch: place.epoch,
+            seq: place.seq,
+        }),
+        What::Clip(clip) => wire::event::What::Clip(wire::ClipFinished {
+            clip_id: clip.id.clone(),
+            room_id: clip
+                .room
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            title: clip.title.0.clone(),
+            is_ready: clip.is_ready,
+            reason: clip.reason.clone(),
+        }),
+        What::Notice(notice) => wire::event::What::Notice(wire::OperatorNotice {
+            severity: match notice.severity {
+                Severity::Info => wire::Severity::Info,
+                Severity::Warning => wire::Severity::Warning,
+                Severity::Critical => wire::Severity::Critical,
+            }
+            .into(),
+            key: notice.key.clone(),
+            title: notice.title.clone(),
+            text: notice.text.clone(),
         }),
     }
+}
+
+fn message_to_wire(message: &Message) -> wire::MessagePosted {
+    wire::MessagePosted {
+        room_id: message.place.room.to_string(),
+        epoch: message.place.epoch,
+        seq: message.place.seq,
+        room_kind: match message.kind {
+            RoomKind::Direct => wire::RoomKind::Direct,
+            RoomKind::Group => wire::RoomKind::Group,
+            RoomKind::Broadcast => wire::RoomKind::Broadcast,
+        }
+        .into(),
+        room_title: message.room_title.0.clone(),
+        sender_id: message.sender.to_string(),
+        sender_name: message.sender_name.0.clone(),
+        text: message.text.0.clone(),
+        mentions: texts(&message.mentions),
+    }
+}
+
+fn texts(users: &[UserId]) -> Vec<String> {
+    users.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn from_wire(event: wire::Event) -> Result<Event, Invalid> {

@@ -3,7 +3,7 @@
 
 use super::support::Chance;
 use super::support::make::{
-    apns, call, call_over, clip, event, event_id, fcm, message_in, user, web,
+    apns, call, call_over, clip, event, event_id, fcm, installation, message_in, user, web,
 };
 use super::support::provider::{Accepted, Reply, Script};
 use super::support::queue::Faults;
@@ -13,7 +13,7 @@ use kaiwa_notifier::core::decision::Verdict;
 use kaiwa_notifier::event::What;
 use kaiwa_notifier::model::{Address, Channel, DeviceId, Outcome};
 use kaiwa_notifier::ports::{Decisions as _, Devices as _, PushState};
-use kaiwa_notifier::service::Notifier;
+use kaiwa_notifier::service::{Notifier, device_id};
 use kaiwa_notifier::wire;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Run {
         self.world.settle(Duration::from_secs(6 * 3600)).await;
         // What is gathered goes out, and back-offs end.
         for _ in 0..3 {
-            tokio::time::sleep(Duration::from_secs(1_800)).await;
+            tokio::time::sleep(Duration::from_secs(90)).await;
             self.world.settle(Duration::from_secs(3_600)).await;
         }
         assert!(self.world.is_idle(), "everything is done with");
@@ -183,8 +183,12 @@ impl Run {
             .collect();
         self.check_told(&accepted).await;
         self.check_once(&accepted);
+        self.check_pruned().await;
         for one in &accepted {
-            assert!(one.at < one.push.expires, "nothing after its end: {one:?}");
+            assert!(
+                one.asked < one.push.expires,
+                "nothing after its end: {one:?}"
+            );
             if let Some((owner, since)) = self.owners.get(&one.token) {
                 let is_theirs = one.push.user == user(owner);
                 assert!(is_theirs || one.at <= *since, "the former owner's: {one:?}");
@@ -260,6 +264,32 @@ impl Run {
         dead
     }
 
+    /// Whoever's provider says that they are gone is not there any more.
+    async fn check_pruned(&self) {
+        for (event, to) in &self.sent {
+            for name in to {
+                let fates = self.world.explain(*event, name).await.map(|e| e.fates);
+                for (device, fate) in fates.unwrap_or_default() {
+                    let is_gone =
+                        matches!(&fate, PushState::Failed { code } if code == "unregistered");
+                    // That one may have come back with another address.
+                    let is_moved = device == device_id(&user(name), &installation("moved"));
+                    let devices = self
+                        .world
+                        .store
+                        .devices(&user(name))
+                        .await
+                        .expect("devices");
+                    let is_there = devices.iter().any(|d| d.id == device);
+                    assert!(
+                        !(is_gone && is_there) || is_moved,
+                        "{event} for {name}: kept"
+                    );
+                }
+            }
+        }
+    }
+
     fn check_once(&self, accepted: &[Accepted]) {
         let mut times: BTreeMap<_, Vec<&Accepted>> = BTreeMap::new();
         for one in accepted {
@@ -285,7 +315,7 @@ impl Run {
 /// One of all kinds: well, slow, sometimes ill, away for a while, refusing; with dead tokens.
 fn provider(world: &World, chance: &mut Chance) -> Script {
     let begin = world.now().plus(chance.upto(Duration::from_secs(300)));
-    let end = begin.plus(chance.upto(Duration::from_secs(3_600)));
+    let end = begin.plus(chance.upto(Duration::from_secs(900)));
     let (kind, ill) = (chance.below(4), chance.below(15));
     let gone = chance.below(20);
     Box::new(move |target, _, now, chance| {

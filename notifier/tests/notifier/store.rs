@@ -248,7 +248,10 @@ async fn settings_are_found_again_in_the_shared_database() {
             store.rooms(&alice).await.unwrap(),
             [(hall.clone(), of_room)]
         );
-        assert_eq!(store.opted_in(&hall, 10).await.unwrap(), [alice.clone()]);
+        assert_eq!(
+            store.opted_in(&hall, 10).await.unwrap(),
+            std::slice::from_ref(&alice)
+        );
         drop(store);
         sqlite.writer.close();
     }

@@ -13,6 +13,8 @@ use std::time::Duration;
 /// What a provider said yes to.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
+    /// When it was handed over, and when it was taken.
+    pub(crate) asked: UnixMs,
     pub(crate) at: UnixMs,
     pub(crate) token: String,
     pub(crate) device: DeviceId,
@@ -100,6 +102,7 @@ impl PushSender for Provider {
         Box::pin(async move {
             let key = (push.event, target.device);
             *self.attempts.lock().unwrap().entry(key).or_default() += 1;
+            let asked = self.clock.now();
             let reply = {
                 let (mut script, mut chance) =
                     (self.script.lock().unwrap(), self.chance.lock().unwrap());
@@ -108,6 +111,7 @@ impl PushSender for Provider {
             tokio::time::sleep(reply.before).await;
             if let Outcome::Accepted { .. } = reply.outcome {
                 self.accepted.lock().unwrap().push(Accepted {
+                    asked,
                     at: self.clock.now(),
                     token: token(&target.address),
                     device: target.device,

@@ -179,7 +179,7 @@ impl World {
     pub(crate) async fn settle(&self, longest: Duration) {
         let end = self.now().plus(longest);
         while !self.is_idle() && self.now() < end {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 }
