@@ -32,6 +32,7 @@ fn phone(topic: &str) -> Target {
 const TOPIC: &str = "org.example.app";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_reason_has_its_outcome() {
     let now = UnixMs(1_800_000_000_000);
     let answer = |status: u16, reason: &str| {

@@ -91,6 +91,7 @@ async fn what_is_long_is_cut_and_arrives() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn what_a_service_does_becomes_an_outcome() {
     let (double, sender, target, _) = set_up().await;
     let push = push();
