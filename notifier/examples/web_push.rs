@@ -141,10 +141,10 @@ async fn measure(time: Duration, in_flight: usize) -> f64 {
             let mut n = task;
             while begin.elapsed() < time {
                 let push = push(n);
-                match sender.send(&targets[n % DEVICES], &push).await {
-                    Outcome::Accepted { .. } => count.fetch_add(1, Ordering::Relaxed),
-                    _ => failed.fetch_add(1, Ordering::Relaxed),
-                };
+                let sent = sender.send(&targets[n % DEVICES], &push).await;
+                let is_sent = matches!(sent, Outcome::Accepted { .. });
+                let counter = if is_sent { &count } else { &failed };
+                counter.fetch_add(1, Ordering::Relaxed);
                 n += in_flight;
             }
         });

@@ -3,7 +3,6 @@
 //! A sender makes the provider's request of a push, sends it once, and maps the answer to an [`Outcome`] by
 //! a table of its own, which is a pure function. [`address`] checks what a device registers.
 
-mod adapters;
 pub mod address;
 mod answer;
 pub mod apns;
@@ -12,9 +11,6 @@ mod jws;
 mod payload;
 pub mod slack;
 pub mod web_push;
-
-#[cfg(feature = "aws")]
-pub use adapters::sns;
 
 use crate::model::{Outcome, Push, Target};
 use kaiwa_common::time::UnixMs;

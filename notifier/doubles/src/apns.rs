@@ -136,6 +136,40 @@ fn accept(state: &State, head: &request::Parts, body: &Bytes) -> Result<Delivery
         return Err(bad("BadDeviceToken"));
     }
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let named = check_headers(&header)?;
+    let is_voip = named.push_type == "voip";
+    if body.is_empty() {
+        return Err(bad("PayloadEmpty"));
+    }
+    if body.len() > if is_voip { 5_120 } else { 4_096 } {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Err(Refusal {
+            status,
+            reason: "PayloadTooLarge",
+        });
+    }
+    Ok(Delivery {
+        device: token.to_owned(),
+        id: named.id.to_owned(),
+        collapse: named.collapse.to_owned(),
+        urgency: named.priority.to_owned(),
+        push_type: named.push_type.to_owned(),
+        ttl: named.expires.to_owned(),
+        payload: String::from_utf8_lossy(body).into_owned(),
+        bytes: body.len(),
+        body: body.clone(),
+    })
+}
+
+struct Named<'a> {
+    push_type: &'a str,
+    id: &'a str,
+    collapse: &'a str,
+    priority: &'a str,
+    expires: &'a str,
+}
+
+fn check_headers<'a>(header: &impl Fn(&str) -> Option<&'a str>) -> Result<Named<'a>, Refusal> {
     let push_type = header("apns-push-type").ok_or(bad("InvalidPushType"))?;
     if !["alert", "background", "voip"].contains(&push_type) {
         return Err(bad("InvalidPushType"));
@@ -167,26 +201,12 @@ fn accept(state: &State, head: &request::Parts, body: &Bytes) -> Result<Delivery
     expires
         .parse::<i64>()
         .map_err(|_| bad("BadExpirationDate"))?;
-    if body.is_empty() {
-        return Err(bad("PayloadEmpty"));
-    }
-    if body.len() > if is_voip { 5_120 } else { 4_096 } {
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return Err(Refusal {
-            status,
-            reason: "PayloadTooLarge",
-        });
-    }
-    Ok(Delivery {
-        device: token.to_owned(),
-        id: id.to_owned(),
-        collapse: collapse.to_owned(),
-        urgency: priority.to_owned(),
-        push_type: push_type.to_owned(),
-        ttl: expires.to_owned(),
-        payload: String::from_utf8_lossy(body).into_owned(),
-        bytes: body.len(),
-        body: body.clone(),
+    Ok(Named {
+        push_type,
+        id,
+        collapse,
+        priority,
+        expires,
     })
 }
 

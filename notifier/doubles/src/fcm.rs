@@ -105,7 +105,7 @@ pub(crate) fn serve(state: &State, head: &request::Parts, body: &Bytes) -> Answe
             }
             Err((reason, refusal)) => {
                 state.record().refuse(reason);
-                refusal
+                *refusal
             }
         },
         _ => refusal(StatusCode::NOT_FOUND, "NOT_FOUND", None, None),
@@ -142,24 +142,19 @@ fn token(state: &State, body: &[u8]) -> Answer {
     answer(StatusCode::OK, granted.to_string())
 }
 
-type Refused = (&'static str, Answer);
+type Refused = (&'static str, Box<Answer>);
 
 fn invalid(field: &str) -> Refused {
     let status = StatusCode::BAD_REQUEST;
     let code = Some("INVALID_ARGUMENT");
-    (
-        "INVALID_ARGUMENT",
-        refusal(status, "INVALID_ARGUMENT", code, Some(field)),
-    )
+    let answer = refusal(status, "INVALID_ARGUMENT", code, Some(field));
+    ("INVALID_ARGUMENT", Box::new(answer))
 }
 
 fn accept(state: &State, head: &request::Parts, body: &Bytes) -> Result<Delivery, Refused> {
     if !state.fcm.is_good(head) {
-        let status = StatusCode::UNAUTHORIZED;
-        return Err((
-            "UNAUTHENTICATED",
-            refusal(status, "UNAUTHENTICATED", None, None),
-        ));
+        let answer = refusal(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", None, None);
+        return Err(("UNAUTHENTICATED", Box::new(answer)));
     }
     let request: Value = serde_json::from_slice(body).map_err(|_| invalid("message"))?;
     let message = &request["message"];

@@ -158,9 +158,9 @@ fn data(target: &Target, push: &Push, text: Option<Text<'_>>) -> Map<String, Val
     let Value::Object(members) = payload else {
         return Map::new();
     };
-    let as_text = |value: Value| match value {
-        Value::String(text) => text,
-        other => other.to_string(),
+    let as_text = |value: Value| {
+        let text = value.as_str().map(str::to_owned);
+        text.unwrap_or_else(|| value.to_string())
     };
     members
         .into_iter()

@@ -61,11 +61,11 @@ pub(crate) fn reaching(double: &Double) -> OutboundConfig {
     }
 }
 
-/// With time-outs that a test can wait for.
+/// With time-outs that a test can wait for, and that a busy machine keeps otherwise.
 pub(crate) fn impatient(double: &Double) -> OutboundConfig {
     let mut config = reaching(double);
-    config.timeouts.headers = Duration::from_millis(200);
-    config.timeouts.body = Duration::from_millis(200);
+    config.timeouts.headers = Duration::from_secs(3);
+    config.timeouts.body = Duration::from_secs(3);
     config
 }
 
@@ -84,5 +84,12 @@ pub(crate) fn code(outcome: &Outcome) -> &str {
         | Outcome::Unregistered { .. }
         | Outcome::Throttled { .. }
         | Outcome::TooLarge { .. } => "",
+    }
+}
+
+/// Until a client has heard that its connections end.
+pub(crate) async fn until_closed(connections: impl Fn() -> usize) {
+    while connections() > 0 {
+        tokio::task::yield_now().await;
     }
 }

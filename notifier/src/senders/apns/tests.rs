@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{Class, Urgency};
-use crate::senders::fixtures::{code, double, impatient, push, reaching, target};
+use crate::senders::fixtures::{code, double, impatient, push, reaching, target, until_closed};
 use http::{HeaderMap, StatusCode};
 use kaiwa_common::redact::Redacted;
 use kaiwa_provider_doubles::{Action, Double, Kind, Step};
@@ -32,6 +32,7 @@ fn phone(topic: &str) -> Target {
 const TOPIC: &str = "org.example.app";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_reason_has_its_outcome() {
     let now = UnixMs(1_800_000_000_000);
     let answer = |status: u16, reason: &str| {
@@ -245,6 +246,7 @@ async fn goaway_drop_and_silence_do_not_stop_the_next_push() {
             expected,
             "{action:?}"
         );
+        until_closed(|| sender.connections()).await;
         let sent = sender.send(&phone, &push()).await;
         assert!(
             matches!(sent, Outcome::Accepted { .. }),

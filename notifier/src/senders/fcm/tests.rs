@@ -35,6 +35,7 @@ fn error(status: &str, own: Option<&str>, field: Option<&str>) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_error_has_its_outcome() {
     let s = |seconds| Some(Duration::from_secs(seconds));
     let transient = |code: &str, retry_after| Outcome::Transient {

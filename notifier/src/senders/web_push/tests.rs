@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::senders::address;
-use crate::senders::fixtures::{code, double, impatient, push, reaching, target};
+use crate::senders::fixtures::{code, double, impatient, push, reaching, target, until_closed};
 use kaiwa_common::redact::Redacted;
 use kaiwa_platform::outbound::OutboundConfig;
 use kaiwa_provider_doubles::{Action, Double, Kind, Step, Subscription};
@@ -91,6 +91,7 @@ async fn what_is_long_is_cut_and_arrives() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn what_a_service_does_becomes_an_outcome() {
     let (double, sender, target, _) = set_up().await;
     let push = push();
@@ -207,6 +208,7 @@ async fn after_goaway_the_next_push_has_a_new_connection() {
         double.script(Step::once(Action::GoAway));
         let sent = sender.send(&target, &push()).await;
         assert!(matches!(sent, Outcome::Accepted { .. }), "{sent:?}");
+        until_closed(|| sender.http.connections()).await;
     }
     assert_eq!(double.report().connections, 3);
 }
