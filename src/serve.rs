@@ -167,11 +167,7 @@ fn build(
             trusted_proxies: config.http.trusted_proxies.clone(),
         },
         addresses: Addresses::new(limits.clone()),
-        sign_in: match config.auth.sign_in {
-            SignInSetting::Loopback => SignIn::Loopback,
-            SignInSetting::Anywhere => SignIn::Anywhere,
-            SignInSetting::None => SignIn::None,
-        },
+        sign_in: sign_in(config),
         token_ttl: Duration::from_secs(config.auth.token_ttl_s),
         public_metrics: config.http.public_metrics,
         notify_admin: None,
@@ -188,6 +184,14 @@ fn build(
         context,
     });
     Ok((edge, sfu))
+}
+
+fn sign_in(config: &Config) -> SignIn {
+    match config.auth.sign_in {
+        SignInSetting::Loopback => SignIn::Loopback,
+        SignInSetting::Anywhere => SignIn::Anywhere,
+        SignInSetting::None => SignIn::None,
+    }
 }
 
 /// The SFU and what it tells, unless calls are switched off.

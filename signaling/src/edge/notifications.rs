@@ -127,7 +127,12 @@ async fn redrive(
     let done = port(&edge)?
         .redrive(queue.clone(), pick, ADMIN_BATCH)
         .await?;
-    tracing::info!(%operator, queue, done = done.done, "dead letters were redriven");
+    tracing::info!(
+        ?operator,
+        queue,
+        done = done.done,
+        "dead letters were redriven"
+    );
     Ok(Json(done.into()))
 }
 
@@ -140,7 +145,12 @@ async fn discard(
     let done = port(&edge)?
         .discard(queue.clone(), pick, ADMIN_BATCH)
         .await?;
-    tracing::info!(%operator, queue, done = done.done, "dead letters were dropped");
+    tracing::info!(
+        ?operator,
+        queue,
+        done = done.done,
+        "dead letters were dropped"
+    );
     Ok(Json(done.into()))
 }
 

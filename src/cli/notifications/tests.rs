@@ -52,10 +52,11 @@ async fn read(stream: &mut tokio::net::TcpStream) -> String {
 
 fn args(line: &[&str]) -> NotificationsArgs {
     let line = ["kaiwa", "notifications"].iter().chain(line);
-    match Cli::try_parse_from(line).expect("a command").command() {
-        super::super::Command::Notifications(args) => args,
-        other => panic!("{other:?}"),
-    }
+    let command = Cli::try_parse_from(line).expect("a command").command();
+    let super::super::Command::Notifications(args) = command else {
+        panic!("{command:?}")
+    };
+    args
 }
 
 async fn run_at(url: &str, line: &[&str]) -> anyhow::Result<String> {
