@@ -104,6 +104,19 @@ test('what can not be read shows something neutral, and what is for somebody els
   assert.ok(!JSON.stringify(all).includes('secret'));
 });
 
+test('without a window of the app a click opens one at the room', async () => {
+  const device = await deviceOf('bob');
+  const { page } = bob;
+  await page.goto(`${server.url}/api/v1/info`);
+  await pushTo(device, { class: 'message', title: 'Opens', body: 'a window', room: other, seq: 12, tag: `room:${other}` });
+  await until(() => clickNotification(browser, 'Opens'), 'there is no notification to click');
+  const opened = await until(async () => (await browser.pages()).find((p) => p.url().endsWith(`/#/r/${other}`)), 'no window was opened at the room');
+  await new Caller(opened, 'Bob', [], () => {}).sees(`[data-testid="room-view"][data-room="${other}"], [data-testid="not-here"]`);
+  await opened.close();
+  await page.goto(`${server.url}/`);
+  await bob.connection('connected');
+});
+
 test('the push service refuses what the real one refuses', async () => {
   const device = await deviceOf('bob');
   const status = async (options, to = device) => (await push(to, '{}', { vapid, ...options })).status;

@@ -17,7 +17,8 @@ export const startFirefox = (service) =>
       'dom.push.connection.enabled': true,
       'dom.push.serverURL': service.url,
       'dom.push.testing.allowInsecureServerURL': true,
-      'dom.push.loglevel': 'all',
+      // A page of JSON is a page of the origin, and not the browser's own view of it.
+      'devtools.jsonview.enabled': false,
       // What somebody who says yes has said.
       'permissions.default.desktop-notification': 1,
       // A browser without a desktop shows notifications in windows of its own.

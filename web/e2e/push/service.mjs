@@ -1,9 +1,11 @@
 /**
  * A push service on this machine: towards Firefox Mozilla's autopush protocol over a WebSocket, towards servers that
  * push RFC 8030 over HTTP with VAPID (RFC 8292) checked as the real one does. What is pushed while the browser is away
- * is kept for its time to live, and a later push of the same topic replaces it (RFC 8030, section 5.4).
+ * is kept for its time to live, and a later push of the same topic replaces it (RFC 8030, section 5.4). The browser never
+ * connects to an endpoint: only servers do, which a real one pushes to over HTTPS alone (`tls`).
  */
 import { createServer } from 'node:http';
+import { createSecureServer } from 'node:http2';
 import { createPublicKey, randomBytes, randomUUID, verify } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { WebSocketServer } from 'ws';
@@ -24,6 +26,8 @@ export class PushService extends EventEmitter {
   #browsers = new Map();
   #http = createServer((request, response) => void this.#handlePost(request, response));
   #sockets = new WebSocketServer({ server: this.#http, handleProtocols: (offered) => (offered.has('push-notification') ? 'push-notification' : false) });
+  #https = null;
+  #sessions = new Set();
   /** Everything that was pushed and taken, in its order. */
   pushes = [];
   /** Everything that was refused, with its reason. */
@@ -31,20 +35,28 @@ export class PushService extends EventEmitter {
   /** What the browser said of each push: 100 it was shown to the app, 101 it couldn't be decrypted, 102 the app failed. */
   acks = [];
 
-  async start() {
+  /** `tls`: key and certificate of the endpoints. */
+  async start({ tls = null } = {}) {
     this.#http.listen(0, '127.0.0.1');
     await once(this.#http, 'listening');
+    if (tls) {
+      this.#https = createSecureServer({ ...tls, allowHTTP1: true }, (request, response) => void this.#handlePost(request, response));
+      this.#https.on('session', (session) => this.#sessions.add(session));
+      this.#https.listen(0, '127.0.0.1');
+      await once(this.#https, 'listening');
+    }
     this.#sockets.on('connection', (socket) => this.#handleBrowser(socket));
     return this;
   }
 
+  /** Of the endpoints. */
   get #origin() {
-    return `127.0.0.1:${this.#http.address().port}`;
+    return this.#https ? `https://127.0.0.1:${this.#https.address().port}` : `http://127.0.0.1:${this.#http.address().port}`;
   }
 
   /** For `dom.push.serverURL`. */
   get url() {
-    return `ws://${this.#origin}/`;
+    return `ws://127.0.0.1:${this.#http.address().port}/`;
   }
 
   async end() {
@@ -52,6 +64,8 @@ export class PushService extends EventEmitter {
     this.#http.closeAllConnections();
     this.#http.close();
     await once(this.#http, 'close');
+    for (const session of this.#sessions) session.destroy();
+    this.#https?.close();
   }
 
   /** A subscription ends as it does when the browser's maker wishes so: pushes to it are answered with 410. */
@@ -81,7 +95,7 @@ export class PushService extends EventEmitter {
           const key = message.key ? Buffer.from(message.key, 'base64url') : null;
           const subscription = { id, uaid, channel: message.channelID, key, isGone: false };
           this.#subscriptions.set(id, subscription);
-          const pushEndpoint = `http://${this.#origin}/wpush/v2/${id}`;
+          const pushEndpoint = `${this.#origin}/wpush/v2/${id}`;
           say({ messageType: 'register', channelID: message.channelID, status: 200, pushEndpoint });
           return this.emit('subscribed', { ...subscription, endpoint: pushEndpoint });
         }
@@ -152,7 +166,7 @@ export class PushService extends EventEmitter {
     if (headers.topic !== undefined && !TOPIC.test(headers.topic)) return no(400, 'not a Topic');
     if (body.length > BODY_BYTES) return no(413, 'too large');
     if (body.length > 0 && headers['content-encoding'] !== 'aes128gcm') return no(400, 'not aes128gcm');
-    const reason = vapidRefusal(headers.authorization ?? '', subscription.key, `http://${this.#origin}`);
+    const reason = vapidRefusal(headers.authorization ?? '', subscription.key, this.#origin);
     if (reason) return no(headers.authorization ? 403 : 401, reason);
     const ttlS = Number(headers.ttl);
     const version = randomBytes(12).toString('base64url');
@@ -165,7 +179,7 @@ export class PushService extends EventEmitter {
     this.pushes.push(taken);
     this.#deliver(uaid);
     this.emit('pushed', taken);
-    return { status: 201, headers: { Location: `http://${this.#origin}/m/${version}`, TTL: headers.ttl } };
+    return { status: 201, headers: { Location: `${this.#origin}/m/${version}`, TTL: headers.ttl } };
   }
 }
 

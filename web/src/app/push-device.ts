@@ -66,7 +66,13 @@ export async function beginPush(kaiwa: Kaiwa): Promise<void> {
     return;
   }
   if (typeof Notification !== 'undefined') permission.value = Notification.permission;
-  if (permission.value !== 'granted' || vapidKey.value.length === 0 || kept(WANTED) !== kaiwa.me.id) return;
+  const wanted = kept(WANTED);
+  if (wanted !== null && wanted !== kaiwa.me.id) {
+    // Somebody else's sign-in ran out here: what comes for them must not go on coming to this browser.
+    keep(WANTED, null);
+    await unsubscribe().catch(() => false);
+  }
+  if (registered.value || wanted !== kaiwa.me.id || permission.value !== 'granted' || vapidKey.value.length === 0) return;
   await register(kaiwa).catch(() => {});
 }
 
@@ -157,6 +163,9 @@ export function listenToWorker(current: () => Kaiwa | null): void {
     const kaiwa = current();
     if (data.kind === 'open') goTo(data.room);
     else if (data.kind === 'decline') void kaiwa?.call.decline(data.room).catch(() => {});
-    else if (data.kind === 'subscription' && kaiwa) void beginPush(kaiwa);
+    else if (data.kind === 'subscription' && kaiwa) {
+      registered.value = false;
+      void beginPush(kaiwa);
+    }
   });
 }

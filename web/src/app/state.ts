@@ -96,11 +96,13 @@ export function useAuth(signedIn: SignedIn): void {
   begin();
 }
 
+const END_PUSH_MS = 3_000;
+
 export async function signOut(): Promise<void> {
   const old = client.value;
   const user = auth.value?.user.id;
-  // As long as there is a connection to say it over.
-  await endPush(old).catch(() => {});
+  // As long as there is a connection to say it over, and no longer than somebody waits.
+  await Promise.race([endPush(old).catch(() => {}), new Promise((resolve) => setTimeout(resolve, END_PUSH_MS))]);
   client.value = null;
   auth.value = null;
   keep(AUTH, null);

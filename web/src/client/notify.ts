@@ -49,7 +49,7 @@ export class Notifications {
   }
 
   async removeDevice(deviceId: string): Promise<void> {
-    await this.#ask({ kind: 'device_remove', deviceId }, 'repeat');
+    await this.#ask({ kind: 'device_remove', deviceId }, 'once');
   }
 
   async settings(): Promise<NotifySettings> {

@@ -1,6 +1,6 @@
 /** The service worker: the app's files while the server is away, and what is pushed while the app is. */
 import { handleFetch, keepShell } from './offline.js';
-import { pageOf, parsePush, planOf, type Shown, type ToPage } from './push.js';
+import { NO_STATE, pageOf, parsePush, planOf, type Shown, type ToPage } from './push.js';
 import { updateState } from './push-store.js';
 
 declare const self: ServiceWorkerGlobalScope;
@@ -26,7 +26,10 @@ self.addEventListener('pushsubscriptionchange', (event) => (event as ExtendableE
 
 async function handlePush(text: string | null): Promise<void> {
   const looking = await roomInSight();
-  const { show, closes, badge } = await updateState((state) => planOf(parsePush(text), state, looking));
+  const { show, closes, badge } = await updateState((state) => planOf(parsePush(text), state, looking)).catch(
+    // Without the state it is not known whose this is: no word of its content.
+    () => planOf(null, NO_STATE, null),
+  );
   for (const shown of await self.registration.getNotifications()) {
     if (shown.data && closes(shown.data as Shown)) shown.close();
   }
@@ -40,7 +43,11 @@ async function setBadge(count: number): Promise<void> {
   else await navigator.clearAppBadge?.();
 }
 
-const windows = () => self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+/** Of the app: an answer of the API in a tab is none. */
+async function windows(): Promise<readonly WindowClient[]> {
+  const all = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  return all.filter((w) => !new URL(w.url).pathname.startsWith('/api/'));
+}
 
 /** The room that somebody looks at in a window that has the focus. */
 async function roomInSight(): Promise<string | null> {
