@@ -5,7 +5,7 @@
 
 mod push;
 
-pub(crate) use push::{Push, Queue};
+pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend};
 
 use ipnet::IpNet;
 use kaiwa_common::limits::Limits;

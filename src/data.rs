@@ -57,13 +57,6 @@ impl DataDir {
     }
 
     /// A secret line of text, such as the key that push services know this server by; made the first time.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "for the notifier, which the root does not start yet"
-        )
-    )]
     pub(crate) fn secret_text(
         &self,
         name: &str,
@@ -80,10 +73,7 @@ impl DataDir {
                 Ok(()) | Err(_) => {}
             }
         }
-        let bytes = read_secret(&path)?;
-        let text = String::from_utf8(bytes.expose().clone());
-        let text = text.map_err(|_| anyhow::anyhow!("{} is no text", path.display()))?;
-        Ok(Secret::new(text.trim().to_owned()))
+        read_secret_text(&path)
     }
 
     /// A certificate signed by itself, made the first time.
@@ -121,6 +111,14 @@ fn read_or_make_secret(path: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
             Err(error).with_context(|| format!("the secret {} can't be made", path.display()))
         }
     }
+}
+
+/// A secret that is text, such as a key in PEM; refused when others can read the file.
+pub(crate) fn read_secret_text(path: &Path) -> anyhow::Result<Secret<String>> {
+    let bytes = read_secret(path)?;
+    let text = String::from_utf8(bytes.expose().clone());
+    let text = text.map_err(|_| anyhow::anyhow!("{} is no text", path.display()))?;
+    Ok(Secret::new(text.trim().to_owned()))
 }
 
 fn read_secret(path: &Path) -> anyhow::Result<Secret<Vec<u8>>> {

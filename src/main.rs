@@ -4,6 +4,7 @@ mod calls;
 mod cli;
 mod config;
 mod data;
+mod notify;
 mod serve;
 mod telemetry;
 mod web;

@@ -3,6 +3,7 @@
 use crate::cli::announce;
 use crate::config::{Config, SignIn as SignInSetting};
 use crate::data::DataDir;
+use crate::notify::{self, Notify, Prepared};
 use crate::{calls, telemetry, web};
 use anyhow::Context as _;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
@@ -66,7 +67,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("the database in {}", data.path().display()))?;
     let certificates = certificates(&config, &data)?;
     let tcp = bind(config.http.listen)?;
-    let (edge, sfu) = build(&config, &data, &store, prometheus)?;
+    let prepared = notify::prepare(&config, &data, &store).await?;
+    let built = build(&config, &data, &store, prepared, prometheus)?;
+    let Built { edge, sfu, notify } = built;
     let address = tcp.local_addr().context("the listener has no address")?;
     let stop = CancellationToken::new();
     let listener = Listener {
@@ -91,7 +94,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     stops.next().await;
     let drain = drain(
-        &edge,
+        (&edge, notify.as_deref()),
         &store,
         Duration::from_secs(config.drain_s),
         stop,
@@ -108,13 +111,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The parts, put together.
+struct Built {
+    edge: Arc<Edge>,
+    sfu: Option<Arc<Engine>>,
+    notify: Option<Arc<Notify>>,
+}
+
 /// Puts the parts together.
 fn build(
     config: &Config,
     data: &DataDir,
     store: &SqliteStore,
+    prepared: Option<Prepared>,
     prometheus: PrometheusHandle,
-) -> anyhow::Result<(Arc<Edge>, Option<Arc<Engine>>)> {
+) -> anyhow::Result<Built> {
     let limits = &config.limits;
     let metrics = Metrics::new();
     let sessions = Arc::new(Sessions::new(limits.clone()));
@@ -129,6 +140,7 @@ fn build(
         Arc::clone(&hub) as Arc<dyn Bus>,
         options,
     );
+    let announce = prepared.as_ref().map(Prepared::announce);
     let parts = |engine: &Arc<Engine>, inbox| Parts {
         sfu: Arc::clone(engine) as Sfu,
         inbox,
@@ -136,7 +148,7 @@ fn build(
         sessions: Arc::clone(&sessions),
         chat: chat.clone(),
         limits: limits.clone(),
-        announce: None,
+        announce: announce.clone(),
         metrics: metrics.clone(),
         clock: UnixMs::now,
     };
@@ -144,22 +156,24 @@ fn build(
     let (calls, sfu) = sfu
         .map(|(engine, inbox)| (Calls::start(parts(&engine, inbox)), engine))
         .unzip();
+    let notify = prepared.map(|prepared| Arc::new(prepared.start(store, &chat, &sessions)));
     let context = Arc::new(Context {
         chat,
         hub,
         calls,
-        push: None,
+        push: notify.as_ref().map(|notify| notify.push()),
         sessions,
         tokens: data.token_key(&config.auth)?,
         limits: limits.clone(),
         node: node_name(config),
         now: UnixMs::now,
-        announce: None,
+        announce,
         metrics,
         draining: AtomicBool::new(false),
         drain_spread_ms: AtomicU32::new(0),
     });
     let (stats, draining) = (store.clone(), Arc::clone(&context));
+    let exported = notify.clone();
     let edge = Arc::new(Edge {
         guard: Guard {
             hosts: config.http.hosts.clone(),
@@ -170,10 +184,13 @@ fn build(
         sign_in: sign_in(config),
         token_ttl: Duration::from_secs(config.auth.token_ttl_s),
         public_metrics: config.http.public_metrics,
-        notify_admin: None,
+        notify_admin: notify.as_ref().map(|notify| notify.admin()),
         assets: web::ASSETS,
         render_metrics: Box::new(move || {
             telemetry::export_writer(&stats.stats().snapshot());
+            if let Some(notify) = &exported {
+                notify.export();
+            }
             prometheus.render()
         }),
         not_ready: Box::new(move || {
@@ -183,7 +200,7 @@ fn build(
         version: env!("CARGO_PKG_VERSION"),
         context,
     });
-    Ok((edge, sfu))
+    Ok(Built { edge, sfu, notify })
 }
 
 fn sign_in(config: &Config) -> SignIn {
@@ -259,7 +276,7 @@ impl StopSignals {
 /// Stops without losing anything: readiness goes, sessions are sent away, writes are answered, the
 /// store is closed. Within the time given.
 async fn drain(
-    edge: &Edge,
+    (edge, notify): (&Edge, Option<&Notify>),
     store: &SqliteStore,
     within: Duration,
     stop: CancellationToken,
@@ -275,7 +292,13 @@ async fn drain(
         {
             tracing::warn!("writes are still waiting for the store");
         }
-        edge.context.drain(within / 2).await;
+        // Beside each other: both wait for others.
+        let told = async {
+            if let Some(notify) = notify {
+                notify.drain(within / 4).await;
+            }
+        };
+        tokio::join!(edge.context.drain(within / 2), told);
         stop.cancel();
         let _ = accepting.await;
         edge.addresses.all_gone().await;

@@ -3,6 +3,7 @@
 use crate::config::{Log, LogFormat};
 use anyhow::Context as _;
 use kaiwa_platform::sqlite::StatsSnapshot;
+use kaiwa_chat::relay::RelayStatus;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -53,6 +54,25 @@ pub(crate) fn export_writer(stats: &StatsSnapshot) {
         ("kaiwa_store_refused_jobs_total", stats.refused_jobs),
         ("kaiwa_store_commit_microseconds_total", stats.commit_micros),
         ("kaiwa_store_busy_microseconds_total", stats.busy_micros),
+    ] {
+        metrics::counter!(name).absolute(value);
+    }
+}
+
+/// Shows how far telling people who are away has got.
+pub(crate) fn export_relay(status: &RelayStatus) {
+    // Far below 2^53.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+    metrics::gauge!("kaiwa_notify_relay_behind_events").set(status.behind as f64);
+    let stats = &status.stats;
+    for (name, value) in [
+        ("kaiwa_notify_relay_events_total", stats.events),
+        ("kaiwa_notify_relay_told_total", stats.told),
+        ("kaiwa_notify_relay_looking_total", stats.looking),
+        ("kaiwa_notify_relay_held_total", stats.held),
+        ("kaiwa_notify_relay_expired_total", stats.expired),
+        ("kaiwa_notify_relay_refused_total", stats.refused),
+        ("kaiwa_notify_relay_failures_total", stats.failures),
     ] {
         metrics::counter!(name).absolute(value);
     }

@@ -68,6 +68,12 @@ impl SqliteStore {
         self.db.backup(to).await.map_err(|error| unread(&error))
     }
 
+    /// The database, for other parts of this process whose tables lie beside chat's: there is one writer.
+    #[must_use]
+    pub fn database(&self) -> Sqlite {
+        self.db.clone()
+    }
+
     /// Takes no more writes, commits those queued, and waits until the file is closed for writing.
     pub fn close(&self) {
         self.db.writer.close();

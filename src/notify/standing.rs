@@ -1,0 +1,132 @@
+//! What the notifier asks of chat and sessions, and the relay of people's settings.
+
+use kaiwa_chat::adapters::sqlite::SqliteStore;
+use kaiwa_chat::ports::{
+    Among, Answer as ChatAnswer, Attendance, Attention, Marks, OptIns, Outbox, Question,
+    StoreError as ChatStoreError,
+};
+use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::position::{Epoch, Position, Seq};
+use kaiwa_notifier::adapters::sqlite::SqliteStore as NotifyStore;
+use kaiwa_notifier::core::router::Seen;
+use kaiwa_notifier::event::Place;
+use kaiwa_notifier::model::Badge;
+use kaiwa_notifier::ports::{Answer, Preferences as _, ReadState, Standee, Standing, StoreError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Chat's store and the sessions.
+pub(super) struct Standings {
+    store: SqliteStore,
+    attendance: Arc<dyn Attendance>,
+}
+
+impl Standings {
+    pub(super) fn new(store: SqliteStore, attendance: Arc<dyn Attendance>) -> Self {
+        Self { store, attendance }
+    }
+
+    /// How far each is with the message.
+    async fn seen(&self, place: &Place, users: &[UserId]) -> Result<Vec<Seen>, StoreError> {
+        let mut among = users.to_vec();
+        among.sort_unstable();
+        among.dedup();
+        let question = Question {
+            room: place.room.clone(),
+            seq: Seq(place.seq),
+            // The writer has been left out before; this is nobody.
+            sender: UserId::parse("|").map_err(|error| StoreError::Broken(error.to_string()))?,
+            limit: among.len(),
+            among: Among::These(among),
+        };
+        let answers = self.store.candidates(vec![question]).await;
+        let unread: BTreeSet<UserId> = answers
+            .map_err(unavailable)?
+            .into_iter()
+            .flatten()
+            .collect();
+        let epoch = u32::try_from(place.epoch);
+        let at = Position {
+            epoch: Epoch(epoch.map_err(|_| StoreError::Broken("an epoch".to_owned()))?),
+            seq: Seq(place.seq),
+        };
+        let attention = self.attendance.attention(&place.room, at, users.to_vec());
+        let attention = attention.await.map_err(unavailable)?;
+        let seen = users.iter().zip(attention).map(|(user, attention)| {
+            if !unread.contains(user) {
+                return Seen::Read;
+            }
+            match attention {
+                Attention::Looking => Seen::Delivered,
+                Attention::Away | Attention::Received | Attention::Returning(_) => Seen::No,
+            }
+        });
+        Ok(seen.collect())
+    }
+}
+
+impl ReadState for Standings {
+    fn standings<'a>(
+        &'a self,
+        place: Option<&'a Place>,
+        people: &'a [Standee],
+    ) -> Answer<'a, Vec<Standing>> {
+        Box::pin(async move {
+            let users: Vec<UserId> = people.iter().map(|standee| standee.user.clone()).collect();
+            let seen = match place {
+                Some(place) => self.seen(place, &users).await?,
+                None => vec![Seen::No; people.len()],
+            };
+            let mut standings = Vec::with_capacity(people.len());
+            for (standee, seen) in people.iter().zip(seen) {
+                let total = self.store.unread_of(&standee.user, &standee.uncounted);
+                let total = total.await.map_err(unavailable)?;
+                let badge = Badge {
+                    count: total.count,
+                    version: total.version,
+                };
+                standings.push(Standing {
+                    seen,
+                    badge: Some(badge),
+                });
+            }
+            Ok(standings)
+        })
+    }
+}
+
+fn unavailable(error: ChatStoreError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+/// Who wants to hear of every message of a large room, by their settings.
+pub(super) struct Opted {
+    store: NotifyStore,
+}
+
+impl Opted {
+    pub(super) fn new(store: NotifyStore) -> Self {
+        Self { store }
+    }
+}
+
+/// People who have opted in to one room and are looked at: the bound of a room's members.
+const OPTED_IN: usize = 10_000;
+
+impl OptIns for Opted {
+    fn opted_in(
+        &self,
+        room: &RoomId,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> ChatAnswer<Vec<UserId>> {
+        let (store, room) = (self.store.clone(), room.clone());
+        Box::pin(async move {
+            let all = store.opted_in(&room, OPTED_IN).await;
+            let mut all = all.map_err(|_| ChatStoreError::Failed)?;
+            all.sort_unstable();
+            let rest = all.into_iter().filter(|user| Some(user) > after.as_ref());
+            Ok(rest.take(limit).collect())
+        })
+    }
+}
