@@ -378,6 +378,45 @@ async fn a_busy_rooms_messages_come_as_one_and_mentions_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_read_while_its_provider_was_away_is_not_sent() {
+    let world = world();
+    let notifier = world.start(1);
+    let phone = world.register(&notifier, "bob", "phone", apns("t")).await;
+    let end = world.now().plus(30 * MINUTE);
+    world
+        .provider(Channel::Apns)
+        .script(Box::new(move |_, _, now, _| {
+            Reply::now(if now < end {
+                transient()
+            } else {
+                Reply::yes().outcome
+            })
+        }));
+    for seq in 1..=6 {
+        let name = format!("r_{seq}");
+        let one = event(
+            u128::from(seq),
+            world.now(),
+            &["bob"],
+            message_in(&name, seq, &[]),
+        );
+        world.publish(&one).await;
+    }
+    tokio::time::sleep(10 * MINUTE).await;
+    for seq in 1..=5 {
+        let key = ("bob".to_owned(), format!("r_{seq}"));
+        world.chat.read.lock().unwrap().insert(key, seq);
+    }
+    world.settle(90 * MINUTE).await;
+    assert_eq!(world.provider(Channel::Apns).accepted().len(), 1);
+    let explained = world.explain(2, "bob").await.expect("a decision");
+    let read = PushState::Failed {
+        code: "read".to_owned(),
+    };
+    assert_eq!(explained.fates, [(phone, read)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn wake_only_devices_get_no_content() {
     let world = world();
     let notifier = world.start(1);
