@@ -9,7 +9,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 use rustls::ServerConfig;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::convert::Infallible;
@@ -41,12 +44,18 @@ pub(crate) fn tls(kind: Kind) -> anyhow::Result<(TlsAcceptor, String)> {
     let authority_key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    // With the default name of both, some take the certificate for one that signed itself.
+    params.distinguished_name = name("authority of a double");
     let authority = params.self_signed(&authority_key)?;
     let ca_pem = authority.pem();
     let issuer = Issuer::new(params, authority_key);
     let key = KeyPair::generate()?;
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+    let mut leaf = CertificateParams::new(names)?;
+    leaf.distinguished_name = name("double");
+    leaf.use_authority_key_identifier_extension = true;
+    let certificate = leaf.signed_by(&key, &issuer)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -59,6 +68,12 @@ pub(crate) fn tls(kind: Kind) -> anyhow::Result<(TlsAcceptor, String)> {
         Kind::Slack => vec![b"http/1.1".to_vec()],
     };
     Ok((TlsAcceptor::from(Arc::new(config)), ca_pem))
+}
+
+fn name(common: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common);
+    name
 }
 
 pub(crate) async fn serve(

@@ -35,6 +35,9 @@ pub struct FcmSender {
     clock: Clock,
 }
 
+/// Seconds that FCM keeps a message at most: four weeks. A longer wish is refused.
+const LONGEST: u64 = 28 * 24 * 3_600;
+
 /// Where FCM is.
 pub const FCM: &str = "https://fcm.googleapis.com";
 
@@ -66,7 +69,8 @@ impl FcmSender {
         let Some(ttl) = seconds_left(push, (self.clock)()) else {
             return expired();
         };
-        // The data is what is limited; what stands around it is of fixed size.
+        let ttl = ttl.min(LONGEST);
+        // The whole is kept within what the data alone may have, since Apple's part repeats the text.
         let body = fit(push, FCM_BYTES, |text| {
             message(target, push, &token.0, ttl, text)
         });

@@ -271,7 +271,7 @@ async fn many_pushes_at_once_share_one_connection_and_one_token() {
     let double = double(Kind::Apns).await;
     let sender = std::sync::Arc::new(sender(&double, &double, reaching(&double), UnixMs::now));
     let mut all = tokio::task::JoinSet::new();
-    for _ in 0..200 {
+    for _ in 0..APNS_STREAMS + 100 {
         let sender = std::sync::Arc::clone(&sender);
         all.spawn(async move { sender.send(&phone(TOPIC), &push()).await });
     }
