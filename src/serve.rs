@@ -120,15 +120,7 @@ fn build(
     let sessions = Arc::new(Sessions::new(limits.clone()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let hub = Hub::start(Arc::clone(&sessions), metrics.clone(), workers);
-    let options = ChatOptions {
-        limits: limits.clone(),
-        ..ChatOptions::default()
-    };
-    let chat = Chat::start(
-        Arc::new(store.clone()),
-        Arc::clone(&hub) as Arc<dyn Bus>,
-        options,
-    );
+    let chat = start_chat(config, store, &hub);
     let parts = |engine: &Arc<Engine>, inbox| Parts {
         sfu: Arc::clone(engine) as Sfu,
         inbox,
@@ -186,6 +178,15 @@ fn build(
         context,
     });
     Ok((edge, sfu))
+}
+
+fn start_chat(config: &Config, store: &SqliteStore, hub: &Arc<Hub>) -> Chat {
+    let options = ChatOptions {
+        limits: config.limits.clone(),
+        ..ChatOptions::default()
+    };
+    let bus = Arc::clone(hub) as Arc<dyn Bus>;
+    Chat::start(Arc::new(store.clone()), bus, options)
 }
 
 /// The SFU and what it tells, unless calls are switched off.

@@ -116,7 +116,7 @@ impl Shell {
                     return self.end(&core).await;
                 }
             }
-            self.tell(&core);
+            self.measure(&core).await;
             let now = (self.parts.clock)();
             let sleep = core.poll_timeout().map_or(SLEEP, |due| due.since(now));
             tokio::select! {
@@ -156,7 +156,6 @@ impl Shell {
             Effect::Read { after, limit } => {
                 let page = self.parts.outbox.read_outbox(after, limit).await;
                 core.handle_read(page.map_err(failed), now());
-                self.measure(core).await;
             }
             Effect::Ask(asked) => {
                 let answers = self.answer(asked).await;
@@ -169,6 +168,7 @@ impl Shell {
             Effect::Save(at) => {
                 let saved = self.parts.outbox.save_cursor(at).await;
                 core.handle_saved(saved.map_err(failed), now());
+                self.measure(core).await;
             }
         }
     }
@@ -240,15 +240,12 @@ impl Shell {
     }
 
     async fn measure(&self, core: &RelayCore) {
-        if let Ok(end) = self.parts.outbox.end().await {
-            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-            status.behind = end.0.saturating_sub(core.cursor().0);
-        }
-    }
-
-    fn tell(&self, core: &RelayCore) {
+        let end = self.parts.outbox.end().await;
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.stats = core.stats();
+        if let Ok(end) = end {
+            status.behind = end.0.saturating_sub(core.cursor().0);
+        }
     }
 }
 

@@ -12,6 +12,8 @@ mod conformance;
 mod erasure;
 #[path = "chat/relay.rs"]
 mod relay;
+#[path = "chat/relay_service.rs"]
+mod relay_service;
 #[path = "chat/room.rs"]
 mod room;
 #[path = "chat/service.rs"]

@@ -65,6 +65,7 @@ async fn a_client_that_never_acknowledged_is_trusted_until_it_misses_a_ping() {
     // It is pinged, says something else, and answers too late.
     tokio::time::sleep(PING_INTERVAL).await;
     bob.push("ping").await;
+    bob.ask("roomGet", json!({"room": room})).await;
     assert_eq!(is(first).await, Attention::Looking);
     tokio::time::sleep(PONG_GRACE + Duration::from_millis(1)).await;
     bob.ask("roomGet", json!({"room": room})).await;

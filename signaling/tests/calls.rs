@@ -6,8 +6,9 @@ mod client;
 mod sfu;
 
 use client::{Client, cid, number, server, server_with, token_of, two_in_a_room, wall};
+use kaiwa_chat::ports::{Announce, Announcement, RingOutcome};
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{CALL_EVENTS, CALL_OFFER_BURST, CALL_SDP_BYTES, Limits};
+use kaiwa_common::limits::{CALL_EVENTS, CALL_OFFER_BURST, CALL_RING, CALL_SDP_BYTES, Limits};
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::{Connectivity, Event, GoneReason, ParticipantId, Quality, Speaker};
 use kaiwa_signaling::call::events::events;
@@ -15,7 +16,7 @@ use kaiwa_signaling::call::service::{Calls, Parts};
 use kaiwa_signaling::session::Context;
 use serde_json::{Value, json};
 use sfu::SfuDouble;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A server with calls, and its SFU.
@@ -352,7 +353,8 @@ async fn a_ring_and_its_end_are_announced_under_one_name_for_devices_that_are_no
         ("wait", RingOutcome::TimedOut),
     ] {
         let announced: Arc<Announced> = Arc::default();
-        let (server, _) = with_announced_calls(Limits::default(), Some(Arc::clone(&announced) as _));
+        let (server, _) =
+            with_announced_calls(Limits::default(), Some(Arc::clone(&announced) as _));
         let (mut alice, mut bob, room, _) = two_in_a_room(&server).await;
         join(&mut alice, &room).await;
         let ring = json!({"room": room, "users": ["bob"]});
@@ -363,7 +365,14 @@ async fn a_ring_and_its_end_are_announced_under_one_name_for_devices_that_are_no
             "decline" => drop(bob.ask("callDecline", body).await),
             "join" => drop(join(&mut bob, &room).await),
             "cancel" => drop(alice.ask("callLeave", body).await),
-            _ => tokio::time::sleep(CALL_RING + Duration::from_secs(1)).await,
+            _ => {
+                // Both say something now and then, so that their connections stay.
+                for _ in 0..=CALL_RING.as_secs() / 10 {
+                    tokio::time::sleep(Duration::from_secs(10)).await;
+                    count(&mut alice, &room).await;
+                    count(&mut bob, &room).await;
+                }
+            }
         }
         count(&mut alice, &room).await;
         tokio::time::sleep(Duration::from_millis(1)).await;

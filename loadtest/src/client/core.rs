@@ -83,6 +83,10 @@ pub struct Outcome {
 
 /// What the shell does.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and a box would be an allocation for each reply"
+)]
 pub enum Effect {
     /// Send this.
     Send(ClientMessage),
