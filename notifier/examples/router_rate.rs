@@ -128,7 +128,8 @@ async fn main() {
     for n in 0..PEOPLE {
         let phone = id::DeviceId::parse("phone").expect("a device id");
         let token = Redacted(format!("t{n}"));
-        let registered = registrar.register(&user(n), &phone, Address::Fcm { token }, "phone");
+        let user = user(n);
+        let registered = registrar.register(&user, &phone, Address::Fcm { token }, "phone");
         registered.await.expect("registered");
     }
     drop(registrar);
