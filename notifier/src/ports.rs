@@ -7,7 +7,7 @@ use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings
 use crate::core::tokens::Fate;
 use crate::event::Place;
 use crate::model::{Address, Badge, Channel, DeviceId, EventId};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::{self, RoomId, UserId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use std::pin::Pin;
@@ -67,6 +67,8 @@ pub struct Registration {
     pub user: UserId,
     /// For this device of theirs; one that has been registered keeps its settings.
     pub device: DeviceId,
+    /// What the app calls itself.
+    pub installation: id::DeviceId,
     /// Where it is reached.
     pub address: Address,
     /// What they call it.
@@ -117,6 +119,9 @@ pub trait Preferences: Send + Sync + 'static {
 
     /// The rooms for which they have settings of their own.
     fn rooms(&self, user: &UserId) -> Answer<'_, Vec<(RoomId, RoomSettings)>>;
+
+    /// Greater at each change of a person's settings or of a room's; 0 before the first.
+    fn settings_version(&self, user: &UserId) -> Answer<'_, u64>;
 
     /// Sets a room's, or puts it back to the default; false at the bound of rooms for a person.
     fn set_room(
@@ -288,6 +293,9 @@ pub trait Decisions: Send + Sync + 'static {
     /// Why did this person get a push for this event, or not?
     fn explain(&self, event: EventId, user: &UserId) -> Answer<'_, Option<Explained>>;
 
+    /// What was decided about this event, by people's ids, at most `limit`.
+    fn decided(&self, event: EventId, limit: usize) -> Answer<'_, Vec<(UserId, Explained)>>;
+
     /// The newest decisions for a person, the newest first.
     fn recent(&self, user: &UserId, limit: usize) -> Answer<'_, Vec<Explained>>;
 
@@ -351,6 +359,6 @@ pub trait Ledger: Send + Sync + 'static {
     /// Claims the pushes, and reads the devices in the same transaction; in the order given.
     fn claim(&self, claim: Claim) -> Answer<'_, Vec<Claimed>>;
 
-    /// Records what became of them. What has been sent stays sent.
+    /// Records what became of them, and of what was sent, when, with its device. What has been sent stays sent.
     fn settle(&self, settled: Vec<Settled>) -> Answer<'_, ()>;
 }

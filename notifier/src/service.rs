@@ -19,7 +19,9 @@ mod rolls;
 mod router;
 mod sweeper;
 
+pub use crate::core::breaker::BreakerState;
 pub use consumer::{ConsumerOptions, Drained};
+pub use gate::BreakerView;
 pub use people::{NotifierError, device_id};
 
 use crate::core::digest::DigestRule;
@@ -88,6 +90,7 @@ pub struct Notifier {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     letters: Vec<DeadLetters>,
+    gates: Vec<(Channel, Arc<Gate>)>,
     running: Mutex<Option<Running>>,
 }
 
@@ -128,15 +131,19 @@ impl Notifier {
         let consume = |queue: DeadLetters, handler: Arc<dyn Handler>| {
             Consumer::start(queue, handler, parts.options.consumer, &parts.clock, &rolls)
         };
+        let mut gates = Vec::with_capacity(parts.channels.len());
         let mut consumers = vec![consume(parts.events, router)];
         for part in parts.channels {
             letters.push(part.queue.clone());
+            let (clock, rolls_too) = (Arc::clone(&parts.clock), Arc::clone(&rolls));
+            let gate = Arc::new(Gate::new(part.channel, clock, rolls_too));
+            gates.push((part.channel, Arc::clone(&gate)));
             let handler = ChannelHandler {
                 channel: part.channel,
                 sender: part.sender,
                 store: Arc::clone(&parts.store),
                 read_state: Arc::clone(&parts.read_state),
-                gate: Gate::new(part.channel, Arc::clone(&parts.clock), Arc::clone(&rolls)),
+                gate,
                 clock: Arc::clone(&parts.clock),
                 rolls: Arc::clone(&rolls),
                 alerts: Arc::clone(&alerts),
@@ -147,6 +154,7 @@ impl Notifier {
             store: parts.store,
             clock: parts.clock,
             letters,
+            gates,
             running: Mutex::new(Some(Running {
                 consumers,
                 sweeper,
@@ -176,6 +184,13 @@ impl Notifier {
         Drained {
             given_back: drained.iter().map(|d| d.given_back).sum(),
         }
+    }
+
+    /// Of each channel, the providers to which nothing is sent now, or one push only: in this process.
+    #[must_use]
+    pub fn breakers(&self) -> Vec<(Channel, Vec<BreakerView>)> {
+        let gates = self.gates.iter();
+        gates.map(|(of, gate)| (*of, gate.views())).collect()
     }
 
     /// The dead letters of each queue, the one of events first. Their names are those of the queues.

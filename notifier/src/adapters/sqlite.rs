@@ -124,6 +124,12 @@ impl Preferences for SqliteStore {
         })
     }
 
+    fn settings_version(&self, user: &UserId) -> Answer<'_, u64> {
+        let user = user.clone();
+        self.db
+            .read(move |connection| preferences::version(connection, &user))
+    }
+
     fn opted_in(&self, room: &RoomId, limit: usize) -> Answer<'_, Vec<UserId>> {
         let room = room.clone();
         self.db
@@ -159,6 +165,11 @@ impl Decisions for SqliteStore {
         let user = user.clone();
         self.db
             .read(move |connection| decisions::explain(connection, event, &user))
+    }
+
+    fn decided(&self, event: EventId, limit: usize) -> Answer<'_, Vec<(UserId, Explained)>> {
+        self.db
+            .read(move |connection| decisions::decided(connection, event, limit))
     }
 
     fn recent(&self, user: &UserId, limit: usize) -> Answer<'_, Vec<Explained>> {

@@ -51,6 +51,17 @@ pub enum Change {
     Closed,
 }
 
+/// What a breaker that is not closed does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BreakerState {
+    /// One push tries whether the provider is well again.
+    HalfOpen,
+    /// Nothing is sent.
+    Open,
+    /// Nothing is sent: the provider does not know us, and somebody has to mend that.
+    Unauthorized,
+}
+
 /// The breaker of one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Breaker {
@@ -132,6 +143,19 @@ impl Breaker {
             State::Probing { since, .. } => since.plus(PROBE),
         };
         (now < until).then_some(until)
+    }
+
+    /// What it does, and when it would let one try next; `None` when it is closed.
+    #[must_use]
+    pub fn view(&self) -> Option<(BreakerState, UnixMs)> {
+        match self.state {
+            State::Closed => None,
+            State::Open { until, cause, .. } => Some(match cause {
+                Cause::Refused => (BreakerState::Unauthorized, until),
+                Cause::Ill => (BreakerState::Open, until),
+            }),
+            State::Probing { since, .. } => Some((BreakerState::HalfOpen, since.plus(PROBE))),
+        }
     }
 
     /// It lets nothing through, or one only.
@@ -241,14 +265,19 @@ mod tests {
         let mut breaker = Breaker::default();
         let opened = breaker.record(Health::Refused, at(0), 0);
         assert_eq!(opened, Some(Change::Opened(Cause::Refused)));
+        let (refused, open) = (BreakerState::Unauthorized, BreakerState::Open);
+        assert_eq!(breaker.view(), Some((refused, at(5))));
         assert_eq!(breaker.admit(at(5)), Admit::Probe);
+        assert_eq!(breaker.view(), Some((BreakerState::HalfOpen, at(65))));
         assert_eq!(breaker.admit(at(6)), Admit::Wait(at(65)), "one at a time");
         breaker.record_probe(Some(Health::Ill), at(7), 0);
         assert_eq!(breaker.admit(at(16)), Admit::Wait(at(17)), "twice as long");
+        assert_eq!(breaker.view(), Some((open, at(17))));
         assert_eq!(breaker.admit(at(17)), Admit::Probe);
         let closed = breaker.record_probe(Some(Health::Well), at(18), 0);
         assert_eq!(closed, Some(Change::Closed));
         assert_eq!(breaker.admit(at(18)), Admit::Send);
+        assert_eq!(breaker.view(), None);
     }
 
     #[test]

@@ -18,6 +18,16 @@ pub struct QuietHours {
     from: Minute,
     to: Minute,
     zone: TimeZone,
+    lets: Lets,
+}
+
+/// What comes through quiet hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lets {
+    /// Calls ring.
+    pub calls: bool,
+    /// Mentions are shown.
+    pub mentions: bool,
 }
 
 /// A minute of a day, 0 to 1,439.
@@ -64,7 +74,7 @@ impl Minute {
 }
 
 impl QuietHours {
-    /// From one minute to another, in this zone.
+    /// From one minute to another, in this zone. They let nothing through.
     ///
     /// # Errors
     /// [`InvalidQuietHours`]: the window is empty, or the zone is not known.
@@ -80,7 +90,24 @@ impl QuietHours {
         if zone.iana_name().is_none() {
             return Err(InvalidQuietHours::Zone);
         }
-        Ok(Self { from, to, zone })
+        Ok(Self {
+            from,
+            to,
+            zone,
+            lets: Lets::default(),
+        })
+    }
+
+    /// The same, which let this through.
+    #[must_use]
+    pub fn letting(self, lets: Lets) -> Self {
+        Self { lets, ..self }
+    }
+
+    /// What comes through them.
+    #[must_use]
+    pub fn lets(&self) -> Lets {
+        self.lets
     }
 
     /// When they begin.

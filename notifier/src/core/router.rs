@@ -1,22 +1,24 @@
 //! Whether one recipient is told of an event, and on which devices.
 //!
 //! The rules in their order: the event has not expired → it is not their own doing → server → muted
-//! altogether → room muted, room's level → quiet hours of each device → read or delivered since → digest.
+//! altogether → room muted, level → quiet hours of each device → read or delivered since → digest.
 //! What overrides what:
 //!
-//! | | muted altogether | room: nothing | room: mentions | room muted until | quiet hours |
+//! | | muted altogether | level: nothing | level: mentions | room muted until | quiet hours |
 //! |---|---|---|---|---|---|
 //! | message | stops | stops | stops | stops | waits |
-//! | mention | stops | stops | passes | passes, if `mentions_override` | waits |
-//! | call | stops | stops | passes | rings, if `calls_override` | rings, if `calls_override`; else stops |
+//! | mention | stops | stops | passes | passes, if `mentions_override` | passes, if they let mentions; else waits |
+//! | call | rings, if `calls_override` | stops | passes | rings, if `calls_override` | rings, if `calls_override` or they let calls; else stops |
 //! | clip | stops | stops | passes | stops | waits |
 //! | call over, read | these take away what a device may show: only the server's rule stops them | | | | |
 //!
+//! The level is the room's; where it has none, and where there is no room, the person's.
 //! What waits is asked anew when the wait is over; it is dropped at once if it would not live so long.
 
 use super::decision::{Decision, DeviceDecision, Reason, Rule, Ruling, Step, Verdict};
 use super::digest::{DigestRule, Gather, Recent};
 use super::policy::{self, Policy};
+use super::quiet::Lets;
 use super::settings::{Device, Level, PersonSettings, RoomSettings, ServerRules};
 use crate::event::{Event, Job};
 use crate::model::{Badge, Channel, Class, DeviceId};
@@ -197,8 +199,11 @@ impl Asking<'_> {
     }
 
     fn muted(&self) -> Ruling {
-        let muted = self.recipient.settings.muted.holds(self.question.now);
-        stops_if(muted && !self.policy.is_silent)
+        let settings = self.recipient.settings;
+        if self.policy.is_silent || !settings.muted.holds(self.question.now) {
+            return Ruling::Passes;
+        }
+        stops_unless(self.class == Class::Call && settings.calls_override)
     }
 
     fn room_mute(&self) -> Ruling {
@@ -206,23 +211,19 @@ impl Asking<'_> {
             return Ruling::Passes;
         }
         let settings = self.recipient.settings;
-        let is_overridden = match self.class {
+        stops_unless(match self.class {
             Class::Mention => settings.mentions_override,
             Class::Call => settings.calls_override,
             Class::Message | Class::CallOver | Class::Read | Class::Clip | Class::Notice => false,
-        };
-        if is_overridden {
-            Ruling::Overridden
-        } else {
-            Ruling::Stops
-        }
+        })
     }
 
     fn room_level(&self) -> Ruling {
         if self.policy.is_silent {
             return Ruling::Passes;
         }
-        match (self.recipient.room.level, self.class) {
+        let level = self.recipient.room.level;
+        match (level.unwrap_or(self.recipient.settings.level), self.class) {
             (Level::All, _) => Ruling::Passes,
             (Level::Nothing, _) | (Level::Mentions, Class::Message) => Ruling::Stops,
             (Level::Mentions, _) => Ruling::Passes,
@@ -262,12 +263,13 @@ impl Asking<'_> {
             return Verdict::Push;
         }
         let quiet = device.settings.quiet.as_ref();
-        match quiet.and_then(|quiet| quiet.end(self.question.now)) {
+        let quiet = quiet.and_then(|quiet| Some((quiet.end(self.question.now)?, quiet.lets())));
+        match quiet {
             None => steps.push(step(Rule::QuietHours, Ruling::Passes)),
-            Some(_) if self.class == Class::Call && self.recipient.settings.calls_override => {
+            Some((_, lets)) if self.is_let(lets) => {
                 steps.push(step(Rule::QuietHours, Ruling::Overridden));
             }
-            Some(until) if self.policy.can_wait && until < self.expires => {
+            Some((until, _)) if self.policy.can_wait && until < self.expires => {
                 steps.push(step(Rule::QuietHours, Ruling::Waits));
                 return Verdict::Wait { until };
             }
@@ -283,6 +285,15 @@ impl Asking<'_> {
         };
         steps.push(step(Rule::Seen, stops_if(seen.is_some())));
         seen.map_or(Verdict::Push, Verdict::Suppressed)
+    }
+
+    /// It comes through quiet hours that let this through.
+    fn is_let(&self, lets: Lets) -> bool {
+        match self.class {
+            Class::Mention => lets.mentions,
+            Class::Call => lets.calls || self.recipient.settings.calls_override,
+            Class::Message | Class::CallOver | Class::Read | Class::Clip | Class::Notice => false,
+        }
     }
 
     fn unfit(&self, device: &Device) -> Option<Reason> {
@@ -333,4 +344,12 @@ impl Asking<'_> {
 
 fn stops_if(stops: bool) -> Ruling {
     if stops { Ruling::Stops } else { Ruling::Passes }
+}
+
+fn stops_unless(is_overridden: bool) -> Ruling {
+    if is_overridden {
+        Ruling::Overridden
+    } else {
+        Ruling::Stops
+    }
 }

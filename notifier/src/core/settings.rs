@@ -2,6 +2,7 @@
 
 use super::quiet::QuietHours;
 use crate::model::{Address, Channel, Class, DeviceId};
+use kaiwa_common::id;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 
@@ -44,11 +45,13 @@ pub enum Level {
 /// A person's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PersonSettings {
-    /// Muted altogether: nothing overrides it.
+    /// Muted altogether: nothing comes through it but calls, if `calls_override`.
     pub muted: Mute,
+    /// What they want of rooms without a level of their own.
+    pub level: Level,
     /// Mentions come through a room's mute.
     pub mentions_override: bool,
-    /// Calls ring through a room's mute and through quiet hours.
+    /// Calls ring through every mute and through quiet hours.
     pub calls_override: bool,
     /// No content leaves the server for any of their devices.
     pub is_wake_only: bool,
@@ -60,6 +63,7 @@ impl Default for PersonSettings {
     fn default() -> Self {
         Self {
             muted: Mute::Off,
+            level: Level::All,
             mentions_override: true,
             calls_override: false,
             is_wake_only: false,
@@ -73,15 +77,16 @@ impl Default for PersonSettings {
 pub struct RoomSettings {
     /// Until when it is muted.
     pub muted: Mute,
-    /// What of it they want otherwise.
-    pub level: Level,
+    /// What of it they want otherwise; `None`: as of rooms in general.
+    pub level: Option<Level>,
 }
 
 impl RoomSettings {
-    /// Its unread messages do not count on the icon.
+    /// Its unread messages do not count on the icon. A person's own level says nothing of that: rooms that
+    /// it holds for are not known one by one.
     #[must_use]
     pub fn is_uncounted(self, now: UnixMs) -> bool {
-        self.muted.holds(now) || self.level == Level::Nothing
+        self.muted.holds(now) || self.level == Some(Level::Nothing)
     }
 }
 
@@ -111,6 +116,8 @@ impl Default for DeviceSettings {
 pub struct Device {
     /// Which.
     pub id: DeviceId,
+    /// What the app calls itself; two people who use one browser have the same.
+    pub installation: id::DeviceId,
     /// Where it is reached.
     pub address: Address,
     /// What the person calls it.
@@ -123,6 +130,8 @@ pub struct Device {
     pub strikes: u32,
     /// Nothing is sent to it before this.
     pub quarantined: Option<UnixMs>,
+    /// When its provider last took a push for it.
+    pub last_push: Option<UnixMs>,
 }
 
 impl Device {

@@ -28,7 +28,7 @@ pub(super) struct ChannelHandler {
     pub(super) sender: Arc<dyn PushSender>,
     pub(super) store: Arc<dyn Store>,
     pub(super) read_state: Arc<dyn ReadState>,
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rolls: Arc<Rolls>,
     pub(super) alerts: Arc<Alerts>,

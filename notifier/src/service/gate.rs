@@ -1,6 +1,6 @@
 //! The breakers of one channel's providers, and how its removals are watched.
 
-use crate::core::breaker::{Admit, Breaker, Change, Health};
+use crate::core::breaker::{Admit, Breaker, BreakerState, Change, Health};
 use crate::core::settings::Device;
 use crate::core::tokens::{Judgement, Tokens};
 use crate::metrics;
@@ -13,6 +13,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
+/// A provider to which nothing is sent now, or one push only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerView {
+    /// The host of Web Push's; empty for the only one of a channel.
+    pub provider: String,
+    /// What its breaker does.
+    pub state: BreakerState,
+    /// When one push may try next.
+    pub until: Option<UnixMs>,
+    /// What it said last when it was not well.
+    pub why: String,
+}
+
+/// Bytes that are kept of what a provider says.
+const WHY_BYTES: usize = 256;
+
 pub(super) struct Gate {
     channel: Channel,
     clock: Arc<dyn Clock>,
@@ -23,8 +39,15 @@ pub(super) struct Gate {
 
 #[derive(Default)]
 struct State {
-    breakers: BTreeMap<String, Breaker>,
+    breakers: BTreeMap<String, Provider>,
     tokens: Tokens,
+}
+
+#[derive(Default)]
+struct Provider {
+    breaker: Breaker,
+    /// Its last word when it was not well.
+    why: String,
 }
 
 /// The name of a channel's only provider, and of those that there is no room for.
@@ -60,31 +83,36 @@ impl Gate {
     pub(super) fn admit(&self, provider: &str) -> Admit {
         let now = self.clock.now();
         let mut state = self.state();
-        state.breaker(provider).admit(now)
+        state.provider(provider).breaker.admit(now)
     }
 
     pub(super) fn waits(&self, provider: &str) -> Option<UnixMs> {
         let now = self.clock.now();
-        self.state().breaker(provider).waits(now)
+        self.state().provider(provider).breaker.waits(now)
     }
 
-    /// What became of an attempt; of a probe, `None` says that nothing was sent.
+    /// What became of an attempt, and what the provider said; of a probe, `None` says that nothing was sent.
     pub(super) fn record(
         &self,
         provider: &str,
         is_probe: bool,
-        health: Option<Health>,
+        said: Option<(Health, &str)>,
     ) -> Option<Change> {
         let (now, roll) = (self.clock.now(), self.rolls.roll());
         let mut state = self.state();
-        let breaker = state.breaker(provider);
+        let Provider { breaker, why } = state.provider(provider);
+        if let Some((Health::Ill | Health::Refused, said)) = said {
+            said[..said.floor_char_boundary(WHY_BYTES)].clone_into(why);
+        }
+        let health = said.map(|(health, _)| health);
         let change = match (is_probe, health) {
             (true, health) => breaker.record_probe(health, now, roll),
             (false, Some(health)) => breaker.record(health, now, roll),
             (false, None) => None,
         };
         if is_probe || change.is_some() {
-            let open = state.breakers.values().filter(|b| b.is_open()).count();
+            let open = state.breakers.values();
+            let open = open.filter(|p| p.breaker.is_open()).count();
             metrics::breakers_open(self.channel, open);
             drop(state);
             self.changed.notify_waiters();
@@ -93,6 +121,21 @@ impl Gate {
             metrics::breaker_opened(self.channel, cause);
         }
         change
+    }
+
+    /// The providers that are not well.
+    pub(super) fn views(&self) -> Vec<BreakerView> {
+        let state = self.state();
+        let view = |(name, provider): (&String, &Provider)| {
+            let (state, until) = provider.breaker.view()?;
+            Some(BreakerView {
+                provider: name.clone(),
+                state,
+                until: Some(until),
+                why: provider.why.clone(),
+            })
+        };
+        state.breakers.iter().filter_map(view).collect()
     }
 
     pub(super) fn judge(&self, device: &Device, outcome: &Outcome) -> Judgement {
@@ -123,10 +166,10 @@ impl Gate {
 }
 
 impl State {
-    fn breaker(&mut self, provider: &str) -> &mut Breaker {
+    fn provider(&mut self, provider: &str) -> &mut Provider {
         let mut key = provider;
         if !self.breakers.contains_key(key) && self.breakers.len() >= NOTIFY_PROVIDERS {
-            let well = self.breakers.iter().find(|(_, breaker)| !breaker.is_open());
+            let well = self.breakers.iter().find(|(_, p)| !p.breaker.is_open());
             match well.map(|(key, _)| key.clone()) {
                 Some(well) => {
                     self.breakers.remove(&well);

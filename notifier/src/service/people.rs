@@ -41,17 +41,18 @@ pub fn device_id(user: &UserId, installation: &id::DeviceId) -> DeviceId {
 
 impl Notifier {
     /// Registers where this installation is reached. The address is this person's from now on: when
-    /// this answers, no push for whoever had it before is on its way to it any more.
+    /// this answers, no push for whoever had it before is on its way to it any more. Answers with the device
+    /// as it is then.
     ///
     /// # Errors
-    /// [`NotifierError`].
+    /// [`NotifierError`]; `NotFound` when it has been taken away meanwhile.
     pub async fn register(
         &self,
         user: &UserId,
         installation: &id::DeviceId,
         address: Address,
         label: &str,
-    ) -> Result<DeviceId, NotifierError> {
+    ) -> Result<Device, NotifierError> {
         if address == Address::Slack {
             return Err(NotifierError::NoDevice);
         }
@@ -60,6 +61,7 @@ impl Notifier {
         let registration = Registration {
             user: user.clone(),
             device,
+            installation: installation.clone(),
             address,
             label: Redacted(label[..end].to_owned()),
             at: self.clock.now(),
@@ -68,7 +70,9 @@ impl Notifier {
         if let Some(former) = registered.moved_from {
             self.settle(former).await?;
         }
-        Ok(device)
+        let theirs = self.store.devices(user).await?;
+        let found = theirs.into_iter().find(|one| one.id == device);
+        found.ok_or(NotifierError::NotFound)
     }
 
     /// Awaits what was claimed before the device went: a minute at most, usually nothing.
@@ -155,6 +159,14 @@ impl Notifier {
         is_set.then_some(()).ok_or(NotifierError::TooManyRooms)
     }
 
+    /// Greater at each change of this person's settings, and of those for their rooms; 0 before the first.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn settings_version(&self, user: &UserId) -> Result<u64, NotifierError> {
+        Ok(self.store.settings_version(user).await?)
+    }
+
     /// People who want every message of this room: in a large one only they, and those who are
     /// mentioned, are told.
     ///
@@ -178,6 +190,18 @@ impl Notifier {
         user: &UserId,
     ) -> Result<Option<Explained>, NotifierError> {
         Ok(self.store.explain(event, user).await?)
+    }
+
+    /// What was decided about this event, for everybody; of more than `limit` people, the first by their ids.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn decided(
+        &self,
+        event: EventId,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Explained)>, NotifierError> {
+        Ok(self.store.decided(event, limit).await?)
     }
 
     /// The newest decisions for a person, the newest first.

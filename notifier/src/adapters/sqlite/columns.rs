@@ -1,10 +1,10 @@
 //! Values as columns.
 
 use crate::core::decision::{Decision, DeviceDecision, Reason, Rule, Ruling, Step, Verdict};
-use crate::core::quiet::{Minute, QuietHours};
+use crate::core::quiet::{Lets, Minute, QuietHours};
 use crate::core::settings::{Device, DeviceSettings, Level, Mute};
 use crate::model::{Address, Channel, Class, DeviceId};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::{self, RoomId, UserId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use rusqlite::Row;
@@ -100,7 +100,8 @@ fn address(channel: i64, key: String, first: &[u8], second: Vec<u8>) -> Option<A
 /// What [`device`] reads, in its order.
 pub(super) const DEVICE: &str =
     "id, channel, address, address_key, address_more, label, registered_ms,
-    enabled, wake_only, quiet_from, quiet_to, quiet_zone, strikes, quarantined_ms, user";
+    enabled, wake_only, quiet_from, quiet_to, quiet_zone, strikes, quarantined_ms, user,
+    installation, last_push_ms, quiet_calls, quiet_mentions";
 
 pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     let address = address(
@@ -119,13 +120,19 @@ pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
             let made = Minute::new(from)
                 .and_then(|from| Minute::new(to).map(|to| (from, to)))
                 .and_then(|(from, to)| QuietHours::new(from, to, &zone));
+            let lets = Lets {
+                calls: row.get(17)?,
+                mentions: row.get(18)?,
+            };
             // A zone that a newer database has dropped: better a push at night than none at all.
-            made.ok()
+            made.ok().map(|quiet| quiet.letting(lets))
         }
         _ => None,
     };
+    let installation = id::DeviceId::parse(&row.get::<_, String>(15)?);
     Ok(Device {
         id: DeviceId(Uuid::from_bytes(row.get(0)?)),
+        installation: installation.map_err(|_| unreadable(15, "a device id"))?,
         address,
         label: Redacted(row.get(5)?),
         registered: UnixMs(row.get(6)?),
@@ -136,6 +143,7 @@ pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
         },
         strikes: row.get(12)?,
         quarantined: row.get::<_, Option<i64>>(13)?.map(UnixMs),
+        last_push: row.get::<_, Option<i64>>(16)?.map(UnixMs),
     })
 }
 

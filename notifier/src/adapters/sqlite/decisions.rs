@@ -202,8 +202,8 @@ pub(super) fn due(
     rows.collect()
 }
 
-const EXPLAINED: &str = "SELECT event, time_ms, at_ms, room, class, steps, suppressed, devices
-    FROM notify_decisions";
+const EXPLAINED: &str = "SELECT event, time_ms, at_ms, room, class, steps, suppressed, devices,
+    user FROM notify_decisions";
 
 pub(super) fn explain(
     connection: &Connection,
@@ -216,6 +216,24 @@ pub(super) fn explain(
         .query_row(params![event.0.as_bytes(), user.as_str()], explained)
         .optional()?;
     found.map(|found| with_fates(connection, found)).transpose()
+}
+
+pub(super) fn decided(
+    connection: &Connection,
+    event: EventId,
+    limit: usize,
+) -> rusqlite::Result<Vec<(UserId, Explained)>> {
+    let sql = format!("{EXPLAINED} WHERE event = ?1 ORDER BY user LIMIT ?2");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = connection.prepare_cached(&sql)?;
+    let rows = select.query_map(params![event.0.as_bytes(), limit], |row| {
+        Ok((user(8, &row.get::<_, String>(8)?)?, explained(row)?))
+    })?;
+    let with_fates = |row: rusqlite::Result<(UserId, Explained)>| {
+        let (user, explained) = row?;
+        Ok((user, with_fates(connection, explained)?))
+    };
+    rows.map(with_fates).collect()
 }
 
 pub(super) fn recent_of(

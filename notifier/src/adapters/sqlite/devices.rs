@@ -1,6 +1,7 @@
 //! Devices.
 
 use super::columns::{DEVICE, address_columns, channel_number, device, token};
+use crate::core::quiet::QuietHours;
 use crate::core::settings::{Device, DeviceSettings};
 use crate::core::tokens::Fate;
 use crate::model::DeviceId;
@@ -18,6 +19,7 @@ pub(super) fn register(
     let Registration {
         user,
         device,
+        installation,
         address,
         label,
         at,
@@ -37,11 +39,11 @@ pub(super) fn register(
     // The settings of a device that comes back stay; what was held against its old token does not.
     let mut insert = connection.prepare_cached(
         "INSERT INTO notify_devices (id, user, channel, token, address, address_key, address_more,
-             label, registered_ms, enabled, wake_only, strikes)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 0, 0)
+             label, registered_ms, enabled, wake_only, strikes, installation)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, 0, 0, ?10)
          ON CONFLICT (id) DO UPDATE SET user = ?2, channel = ?3, token = ?4, address = ?5,
              address_key = ?6, address_more = ?7, label = ?8, registered_ms = ?9, strikes = 0,
-             quarantined_ms = NULL",
+             quarantined_ms = NULL, installation = ?10",
     )?;
     insert.execute(params![
         device.0.as_bytes(),
@@ -53,6 +55,7 @@ pub(super) fn register(
         second,
         label.0,
         at.0,
+        installation.as_str(),
     ])?;
     Ok(Registered {
         moved_from,
@@ -155,10 +158,12 @@ pub(super) fn set(
     settings: &DeviceSettings,
 ) -> rusqlite::Result<bool> {
     let quiet = settings.quiet.as_ref();
+    let lets = quiet.map(QuietHours::lets).unwrap_or_default();
     let changed = connection
         .prepare_cached(
             "UPDATE notify_devices SET enabled = ?3, wake_only = ?4, quiet_from = ?5, quiet_to = ?6,
-                 quiet_zone = ?7 WHERE user = ?1 AND id = ?2",
+                 quiet_zone = ?7, quiet_calls = ?8, quiet_mentions = ?9
+             WHERE user = ?1 AND id = ?2",
         )?
         .execute(params![
             user.as_str(),
@@ -167,9 +172,26 @@ pub(super) fn set(
             settings.is_wake_only,
             quiet.map(|quiet| quiet.from().get()),
             quiet.map(|quiet| quiet.to().get()),
-            quiet.map(crate::core::quiet::QuietHours::zone),
+            quiet.map(QuietHours::zone),
+            lets.calls,
+            lets.mentions,
         ])?;
     Ok(changed > 0)
+}
+
+/// Its provider took a push for it. Of two that are recorded out of order, the later one counts.
+pub(super) fn pushed(
+    connection: &Connection,
+    device: DeviceId,
+    at: UnixMs,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE notify_devices SET last_push_ms = max(ifnull(last_push_ms, ?2), ?2)
+             WHERE id = ?1",
+        )?
+        .execute(params![device.0.as_bytes(), at.0])?;
+    Ok(())
 }
 
 /// What its provider's word does to a device, if its address is still the one that was sent to.

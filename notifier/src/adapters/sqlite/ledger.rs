@@ -101,6 +101,9 @@ fn show(
 pub(super) fn settle(connection: &Connection, settled: &[Settled]) -> rusqlite::Result<()> {
     for one in settled {
         put(connection, one.event, one.device, &one.state, one.at)?;
+        if let PushState::Sent { .. } = one.state {
+            devices::pushed(connection, one.device, one.at)?;
+        }
         if let Some((fate, registered)) = one.fate {
             devices::apply(connection, one.device, fate, registered)?;
         }

@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 pub(super) fn person(connection: &Connection, user: &UserId) -> rusqlite::Result<PersonSettings> {
     let found = connection
         .prepare_cached(
-            "SELECT muted_ms, mentions, calls, wake_only, badge FROM notify_people WHERE user = ?1",
+            "SELECT muted_ms, mentions, calls, wake_only, badge, level FROM notify_people
+             WHERE user = ?1",
         )?
         .query_row([user.as_str()], |row| {
             Ok(PersonSettings {
@@ -18,6 +19,7 @@ pub(super) fn person(connection: &Connection, user: &UserId) -> rusqlite::Result
                 calls_override: row.get(2)?,
                 is_wake_only: row.get(3)?,
                 has_badge: row.get(4)?,
+                level: level(row.get(5)?),
             })
         })
         .optional()?;
@@ -30,7 +32,7 @@ pub(super) fn set_person(
     settings: PersonSettings,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO notify_people VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .prepare_cached("INSERT OR REPLACE INTO notify_people VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
         .execute(params![
             user.as_str(),
             mute_ms(settings.muted),
@@ -38,8 +40,28 @@ pub(super) fn set_person(
             settings.calls_override,
             settings.is_wake_only,
             settings.has_badge,
+            level_number(settings.level),
         ])?;
+    count(connection, user)
+}
+
+/// One more change.
+fn count(connection: &Connection, user: &UserId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO notify_versions VALUES (?1, 1)
+             ON CONFLICT DO UPDATE SET version = version + 1",
+        )?
+        .execute([user.as_str()])?;
     Ok(())
+}
+
+pub(super) fn version(connection: &Connection, user: &UserId) -> rusqlite::Result<u64> {
+    let found: Option<i64> = connection
+        .prepare_cached("SELECT version FROM notify_versions WHERE user = ?1")?
+        .query_row([user.as_str()], |row| row.get(0))
+        .optional()?;
+    Ok(found.map_or(0, i64::cast_unsigned))
 }
 
 pub(super) fn rooms(
@@ -52,7 +74,7 @@ pub(super) fn rooms(
     let rows = select.query_map([user.as_str()], |row| {
         let settings = RoomSettings {
             muted: mute(row.get(1)?),
-            level: level(row.get(2)?),
+            level: row.get::<_, Option<i64>>(2)?.map(level),
         };
         Ok((room(0, &row.get::<_, String>(0)?)?, settings))
     })?;
@@ -66,9 +88,11 @@ pub(super) fn set_room(
     settings: Option<RoomSettings>,
 ) -> rusqlite::Result<bool> {
     let key = params![user.as_str(), room.as_str()];
-    let Some(settings) = settings else {
+    // One that is as the default needs no row.
+    let Some(settings) = settings.filter(|one| *one != RoomSettings::default()) else {
         let sql = "DELETE FROM notify_rooms WHERE user = ?1 AND room = ?2";
         connection.prepare_cached(sql)?.execute(key)?;
+        count(connection, user)?;
         return Ok(true);
     };
     let others: i64 = connection
@@ -83,8 +107,9 @@ pub(super) fn set_room(
             user.as_str(),
             room.as_str(),
             mute_ms(settings.muted),
-            level_number(settings.level),
+            settings.level.map(level_number),
         ])?;
+    count(connection, user)?;
     Ok(true)
 }
 

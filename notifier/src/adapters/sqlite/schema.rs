@@ -1,7 +1,7 @@
 //! The tables, and why they are shaped so.
 //!
-//! A push costs a decision, a row of the ledger that is written twice, and a row of what is shown. All of
-//! them are in tables that are trimmed from their old end.
+//! A push costs a decision, a row of the ledger that is written twice, a row of what is shown, and its time
+//! with the device. All but the last are in tables that are trimmed from their old end.
 
 use kaiwa_platform::sqlite::Schema;
 
@@ -18,14 +18,20 @@ CREATE TABLE notify_people (
     mentions  INTEGER NOT NULL,
     calls     INTEGER NOT NULL,
     wake_only INTEGER NOT NULL,
-    badge     INTEGER NOT NULL
+    badge     INTEGER NOT NULL,
+    level     INTEGER NOT NULL            -- 0 all, 1 mentions, 2 nothing
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notify_versions (            -- of a person's settings, with those for rooms
+    user    TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notify_rooms (               -- what differs from the default
     user     TEXT    NOT NULL,
     room     TEXT    NOT NULL,
     muted_ms INTEGER NOT NULL,
-    level    INTEGER NOT NULL,            -- 0 all, 1 mentions, 2 nothing
+    level    INTEGER,                     -- as the person's; not set where theirs holds
     PRIMARY KEY (user, room)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX notify_rooms_opted ON notify_rooms (room, user) WHERE level = 0;
@@ -46,7 +52,11 @@ CREATE TABLE notify_devices (
     quiet_to       INTEGER,
     quiet_zone     TEXT,
     strikes        INTEGER NOT NULL,
-    quarantined_ms INTEGER
+    quarantined_ms INTEGER,
+    installation   TEXT    NOT NULL,      -- what the app calls itself
+    last_push_ms   INTEGER,
+    quiet_calls    INTEGER NOT NULL DEFAULT 0, -- let through
+    quiet_mentions INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX notify_devices_of_user ON notify_devices (user, registered_ms);
 

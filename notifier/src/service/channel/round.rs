@@ -187,7 +187,8 @@ impl<'a> Round<'a> {
             retry_after: None,
         });
         metrics::pushed(self.job.channel, &outcome);
-        let change = gate.record(&provider, is_probe, Some(outcome.health()));
+        let said = code(&outcome);
+        let change = gate.record(&provider, is_probe, Some((outcome.health(), &said)));
         Sent {
             device,
             was,

@@ -57,12 +57,14 @@ pub(crate) fn fcm(token: &str) -> Address {
 pub(crate) fn device(number: u128, address: Address) -> Device {
     Device {
         id: DeviceId(Uuid::from_u128(number)),
+        installation: installation("phone"),
         address,
         label: Redacted("phone".to_owned()),
         registered: UnixMs(0),
         settings: DeviceSettings::default(),
         strikes: 0,
         quarantined: None,
+        last_push: None,
     }
 }
 

@@ -145,7 +145,7 @@ impl World {
     ) -> DeviceId {
         let (user, phone) = (user(name), installation(phone));
         let registered = notifier.register(&user, &phone, address, "their phone");
-        registered.await.expect("registered")
+        registered.await.expect("registered").id
     }
 
     pub(crate) async fn publish(&self, event: &Event) {
