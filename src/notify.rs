@@ -94,7 +94,12 @@ impl Prepared {
     }
 
     /// Starts the relay and the notifier.
-    pub(crate) fn start(self, store: &SqliteStore, chat: &Chat, sessions: &Arc<Sessions>) -> Notify {
+    pub(crate) fn start(
+        self,
+        store: &SqliteStore,
+        chat: &Chat,
+        sessions: &Arc<Sessions>,
+    ) -> Notify {
         let attendance: Arc<dyn Attendance> =
             Arc::new(Present::new(Arc::clone(sessions), UnixMs::now));
         let standings = Standings::new(store.clone(), Arc::clone(&attendance));

@@ -2,8 +2,8 @@
 
 use crate::config::{Log, LogFormat};
 use anyhow::Context as _;
-use kaiwa_platform::sqlite::StatsSnapshot;
 use kaiwa_chat::relay::RelayStatus;
+use kaiwa_platform::sqlite::StatsSnapshot;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
 use std::time::Duration;

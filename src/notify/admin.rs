@@ -8,7 +8,7 @@ use kaiwa_notifier::model::{Channel, EventId};
 use kaiwa_notifier::ports::Explained;
 use kaiwa_notifier::service::{BreakerState as Breakers, Notifier, NotifierError};
 use kaiwa_notifier::wire::{decode_event, decode_job};
-use kaiwa_platform::queue::dead_letters::{self, Outcome};
+use kaiwa_platform::queue::dead_letters;
 use kaiwa_platform::queue::{DeadLetters, QueueError};
 use kaiwa_signaling::push::admin::{
     AdminError, Answer, Breaker, BreakerState, DeadLetter, DeadPage, Decided, Done, NotifyAdmin,
@@ -22,6 +22,13 @@ use uuid::Uuid;
 /// The notifier, as operators see it.
 pub(super) struct Admin {
     notifier: Arc<Notifier>,
+}
+
+/// What is done to dead letters.
+#[derive(Clone, Copy)]
+enum Todo {
+    Redrive,
+    Discard,
 }
 
 impl Admin {
@@ -59,10 +66,12 @@ impl Admin {
     }
 
     /// Does it to what is picked, one id after the other, or all at once.
-    async fn each<'a, F>(&'a self, queue: &str, pick: Pick, todo: F) -> Result<Done, AdminError>
-    where
-        F: AsyncFn(&'a DeadLetters, dead_letters::Pick) -> Outcome,
-    {
+    async fn each(
+        &self,
+        queue: &str,
+        (pick, limit): (Pick, usize),
+        todo: Todo,
+    ) -> Result<Done, AdminError> {
         let letters = self.notifier.dead_letters_of(queue);
         let letters = letters.map_err(|_| AdminError::QueueUnknown)?;
         let picks = match pick {
@@ -76,10 +85,14 @@ impl Admin {
                 dead_letters::Pick::Id(id) => Some(id.clone()),
                 dead_letters::Pick::All | dead_letters::Pick::Reason(_) => None,
             };
-            let outcome = todo(letters, pick).await;
+            let outcome = match todo {
+                Todo::Redrive => letters.redrive(&pick, limit).await,
+                Todo::Discard => letters.discard(&pick, limit).await,
+            };
             let is_missing = outcome.done == 0 && outcome.failed.is_empty();
             if let Some(id) = id.filter(|_| is_missing && outcome.stopped.is_none()) {
-                done.failed.push((id, "there is none of this id".to_owned()));
+                done.failed
+                    .push((id, "there is none of this id".to_owned()));
             }
             done.done += outcome.done;
             done.failed.extend(outcome.failed);
@@ -148,21 +161,11 @@ impl NotifyAdmin for Admin {
     }
 
     fn redrive(&self, queue: String, pick: Pick, limit: usize) -> Answer<'_, Done> {
-        Box::pin(async move {
-            let redrive = async |letters: &DeadLetters, pick: dead_letters::Pick| {
-                letters.redrive(&pick, limit).await
-            };
-            self.each(&queue, pick, redrive).await
-        })
+        Box::pin(async move { self.each(&queue, (pick, limit), Todo::Redrive).await })
     }
 
     fn discard(&self, queue: String, pick: Pick, limit: usize) -> Answer<'_, Done> {
-        Box::pin(async move {
-            let discard = async |letters: &DeadLetters, pick: dead_letters::Pick| {
-                letters.discard(&pick, limit).await
-            };
-            self.each(&queue, pick, discard).await
-        })
+        Box::pin(async move { self.each(&queue, (pick, limit), Todo::Discard).await })
     }
 
     fn decisions(
@@ -175,11 +178,12 @@ impl NotifyAdmin for Admin {
             let found = match (event.map(EventId), user) {
                 (Some(event), Some(user)) => {
                     let explained = self.notifier.explain(event, &user).await.map_err(store)?;
-                    explained.map(|explained| (user, explained)).into_iter().collect()
+                    explained
+                        .map(|explained| (user, explained))
+                        .into_iter()
+                        .collect()
                 }
-                (Some(event), None) => {
-                    self.notifier.decided(event, limit).await.map_err(store)?
-                }
+                (Some(event), None) => self.notifier.decided(event, limit).await.map_err(store)?,
                 (None, Some(user)) => {
                     let recent = self.notifier.recent(&user, limit).await.map_err(store)?;
                     recent.into_iter().map(|e| (user.clone(), e)).collect()

@@ -4,6 +4,7 @@ use super::senders::AddressRules;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kaiwa_common::id::{DeviceId as Installation, RoomId, UserId};
+use kaiwa_common::limits::NOTIFY_ROOM_SETTINGS;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_notifier::core::decision::{Ruling, Verdict};
@@ -13,7 +14,6 @@ use kaiwa_notifier::model::{Address, Channel};
 use kaiwa_notifier::ports::{Explained, PushState};
 use kaiwa_notifier::senders::address::{self, AddressError};
 use kaiwa_notifier::service::{Notifier, NotifierError, device_id};
-use kaiwa_common::limits::NOTIFY_ROOM_SETTINGS;
 use kaiwa_signaling::push as port;
 use port::{Answer, Push, PushError, PushInfo};
 use std::borrow::Cow;
@@ -208,14 +208,20 @@ impl Push for PushPort {
         limit: usize,
     ) -> Answer<'_, Vec<port::Decision>> {
         Box::pin(async move {
-            let most = if room.is_some() { LOOKED_THROUGH } else { limit };
+            let most = if room.is_some() {
+                LOOKED_THROUGH
+            } else {
+                limit
+            };
             let recent = self.notifier.recent(&user, most).await.map_err(fault)?;
             let names = self.names(&user).await?;
             let wanted = recent
                 .iter()
                 .filter(|explained| room.is_none() || explained.room == room)
                 .take(limit);
-            Ok(wanted.map(|explained| decision(explained, &names)).collect())
+            Ok(wanted
+                .map(|explained| decision(explained, &names))
+                .collect())
         })
     }
 }
@@ -247,7 +253,8 @@ pub(super) fn decision(
         event: explained.event.0,
         time: explained.at,
         room: explained.room.clone(),
-        seq: explained.seq,
+        // The room is enough to find it; which message it was stands in no decision.
+        seq: None,
         is_sent: explained.decision.verdicts().any(is_sent),
         reason: Cow::Borrowed(reason),
         message: Cow::Borrowed(message),
@@ -262,7 +269,10 @@ fn reason(explained: &Explained) -> (&'static str, &'static str) {
         match verdict {
             Verdict::Push => return ("pushed", "a push was sent to a device, or is on its way"),
             Verdict::Wait { .. } => {
-                found = Some(("waits", "a push waits for the end of quiet hours or of a busy minute"));
+                found = Some((
+                    "waits",
+                    "a push waits for the end of quiet hours or of a busy minute",
+                ));
             }
             Verdict::Suppressed(reason) => {
                 found = found.or(Some((reason.name(), sentence(reason))));

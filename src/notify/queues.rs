@@ -64,6 +64,20 @@ async fn embedded(database: Sqlite, channels: &[Channel]) -> anyhow::Result<Queu
     })
 }
 
+/// A queue in place of a topic: events go to it directly.
+#[cfg(feature = "aws")]
+struct Direct(Arc<dyn kaiwa_platform::queue::Queue>);
+
+#[cfg(feature = "aws")]
+impl Topic for Direct {
+    fn publish(
+        &self,
+        batch: Vec<kaiwa_platform::queue::Outgoing>,
+    ) -> kaiwa_platform::queue::Answer<'_, Vec<Result<(), kaiwa_platform::queue::SendError>>> {
+        self.0.send(batch)
+    }
+}
+
 #[cfg(feature = "aws")]
 async fn aws(config: &Config, channels: &[Channel]) -> anyhow::Result<Queues> {
     use kaiwa_platform::queue::Queue;
@@ -91,7 +105,7 @@ async fn aws(config: &Config, channels: &[Channel]) -> anyhow::Result<Queues> {
     let (queue, events) = open(EVENTS).await?;
     let topic: Arc<dyn Topic> = match &settings.topic {
         Some(arn) => Arc::new(SnsTopic::at(&aws, arn)),
-        None => queue,
+        None => Arc::new(Direct(queue)),
     };
     let mut opened = Vec::new();
     for &channel in channels {

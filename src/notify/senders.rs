@@ -38,7 +38,10 @@ pub(super) struct AddressRules {
 
 impl Senders {
     pub(super) fn channels(&self) -> Vec<Channel> {
-        self.by_channel.iter().map(|(channel, _)| *channel).collect()
+        self.by_channel
+            .iter()
+            .map(|(channel, _)| *channel)
+            .collect()
     }
 
     pub(super) fn rules(&self) -> AddressRules {
@@ -146,6 +149,10 @@ fn subject(config: &Config) -> String {
     if !config.push.subject.is_empty() {
         return config.push.subject.clone();
     }
-    let host = config.http.hosts.first().map_or("localhost", String::as_str);
+    let host = config
+        .http
+        .hosts
+        .first()
+        .map_or("localhost", String::as_str);
     format!("https://{host}")
 }
