@@ -18,13 +18,15 @@ suite() {
 }
 
 suite "lints" scripts/check.sh
-suite "build" cargo build --workspace --all-targets --features kaiwa-platform/aws --locked --quiet
+suite "build" cargo build --workspace --all-targets --locked --quiet
 export KAIWA_BIN=$target/debug/kaiwa
-suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --features kaiwa-platform/aws --locked --quiet
+suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --locked --quiet
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
 suite "two people in two browsers" npm --prefix web run --silent e2e
 suite "calls in browsers" npm --prefix web run --silent e2e:calls
+suite "notifications: service worker, Firefox against a push service" npm --prefix web run --silent e2e:fake
+suite "notifications: from the server to Firefox" npm --prefix web run --silent e2e:push
 suite "calls on bad networks" npm --prefix web run --silent e2e:network
 
 printf '\n\033[1mtimes\033[0m\n'

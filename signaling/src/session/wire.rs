@@ -66,6 +66,7 @@ pub enum Read {
 ///
 /// # Errors
 /// A [`Refusal`] that names the field.
+#[expect(clippy::too_many_lines, reason = "a table with a row for each command")]
 pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
     let page = |limit: u32| match limit {
         0 => limits.page as usize,
@@ -147,6 +148,7 @@ pub fn parse(command: Command, limits: &Limits) -> Result<Request, Refusal> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "a table with a row for each command")]
 fn write(command: Command, limits: &Limits) -> Result<Write, Refusal> {
     Ok(match command {
         Command::Send(c) => Write::Send {
