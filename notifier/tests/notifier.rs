@@ -7,6 +7,8 @@
     reason = "a helper of a test may fail as a test does; tables are long"
 )]
 
+#[path = "notifier/people.rs"]
+mod people;
 #[path = "notifier/quiet.rs"]
 mod quiet;
 #[path = "notifier/rules.rs"]

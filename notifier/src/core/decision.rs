@@ -43,6 +43,20 @@ pub enum Ruling {
     Stops,
 }
 
+impl Ruling {
+    pub(super) fn stops_if(stops: bool) -> Self {
+        if stops { Self::Stops } else { Self::Passes }
+    }
+
+    pub(super) fn stops_unless(is_overridden: bool) -> Self {
+        if is_overridden {
+            Self::Overridden
+        } else {
+            Self::Stops
+        }
+    }
+}
+
 /// A rule and what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Step {

@@ -187,15 +187,15 @@ impl Asking<'_> {
     }
 
     fn expiry(&self) -> Ruling {
-        stops_if(self.question.now >= self.expires)
+        Ruling::stops_if(self.question.now >= self.expires)
     }
 
     fn author(&self) -> Ruling {
-        stops_if(self.question.event.author() == Some(&self.recipient.user))
+        Ruling::stops_if(self.question.event.author() == Some(&self.recipient.user))
     }
 
     fn server(&self) -> Ruling {
-        stops_if(self.question.rules.off.contains(&self.class))
+        Ruling::stops_if(self.question.rules.off.contains(&self.class))
     }
 
     fn muted(&self) -> Ruling {
@@ -203,7 +203,7 @@ impl Asking<'_> {
         if self.policy.is_silent || !settings.muted.holds(self.question.now) {
             return Ruling::Passes;
         }
-        stops_unless(self.class == Class::Call && settings.calls_override)
+        Ruling::stops_unless(self.class == Class::Call && settings.calls_override)
     }
 
     fn room_mute(&self) -> Ruling {
@@ -211,7 +211,7 @@ impl Asking<'_> {
             return Ruling::Passes;
         }
         let settings = self.recipient.settings;
-        stops_unless(match self.class {
+        Ruling::stops_unless(match self.class {
             Class::Mention => settings.mentions_override,
             Class::Call => settings.calls_override,
             Class::Message | Class::CallOver | Class::Read | Class::Clip | Class::Notice => false,
@@ -283,7 +283,7 @@ impl Asking<'_> {
             Seen::Delivered => Some(Reason::Delivered),
             Seen::Read => Some(Reason::Read),
         };
-        steps.push(step(Rule::Seen, stops_if(seen.is_some())));
+        steps.push(step(Rule::Seen, Ruling::stops_if(seen.is_some())));
         seen.map_or(Verdict::Push, Verdict::Suppressed)
     }
 
@@ -339,17 +339,5 @@ impl Asking<'_> {
             device.verdict = verdict;
         }
         recent
-    }
-}
-
-fn stops_if(stops: bool) -> Ruling {
-    if stops { Ruling::Stops } else { Ruling::Passes }
-}
-
-fn stops_unless(is_overridden: bool) -> Ruling {
-    if is_overridden {
-        Ruling::Overridden
-    } else {
-        Ruling::Stops
     }
 }

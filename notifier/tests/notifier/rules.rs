@@ -3,13 +3,14 @@
 
 use super::support::make::{call, call_over, clip, device, event, message, read, user, web};
 use kaiwa_common::time::UnixMs;
-use kaiwa_notifier::core::decision::{Reason, Verdict};
+use kaiwa_notifier::core::decision::{Reason, Rule, Ruling, Verdict};
 use kaiwa_notifier::core::digest::{DigestRule, Recent};
-use kaiwa_notifier::core::quiet::{Minute, QuietHours};
+use kaiwa_notifier::core::quiet::{Lets, Minute, QuietHours};
 use kaiwa_notifier::core::router::{Question, Recipient, Seen, decide, jobs};
 use kaiwa_notifier::core::settings::{Level, Mute, PersonSettings, RoomSettings, ServerRules};
 use kaiwa_notifier::event::Event;
 use kaiwa_notifier::model::{Channel, Class};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const NOW: UnixMs = UnixMs(1_795_867_200_000);
@@ -22,16 +23,41 @@ struct Case {
     off: bool,
     muted: Mute,
     room: Mute,
-    level: Level,
+    person_level: Level,
+    level: Option<Level>,
     mentions: bool,
     calls: bool,
     enabled: bool,
-    quiet: bool,
+    /// In quiet hours, which let this through.
+    quiet: Option<Lets>,
     /// The event ends in half an hour.
     short: bool,
     seen: Seen,
     busy: bool,
 }
+
+/// Of a message that nobody minds.
+const CASE: Case = Case {
+    class: Class::Message,
+    off: false,
+    muted: Mute::Off,
+    room: Mute::Off,
+    person_level: Level::All,
+    level: None,
+    mentions: true,
+    calls: false,
+    enabled: true,
+    quiet: None,
+    short: false,
+    seen: Seen::No,
+    busy: false,
+};
+
+/// Noon in UTC; 11:00 to 13:00.
+static QUIET: LazyLock<QuietHours> = LazyLock::new(|| {
+    let minute = |m| Minute::new(m).expect("a minute");
+    QuietHours::new(minute(11 * 60), minute(13 * 60), "Etc/UTC").expect("quiet hours")
+});
 
 fn event_of(case: Case) -> Event {
     let what = match case.class {
@@ -52,15 +78,12 @@ fn event_of(case: Case) -> Event {
 fn recipient(case: Case) -> Recipient {
     let mut device = device(1, web("host/1"));
     device.settings.is_enabled = case.enabled;
-    // Noon in UTC; 11:00 to 13:00.
-    device.settings.quiet = case.quiet.then(|| {
-        let minute = |m| Minute::new(m).expect("a minute");
-        QuietHours::new(minute(11 * 60), minute(13 * 60), "Etc/UTC").expect("quiet hours")
-    });
+    device.settings.quiet = case.quiet.map(|lets| QUIET.clone().letting(lets));
     Recipient {
         user: user("bob"),
         settings: PersonSettings {
             muted: case.muted,
+            level: case.person_level,
             mentions_override: case.mentions,
             calls_override: case.calls,
             ..PersonSettings::default()
@@ -99,15 +122,19 @@ fn oracle(case: Case) -> Verdict {
             Suppressed(Reason::Disabled)
         };
     }
-    if on(case.muted) {
+    let is_call_let = case.class == Class::Call && case.calls;
+    if on(case.muted) && !is_call_let {
         return Suppressed(Reason::Muted);
     }
-    let comes_through_room = (case.class == Class::Mention && case.mentions)
-        || (case.class == Class::Call && case.calls);
+    let comes_through_room = (case.class == Class::Mention && case.mentions) || is_call_let;
     if on(case.room) && !comes_through_room {
         return Suppressed(Reason::RoomMuted);
     }
-    let is_wanted = match case.level {
+    let level = match case.level {
+        Some(of_room) => of_room,
+        None => case.person_level,
+    };
+    let is_wanted = match level {
         Level::All => true,
         Level::Mentions => case.class != Class::Message,
         Level::Nothing => false,
@@ -118,7 +145,15 @@ fn oracle(case: Case) -> Verdict {
     if !case.enabled {
         return Suppressed(Reason::Disabled);
     }
-    if case.quiet && !(case.class == Class::Call && case.calls) {
+    let is_spared = match case.quiet {
+        None => false,
+        Some(lets) => match case.class {
+            Class::Call => !case.calls && !lets.calls,
+            Class::Mention => !lets.mentions,
+            _ => true,
+        },
+    };
+    if is_spared {
         // A call has rung out, and a short-lived event has ended, before the quiet does.
         return if case.class == Class::Call || case.short {
             Suppressed(Reason::Quiet)
@@ -149,6 +184,13 @@ fn for_all(mut check: impl FnMut(Case)) -> u32 {
         Mute::Forever,
     ];
     let levels = [Level::All, Level::Mentions, Level::Nothing];
+    let of_room = std::iter::once(None).chain(levels.map(Some));
+    let pairs = of_room.flat_map(|level| levels.map(|person| (person, level)));
+    let pairs: Vec<_> = pairs.collect();
+    let lets = BOTH.map(|calls| BOTH.map(|mentions| Some(Lets { calls, mentions })));
+    let quiets: Vec<_> = std::iter::once(None)
+        .chain(lets.into_iter().flatten())
+        .collect();
     let classes = [
         Class::Message,
         Class::Mention,
@@ -159,30 +201,38 @@ fn for_all(mut check: impl FnMut(Case)) -> u32 {
     ];
     let seens = [Seen::No, Seen::Delivered, Seen::Read];
     let mut count = 0;
-    let mut each = |class, muted, room, level, seen, bits: u32| {
+    let mut each = |case: Case, bits: u32| {
         let bit = |n: u32| BOTH[((bits >> n) & 1) as usize];
         check(Case {
-            class,
-            muted,
-            room,
-            level,
-            seen,
             off: bit(0),
             mentions: bit(1),
             calls: bit(2),
             enabled: bit(3),
-            quiet: bit(4),
-            short: bit(5),
-            busy: bit(6),
+            short: bit(4),
+            busy: bit(5),
+            ..case
         });
         count += 1;
     };
     for class in classes {
         for muted in mutes {
             for room in mutes {
-                for level in levels {
-                    for seen in seens {
-                        (0..128).for_each(|bits| each(class, muted, room, level, seen, bits));
+                for (person_level, level) in pairs.iter().copied() {
+                    for (seen, quiet) in seens
+                        .iter()
+                        .flat_map(|s| quiets.iter().map(move |q| (*s, *q)))
+                    {
+                        let case = Case {
+                            class,
+                            muted,
+                            room,
+                            person_level,
+                            level,
+                            seen,
+                            quiet,
+                            ..CASE
+                        };
+                        (0..64).for_each(|bits| each(case, bits));
                     }
                 }
             }
@@ -217,27 +267,16 @@ fn every_combination_of_preferences_is_decided_as_the_table_says() {
         let jobs = jobs(question, &recipient, &answer.decision, 1);
         assert_eq!(jobs.len(), usize::from(verdicts[0] == Verdict::Push));
     });
-    assert_eq!(count, 6 * 4 * 4 * 3 * 3 * 128);
+    assert_eq!(count, 6 * 4 * 4 * (3 * 4) * 3 * 5 * 64);
 }
 
 #[test]
 fn devices_are_decided_each_on_its_own_and_a_channel_gets_one_job() {
     let event = event(1, NOW, &["bob"], message(7, &[]));
-    let case = Case {
-        class: Class::Message,
-        off: false,
-        muted: Mute::Off,
-        room: Mute::Off,
-        level: Level::All,
-        mentions: true,
-        calls: false,
-        enabled: true,
-        quiet: true,
-        short: false,
-        seen: Seen::No,
-        busy: false,
-    };
-    let mut bob = recipient(case);
+    let mut bob = recipient(Case {
+        quiet: Some(Lets::default()),
+        ..CASE
+    });
     bob.devices.push(device(2, web("host/2")));
     bob.devices.push(device(3, web("host/3")));
     bob.devices.push(device(4, super::support::make::apns("4")));
@@ -282,17 +321,7 @@ fn nobody_is_told_of_what_they_did_and_nobody_after_its_end() {
         let event = event(1, NOW, &[who], call("c"));
         let mut recipient = recipient(Case {
             class: Class::Call,
-            off: false,
-            muted: Mute::Off,
-            room: Mute::Off,
-            level: Level::All,
-            mentions: true,
-            calls: false,
-            enabled: true,
-            quiet: false,
-            short: false,
-            seen: Seen::No,
-            busy: false,
+            ..CASE
         });
         recipient.user = user(who);
         let question = Question {
@@ -307,4 +336,33 @@ fn nobody_is_told_of_what_they_did_and_nobody_after_its_end() {
             Some(reason)
         );
     }
+}
+
+#[test]
+fn what_was_overridden_can_be_seen() {
+    let rules = ServerRules {
+        channels: vec![Channel::WebPush],
+        ..ServerRules::default()
+    };
+    let case = Case {
+        class: Class::Call,
+        muted: Mute::Forever,
+        room: Mute::Forever,
+        calls: true,
+        quiet: Some(Lets::default()),
+        ..CASE
+    };
+    let event = event_of(case);
+    let question = Question {
+        event: &event,
+        rules: &rules,
+        digest: DigestRule::default(),
+        released: None,
+        now: NOW,
+    };
+    let decision = decide(question, &recipient(case)).decision;
+    let steps = decision.steps.iter().chain(&decision.devices[0].steps);
+    let overridden = steps.filter(|step| step.ruling == Ruling::Overridden);
+    let overridden: Vec<_> = overridden.map(|step| step.rule).collect();
+    assert_eq!(overridden, [Rule::Person, Rule::RoomMute, Rule::QuietHours]);
 }

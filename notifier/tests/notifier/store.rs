@@ -7,7 +7,7 @@ use kaiwa_common::limits::NOTIFY_DEVICES;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_notifier::adapters::sqlite::SqliteStore;
-use kaiwa_notifier::core::quiet::{Minute, QuietHours};
+use kaiwa_notifier::core::quiet::{Lets, Minute, QuietHours};
 use kaiwa_notifier::core::settings::{DeviceSettings, Level, Mute, PersonSettings, RoomSettings};
 use kaiwa_notifier::core::tokens::Fate;
 use kaiwa_notifier::model::{Address, Channel, DeviceId};
@@ -26,6 +26,7 @@ fn registration(name: &str, phone: &str, address: Address, at: i64) -> Registrat
     Registration {
         user: user(name),
         device: device_id(&user(name), &installation(phone)),
+        installation: installation(phone),
         address,
         label: Redacted(phone.to_owned()),
         at: UnixMs(at),
@@ -100,7 +101,14 @@ async fn a_device_that_registers_again_keeps_its_settings_and_loses_its_strikes(
     let settings = DeviceSettings {
         is_enabled: true,
         is_wake_only: true,
-        quiet: Some(QuietHours::new(minute(1320), minute(420), "Asia/Tokyo").unwrap()),
+        quiet: Some(
+            QuietHours::new(minute(1320), minute(420), "Asia/Tokyo")
+                .unwrap()
+                .letting(Lets {
+                    calls: false,
+                    mentions: true,
+                }),
+        ),
     };
     let alice = user("alice");
     assert!(
@@ -135,6 +143,7 @@ async fn a_device_that_registers_again_keeps_its_settings_and_loses_its_strikes(
     let device = store.devices(&alice).await.unwrap().remove(0);
     assert_eq!((device.strikes, device.quarantined), (0, None));
     assert_eq!((device.settings, device.address), (settings, apns("t2")));
+    assert_eq!(device.installation, installation("phone"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,6 +225,72 @@ async fn a_push_is_claimed_by_one_until_its_time_is_up_and_sent_stays_sent() {
     assert_eq!(try_at(999_999).await.unwrap(), [Claimed::Done]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_device_knows_when_a_push_was_last_taken_for_it() {
+    let store = store();
+    let phone = registration("alice", "phone", apns("t"), 1);
+    store.register(phone.clone()).await.unwrap();
+    let last = async || {
+        let devices = store.devices(&user("alice")).await.unwrap();
+        devices[0].last_push
+    };
+    let settle = |event, state, at| {
+        let settled = Settled {
+            event: event_id(event),
+            at: UnixMs(at),
+            ..settled(phone.device, state, None)
+        };
+        store.settle(vec![settled])
+    };
+    let open = PushState::Open {
+        code: "timeout".to_owned(),
+    };
+    let sent = PushState::Sent {
+        provider_id: String::new(),
+    };
+    settle(1, open, 10).await.unwrap();
+    assert_eq!(last().await, None);
+    settle(1, sent.clone(), 20).await.unwrap();
+    assert_eq!(last().await, Some(UnixMs(20)));
+    // Another one's record was late.
+    settle(2, sent, 15).await.unwrap();
+    store
+        .register(registration("alice", "phone", apns("t2"), 30))
+        .await
+        .unwrap();
+    assert_eq!(last().await, Some(UnixMs(20)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_of_settings_makes_their_version_greater() {
+    let store = store();
+    let (alice, hall) = (user("alice"), room("r_hall"));
+    let version = async |name| store.settings_version(&user(name)).await.unwrap();
+    let mut versions = vec![version("alice").await];
+    store
+        .set_person(&alice, PersonSettings::default())
+        .await
+        .unwrap();
+    versions.push(version("alice").await);
+    let nothing = RoomSettings {
+        level: Some(Level::Nothing),
+        ..RoomSettings::default()
+    };
+    for settings in [Some(nothing), Some(RoomSettings::default()), None] {
+        assert!(store.set_room(&alice, &hall, settings).await.unwrap());
+        let rooms = store.rooms(&alice).await.unwrap();
+        assert_eq!(rooms.is_empty(), settings != Some(nothing));
+        versions.push(version("alice").await);
+    }
+    store
+        .set_person(&alice, PersonSettings::default())
+        .await
+        .unwrap();
+    versions.push(version("alice").await);
+    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
+    assert_eq!((versions[0], version("bob").await), (0, 0));
+}
+
 #[tokio::test]
 async fn settings_are_found_again_in_the_shared_database() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,6 +298,7 @@ async fn settings_are_found_again_in_the_shared_database() {
     let (alice, hall) = (user("alice"), room("r_hall"));
     let person = PersonSettings {
         muted: Mute::Until(NOON),
+        level: Level::Mentions,
         mentions_override: false,
         calls_override: true,
         is_wake_only: true,
@@ -230,7 +306,12 @@ async fn settings_are_found_again_in_the_shared_database() {
     };
     let of_room = RoomSettings {
         muted: Mute::Forever,
-        level: Level::All,
+        level: Some(Level::All),
+    };
+    let yard = room("r_yard");
+    let of_yard = RoomSettings {
+        muted: Mute::Until(NOON),
+        level: None,
     };
     for is_second in [false, true] {
         let sqlite = Sqlite::open(SqliteOptions::new(path.clone()), &[]).unwrap();
@@ -242,12 +323,14 @@ async fn settings_are_found_again_in_the_shared_database() {
             );
             store.set_person(&alice, person).await.unwrap();
             assert!(store.set_room(&alice, &hall, Some(of_room)).await.unwrap());
+            assert!(store.set_room(&alice, &yard, Some(of_yard)).await.unwrap());
         }
         assert_eq!(store.person(&alice).await.unwrap(), person);
         assert_eq!(
             store.rooms(&alice).await.unwrap(),
-            [(hall.clone(), of_room)]
+            [(hall.clone(), of_room), (yard.clone(), of_yard)]
         );
+        assert!(store.opted_in(&yard, 10).await.unwrap().is_empty());
         assert_eq!(
             store.opted_in(&hall, 10).await.unwrap(),
             std::slice::from_ref(&alice)
