@@ -8,7 +8,7 @@ use super::support::queue::Faults;
 use super::support::world::World;
 use kaiwa_notifier::core::decision::{Reason, Verdict};
 use kaiwa_notifier::core::quiet::{Minute, QuietHours};
-use kaiwa_notifier::core::settings::DeviceSettings;
+use kaiwa_notifier::core::settings::{DeviceSettings, Mute, RoomSettings};
 use kaiwa_notifier::event::{Notice, Severity, What};
 use kaiwa_notifier::model::{Channel, Outcome};
 use kaiwa_notifier::ports::{Preferences as _, PushState};
@@ -611,23 +611,29 @@ async fn settings_have_their_bound_and_others_devices_are_not_found() {
     let other = notifier.remove_device(&alice, phone).await;
     assert_eq!(other, Err(NotifierError::NotFound));
     assert_eq!(world.store.rooms(&alice).await.expect("rooms").len(), 0);
+    let muted = RoomSettings {
+        muted: Mute::Forever,
+        level: None,
+    };
     for n in 0..kaiwa_common::limits::NOTIFY_ROOM_SETTINGS {
         let of_room = room(&format!("r_{n}"));
         notifier
-            .set_room(&alice, &of_room, Some(Default::default()))
+            .set_room(&alice, &of_room, Some(muted))
             .await
             .expect("set");
     }
+    let version = notifier.settings_version(&alice).await;
     let one_more = notifier
-        .set_room(&alice, &room("r_more"), Some(Default::default()))
+        .set_room(&alice, &room("r_more"), Some(muted))
         .await;
     assert_eq!(one_more, Err(NotifierError::TooManyRooms));
+    assert_eq!(notifier.settings_version(&alice).await, version);
     notifier
         .set_room(&alice, &room("r_1"), None)
         .await
         .expect("put back");
     notifier
-        .set_room(&alice, &room("r_more"), Some(Default::default()))
+        .set_room(&alice, &room("r_more"), Some(muted))
         .await
         .expect("set");
 }
