@@ -3,9 +3,8 @@
 //! Secrets are files, named here and read when the senders start: none of them is printed.
 
 use super::ConfigError;
-use ipnet::IpNet;
+use kaiwa_platform::outbound::Guard;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Telling people who are away.
@@ -18,7 +17,7 @@ pub(crate) struct Push {
     pub(crate) subject: String,
     /// No content leaves the server: devices are woken and fetch what they show.
     pub(crate) wake_only: bool,
-    /// Hosts and networks that push endpoints may lead to though they are not public.
+    /// Hosts (with a port or without), addresses and networks that push endpoints may lead to though they are not public.
     pub(crate) allowed_private: Vec<String>,
     /// Authorities in PEM that are trusted besides the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,10 +157,10 @@ impl Push {
                 self.subject
             ));
         }
-        if let Some(entry) = self.allowed_private.iter().find(|e| !is_host_or_net(e)) {
+        if let Some(entry) = self.allowed_private.iter().find(|e| !is_allowable(e)) {
             return rule(format!(
-                "push.allowed_private: {entry:?} is neither a host's name, nor an address, nor a network \
-                 such as 10.1.0.0/16"
+                "push.allowed_private: {entry:?} is neither a host's name, with a port or without, nor an \
+                 address, nor a network such as 10.1.0.0/16"
             ));
         }
         if let Some(apns) = &self.apns {
@@ -257,10 +256,8 @@ fn is_url(text: &str, schemes: &[&str]) -> bool {
     schemes.contains(&scheme) && !host.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn is_host_or_net(text: &str) -> bool {
-    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
-    let is_host = !text.is_empty() && text.len() <= 253 && text.bytes().all(is_name);
-    is_host || text.parse::<IpAddr>().is_ok() || text.parse::<IpNet>().is_ok()
+fn is_allowable(entry: &str) -> bool {
+    Guard::new(&[entry]).is_ok()
 }
 
 fn rule<T>(text: impl Into<String>) -> Result<T, ConfigError> {
@@ -286,7 +283,7 @@ mod tests {
         [push]
         subject = "mailto:ops@example.org"
         wake_only = true
-        allowed_private = ["push.internal", "10.1.0.0/16", "fd00::1"]
+        allowed_private = ["push.internal:8443", "push.internal", "10.1.0.0/16", "fd00::1"]
         extra_ca = "ca.pem"
         [push.apns]
         team_id = "ABCDE12345"
@@ -329,6 +326,10 @@ mod tests {
             ),
             (
                 "[push]\nallowed_private = [\"https://x/\"]",
+                "push.allowed_private",
+            ),
+            (
+                "[push]\nallowed_private = [\"push.internal:99999\"]",
                 "push.allowed_private",
             ),
             ("[push.sns]\nregion = \"Ireland\"", "push.sns.region"),

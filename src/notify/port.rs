@@ -8,6 +8,7 @@ use kaiwa_common::limits::NOTIFY_ROOM_SETTINGS;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_notifier::core::decision::{Ruling, Verdict};
+use kaiwa_notifier::core::policy::policy;
 use kaiwa_notifier::core::quiet::{InvalidQuietHours, Lets, Minute, QuietHours};
 use kaiwa_notifier::core::settings as core;
 use kaiwa_notifier::model::{Address, Channel};
@@ -24,7 +25,7 @@ use uuid::Uuid;
 /// For ever, as the client library says it: the last moment of its calendar (ECMA-262, section 21.4.1.1).
 const FOR_EVER: UnixMs = UnixMs(8_640_000_000_000_000);
 
-/// Decisions that are looked through for those of one room.
+/// Decisions that are looked through for those that a person may ask about, of one room or all.
 const LOOKED_THROUGH: usize = 500;
 
 /// The notifier, as clients see it.
@@ -211,12 +212,14 @@ impl Push for PushPort {
             let most = if room.is_some() {
                 LOOKED_THROUGH
             } else {
-                limit
+                limit.saturating_mul(4).min(LOOKED_THROUGH)
             };
             let recent = self.notifier.recent(&user, most).await.map_err(fault)?;
             let names = self.names(&user).await?;
             let wanted = recent
                 .iter()
+                // What shows nothing (read elsewhere, a call's end) nobody misses.
+                .filter(|explained| !policy(explained.decision.class).is_silent)
                 .filter(|explained| room.is_none() || explained.room == room)
                 .take(limit);
             Ok(wanted

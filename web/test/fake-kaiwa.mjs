@@ -137,7 +137,7 @@ function direct(order) {
 /**
  * Notifications, to be ordered: POST /fake/notify
  *   {"vapidKey":"base64url"}, {"mark":["room","user",7]}, {"devices":[{"user":"bob","name":"Chrome · Android"}]},
- *   {"decisions":{"user":"bob","list":[{"reason":"quiet_hours","message":"…","isSent":false,"room":"r1"}]}}
+ *   {"decisions":{"user":"bob","list":[{"reason":"quiet","message":"…","isSent":false,"room":"r1"}]}}
  * Gives who is registered, what was acknowledged and who has read how far.
  */
 function notify(order) {

@@ -108,8 +108,8 @@ for (const [size, locale] of [['desktop', 'en-GB'], ['phone', 'en-GB'], ['phone'
       decisions: {
         user: 'ben',
         list: [
-          { room: direct, reason: 'sent', message: 'One device was told.', isSent: true },
-          { room: garden, reason: 'quiet_hours', message: 'It is quiet on this device from 22:00 to 7:00, Asia/Tokyo.', isSent: false },
+          { room: direct, reason: 'pushed', message: 'One device was told.', isSent: true },
+          { room: garden, reason: 'quiet', message: 'it came in quiet hours', isSent: false },
         ],
       },
     });

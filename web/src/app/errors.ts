@@ -32,6 +32,9 @@ const BY_REASON: Record<string, Key> = {
   calls_unsupported: 'errCallsUnsupported',
   bad_offer: 'errCallOffer',
   unknown_command: 'notifyServerOff',
+  push_off: 'notifyServerOff',
+  device_unknown: 'notifyDeviceGone',
+  address_refused: 'notifyRefusedAddress',
 };
 
 export function explain(error: unknown): string {

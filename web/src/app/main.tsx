@@ -10,7 +10,7 @@ import './styles/call-prejoin.css';
 import './styles/call-around.css';
 import './styles/notify.css';
 import { App } from './app.js';
-import { listenToWorker } from './push-device.js';
+import { listenToWorker, startWorker } from './push-device.js';
 import { begin, client, listen } from './state.js';
 
 listen();
@@ -19,6 +19,4 @@ begin();
 render(<App />, document.getElementById('app')!);
 
 // Where it can't be (plain HTTP to another machine), the app needs the server to be opened.
-if (import.meta.env.PROD && 'serviceWorker' in navigator) {
-  navigator.serviceWorker.register('/sw.js', { updateViaCache: 'none' }).catch(() => {});
-}
+if (import.meta.env.PROD) startWorker();

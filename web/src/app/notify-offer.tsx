@@ -3,7 +3,7 @@ import { useRef } from 'preact/hooks';
 import type { Kaiwa } from '../client/index.js';
 import { t } from './i18n.js';
 import { Icon } from './parts.js';
-import { mayOffer, notNow, turnOn } from './push-device.js';
+import { deviceState, mayOffer, notNow, turnOn } from './push-device.js';
 import { roomTick, showToast } from './state.js';
 
 export function NotifyOffer({ kaiwa, room }: { kaiwa: Kaiwa; room: string }) {
@@ -13,7 +13,15 @@ export function NotifyOffer({ kaiwa, room }: { kaiwa: Kaiwa; room: string }) {
   if (!mayOffer.value) return null;
   was.current ||= hasConversed(kaiwa, room);
   if (!was.current) return null;
-  const accept = () => void turnOn(kaiwa).catch(() => showToast(t('notifyFailed'), 'error'));
+  const accept = async () => {
+    try {
+      await turnOn(kaiwa);
+      // The offer is gone with it: say where the way back is.
+      if (deviceState.value === 'denied') showToast(t('notifyDeniedNow'), 'error');
+    } catch {
+      showToast(t('notifyFailed'), 'error');
+    }
+  };
   return (
     <section class="notify-offer" aria-label={t('notifications')} data-testid="notify-offer">
       <Icon name="bell" />
@@ -25,7 +33,7 @@ export function NotifyOffer({ kaiwa, room }: { kaiwa: Kaiwa; room: string }) {
         <button type="button" class="button quiet small" onClick={notNow} data-testid="notify-later">
           {t('notifyLater')}
         </button>
-        <button type="button" class="button primary small" onClick={accept} data-testid="notify-accept">
+        <button type="button" class="button primary small" onClick={() => void accept()} data-testid="notify-accept">
           {t('notifyTurnOn')}
         </button>
       </div>

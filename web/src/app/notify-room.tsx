@@ -16,7 +16,8 @@ const MUTES: { choice: MuteFor; label: Key }[] = [
 ];
 
 export const mutedText = (untilMs: number): string =>
-  untilMs >= FOR_EVER_MS ? t('notifyMutedEver') : t('notifyMutedUntil', { time: longTime(untilMs) });
+  // The end is by the server's clock, which may be some milliseconds off: 8:00, not 7:59.
+  untilMs >= FOR_EVER_MS ? t('notifyMutedEver') : t('notifyMutedUntil', { time: longTime(Math.round(untilMs / 60_000) * 60_000) });
 
 function wishOf(room: string): { level: NotifyLevel; mutedUntilMs: number } {
   const { level = 'default', mutedUntilMs = 0 } = wishes.value?.rooms.find((r) => r.room === room) ?? {};

@@ -1,6 +1,6 @@
 /** Everything about notifications in one place: this device, all devices, the others, rooms, and why. */
 import { useEffect, useState } from 'preact/hooks';
-import type { Device, DeviceSettings, Kaiwa, NotifyLevel, NotifySettings } from '../client/index.js';
+import { KaiwaError, type Device, type DeviceSettings, type Kaiwa, type NotifyLevel, type NotifySettings } from '../client/index.js';
 import { explain } from './errors.js';
 import { longTime } from './format.js';
 import { t, type Key } from './i18n.js';
@@ -18,6 +18,7 @@ const WHY_NOT: Partial<Record<DeviceState, Key>> = {
   denied: 'notifyDenied',
   unsupported: 'notifyUnsupported',
   insecure: 'notifyInsecure',
+  blocked: 'notifyBlocked',
   server_off: 'notifyServerOff',
 };
 
@@ -33,7 +34,8 @@ export function NotifyDialog({ kaiwa, onClose }: { kaiwa: Kaiwa; onClose: () => 
       await work();
       setDevices(await kaiwa.notifications.devices());
     } catch (error) {
-      setProblem(error instanceof DOMException ? t('notifyFailed') : explain(error));
+      // A server without notifications is said below.
+      if (!(deviceState.value === 'server_off' && isOff(error))) setProblem(error instanceof DOMException ? t('notifyFailed') : explain(error));
     }
   };
   useEffect(() => void act(async () => (wishes.value = await kaiwa.notifications.settings())), [kaiwa]);
@@ -64,33 +66,37 @@ export function NotifyDialog({ kaiwa, onClose }: { kaiwa: Kaiwa; onClose: () => 
         {mine && state === 'on' && <ThisDevice settings={mine.settings} onSet={set} />}
       </section>
       {wishes.value && <Everywhere kaiwa={kaiwa} wishes={wishes.value} act={act} />}
-      <section class="notify-section" aria-labelledby="notify-others">
-        <h3 id="notify-others">{t('notifyOthers')}</h3>
-        {devices && others.length === 0 && <p class="quiet-text">{t('notifyNoOthers')}</p>}
-        <ul class="members">
-          {others.map((device) => (
-            <li key={device.deviceId} class="member" data-testid="other-device">
-              <span class="room-main">
-                <span dir="auto">{device.name}</span>
-                <span class="quiet-text notify-small">
-                  {device.settings.isMuted && `${t('notifyDeviceMuted')} · `}
-                  {device.lastPushMs > 0 ? t('notifyLastPush', { time: longTime(device.lastPushMs) }) : t('notifyNeverPush')}
+      {wishes.value && (
+        <section class="notify-section" aria-labelledby="notify-others">
+          <h3 id="notify-others">{t('notifyOthers')}</h3>
+          {devices && others.length === 0 && <p class="quiet-text">{t('notifyNoOthers')}</p>}
+          <ul class="members">
+            {others.map((device) => (
+              <li key={device.deviceId} class="member" data-testid="other-device">
+                <span class="room-main">
+                  <span dir="auto">{device.name}</span>
+                  <span class="quiet-text notify-small">
+                    {device.settings.isMuted && `${t('notifyDeviceMuted')} · `}
+                    {device.lastPushMs > 0 ? t('notifyLastPush', { time: longTime(device.lastPushMs) }) : t('notifyNeverPush')}
+                  </span>
                 </span>
-              </span>
-              <IconButton
-                icon="trash"
-                label={t('notifyRemove', { name: device.name })}
-                onClick={() => void act(() => kaiwa.notifications.removeDevice(device.deviceId))}
-                testid="remove-device"
-              />
-            </li>
-          ))}
-        </ul>
-      </section>
-      <NotifyWhy kaiwa={kaiwa} devices={devices ?? []} />
+                <IconButton
+                  icon="trash"
+                  label={t('notifyRemove', { name: device.name })}
+                  onClick={() => void act(() => kaiwa.notifications.removeDevice(device.deviceId))}
+                  testid="remove-device"
+                />
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      {wishes.value && <NotifyWhy kaiwa={kaiwa} devices={devices ?? []} />}
     </Dialog>
   );
 }
+
+const isOff = (error: unknown) => error instanceof KaiwaError && (error.reason === 'push_off' || error.reason === 'unknown_command');
 
 function ThisDevice({ settings, onSet }: { settings: DeviceSettings; onSet: (settings: DeviceSettings) => void }) {
   const { quiet } = settings;

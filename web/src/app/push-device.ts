@@ -10,7 +10,7 @@ import { lang, t } from './i18n.js';
 import { goTo, keep, kept } from './kept.js';
 
 /** `off` may be turned on; the others say why not. */
-export type DeviceState = 'unknown' | 'unsupported' | 'insecure' | 'server_off' | 'denied' | 'off' | 'turning_on' | 'on';
+export type DeviceState = 'unknown' | 'unsupported' | 'insecure' | 'blocked' | 'server_off' | 'denied' | 'off' | 'turning_on' | 'on';
 
 const DEVICE = 'kaiwa.push.device';
 const WANTED = 'kaiwa.push.on';
@@ -21,17 +21,21 @@ const vapidKey = signal<Uint8Array | null>(null);
 const permission = signal<NotificationPermission>(typeof Notification === 'undefined' ? 'denied' : Notification.permission);
 const registered = signal(false);
 const busy = signal(false);
+/** The browser takes no service worker: it keeps nothing for this site, or does not trust its certificate. */
+const blocked = signal(false);
 /** Somebody said “not now”: they aren't asked again, and find it in the settings. */
 const saidLater = signal(kept(LATER) !== null);
 /** What is wished for all devices; null until it was read. */
 export const wishes = signal<NotifySettings | null>(null);
 
 export const deviceState = computed<DeviceState>(() => {
+  // First what nobody can mend here.
+  if (vapidKey.value?.length === 0) return 'server_off';
   if (!isSecureContext) return 'insecure';
   if (!('serviceWorker' in navigator) || !('PushManager' in window) || typeof Notification === 'undefined') return 'unsupported';
+  if (blocked.value) return 'blocked';
   if (permission.value === 'denied') return 'denied';
   if (vapidKey.value === null) return 'unknown';
-  if (vapidKey.value.length === 0) return 'server_off';
   if (busy.value) return 'turning_on';
   return registered.value && permission.value === 'granted' ? 'on' : 'off';
 });
@@ -48,10 +52,30 @@ export function notNow(): void {
 export function pushDeviceId(): string {
   let id = kept(DEVICE);
   if (!id) {
-    id = crypto.randomUUID();
+    id = lastId ??= uuid4();
     keep(DEVICE, id);
   }
   return id;
+}
+
+/** For as long as the page, where nothing can be kept. */
+let lastId: string | null = null;
+
+/** `crypto.randomUUID` is for secure contexts alone, and this is asked elsewhere too. */
+function uuid4(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+/** At the page's start: the worker keeps the app's files, and shows what is pushed. */
+export function startWorker(): void {
+  navigator.serviceWorker?.register('/sw.js', { updateViaCache: 'none' }).catch((error: unknown) => {
+    // A TypeError is a script that could not be fetched: the next start may.
+    if (error instanceof DOMException) blocked.value = true;
+  });
 }
 
 /** At each start, when there is a connection: tells the worker whose this browser is, and the server where it is. */
