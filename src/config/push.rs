@@ -17,7 +17,8 @@ pub(crate) struct Push {
     pub(crate) subject: String,
     /// No content leaves the server: devices are woken and fetch what they show.
     pub(crate) wake_only: bool,
-    /// Hosts (with a port or without), addresses and networks that push endpoints may lead to though they are not public.
+    /// Hosts (with a port or without), addresses and networks that push endpoints may lead to though they
+    /// are not public.
     pub(crate) allowed_private: Vec<String>,
     /// Authorities in PEM that are trusted besides the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]

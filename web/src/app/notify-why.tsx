@@ -81,7 +81,7 @@ function Decision({ kaiwa, decision, devices }: { kaiwa: Kaiwa; decision: Notify
   const known = room === '' ? null : kaiwa.room(room);
   const nameOf = (id: string) => devices.find((d) => d.deviceId === id)?.name ?? t('notifyGone');
   return (
-    <li data-testid="decision" data-sent={isSent} data-reason={reason}>
+    <li data-testid="decision" data-sent={decision.isSent} data-reason={reason}>
       <p>
         <span class={`notify-verdict ${verdict === 'notifySent' ? 'sent' : ''}`}>{t(verdict)}</span>
         {known && <b dir="auto">{titleOf(kaiwa, known)}</b>}
