@@ -76,6 +76,7 @@ pub(crate) struct Sns {
     /// Such as `eu-west-1`.
     pub(crate) region: String,
     /// ARNs of the platform applications whose endpoints devices may name: those of others are refused.
+    #[serde(default)]
     pub(crate) applications: Vec<String>,
     /// In place of Amazon's own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -363,17 +364,10 @@ mod tests {
                 "[push]\nallowed_private = [\"https://x/\"]",
                 "push.allowed_private",
             ),
+            ("[push.sns]\nregion = \"Ireland\"", "push.sns.region"),
             (
-                "[push.sns]\nregion = \"Ireland\"\napplications = []",
-                "push.sns.region",
-            ),
-            (
-                "[push.sns]\nregion = \"eu-west-1\"\napplications = []\nendpoint = \"localhost\"",
+                "[push.sns]\nregion = \"eu-west-1\"\nendpoint = \"localhost\"",
                 "push.sns.endpoint",
-            ),
-            (
-                "[push.sns]\nregion = \"eu-west-1\"\napplications = []",
-                "push.sns.applications",
             ),
             ("[queue]\nbackend = \"aws\"", "queue.region"),
             ("[queue]\nregion = \"eu-west-1\"", "queue.region"),
@@ -386,6 +380,8 @@ mod tests {
             let error = from_toml(text).expect_err(text).to_string();
             assert!(error.starts_with(names), "{text}: {error}");
         }
+        let sns = from_toml("[push.sns]\nregion = \"eu-west-1\"").expect_err("no application");
+        assert!(sns.to_string().starts_with("push.sns.applications"));
         for application in [
             "arn:aws:sns:us-east-1:123456789012:app/GCM/kaiwa",
             "arn:aws:sns:eu-west-1:123456789012:endpoint/GCM/kaiwa/5e3e",

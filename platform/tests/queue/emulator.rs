@@ -65,7 +65,7 @@ impl Emulator {
 
     /// What clients are made of: the client of production, an endpoint and credentials of the emulator's.
     pub(crate) async fn config(&self) -> aws_config::SdkConfig {
-        config(&self.endpoint, "test").await
+        config(self.endpoint(), "test").await
     }
 
     /// The same, signed with a key that it does not know.
