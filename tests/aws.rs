@@ -48,6 +48,14 @@ fn kaiwa(data: &Path, settings: &[(&str, String)], args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
+/// A server with these settings.
+fn spec(data: &Path, settings: &[(&str, String)]) -> Spec {
+    let all = settings.iter();
+    all.fold(Spec::new(data), |spec, (name, value)| {
+        spec.with(name, value)
+    })
+}
+
 /// What it printed.
 fn printed(output: &Output) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -87,23 +95,7 @@ async fn a_push_goes_by_sns_and_sqs_and_poison_lies_among_the_dead_letters() {
     let emulator = Emulator::start(Kind::MiniStack).await;
     let data = tempfile::tempdir().unwrap();
     let mut settings = settings(&emulator);
-    let spec = |settings: &[(&str, String)]| {
-        let all = settings.iter();
-        all.fold(Spec::new(data.path()), |spec, (name, value)| {
-            spec.with(name, value)
-        })
-    };
-
-    // Without queues a server does not start, and says what makes them.
-    let early = spec(&settings).run();
-    let complaint = String::from_utf8_lossy(&early.stderr).into_owned();
-    assert!(
-        !early.status.success() && complaint.contains("kaiwa queues create"),
-        "{complaint}"
-    );
-    let made = printed(&kaiwa(data.path(), &settings, &["queues", "create"]));
-    let made: toml::Table = toml::from_str(&made).unwrap();
-    let topic = made["queue"]["topic"].as_str().unwrap().to_owned();
+    let topic = created(data.path(), &settings);
     settings.push(("KAIWA_QUEUE__TOPIC", topic.clone()));
     printed(&kaiwa(data.path(), &settings, &["queues", "create"]));
 
@@ -114,14 +106,33 @@ async fn a_push_goes_by_sns_and_sqs_and_poison_lies_among_the_dead_letters() {
     std::fs::write(&ca, double.ca_pem()).unwrap();
     settings.push(("KAIWA_PUSH__EXTRA_CA", ca.to_str().unwrap().to_owned()));
     settings.push(("KAIWA_PUSH__ALLOWED_PRIVATE", "[\"127.0.0.1\"]".to_owned()));
-    let server = spec(&settings).start();
+    let server = spec(data.path(), &settings).start();
 
-    let mut bob = Client::connect(&server, "bob").await;
+    is_pushed(&server, &double).await;
+    let topic = SnsTopic::at(&emulator.config().await, &topic);
+    poison_is_buried(&server, data.path(), &topic).await;
+    assert_eq!(double.report().delivered, 1);
+}
+
+/// Without queues a server does not start, and says what makes them; then they are made. The topic.
+fn created(data: &Path, settings: &[(&str, String)]) -> String {
+    let early = spec(data, settings).run();
+    let complaint = String::from_utf8_lossy(&early.stderr).into_owned();
+    assert!(!early.status.success(), "it runs without queues");
+    assert!(complaint.contains("kaiwa queues create"), "{complaint}");
+    let made = printed(&kaiwa(data, settings, &["queues", "create"]));
+    let made: toml::Table = toml::from_str(&made).unwrap();
+    made["queue"]["topic"].as_str().unwrap().to_owned()
+}
+
+/// Bob is away when Alice writes.
+async fn is_pushed(server: &Server, double: &Double) {
+    let mut bob = Client::connect(server, "bob").await;
     let phone = double.subscribe().unwrap();
     let address = json!({"endpoint": phone.endpoint, "p256dh": phone.p256dh, "auth": phone.auth});
     bob.ok(json!({"deviceRegister": {"deviceId": DEVICE, "webPush": address}}))
         .await;
-    let mut alice = Client::connect(&server, "alice").await;
+    let mut alice = Client::connect(server, "alice").await;
     let room = json!({"cid": cid(), "kind": "ROOM_KIND_DIRECT", "members": ["bob"]});
     let room = alice.ok(json!({"roomCreate": room})).await["room"].clone();
     drop(bob);
@@ -136,37 +147,26 @@ async fn a_push_goes_by_sns_and_sqs_and_poison_lies_among_the_dead_letters() {
     assert_eq!(pushed.device, phone.device);
     assert_eq!((&payload["room"], &payload["user"]), (&room, &json!("bob")));
     assert_eq!(payload["body"], text);
+}
 
-    // Poison comes by the topic, as everything does.
-    let topic = SnsTopic::at(&emulator.config().await, &topic);
+/// Poison comes by the topic, as everything does, and is listed, redriven and dropped by the command line.
+async fn poison_is_buried(server: &Server, data: &Path, topic: &SnsTopic) {
     let poison = Outgoing {
         body: "not an event".to_owned(),
         attributes: BTreeMap::new(),
         delay: Duration::ZERO,
     };
-    topic
-        .publish(vec![poison])
-        .await
-        .unwrap()
-        .remove(0)
-        .unwrap();
-    let letters = dead(&server, data.path(), 1).await;
+    let published = topic.publish(vec![poison]).await.unwrap();
+    assert_eq!(published, [Ok(())]);
+    let letters = dead(server, data, 1).await;
     assert_eq!(letters[0]["queue"], "e2e-events");
-    let redriven = ask(
-        &server,
-        data.path(),
-        &["dead", "redrive", "e2e-events", "--all"],
-    );
+    let redriven = ask(server, data, &["dead", "redrive", "e2e-events", "--all"]);
     assert_eq!(redriven["done"], 1, "{redriven}");
     // It is poison still.
-    let again = dead(&server, data.path(), 1).await;
+    let again = dead(server, data, 1).await;
     assert_eq!(again[0]["reason"], letters[0]["reason"]);
-    let dropped = ask(
-        &server,
-        data.path(),
-        &["dead", "drop", "e2e-events", "--all"],
-    );
+    assert_ne!(again[0]["id"], letters[0]["id"], "it went by its queue");
+    let dropped = ask(server, data, &["dead", "drop", "e2e-events", "--all"]);
     assert_eq!(dropped["done"], 1, "{dropped}");
-    dead(&server, data.path(), 0).await;
-    assert_eq!(double.report().delivered, 1);
+    dead(server, data, 0).await;
 }
