@@ -140,8 +140,9 @@ fn error(code: &str, text: &str) -> String {
     )
 }
 
-/// What no emulator says: too much at once, no leave, an application without good credentials; and what SNS is told.
+/// What no emulator says: too much at once, no leave, a fault of its own; and what SNS is told.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn refusals_are_read_from_the_wire_and_nothing_is_tried_twice() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
