@@ -8,6 +8,7 @@
 
 mod http;
 mod notifications;
+mod queues;
 
 use crate::config::{Config, Options};
 use crate::data::DataDir;
@@ -17,6 +18,7 @@ use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Identity, ServerRole};
 use notifications::NotificationsArgs;
+use queues::QueuesArgs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Config,
     /// Looks after the notifications of a running server.
     Notifications(NotificationsArgs),
+    /// Makes the queues at Amazon that the settings name.
+    Queues(QueuesArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -148,11 +152,20 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
 
 /// Asks a running server about its notifications, and prints what it says.
 pub(crate) fn notifications(config: &Config, args: &NotificationsArgs) -> anyhow::Result<()> {
+    print_answer(notifications::run(config, args))
+}
+
+/// Makes queues, and prints what to put into the settings.
+pub(crate) fn queues(config: &Config, args: &QueuesArgs) -> anyhow::Result<()> {
+    print_answer(queues::run(config, args))
+}
+
+fn print_answer(answer: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime can't start")?;
-    print!("{}", runtime.block_on(notifications::run(config, args))?);
+    print!("{}", runtime.block_on(answer)?);
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 mod push;
 
-pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend};
+pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend, Sns};
 
 use ipnet::IpNet;
 use kaiwa_common::limits::Limits;

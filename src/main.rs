@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         cli::Command::Token(wanted) => cli::print_tokens(&config, &wanted),
         cli::Command::Config => cli::print_config(&config),
         cli::Command::Notifications(args) => cli::notifications(&config, &args),
+        cli::Command::Queues(args) => cli::queues(&config, &args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

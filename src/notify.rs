@@ -25,6 +25,7 @@ use kaiwa_signaling::session::attendance::Present;
 use kaiwa_signaling::session::registry::Sessions;
 use port::PushPort;
 use queues::Queues;
+pub(crate) use queues::{Created, create as create_queues};
 use senders::Senders;
 use standing::Standings;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +68,7 @@ pub(crate) async fn prepare(
     kaiwa_notifier::metrics::describe();
     let store = NotifyStore::open(chat.database()).await;
     let store = store.context("the tables of notifications")?;
-    let senders = senders::make(config, data)?;
+    let senders = senders::make(config, data).await?;
     let queues = queues::open(config, chat.database(), &senders.channels()).await?;
     let announcer = Announcer::start(
         Arc::new(chat.clone()),

@@ -468,6 +468,12 @@ pub const FCM_BYTES: usize = 4_096;
 /// An FCM access token is renewed this long before it ends.
 pub const FCM_TOKEN_EARLY: Duration = Duration::from_secs(300);
 
+/// How long a connection to SNS may take to be open, for a push; then the push is tried again later.
+pub const SNS_CONNECT: Duration = Duration::from_secs(5);
+
+/// How long SNS may take for a push altogether, with the look-up of credentials; then it is tried again later.
+pub const SNS_PUBLISH: Duration = Duration::from_secs(15);
+
 /// Bytes of an SNS message for one platform. Longer content is cut.
 pub const SNS_BYTES: usize = 4_096;
 

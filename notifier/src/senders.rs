@@ -10,6 +10,8 @@ pub mod fcm;
 mod jws;
 mod payload;
 pub mod slack;
+#[cfg(feature = "aws")]
+pub mod sns;
 pub mod web_push;
 
 use crate::model::{Outcome, Push, Target};

@@ -75,6 +75,9 @@ pub(crate) struct Fcm {
 pub(crate) struct Sns {
     /// Such as `eu-west-1`.
     pub(crate) region: String,
+    /// ARNs of the platform applications whose endpoints devices may name: those of others are refused.
+    #[serde(default)]
+    pub(crate) applications: Vec<String>,
     /// In place of Amazon's own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<String>,
@@ -167,10 +170,39 @@ impl Push {
         if let Some(apns) = &self.apns {
             apns.check()?;
         }
-        match &self.sns {
-            Some(sns) => check_aws("push.sns", Some(&sns.region), sns.endpoint.as_deref()),
+        self.sns.as_ref().map_or(Ok(()), Sns::check)
+    }
+}
+
+impl Sns {
+    fn check(&self) -> Result<(), ConfigError> {
+        check_aws("push.sns", Some(&self.region), self.endpoint.as_deref())?;
+        if self.applications.is_empty() {
+            return rule(
+                "push.sns.applications: the ARNs of the platform applications that this server pushes to \
+                 are needed",
+            );
+        }
+        match self.applications.iter().find(|arn| !self.is_ours(arn)) {
+            Some(arn) => rule(format!(
+                "push.sns.applications: {arn:?} is no ARN of a platform application in {} \
+                 (arn:aws:sns:{}:…:app/GCM/…)",
+                self.region, self.region
+            )),
             None => Ok(()),
         }
+    }
+
+    /// Whether it is `arn:…:sns:REGION:ACCOUNT:app/PLATFORM/NAME`, of this region.
+    fn is_ours(&self, arn: &str) -> bool {
+        let parts: Vec<&str> = arn.split(':').collect();
+        let ["arn", _, "sns", region, account, app] = parts[..] else {
+            return false;
+        };
+        let app: Vec<&str> = app.split('/').collect();
+        let is_app =
+            matches!(app[..], ["app", platform, name] if !platform.is_empty() && !name.is_empty());
+        region == self.region && !account.is_empty() && is_app
     }
 }
 
@@ -296,6 +328,7 @@ mod tests {
         service_account_file = "/etc/kaiwa/fcm.json"
         [push.sns]
         region = "eu-west-1"
+        applications = ["arn:aws:sns:eu-west-1:123456789012:app/GCM/kaiwa"]
         endpoint = "http://127.0.0.1:4566"
         [push.slack]
         webhook_file = "/etc/kaiwa/slack"
@@ -348,6 +381,21 @@ mod tests {
         ] {
             let error = from_toml(text).expect_err(text).to_string();
             assert!(error.starts_with(names), "{text}: {error}");
+        }
+        let sns = from_toml("[push.sns]\nregion = \"eu-west-1\"").expect_err("no application");
+        assert!(sns.to_string().starts_with("push.sns.applications"));
+        for application in [
+            "arn:aws:sns:us-east-1:123456789012:app/GCM/kaiwa",
+            "arn:aws:sns:eu-west-1:123456789012:endpoint/GCM/kaiwa/5e3e",
+            "arn:aws:sns:eu-west-1:123456789012:app/GCM/",
+            "arn:aws:sns:eu-west-1::app/GCM/kaiwa",
+            "arn:aws:sqs:eu-west-1:123456789012:app/GCM/kaiwa",
+            "kaiwa",
+        ] {
+            let text =
+                format!("[push.sns]\nregion = \"eu-west-1\"\napplications = [{application:?}]");
+            let error = from_toml(&text).expect_err(application).to_string();
+            assert!(error.starts_with("push.sns.applications"), "{error}");
         }
         let apns = |team: &str, topic: &str| {
             from_toml(&format!(

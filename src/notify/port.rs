@@ -71,7 +71,9 @@ impl PushPort {
                 address::apns(&self.rules.apns_topics, &token.0, topic, is_sandbox)
             }
             port::Address::Fcm { token } => address::fcm(&token.0),
-            port::Address::Sns { endpoint_arn } => address::sns(&[], &endpoint_arn.0),
+            port::Address::Sns { endpoint_arn } => {
+                address::sns(&self.rules.sns_applications, &endpoint_arn.0)
+            }
         };
         checked.map_err(|error| PushError::AddressRefused(Cow::Owned(why(&error))))
     }

@@ -7,6 +7,7 @@ use kaiwa_platform::clock::SystemClock;
 use kaiwa_platform::queue::sqlite::{SqliteQueueOptions, SqliteQueues};
 use kaiwa_platform::queue::{DeadLetters, Topic, dead_letters};
 use kaiwa_platform::sqlite::Sqlite;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The topic, and each queue with its dead letters.
@@ -64,6 +65,62 @@ async fn embedded(database: Sqlite, channels: &[Channel]) -> anyhow::Result<Queu
     })
 }
 
+/// What is at Amazon for this server.
+pub(crate) struct Created {
+    /// The topic's ARN.
+    pub(crate) topic: String,
+    /// The queues with their URLs.
+    pub(crate) queues: BTreeMap<String, String>,
+}
+
+/// Every channel: a queue that nothing is sent to costs nothing, and is there when its channel is switched on.
+#[cfg(feature = "aws")]
+const CHANNELS: [Channel; 5] = [
+    Channel::WebPush,
+    Channel::Apns,
+    Channel::Fcm,
+    Channel::Sns,
+    Channel::Slack,
+];
+
+/// Makes at Amazon what is not there yet of the topic and the queues.
+///
+/// # Errors
+/// A setting, or what Amazon said.
+#[cfg(feature = "aws")]
+pub(crate) async fn create(config: &Config, topic: Option<&str>) -> anyhow::Result<Created> {
+    use kaiwa_platform::queue::aws::{QueueLayout, load, wire};
+
+    let settings = &config.queue;
+    anyhow::ensure!(
+        settings.backend == QueueBackend::Aws,
+        "queue.backend is not \"aws\": embedded queues are made when the server starts"
+    );
+    let named = |name: &str| format!("{}{name}", settings.prefix);
+    let set = settings.topic.as_deref();
+    let topic = match (topic, set.and_then(|arn| arn.rsplit(':').next())) {
+        (Some(topic), _) | (None, Some(topic)) => topic.to_owned(),
+        (None, None) => named(EVENTS),
+    };
+    let mut layouts = vec![QueueLayout::subscribed(&named(EVENTS))];
+    layouts.extend(CHANNELS.map(|channel| QueueLayout::direct(&named(queue_of(channel)))));
+    let aws = load(reached(settings)).await;
+    let wired = wire(&aws, &topic, &layouts).await;
+    let wired = wired.context("the topic and the queues at SNS and SQS")?;
+    Ok(Created {
+        topic: wired.topic_arn,
+        queues: wired.queues,
+    })
+}
+
+#[cfg(not(feature = "aws"))]
+pub(crate) async fn create(_: &Config, _: Option<&str>) -> anyhow::Result<Created> {
+    std::future::ready(Err(anyhow::anyhow!(
+        "this binary was built without the feature `aws`"
+    )))
+    .await
+}
+
 /// A queue in place of a topic: events go to it directly.
 #[cfg(feature = "aws")]
 struct Direct(Arc<dyn kaiwa_platform::queue::Queue>);
@@ -79,21 +136,27 @@ impl Topic for Direct {
 }
 
 #[cfg(feature = "aws")]
-async fn aws(config: &Config, channels: &[Channel]) -> anyhow::Result<Queues> {
-    use kaiwa_platform::queue::Queue;
-    use kaiwa_platform::queue::aws::{AwsOptions, SnsTopic, SqsQueue, load};
-
-    let settings = &config.queue;
-    let aws = load(AwsOptions {
+fn reached(settings: &crate::config::Queue) -> kaiwa_platform::queue::aws::AwsOptions {
+    kaiwa_platform::queue::aws::AwsOptions {
         endpoint: settings.endpoint.clone(),
         region: settings.region.clone(),
-    })
-    .await;
+    }
+}
+
+#[cfg(feature = "aws")]
+async fn aws(config: &Config, channels: &[Channel]) -> anyhow::Result<Queues> {
+    use kaiwa_platform::queue::Queue;
+    use kaiwa_platform::queue::aws::{SnsTopic, SqsQueue, load};
+
+    let settings = &config.queue;
+    let aws = load(reached(settings)).await;
     let open = async |name: &str| -> anyhow::Result<_> {
         let name = format!("{}{name}", settings.prefix);
         let found = async |name: &str| {
             let queue = SqsQueue::named(&aws, name).await;
-            queue.with_context(|| format!("the queue {name} at SQS"))
+            queue.with_context(|| {
+                format!("the queue {name} at SQS (`kaiwa queues create` makes what is not there)")
+            })
         };
         let queue: Arc<SqsQueue> = Arc::new(found(&name).await?);
         let dead: Arc<dyn Queue> = Arc::new(found(&dead_letters::name_of(&name)).await?);

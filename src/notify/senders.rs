@@ -1,8 +1,8 @@
 //! Senders, by the settings.
 
-use crate::config::{ApnsEnvironment, Config};
+use crate::config::{ApnsEnvironment, Config, Sns};
 use crate::data::{DataDir, read_secret_text};
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kaiwa_common::time::UnixMs;
@@ -34,6 +34,7 @@ pub(super) struct AddressRules {
     pub(super) http: Arc<Outbound>,
     pub(super) apns_topics: Vec<String>,
     pub(super) is_apns_sandbox: bool,
+    pub(super) sns_applications: Vec<String>,
 }
 
 impl Senders {
@@ -75,7 +76,7 @@ impl Senders {
 }
 
 /// Makes those that are set up; Web Push always is.
-pub(super) fn make(config: &Config, data: &DataDir) -> anyhow::Result<Senders> {
+pub(super) async fn make(config: &Config, data: &DataDir) -> anyhow::Result<Senders> {
     let settings = &config.push;
     let guard = Guard::new(&settings.allowed_private).context("push.allowed_private")?;
     let extra_roots = match &settings.extra_ca {
@@ -99,6 +100,7 @@ pub(super) fn make(config: &Config, data: &DataDir) -> anyhow::Result<Senders> {
         http: Arc::clone(&http),
         apns_topics: Vec::new(),
         is_apns_sandbox: false,
+        sns_applications: Vec::new(),
     };
     if let Some(apns) = &settings.apns {
         let key = read_secret_text(&apns.key_file)?;
@@ -123,8 +125,9 @@ pub(super) fn make(config: &Config, data: &DataDir) -> anyhow::Result<Senders> {
         let sender = FcmSender::new(Arc::clone(&http), account, FCM, UnixMs::now);
         by_channel.push((Channel::Fcm, Arc::new(sender.with_context(about)?)));
     }
-    if settings.sns.is_some() {
-        bail!("push.sns: this version has no sender for SNS platform endpoints yet");
+    if let Some(sns) = &settings.sns {
+        by_channel.push((Channel::Sns, platform_endpoints(sns).await?));
+        rules.sns_applications.clone_from(&sns.applications);
     }
     if let Some(slack) = &settings.slack {
         let url = read_secret_text(&slack.webhook_file)?;
@@ -137,6 +140,27 @@ pub(super) fn make(config: &Config, data: &DataDir) -> anyhow::Result<Senders> {
         vapid_key: vapid_key.context("the VAPID key is no point of P-256")?,
         rules,
     })
+}
+
+#[cfg(feature = "aws")]
+async fn platform_endpoints(settings: &Sns) -> anyhow::Result<Arc<dyn PushSender>> {
+    use kaiwa_notifier::senders::sns::SnsSender;
+    use kaiwa_platform::queue::aws::{AwsOptions, load};
+
+    let aws = load(AwsOptions {
+        endpoint: settings.endpoint.clone(),
+        region: Some(settings.region.clone()),
+    })
+    .await;
+    Ok(Arc::new(SnsSender::new(&aws, UnixMs::now)))
+}
+
+#[cfg(not(feature = "aws"))]
+async fn platform_endpoints(_: &Sns) -> anyhow::Result<Arc<dyn PushSender>> {
+    std::future::ready(Err(anyhow::anyhow!(
+        "push.sns: this binary was built without the feature `aws`"
+    )))
+    .await
 }
 
 fn vapid(data: &DataDir) -> anyhow::Result<VapidKeys> {

@@ -36,7 +36,7 @@ pub struct FcmSender {
 }
 
 /// Seconds that FCM keeps a message at most: four weeks. A longer wish is refused.
-const LONGEST: u64 = 28 * 24 * 3_600;
+pub(super) const LONGEST: u64 = 28 * 24 * 3_600;
 
 /// Where FCM is.
 pub const FCM: &str = "https://fcm.googleapis.com";
@@ -126,6 +126,13 @@ fn is_stale(status: StatusCode, body: &[u8]) -> bool {
 }
 
 fn message(target: &Target, push: &Push, token: &str, ttl: u64, text: Option<Text<'_>>) -> Vec<u8> {
+    let mut message = unaddressed(target, push, ttl, text);
+    message["token"] = token.into();
+    serde_json::to_vec(&json!({ "message": message })).unwrap_or_default()
+}
+
+/// The message but for whom it is for, as SNS takes it too.
+pub(super) fn unaddressed(target: &Target, push: &Push, ttl: u64, text: Option<Text<'_>>) -> Value {
     let apple = Message::new(push, false);
     let urgency = match push.urgency {
         Urgency::Low => "low",
@@ -137,8 +144,7 @@ fn message(target: &Target, push: &Push, token: &str, ttl: u64, text: Option<Tex
     } else {
         "NORMAL"
     };
-    let message = json!({ "message": {
-        "token": token,
+    json!({
         "data": data(target, push, text),
         "android": { "collapse_key": push.collapse, "priority": priority, "ttl": format!("{ttl}s") },
         "apns": {
@@ -152,8 +158,7 @@ fn message(target: &Target, push: &Push, token: &str, ttl: u64, text: Option<Tex
             "payload": { "aps": apple.aps(push, text) },
         },
         "webpush": { "headers": { "TTL": ttl.to_string(), "Urgency": urgency } },
-    }});
-    serde_json::to_vec(&message).unwrap_or_default()
+    })
 }
 
 /// The payload with every value as text, which is all that FCM's data takes.

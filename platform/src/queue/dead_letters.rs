@@ -175,12 +175,15 @@ impl DeadLetters {
         self.sweep(pick, max, false).await
     }
 
+    /// First all are received, then they are settled: what is still poison lies here again at once, and would be met
+    /// again and again.
     async fn sweep(&self, pick: &Pick, max: usize, is_redrive: bool) -> Outcome {
         let mut outcome = Outcome::default();
         let mut sweep = Sweep::receive(&self.dead);
-        while outcome.done + outcome.failed.len() < max {
-            let wanted = max - outcome.done - outcome.failed.len();
-            let page = match sweep.next(wanted.min(BATCH)).await {
+        let mut picked = Vec::new();
+        outcome.has_more = true;
+        while picked.len() < max {
+            let page = match sweep.next((max - picked.len()).min(BATCH)).await {
                 Ok(page) => page,
                 Err(error) => {
                     outcome.stopped = Some(error);
@@ -189,22 +192,29 @@ impl DeadLetters {
             };
             if page.is_empty() {
                 outcome.has_more = sweep.is_at_its_bound();
-                sweep.end().await;
-                return outcome;
-            }
-            let (picked, others): (Vec<_>, Vec<_>) = page
-                .into_iter()
-                .partition(|delivery| pick.has(&DeadLetter::from(delivery)));
-            for other in others {
-                sweep.give_back_later(other.receipt);
-            }
-            let result = self.settle(picked, is_redrive, &mut sweep, &mut outcome);
-            if let Err(error) = result.await {
-                outcome.stopped = Some(error);
                 break;
             }
+            for delivery in page {
+                if pick.has(&DeadLetter::from(&delivery)) {
+                    picked.push(delivery);
+                } else {
+                    sweep.give_back_later(delivery.receipt);
+                }
+            }
         }
-        outcome.has_more = true;
+        let mut rest = picked.into_iter();
+        while outcome.stopped.is_none() {
+            let batch: Vec<_> = rest.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            let settled = self
+                .settle(batch, is_redrive, &mut sweep, &mut outcome)
+                .await;
+            outcome.stopped = settled.err();
+        }
+        outcome.has_more |= outcome.stopped.is_some();
+        rest.for_each(|delivery| sweep.give_back_later(delivery.receipt));
         sweep.end().await;
         outcome
     }
@@ -217,9 +227,6 @@ impl DeadLetters {
         sweep: &mut Sweep<'_>,
         outcome: &mut Outcome,
     ) -> Result<(), QueueError> {
-        if picked.is_empty() {
-            return Ok(());
-        }
         let sent = if is_redrive {
             let batch = picked.iter().map(|d| DeadLetter::from(d).original());
             match self.send_back(batch.collect()).await {

@@ -1,6 +1,6 @@
 //! An emulator as a child process: started on a free port, probed until it answers, ended by its handle.
 
-use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_sns::config::{Credentials, SharedCredentialsProvider};
 use kaiwa_platform::queue::aws::{AwsOptions, load};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -58,9 +58,14 @@ impl Emulator {
         })
     }
 
+    /// Its URL.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// What clients are made of: the client of production, an endpoint and credentials of the emulator's.
     pub(crate) async fn config(&self) -> aws_config::SdkConfig {
-        config(&self.endpoint, "test").await
+        config(self.endpoint(), "test").await
     }
 
     /// The same, signed with a key that it does not know.
@@ -110,8 +115,11 @@ fn command(kind: Kind, port: u16) -> Command {
 }
 
 fn program(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let venv = std::env::var_os("KAIWA_VENV").map_or_else(|| root.join(".venv"), PathBuf::from);
+    // The crate whose test this is stands in the workspace's folder, or is it.
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let root = folders.find(|folder| folder.join("Cargo.lock").exists());
+    let venv =
+        std::env::var_os("KAIWA_VENV").map_or_else(|| root.unwrap().join(".venv"), PathBuf::from);
     let program = venv.join("bin").join(name);
     assert!(program.exists(), "{name} is not installed: make setup-test");
     program
