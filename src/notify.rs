@@ -11,7 +11,7 @@ use crate::data::DataDir;
 use anyhow::Context as _;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::ports::{Announce, Attendance};
-use kaiwa_chat::relay::announcer::Announcer;
+use kaiwa_chat::relay::announcer::{Announcer, AnnouncerStats};
 use kaiwa_chat::relay::{Relay, RelayParts};
 use kaiwa_chat::service::Chat;
 use kaiwa_common::time::UnixMs;
@@ -49,6 +49,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Notify {
     notifier: Arc<Notifier>,
     relay: Mutex<Option<Relay>>,
+    announced: Arc<AnnouncerStats>,
     push: Arc<dyn Push>,
     admin: Arc<dyn NotifyAdmin>,
 }
@@ -127,6 +128,7 @@ impl Prepared {
                 ..NotifierOptions::default()
             },
         }));
+        let announced = Arc::clone(self.announcer.stats());
         let relay = Relay::start(RelayParts {
             outbox: Arc::new(store.clone()),
             committed: chat.committed(),
@@ -140,6 +142,7 @@ impl Prepared {
             admin: Arc::new(admin::Admin::new(Arc::clone(&notifier))),
             notifier,
             relay: Mutex::new(Some(relay)),
+            announced,
         }
     }
 }
@@ -161,7 +164,7 @@ impl Notify {
         let Some(status) = relay.as_ref().map(Relay::status) else {
             return;
         };
-        crate::telemetry::export_relay(&status);
+        crate::telemetry::export_relay(&status, &self.announced);
     }
 
     /// Ends in order: the relay remembers where it is, and what the notifier has in hand is done within the grace.

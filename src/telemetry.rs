@@ -3,6 +3,7 @@
 use crate::config::{Log, LogFormat};
 use anyhow::Context as _;
 use kaiwa_chat::relay::RelayStatus;
+use kaiwa_chat::relay::announcer::AnnouncerStats;
 use kaiwa_platform::sqlite::StatsSnapshot;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
@@ -60,7 +61,7 @@ pub(crate) fn export_writer(stats: &StatsSnapshot) {
 }
 
 /// Shows how far telling people who are away has got.
-pub(crate) fn export_relay(status: &RelayStatus) {
+pub(crate) fn export_relay(status: &RelayStatus, announced: &AnnouncerStats) {
     // Far below 2^53.
     #[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
     metrics::gauge!("kaiwa_notify_relay_behind_events").set(status.behind as f64);
@@ -73,6 +74,11 @@ pub(crate) fn export_relay(status: &RelayStatus) {
         ("kaiwa_notify_relay_expired_total", stats.expired),
         ("kaiwa_notify_relay_refused_total", stats.refused),
         ("kaiwa_notify_relay_failures_total", stats.failures),
+        ("kaiwa_notify_announced_total", announced.published()),
+        (
+            "kaiwa_notify_announcements_dropped_total",
+            announced.dropped(),
+        ),
     ] {
         metrics::counter!(name).absolute(value);
     }

@@ -360,6 +360,10 @@ pub const NOTIFY_LABEL_BYTES: usize = 100;
 /// Notifications that one consumer handles at once, for each queue. At the bound it does not poll.
 pub const NOTIFY_IN_HAND: usize = 64;
 
+/// Of them, those of one person over Web Push, whose hosts anybody can name: a quarter, so that an endpoint that
+/// never answers does not hold up everybody else's. At the bound the rest of theirs waits for some seconds, but calls.
+pub const NOTIFY_IN_HAND_PERSON: usize = 16;
+
 /// How often a job is received before it goes to the dead letters as `exhausted`. SQS's redrive policy
 /// stands behind with one more, for a consumer that dies of a message.
 pub const NOTIFY_RECEIVES: u32 = 8;
@@ -375,7 +379,7 @@ pub const NOTIFY_DECISIONS: u64 = 2_000_000;
 pub const NOTIFY_LEDGER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Providers of one channel that are told apart, each with a breaker (for Web Push: hosts). At the bound
-/// one that is well is forgotten; are all of them ill, the next ones share one.
+/// one that is well is forgotten; are all of them ill, the one that would be tried soonest.
 pub const NOTIFY_PROVIDERS: usize = 512;
 
 /// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.

@@ -131,9 +131,14 @@ pub trait Preferences: Send + Sync + 'static {
         settings: Option<RoomSettings>,
     ) -> Answer<'_, bool>;
 
-    /// People who have set this room to every message, at most `limit`: in large rooms only they and
-    /// those who are mentioned are told.
-    fn opted_in(&self, room: &RoomId, limit: usize) -> Answer<'_, Vec<UserId>>;
+    /// People who have set this room to every message, those after `after` by id, ascending, at most `limit`: in
+    /// large rooms only they and those who are mentioned are told.
+    fn opted_in(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Answer<'_, Vec<UserId>>;
 }
 
 /// What the router has to know of an event's recipients.
@@ -180,6 +185,8 @@ pub struct Record {
     pub time: UnixMs,
     /// In which room.
     pub room: Option<RoomId>,
+    /// The message's number in it.
+    pub seq: Option<u64>,
     /// For whom.
     pub user: UserId,
     /// The decision.
@@ -235,6 +242,8 @@ pub struct Explained {
     pub at: UnixMs,
     /// In which room.
     pub room: Option<RoomId>,
+    /// The message's number in it.
+    pub seq: Option<u64>,
     /// The decision.
     pub decision: Decision,
     /// What became of each device's push, for those that got to one.

@@ -17,6 +17,7 @@ mod keeper;
 mod people;
 mod rolls;
 mod router;
+mod shares;
 mod sweeper;
 
 pub use crate::core::breaker::BreakerState;
@@ -34,10 +35,12 @@ use channel::ChannelHandler;
 use consumer::{Consumer, Handler};
 use futures_util::future::join_all;
 use gate::Gate;
+use kaiwa_common::limits::NOTIFY_IN_HAND_PERSON;
 use kaiwa_platform::clock::Clock;
 use kaiwa_platform::queue::DeadLetters;
 use rolls::Rolls;
 use router::Router;
+use shares::Shares;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -139,6 +142,7 @@ impl Notifier {
             let gate = Arc::new(Gate::new(part.channel, clock, rolls_too));
             gates.push((part.channel, Arc::clone(&gate)));
             let handler = ChannelHandler {
+                shares: Shares::new(NOTIFY_IN_HAND_PERSON),
                 channel: part.channel,
                 sender: part.sender,
                 store: Arc::clone(&parts.store),

@@ -258,8 +258,7 @@ pub(super) fn decision(
         event: explained.event.0,
         time: explained.at,
         room: explained.room.clone(),
-        // The room is enough to find it; which message it was stands in no decision.
-        seq: None,
+        seq: explained.seq,
         is_sent: explained.decision.verdicts().any(is_sent),
         reason: Cow::Borrowed(reason),
         message: Cow::Borrowed(message),
@@ -303,7 +302,7 @@ fn sentence(reason: kaiwa_notifier::core::decision::Reason) -> &'static str {
         Reason::NoSender => "this server sends nothing over the device's channel",
         Reason::Quiet => "it came in quiet hours, and would have been too late after them",
         Reason::Delivered => "an open window that was looked at had it",
-        Reason::Read => "it had been read",
+        Reason::Read => "it had been read, or there was nothing to read any more",
     }
 }
 

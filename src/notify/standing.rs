@@ -110,9 +110,6 @@ impl Opted {
     }
 }
 
-/// People who have opted in to one room and are looked at: the bound of a room's members.
-const OPTED_IN: usize = 10_000;
-
 impl OptIns for Opted {
     fn opted_in(
         &self,
@@ -122,11 +119,8 @@ impl OptIns for Opted {
     ) -> ChatAnswer<Vec<UserId>> {
         let (store, room) = (self.store.clone(), room.clone());
         Box::pin(async move {
-            let all = store.opted_in(&room, OPTED_IN).await;
-            let mut all = all.map_err(|_| ChatStoreError::Failed)?;
-            all.sort_unstable();
-            let rest = all.into_iter().filter(|user| Some(user) > after.as_ref());
-            Ok(rest.take(limit).collect())
+            let found = store.opted_in(&room, after.as_ref(), limit).await;
+            found.map_err(|_| ChatStoreError::Failed)
         })
     }
 }

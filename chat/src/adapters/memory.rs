@@ -282,6 +282,10 @@ impl Tables {
         let Some(room) = self.rooms.get(&question.room) else {
             return Vec::new();
         };
+        let message = room.fold.messages.get(&question.seq);
+        if message.is_some_and(|message| message.text.is_none()) {
+            return Vec::new();
+        }
         let is_candidate = |user: &&UserId| {
             let reader = room.readers.get(*user);
             let unread = |reader: &Reader| reader.read.max(reader.since) < question.seq;

@@ -23,7 +23,8 @@ pub trait Outbox: Send + Sync + 'static {
     fn read_outbox(&self, after: LogPos, limit: usize) -> Answer<Vec<Logged>>;
 
     /// Who may have to be told of messages, in the order asked and in one snapshot: who has joined the room
-    /// before the message and neither wrote it nor marked it as read.
+    /// before the message and neither wrote it nor marked it as read. Nobody of one that was deleted: what waits
+    /// for the end of quiet hours is asked about again.
     fn candidates(&self, questions: Vec<Question>) -> Answer<Vec<Vec<UserId>>>;
 }
 

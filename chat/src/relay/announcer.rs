@@ -79,7 +79,7 @@ impl Announcer {
 
     /// Its counters.
     #[must_use]
-    pub fn stats(&self) -> &AnnouncerStats {
+    pub fn stats(&self) -> &Arc<AnnouncerStats> {
         &self.stats
     }
 }

@@ -27,6 +27,7 @@ every_store! {
     a_badge_leaves_rooms_out_and_its_version_grows,
     the_outbox_is_the_log_with_messages_as_they_are_now,
     candidates_have_joined_before_and_not_read,
+    nobody_is_a_candidate_of_a_message_that_was_deleted,
     the_cursor_is_what_was_saved,
 }
 
@@ -293,6 +294,36 @@ async fn candidates_have_joined_before_and_not_read(subject: &Subject) {
     let left = member("bob", Membership::Left, Role::Member);
     writer.write("bob", None, left).await;
     assert!(ask(Among::MembersAfter(None), 10).await.is_empty());
+}
+
+async fn nobody_is_a_candidate_of_a_message_that_was_deleted(subject: &Subject) {
+    let mut writer = room_of_three(subject, 1).await;
+    let room = writer.room.clone();
+    let gone = writer.write("alice", Some(cid(1)), posted("oops")).await;
+    let stays = writer.write("alice", Some(cid(2)), posted("tea?")).await;
+    let deleted = EventBody::Deleted { target: gone };
+    writer.write("alice", Some(cid(3)), deleted).await;
+    let question = |seq, among| Question {
+        room: room.clone(),
+        seq,
+        sender: user_id("alice"),
+        among,
+        limit: 10,
+    };
+    let these = || Among::These(vec![user_id("bob"), user_id("carol")]);
+    let questions = [gone, stays].into_iter().flat_map(|seq| {
+        [
+            question(seq, these()),
+            question(seq, Among::MembersAfter(None)),
+        ]
+    });
+    let found = subject
+        .outbox
+        .candidates(questions.collect())
+        .await
+        .unwrap();
+    let counts: Vec<usize> = found.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 0, 2, 2]);
 }
 
 async fn the_cursor_is_what_was_saved(subject: &Subject) {

@@ -130,10 +130,15 @@ impl Preferences for SqliteStore {
             .read(move |connection| preferences::version(connection, &user))
     }
 
-    fn opted_in(&self, room: &RoomId, limit: usize) -> Answer<'_, Vec<UserId>> {
-        let room = room.clone();
+    fn opted_in(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Answer<'_, Vec<UserId>> {
+        let (room, after) = (room.clone(), after.cloned());
         self.db
-            .read(move |connection| preferences::opted_in(connection, &room, limit))
+            .read(move |connection| preferences::opted_in(connection, &room, after.as_ref(), limit))
     }
 }
 

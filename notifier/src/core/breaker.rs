@@ -108,12 +108,17 @@ const PROBE: Duration = Duration::from_secs(60);
 
 const SLOT_MS: i64 = 10_000;
 
+/// A time that is further away than any breaker waits has come: the clock was set back.
+fn is_due(until: UnixMs, now: UnixMs) -> bool {
+    now >= until || until.since(now) > 2 * LONGEST_WAIT
+}
+
 impl Breaker {
     /// Whether to send now.
     pub fn admit(&mut self, now: UnixMs) -> Admit {
         match self.state {
             State::Closed => Admit::Send,
-            State::Open { until, wait, cause } if now >= until => {
+            State::Open { until, wait, cause } if is_due(until, now) => {
                 self.state = State::Probing {
                     since: now,
                     wait,
@@ -122,7 +127,7 @@ impl Breaker {
                 Admit::Probe
             }
             State::Open { until, .. } => Admit::Wait(until),
-            State::Probing { since, wait, cause } if now >= since.plus(PROBE) => {
+            State::Probing { since, wait, cause } if is_due(since.plus(PROBE), now) => {
                 self.state = State::Probing {
                     since: now,
                     wait,
@@ -142,7 +147,7 @@ impl Breaker {
             State::Open { until, .. } => until,
             State::Probing { since, .. } => since.plus(PROBE),
         };
-        (now < until).then_some(until)
+        (!is_due(until, now)).then_some(until)
     }
 
     /// What it does, and when it would let one try next; `None` when it is closed.
@@ -278,6 +283,20 @@ mod tests {
         assert_eq!(closed, Some(Change::Closed));
         assert_eq!(breaker.admit(at(18)), Admit::Send);
         assert_eq!(breaker.view(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_a_day_does_not_close_a_provider_off_for_a_day() {
+        const DAY: i64 = 24 * 3600;
+        let mut breaker = Breaker::default();
+        breaker.record(Health::Refused, at(DAY), 0);
+        assert_eq!(
+            breaker.waits(at(DAY - 60)),
+            Some(at(DAY + 5)),
+            "a bit is waited for"
+        );
+        assert_eq!(breaker.waits(at(0)), None);
+        assert_eq!(breaker.admit(at(0)), Admit::Probe);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod round;
 
 use crate::core::breaker::{Admit, Cause, Change};
 use crate::core::retry::{self, Failure};
-use crate::event::Job;
+use crate::event::{Job, What};
 use crate::metrics;
 use crate::model::Channel;
 use crate::ports::{PushState, ReadState, Settled, Store};
@@ -14,6 +14,7 @@ use crate::service::consumer::Handler;
 use crate::service::gate::Gate;
 use crate::service::rolls::Rolls;
 use crate::service::router::unstored;
+use crate::service::shares::{Share, Shares};
 use crate::wire;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
@@ -23,12 +24,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a person's next pushes wait at least, while as many of theirs as may be are in hand.
+const CROWDED: Duration = Duration::from_secs(5);
+
+/// And so much more at most.
+const SPREAD_MS: u64 = 10_000;
+
 pub(super) struct ChannelHandler {
     pub(super) channel: Channel,
     pub(super) sender: Arc<dyn PushSender>,
     pub(super) store: Arc<dyn Store>,
     pub(super) read_state: Arc<dyn ReadState>,
     pub(super) gate: Arc<Gate>,
+    pub(super) shares: Arc<Shares>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rolls: Arc<Rolls>,
     pub(super) alerts: Arc<Alerts>,
@@ -60,6 +68,12 @@ impl ChannelHandler {
         if job.channel != self.channel {
             return Err(poison("channel"));
         }
+        let Ok(_share) = self.share(&job) else {
+            // Later by more than a push takes, and not all at once.
+            let wait = CROWDED + Duration::from_millis(self.rolls.roll() % SPREAD_MS);
+            let until = self.clock.now().plus(wait);
+            return Err(self.later(After::Parked(until), &job, delivery.receives));
+        };
         loop {
             let now = self.clock.now();
             if now >= job.expires {
@@ -87,6 +101,18 @@ impl ChannelHandler {
                     return Err(self.later(after, &job, delivery.receives));
                 }
             }
+        }
+    }
+
+    /// A place for it among what is in hand, where that is divided; an error when there is none. A call is over
+    /// before it would come again.
+    fn share(&self, job: &Job) -> Result<Option<Share>, ()> {
+        let is_call = matches!(job.event.what, What::Call(_) | What::CallOver(_));
+        match &job.user {
+            Some(user) if !self.gate.is_single() && !is_call => {
+                self.shares.take(user).map(Some).ok_or(())
+            }
+            Some(_) | None => Ok(None),
         }
     }
 

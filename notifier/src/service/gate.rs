@@ -40,17 +40,19 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     breakers: BTreeMap<String, Provider>,
-    tokens: Tokens,
 }
 
 #[derive(Default)]
 struct Provider {
     breaker: Breaker,
+    /// Its own: of Web Push anybody can name a host, and what one of those says of its devices must not keep
+    /// those of others.
+    tokens: Tokens,
     /// Its last word when it was not well.
     why: String,
 }
 
-/// The name of a channel's only provider, and of those that there is no room for.
+/// The name of a channel's only provider.
 const ONE: &str = "";
 
 impl Gate {
@@ -72,7 +74,7 @@ impl Gate {
 
     pub(super) fn provider(address: Option<&Address>) -> String {
         match address {
-            Some(Address::WebPush { endpoint, .. }) => host(&endpoint.0).to_owned(),
+            Some(Address::WebPush { endpoint, .. }) => host(&endpoint.0).to_ascii_lowercase(),
             Some(
                 Address::Apns { .. } | Address::Fcm { .. } | Address::Sns { .. } | Address::Slack,
             )
@@ -100,7 +102,7 @@ impl Gate {
     ) -> Option<Change> {
         let (now, roll) = (self.clock.now(), self.rolls.roll());
         let mut state = self.state();
-        let Provider { breaker, why } = state.provider(provider);
+        let Provider { breaker, why, .. } = state.provider(provider);
         if let Some((Health::Ill | Health::Refused, said)) = said {
             said[..said.floor_char_boundary(WHY_BYTES)].clone_into(why);
         }
@@ -140,7 +142,9 @@ impl Gate {
 
     pub(super) fn judge(&self, device: &Device, outcome: &Outcome) -> Judgement {
         let now = self.clock.now();
-        self.state().tokens.judge(device, outcome, now)
+        let provider = Self::provider(Some(&device.address));
+        let mut state = self.state();
+        state.provider(&provider).tokens.judge(device, outcome, now)
     }
 
     /// Until then, or until something changes.
@@ -167,17 +171,16 @@ impl Gate {
 
 impl State {
     fn provider(&mut self, provider: &str) -> &mut Provider {
-        let mut key = provider;
-        if !self.breakers.contains_key(key) && self.breakers.len() >= NOTIFY_PROVIDERS {
-            let well = self.breakers.iter().find(|(_, p)| !p.breaker.is_open());
-            match well.map(|(key, _)| key.clone()) {
-                Some(well) => {
-                    self.breakers.remove(&well);
-                }
-                None => key = ONE,
+        if !self.breakers.contains_key(provider) && self.breakers.len() >= NOTIFY_PROVIDERS {
+            // Those that are well first, then the one that may be tried soonest. Never one breaker for many: who
+            // names hosts that are ill would close it for the well ones.
+            let until = |p: &Provider| p.breaker.view().map(|(_, until)| until);
+            let least = self.breakers.iter().min_by_key(|(_, p)| until(p));
+            if let Some(key) = least.map(|(key, _)| key.clone()) {
+                self.breakers.remove(&key);
             }
         }
-        self.breakers.entry(key.to_owned()).or_default()
+        self.breakers.entry(provider.to_owned()).or_default()
     }
 }
 
@@ -201,5 +204,77 @@ impl Outcome {
             Self::Transient { .. } => Health::Ill,
             Self::AuthFailed { .. } => Health::Refused,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tokens::Fate;
+    use kaiwa_common::redact::Redacted;
+    use kaiwa_platform::clock::SystemClock;
+
+    fn gate() -> Gate {
+        let rolls = Arc::new(Rolls::new(1));
+        Gate::new(Channel::WebPush, Arc::new(SystemClock), rolls)
+    }
+
+    fn address(endpoint: &str) -> Address {
+        Address::WebPush {
+            endpoint: Redacted(endpoint.to_owned()),
+            p256dh: [4; 65],
+            auth: Redacted([1; 16]),
+        }
+    }
+
+    fn ill(gate: &Gate, host: &str) {
+        for _ in 0..4 {
+            if gate.admit(host) == Admit::Send {
+                gate.record(host, false, Some((Health::Ill, "503")));
+            }
+        }
+    }
+
+    #[test]
+    fn however_many_hosts_are_ill_one_that_is_well_is_sent_to() {
+        let gate = gate();
+        for n in 0..2 * NOTIFY_PROVIDERS {
+            ill(&gate, &format!("{n}.example"));
+        }
+        assert!(gate.views().len() <= NOTIFY_PROVIDERS);
+        for _ in 0..10 {
+            assert_eq!(gate.admit("push.example"), Admit::Send);
+            gate.record("push.example", false, Some((Health::Well, "")));
+            ill(&gate, "another.example");
+        }
+    }
+
+    #[test]
+    fn a_host_that_denies_its_devices_does_not_keep_those_of_others() {
+        let gate = gate();
+        let device = |endpoint: &str| Device {
+            id: crate::model::DeviceId(uuid::Uuid::nil()),
+            installation: kaiwa_common::id::DeviceId::parse("laptop").expect("an id"),
+            address: address(endpoint),
+            label: Redacted(String::new()),
+            registered: UnixMs(0),
+            settings: crate::core::settings::DeviceSettings::default(),
+            strikes: 0,
+            quarantined: None,
+            last_push: None,
+        };
+        let gone = Outcome::Unregistered { since: None };
+        for _ in 0..100 {
+            gate.judge(&device("https://evil.example/1"), &gone);
+        }
+        let of = |endpoint: &str| gate.judge(&device(endpoint), &gone).fate;
+        assert_eq!(of("https://evil.example/1"), Fate::Keep, "halted");
+        assert_eq!(of("https://push.example/1"), Fate::Prune);
+    }
+
+    #[test]
+    fn a_host_has_one_breaker_however_it_is_written() {
+        let of = |endpoint: &str| Gate::provider(Some(&address(endpoint)));
+        assert_eq!(of("https://PUSH.example/a"), of("https://push.example/b"));
     }
 }

@@ -167,19 +167,6 @@ impl Notifier {
         Ok(self.store.settings_version(user).await?)
     }
 
-    /// People who want every message of this room: in a large one only they, and those who are
-    /// mentioned, are told.
-    ///
-    /// # Errors
-    /// [`NotifierError::Store`].
-    pub async fn opted_in(
-        &self,
-        room: &RoomId,
-        limit: usize,
-    ) -> Result<Vec<UserId>, NotifierError> {
-        Ok(self.store.opted_in(room, limit).await?)
-    }
-
     /// Why did this person get a push for this event, or not? `None` when it was never asked, or is forgotten.
     ///
     /// # Errors

@@ -81,13 +81,18 @@ impl Router {
             return Ok(());
         };
         let Ok(event) = wire::decode_event(&first.event) else {
-            tracing::error!("what waited is no event");
-            let record = self.store.record(Vec::new(), dues.to_vec());
-            return record.await.map_err(|error| unstored(&error));
+            return self.give_up(dues, "no event").await;
         };
         let devices: Vec<_> = dues.iter().map(|due| due.device).collect();
         let profiles = self.profiles(&event, vec![first.user.clone()]).await?;
         self.tell(&event, profiles, Some(&devices), dues).await
+    }
+
+    /// What waited and can never be sent goes, so that it is not in the way of all that waits behind it.
+    pub(super) async fn give_up(&self, dues: &[Due], reason: &str) -> Result<(), Failure> {
+        tracing::error!(reason, "what waited can't be sent");
+        let record = self.store.record(Vec::new(), dues.to_vec());
+        record.await.map_err(|error| unstored(&error))
     }
 
     async fn profiles(&self, event: &Event, users: Vec<UserId>) -> Result<Vec<Profile>, Failure> {
@@ -139,6 +144,7 @@ impl Router {
                 event: event.id,
                 time: event.time,
                 room: event.room().cloned(),
+                seq: event.message_place().map(|place| place.seq),
                 user: recipient.user.clone(),
                 holds: holds(event, recipient, &answer.decision, count),
                 recent: answer.recent,

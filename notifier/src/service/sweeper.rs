@@ -1,5 +1,6 @@
 //! Wakes what has waited long enough, and forgets what is old.
 
+use crate::core::retry::Failure;
 use crate::metrics;
 use crate::ports::Due;
 use crate::service::router::Router;
@@ -50,7 +51,11 @@ async fn sweep(router: &Router, stop: &CancellationToken) -> bool {
         if stop.is_cancelled() {
             return false;
         }
-        if let Err(failure) = router.release(&group).await {
+        let released = match router.release(&group).await {
+            Err(Failure::Poison { reason }) => router.give_up(&group, &reason).await,
+            released => released,
+        };
+        if let Err(failure) = released {
             // It is still there, and due.
             tracing::warn!(?failure, "not released");
             return false;

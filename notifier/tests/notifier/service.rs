@@ -11,7 +11,7 @@ use kaiwa_notifier::core::quiet::{Minute, QuietHours};
 use kaiwa_notifier::core::settings::{DeviceSettings, Mute, RoomSettings};
 use kaiwa_notifier::event::{Notice, Severity, What};
 use kaiwa_notifier::model::{Channel, Outcome};
-use kaiwa_notifier::ports::{Preferences as _, PushState};
+use kaiwa_notifier::ports::{Decisions as _, Preferences as _, PushState};
 use kaiwa_notifier::service::NotifierError;
 use kaiwa_platform::queue::dead_letters::Pick;
 use kaiwa_platform::queue::{Outgoing, Queue as _};
@@ -60,6 +60,10 @@ async fn a_message_goes_once_to_each_device_and_can_be_explained() {
     }
     let explained = world.explain(1, "bob").await.expect("a decision");
     assert_eq!(explained.verdict(phone), Some(Verdict::Push));
+    assert_eq!(
+        (explained.room.as_ref(), explained.seq),
+        (Some(&room("r_a")), Some(7))
+    );
     assert_eq!(explained.fates.len(), 2);
     assert!(
         explained
@@ -636,4 +640,73 @@ async fn settings_have_their_bound_and_others_devices_are_not_found() {
         .set_room(&alice, &room("r_more"), Some(muted))
         .await
         .expect("set");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_an_endpoint_that_never_answers_holds_up_nobody_else() {
+    let world = world();
+    let notifier = world.start(1);
+    let hole = world
+        .register(&notifier, "bob", "hole", web("hole.example/1"))
+        .await;
+    world
+        .register(&notifier, "carol", "laptop", web("push.example/1"))
+        .await;
+    world
+        .provider(Channel::WebPush)
+        .script(Box::new(move |target, _, _, _| Reply {
+            before: if target.device == hole {
+                MINUTE
+            } else {
+                Duration::ZERO
+            },
+            ..Reply::now(transient_or_yes(target.device == hole))
+        }));
+    for number in 1..=200 {
+        let mention = message(number, &["bob"]);
+        let event = event(number.into(), world.now(), &["bob"], mention);
+        world.publish(&event).await;
+    }
+    let hers = event(1_000, world.now(), &["carol"], message(7, &["carol"]));
+    world.publish(&hers).await;
+    world.settle(Duration::from_secs(15)).await;
+    let accepted = world.provider(Channel::WebPush).accepted();
+    assert_eq!(accepted.len(), 1, "hers, while his are waited for");
+}
+
+fn transient_or_yes(is_ill: bool) -> Outcome {
+    if is_ill {
+        transient()
+    } else {
+        Reply::yes().outcome
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_and_is_refused_is_not_in_the_way_of_the_rest() {
+    let world = world();
+    let notifier = world.start(1);
+    let phone = world.register(&notifier, "bob", "phone", apns("t")).await;
+    let laptop = world
+        .register(&notifier, "carol", "laptop", web("push.example/1"))
+        .await;
+    let (from, to) = (Minute::new(11 * 60).unwrap(), Minute::new(13 * 60).unwrap());
+    for (name, device) in [("bob", phone), ("carol", laptop)] {
+        let settings = DeviceSettings {
+            quiet: Some(QuietHours::new(from, to, "UTC").unwrap()),
+            ..DeviceSettings::default()
+        };
+        let set = notifier.set_device(&user(name), device, settings).await;
+        set.expect("set");
+    }
+    world
+        .publish(&event(1, world.now(), &["bob", "carol"], message(7, &[])))
+        .await;
+    world.settle(MINUTE).await;
+    world.queues[&Channel::Apns].refuse();
+    tokio::time::sleep(70 * MINUTE).await;
+    world.settle(MINUTE).await;
+    assert_eq!(world.provider(Channel::WebPush).accepted().len(), 1);
+    let left = world.store.due(world.now(), 10).await.expect("an answer");
+    assert!(left.is_empty(), "{left:?}");
 }

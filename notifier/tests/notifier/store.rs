@@ -93,6 +93,27 @@ async fn an_address_is_one_persons_and_moves_with_who_registers_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_of_before_the_clock_was_set_back_is_nobodys() {
+    const DAY: i64 = 24 * 3_600_000;
+    let store = store();
+    let laptop = registration("alice", "laptop", web("host/1"), 1);
+    store.register(laptop.clone()).await.unwrap();
+    let again = |now| claim("alice", laptop.device, Channel::WebPush, now);
+    let first = store.claim(again(DAY)).await.unwrap();
+    assert!(matches!(first[..], [Claimed::Yes(_)]));
+    let busy = store.claim(again(DAY - 10_000)).await.unwrap();
+    assert_eq!(
+        busy,
+        [Claimed::Busy(UnixMs(DAY + 60_000))],
+        "a bit is no jump"
+    );
+    let way = store.in_flight(laptop.device, UnixMs(0)).await.unwrap();
+    assert_eq!(way, None, "who registers does not wait for a day");
+    let second = store.claim(again(0)).await.unwrap();
+    assert!(matches!(second[..], [Claimed::Yes(_)]), "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_that_registers_again_keeps_its_settings_and_loses_its_strikes() {
     let store = store();
     let first = registration("alice", "phone", apns("t1"), 1);
@@ -330,11 +351,13 @@ async fn settings_are_found_again_in_the_shared_database() {
             store.rooms(&alice).await.unwrap(),
             [(hall.clone(), of_room), (yard.clone(), of_yard)]
         );
-        assert!(store.opted_in(&yard, 10).await.unwrap().is_empty());
+        assert!(store.opted_in(&yard, None, 10).await.unwrap().is_empty());
         assert_eq!(
-            store.opted_in(&hall, 10).await.unwrap(),
+            store.opted_in(&hall, None, 10).await.unwrap(),
             std::slice::from_ref(&alice)
         );
+        let after = store.opted_in(&hall, Some(&alice), 10).await.unwrap();
+        assert!(after.is_empty());
         drop(store);
         sqlite.writer.close();
     }

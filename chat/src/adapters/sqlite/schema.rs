@@ -135,3 +135,126 @@ pub(super) fn key_up_to(room: i64, seq: Seq) -> i64 {
 pub(super) fn seq_of(key: i64) -> Seq {
     Seq(u64::try_from(key & 0xffff_ffff).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::sqlite::SqliteStore;
+    use crate::model::{Event, EventBody, Mentions};
+    use crate::ports::{
+        Among, Append, Appended, Counts, LogPos, Marks as _, Outbox as _, Question, RoomLog as _,
+        RoomViews as _,
+    };
+    use crate::wire::stored;
+    use kaiwa_common::id::{RoomId, UserId};
+    use kaiwa_common::position::{Epoch, Position};
+    use kaiwa_common::redact::Redacted;
+    use kaiwa_common::time::UnixMs;
+    use kaiwa_platform::sqlite::SqliteOptions;
+    use rusqlite::{Connection, params};
+    use std::path::Path;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).expect("a user id")
+    }
+
+    fn at(seq: u64) -> Position {
+        Position {
+            epoch: Epoch(3),
+            seq: Seq(seq),
+        }
+    }
+
+    fn said(room: &RoomId, seq: u64, text: &str) -> Event {
+        Event {
+            room: room.clone(),
+            position: at(seq),
+            time: UnixMs(1_000),
+            sender: user("alice"),
+            cid: None,
+            body: EventBody::Posted {
+                text: Some(Redacted(text.to_owned())),
+                reply_to: None,
+                mentions: Mentions::default(),
+            },
+        }
+    }
+
+    /// As version 1 left it: alice and bob in a room, and two messages.
+    fn write_old(path: &Path, room: &RoomId) {
+        let old = Connection::open(path).expect("a database");
+        old.execute_batch(V1).expect("the tables of version 1");
+        old.execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO rooms VALUES (1, 'r_old', 3, 2, 1, 'Tea', 0, 2, 1000, 2, 0, 1);
+             INSERT INTO users VALUES ('alice', 'Alice'), ('bob', 'Bob');
+             INSERT INTO members VALUES (1, 'alice', 2, 3), (1, 'bob', 2, 1);",
+        )
+        .expect("rows of version 1");
+        for (seq, text) in [(1_u32, "tea?"), (2, "now")] {
+            let bytes = stored::encode(&said(room, seq.into(), text));
+            let key = key(1, Seq(seq.into())).expect("a key");
+            old.execute("INSERT INTO log VALUES (?1, ?2)", params![seq, bytes])
+                .expect("an event");
+            old.execute(
+                "INSERT INTO messages (key, pos) VALUES (?1, ?2)",
+                params![key, seq],
+            )
+            .expect("a message");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_of_version_1_is_read_on_and_nobody_is_told_of_its_history() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kaiwa.db");
+        let room = RoomId::parse("r_old").expect("a room id");
+        write_old(&path, &room);
+        let store = SqliteStore::open_with(SqliteOptions::new(path)).expect("migrated");
+        assert_eq!(store.cursor().await, Ok(Some(LogPos(2))));
+        assert_eq!(store.end().await, Ok(LogPos(2)));
+        // Whoever reads from the beginning all the same finds nothing to tell, and does not fail.
+        let read = store.read_outbox(LogPos(0), 10).await.expect("read");
+        assert!(read.len() == 2 && read.iter().all(|logged| logged.posted.is_none()));
+        let total = store.unread_of(&user("bob"), &[]).await.expect("a count");
+        assert_eq!(total.count, 0, "history is not unread");
+        let append = Append {
+            room: room.clone(),
+            epoch: Epoch(3),
+            expected: Seq(2),
+            events: vec![said(&room, 3, "still there?")],
+            counts: Counts {
+                joined: 2,
+                owners: 1,
+                ..Counts::default()
+            },
+        };
+        let appended = store.append(&append).await.expect("an answer");
+        assert_eq!(appended, Appended::Committed);
+        let read = store.read_outbox(LogPos(2), 10).await.expect("read");
+        let posted = read[0].posted.as_ref().expect("the new one is told");
+        assert_eq!((posted.joined, posted.text.0.as_str()), (2, "still there?"));
+        let question = Question {
+            room: room.clone(),
+            seq: Seq(3),
+            sender: user("alice"),
+            among: Among::MembersAfter(None),
+            limit: 10,
+        };
+        let found = store.candidates(vec![question]).await.expect("an answer");
+        assert_eq!(found, [[user("bob")]]);
+        let total = store.unread_of(&user("bob"), &[]).await.expect("a count");
+        assert_eq!(total.count, 1);
+        let marked = store
+            .mark(&user("bob"), &room, at(3))
+            .await
+            .expect("an answer");
+        assert!(
+            marked
+                .and_then(|(_, marked)| marked)
+                .is_some_and(|m| m.has_moved)
+        );
+        let view = store.view(&user("bob"), &room).await.expect("an answer");
+        assert_eq!(view.expect("the room").unread.count, 0);
+    }
+}

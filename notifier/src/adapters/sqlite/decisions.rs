@@ -138,12 +138,12 @@ fn release(connection: &Connection, due: &Due) -> rusqlite::Result<()> {
 fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite::Result<bool> {
     let sql = if replaces {
         "INSERT OR REPLACE INTO notify_decisions
-             (event, user, time_ms, at_ms, room, class, steps, suppressed, devices)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+             (event, user, time_ms, at_ms, room, class, steps, suppressed, devices, seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     } else {
         "INSERT OR IGNORE INTO notify_decisions
-             (event, user, time_ms, at_ms, room, class, steps, suppressed, devices)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+             (event, user, time_ms, at_ms, room, class, steps, suppressed, devices, seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     };
     let decision = &record.decision;
     let changed = connection.prepare_cached(sql)?.execute(params![
@@ -156,6 +156,7 @@ fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite:
         steps_text(&decision.steps),
         decision.suppressed.map(crate::core::decision::Reason::name),
         devices_text(&decision.devices),
+        record.seq.map(u64::cast_signed),
     ])?;
     Ok(changed > 0)
 }
@@ -203,7 +204,7 @@ pub(super) fn due(
 }
 
 const EXPLAINED: &str = "SELECT event, time_ms, at_ms, room, class, steps, suppressed, devices,
-    user FROM notify_decisions";
+    user, seq FROM notify_decisions";
 
 pub(super) fn explain(
     connection: &Connection,
@@ -255,6 +256,7 @@ fn explained(row: &Row<'_>) -> rusqlite::Result<Explained> {
         time: UnixMs(row.get(1)?),
         at: UnixMs(row.get(2)?),
         room: text.map(|text| room(3, &text)).transpose()?,
+        seq: row.get::<_, Option<i64>>(9)?.map(i64::cast_unsigned),
         decision: decision(row, 4)?,
         fates: Vec::new(),
     })
@@ -272,6 +274,11 @@ fn with_fates(connection: &Connection, mut of: Explained) -> rusqlite::Result<Ex
 /// Rows that one call erases of each table: a commit of some milliseconds.
 const TRIM: i64 = 500;
 
+/// Looks at the oldest alone: there is no index by time, and to look for one among two million would keep the
+/// writer, and so everybody's messages, waiting.
+const OLD_DECISIONS: &str = "DELETE FROM notify_decisions WHERE no IN (SELECT no FROM
+    (SELECT no, at_ms FROM notify_decisions ORDER BY no LIMIT ?2) WHERE at_ms < ?1)";
+
 pub(super) fn trim(connection: &Connection, now: UnixMs) -> rusqlite::Result<usize> {
     let before = |age: std::time::Duration| {
         let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -282,8 +289,7 @@ pub(super) fn trim(connection: &Connection, now: UnixMs) -> rusqlite::Result<usi
     let shown = before(std::time::Duration::from_secs(28 * 24 * 3600));
     let mut erased = 0;
     for (sql, before) in [
-        ("DELETE FROM notify_decisions WHERE no IN (SELECT no FROM notify_decisions
-              WHERE at_ms < ?1 ORDER BY no LIMIT ?2)", decisions),
+        (OLD_DECISIONS, decisions),
         ("DELETE FROM notify_ledger WHERE (event, device) IN (SELECT event, device
               FROM notify_ledger WHERE ms < ?1 ORDER BY ms LIMIT ?2)", ledger),
         ("DELETE FROM notify_shown WHERE (user, collapse, device) IN (SELECT user, collapse, device
@@ -303,4 +309,28 @@ pub(super) fn trim(connection: &Connection, now: UnixMs) -> rusqlite::Result<usi
         )?
         .execute(params![keep, TRIM])?;
     Ok(erased)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::sqlite::SCHEMA;
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn to_forget_old_decisions_the_young_ones_are_not_read() {
+        let connection = Connection::open_in_memory().expect("a database");
+        for migration in SCHEMA.migrations {
+            connection.execute_batch(migration).expect("tables");
+        }
+        let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             INSERT INTO notify_decisions (event, user, time_ms, at_ms, class, steps, devices)
+             SELECT CAST(i AS BLOB), 'bob', 0, i, 'message', '', '' FROM n";
+        connection.execute(fill, []).expect("decisions");
+        let mut delete = connection.prepare(OLD_DECISIONS).expect("a statement");
+        assert_eq!(delete.execute([301_i64, TRIM]), Ok(300));
+        assert_eq!(delete.execute([301_i64, TRIM]), Ok(0));
+        let steps = delete.get_status(StatementStatus::VmStep);
+        assert!(steps < 20_000, "{steps} steps for {TRIM} rows");
+    }
 }

@@ -112,7 +112,9 @@ pub(super) fn in_flight(
     device: DeviceId,
     now: UnixMs,
 ) -> rusqlite::Result<Option<UnixMs>> {
-    let sql = "SELECT max(ms) FROM notify_ledger WHERE device = ?1 AND state = 0 AND ms > ?2";
+    // Of before the clock was set back are those that end later than any claim would.
+    let sql = "SELECT max(ms) FROM notify_ledger
+         WHERE device = ?1 AND state = 0 AND ms > ?2 AND ms <= ?2 + 120000";
     let until: Option<i64> = connection
         .prepare_cached(sql)?
         .query_row(params![device.0.as_bytes(), now.0], |row| row.get(0))?;

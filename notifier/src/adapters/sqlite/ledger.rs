@@ -26,7 +26,9 @@ fn claim_one(
 ) -> rusqlite::Result<Claimed> {
     match state(connection, claim.event, device)? {
         Some(PushState::Sent { .. } | PushState::Failed { .. }) => return Ok(Claimed::Done),
-        Some(PushState::Claimed { until }) if claim.now < until => return Ok(Claimed::Busy(until)),
+        Some(PushState::Claimed { until }) if is_held(claim, until) => {
+            return Ok(Claimed::Busy(until));
+        }
         Some(PushState::Claimed { .. } | PushState::Open { .. }) | None => {}
     }
     let fail = |code: &str| {
@@ -63,6 +65,13 @@ fn claim_one(
         claim.now,
     )?;
     Ok(Claimed::Yes(found))
+}
+
+/// Whether somebody is still at it. A claim that would last longer than claims do was made before the clock was
+/// set back: its holder is long gone.
+fn is_held(claim: &Claim, until: UnixMs) -> bool {
+    let longest = claim.until.since(claim.now);
+    claim.now < until && until.since(claim.now) <= 2 * longest
 }
 
 fn is_over(connection: &Connection, user: &UserId, key: &str) -> rusqlite::Result<bool> {

@@ -116,13 +116,16 @@ pub(super) fn set_room(
 pub(super) fn opted_in(
     connection: &Connection,
     room: &RoomId,
+    after: Option<&UserId>,
     limit: usize,
 ) -> rusqlite::Result<Vec<UserId>> {
     let mut select = connection.prepare_cached(
-        "SELECT user FROM notify_rooms WHERE room = ?1 AND level = 0 ORDER BY user LIMIT ?2",
+        "SELECT user FROM notify_rooms WHERE room = ?1 AND level = 0 AND user > ?2
+         ORDER BY user LIMIT ?3",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(params![room.as_str(), limit], |row| {
+    let after = after.map_or("", UserId::as_str);
+    let rows = select.query_map(params![room.as_str(), after, limit], |row| {
         user(0, &row.get::<_, String>(0)?)
     })?;
     rows.collect()

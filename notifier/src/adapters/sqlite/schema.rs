@@ -100,6 +100,7 @@ CREATE TABLE notify_decisions (
     steps      TEXT    NOT NULL,
     suppressed TEXT,
     devices    TEXT    NOT NULL,
+    seq        INTEGER,                   -- of the message in its room
     UNIQUE (event, user)
 ) STRICT;
 CREATE INDEX notify_decisions_of_user ON notify_decisions (user, no);

@@ -24,6 +24,7 @@ struct State {
     faults: Faults,
     most_receives: u32,
     receives: u64,
+    is_refusing: bool,
 }
 
 /// In percent.
@@ -58,6 +59,7 @@ impl MemoryQueue {
                 faults,
                 most_receives: 0,
                 receives: 0,
+                is_refusing: false,
             }),
             arrived: Notify::new(),
         })
@@ -88,6 +90,11 @@ impl MemoryQueue {
         state.messages.iter().filter(|m| m.visible <= now).count()
     }
 
+    /// From now on it takes nothing, and never will.
+    pub(crate) fn refuse(&self) {
+        self.state.lock().unwrap().is_refusing = true;
+    }
+
     /// Somebody else has it: every receipt that is out is stale.
     pub(crate) fn steal_all(&self) {
         for message in &mut self.state.lock().unwrap().messages {
@@ -105,6 +112,7 @@ impl MemoryQueue {
             faults,
             most_receives,
             receives,
+            ..
         } = &mut *state;
         let mut taken = Vec::new();
         for message in messages.iter_mut().filter(|m| m.visible <= now) {
@@ -158,6 +166,10 @@ impl Queue for MemoryQueue {
             {
                 let mut state = self.state.lock().unwrap();
                 for message in batch {
+                    if state.is_refusing {
+                        results.push(Err(SendError::Invalid("scripted".to_owned())));
+                        continue;
+                    }
                     if state.faults.failing > 0 && state.chance.percent(2) {
                         results.push(Err(SendError::Failed("scripted".to_owned())));
                         continue;
