@@ -12,13 +12,9 @@ use tokio::sync::broadcast::Receiver;
 struct Rung {
     window: Client,
     name: String,
-    devices: Devices,
-}
-
-struct Devices {
     /// What each service accepts, and how many of their devices it has.
     services: Vec<(Receiver<Delivery>, usize)>,
-    names: Vec<String>,
+    devices: Vec<String>,
 }
 
 impl Rung {
@@ -54,10 +50,8 @@ impl Rung {
         Self {
             window,
             name,
-            devices: Devices {
-                services: services.map(|(of, n)| (of.accepted(), n)).into(),
-                names: devices,
-            },
+            services: services.map(|(of, n)| (of.accepted(), n)).into(),
+            devices,
         }
     }
 
@@ -65,9 +59,7 @@ impl Rung {
     async fn hears(&mut self) -> Value {
         self.window.push("callRinging").await
     }
-}
 
-impl Devices {
     /// Of each device the collapse key of the one push of this class, and the call's name in it.
     async fn all_get(&mut self, class: &str) -> Rings {
         let mut got = BTreeMap::new();
@@ -75,7 +67,7 @@ impl Devices {
             let mut left = *count;
             while left > 0 {
                 let delivery = next(accepted).await;
-                if !self.names.contains(&delivery.device) {
+                if !self.devices.contains(&delivery.device) {
                     continue;
                 }
                 let told = payload(&delivery);
@@ -111,7 +103,7 @@ async fn ring(world: &World, server: &Server, no: u8) -> (Client, Rung, String, 
     caller.ok(json!({"callRing": {"room": room}})).await;
     let heard = rung.hears().await;
     assert!(int(&heard["untilMs"]) > 0, "{heard}");
-    let rings = rung.devices.all_get("call").await;
+    let rings = rung.all_get("call").await;
     (caller, rung, room, rings)
 }
 
@@ -124,7 +116,7 @@ async fn an_answer_on_one_device_stops_all_others() {
     phone.ok(json!({"callJoin": {"room": room}})).await;
     let heard = rung.hears().await;
     assert_eq!(heard["outcome"], json!("answered"));
-    assert_eq!(rung.devices.all_get("call_over").await, rings);
+    assert_eq!(rung.all_get("call_over").await, rings);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +130,7 @@ async fn a_no_on_one_device_stops_all_others() {
     assert_eq!(heard["outcome"], json!("declined"));
     let told = caller.push("callRinging").await;
     assert_eq!(told["outcome"], json!("declined"));
-    assert_eq!(rung.devices.all_get("call_over").await, rings);
+    assert_eq!(rung.all_get("call_over").await, rings);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,5 +140,5 @@ async fn a_caller_who_hangs_up_ends_it_everywhere() {
     let (mut caller, mut rung, room, rings) = ring(&world, &server, 4).await;
     caller.ok(json!({"callLeave": {"room": room}})).await;
     assert_eq!(rung.hears().await["outcome"], json!("cancelled"));
-    assert_eq!(rung.devices.all_get("call_over").await, rings);
+    assert_eq!(rung.all_get("call_over").await, rings);
 }
