@@ -96,6 +96,10 @@ enum Failed {
     With(OutboundError),
 }
 
+/// How long whoever registers a name waits for where it leads: a resolver that is away must not make
+/// registering look broken.
+const LOOK_UP: Duration = Duration::from_secs(2);
+
 impl Outbound {
     /// A client; it connects to nothing yet.
     ///
@@ -119,6 +123,20 @@ impl Outbound {
     #[must_use]
     pub fn guard(&self) -> &Guard {
         &self.connector.guard
+    }
+
+    /// Whether a URL may be called as things stand: its text, and where its name leads now. A name that leads
+    /// nowhere, or is not answered for soon, passes: it is looked up and checked anew at each connection.
+    ///
+    /// # Errors
+    /// [`Forbidden`] says why not.
+    pub async fn check(&self, url: &str) -> Result<(), Forbidden> {
+        let (_, origin) = self.guard().check_url(url)?;
+        let found = timeout(LOOK_UP, self.connector.addresses(&origin)).await;
+        match found {
+            Ok(Err(OutboundError::Forbidden(reason))) => Err(reason),
+            Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     /// Makes one call; the request's URI is absolute. Any status is an answer. A request that was surely not

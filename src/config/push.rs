@@ -3,7 +3,7 @@
 //! Secrets are files, named here and read when the senders start: none of them is printed.
 
 use super::ConfigError;
-use kaiwa_platform::outbound::Guard;
+use kaiwa_platform::outbound::{Guard, InvalidAllowed};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -48,6 +48,9 @@ pub(crate) struct Apns {
     /// Which of Apple's services devices belong to that do not say.
     #[serde(default)]
     pub(crate) environment: ApnsEnvironment,
+    /// In place of both of Apple's services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
 }
 
 /// One of Apple's two services.
@@ -67,6 +70,9 @@ pub(crate) enum ApnsEnvironment {
 pub(crate) struct Fcm {
     /// The service account's key (JSON), mode 600.
     pub(crate) service_account_file: PathBuf,
+    /// In place of Google's service. Access tokens are asked for where the service account's file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endpoint: Option<String>,
 }
 
 /// Platform endpoints of Amazon SNS. Credentials are those of the environment (a role, a profile).
@@ -161,14 +167,17 @@ impl Push {
                 self.subject
             ));
         }
-        if let Some(entry) = self.allowed_private.iter().find(|e| !is_allowable(e)) {
+        if let Err(InvalidAllowed(entry)) = Guard::new(&self.allowed_private) {
             return rule(format!(
-                "push.allowed_private: {entry:?} is neither a host's name, with a port or without, nor an \
-                 address, nor a network such as 10.1.0.0/16"
+                "push.allowed_private: {entry:?} is neither a host's name or address (with a port or \
+                 without), nor a network such as 10.1.0.0/16"
             ));
         }
         if let Some(apns) = &self.apns {
             apns.check()?;
+        }
+        if let Some(fcm) = &self.fcm {
+            check_service("push.fcm.endpoint", fcm.endpoint.as_deref())?;
         }
         self.sns.as_ref().map_or(Ok(()), Sns::check)
     }
@@ -225,7 +234,7 @@ impl Apns {
                 "push.apns.topic: without .voip; devices say which of their tokens is PushKit's",
             );
         }
-        Ok(())
+        check_service("push.apns.endpoint", self.endpoint.as_deref())
     }
 }
 
@@ -281,16 +290,27 @@ fn check_aws(
     }
 }
 
+/// The address of a service: https, a host, perhaps a port; the service's paths are put behind it.
+fn check_service(name: &str, endpoint: Option<&str>) -> Result<(), ConfigError> {
+    let is_bare = |url: &str| {
+        let authority = url.strip_prefix("https://").unwrap_or_default();
+        is_url(url, &["https"]) && !authority.contains(['/', '?', '#', '@'])
+    };
+    match endpoint {
+        Some(url) if !is_bare(url) => rule(format!(
+            "{name}: {url:?} is not https, a host and perhaps a port, such as \
+             https://push.internal:8443"
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn is_url(text: &str, schemes: &[&str]) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else {
         return false;
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     schemes.contains(&scheme) && !host.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
-}
-
-fn is_allowable(entry: &str) -> bool {
-    Guard::new(&[entry]).is_ok()
 }
 
 fn rule<T>(text: impl Into<String>) -> Result<T, ConfigError> {
@@ -324,8 +344,10 @@ mod tests {
         key_file = "/etc/kaiwa/AuthKey.p8"
         topic = "com.example.app"
         environment = "sandbox"
+        endpoint = "https://apple.internal:8443"
         [push.fcm]
         service_account_file = "/etc/kaiwa/fcm.json"
+        endpoint = "https://google.internal"
         [push.sns]
         region = "eu-west-1"
         applications = ["arn:aws:sns:eu-west-1:123456789012:app/GCM/kaiwa"]
@@ -411,6 +433,43 @@ mod tests {
         ] {
             let error = apns(team, topic).expect_err("refused").to_string();
             assert!(error.starts_with(names), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_services_address_is_https_a_host_and_no_path() {
+        let fcm = |url: &str| {
+            let text = format!("[push.fcm]\nservice_account_file = \"k\"\nendpoint = \"{url}\"");
+            from_toml(&text)
+        };
+        let apns = |url: &str| {
+            from_toml(&format!(
+                "[push.apns]\nteam_id = \"ABCDE12345\"\nkey_id = \"12345ABCDE\"\nkey_file = \"k\"\n\
+                 topic = \"com.example.app\"\nendpoint = \"{url}\""
+            ))
+        };
+        for fine in [
+            "https://127.0.0.1:8443",
+            "https://push.internal",
+            "https://[fd00::1]:443",
+        ] {
+            assert!(fcm(fine).is_ok() && apns(fine).is_ok(), "{fine}");
+        }
+        for wrong in [
+            "",
+            "push.internal",
+            "http://push.internal",
+            "https://",
+            "https://push.internal/",
+            "https://push.internal/v1",
+            "https://push.internal?a=b",
+            "https://user@push.internal",
+            "https://push internal",
+        ] {
+            let error = fcm(wrong).expect_err(wrong).to_string();
+            assert!(error.starts_with("push.fcm.endpoint"), "{error}");
+            let error = apns(wrong).expect_err(wrong).to_string();
+            assert!(error.starts_with("push.apns.endpoint"), "{error}");
         }
     }
 

@@ -44,7 +44,18 @@ impl PushPort {
         }
     }
 
-    /// The address, if anything may be sent there.
+    /// The address, if anything may be sent there. A name is looked up: who registers one that leads into the
+    /// private network is told so now, and not by pushes that never come.
+    async fn reached(&self, address: &port::Address) -> Result<Address, PushError> {
+        let checked = self.checked(address)?;
+        if let Address::WebPush { endpoint, .. } = &checked {
+            let may = self.rules.http.check(&endpoint.0).await;
+            may.map_err(|reason| PushError::AddressRefused(Cow::Owned(why(&reason.into()))))?;
+        }
+        Ok(checked)
+    }
+
+    /// The address, if its form is one that anything may be sent to.
     fn checked(&self, address: &port::Address) -> Result<Address, PushError> {
         let channel = address.channel();
         let is_on = channel == port::Channel::WebPush || self.info.channels.contains(&channel);
@@ -114,7 +125,7 @@ impl Push for PushPort {
 
     fn register(&self, user: UserId, registration: port::Registration) -> Answer<'_, port::Device> {
         Box::pin(async move {
-            let address = self.checked(&registration.address)?;
+            let address = self.reached(&registration.address).await?;
             let app = installation(registration.device)?;
             let label = &registration.name.0;
             let device = self.notifier.register(&user, &app, address, label).await;

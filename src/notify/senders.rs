@@ -104,12 +104,13 @@ pub(super) async fn make(config: &Config, data: &DataDir) -> anyhow::Result<Send
     };
     if let Some(apns) = &settings.apns {
         let key = read_secret_text(&apns.key_file)?;
+        let at = |apple: &str| apns.endpoint.clone().unwrap_or_else(|| apple.to_owned());
         let made = ApnsConfig {
             key_id: apns.key_id.clone(),
             team_id: apns.team_id.clone(),
             key_pem: key,
-            production: PRODUCTION.to_owned(),
-            sandbox: SANDBOX.to_owned(),
+            production: at(PRODUCTION),
+            sandbox: at(SANDBOX),
         };
         let sender = ApnsSender::new(made, outbound(), UnixMs::now);
         let sender = sender.with_context(|| apns.key_file.display().to_string())?;
@@ -122,7 +123,8 @@ pub(super) async fn make(config: &Config, data: &DataDir) -> anyhow::Result<Send
         let about = || path.display().to_string();
         let text = read_secret_text(path)?;
         let account = ServiceAccount::from_json(text.expose()).with_context(about)?;
-        let sender = FcmSender::new(Arc::clone(&http), account, FCM, UnixMs::now);
+        let base = fcm.endpoint.as_deref().unwrap_or(FCM);
+        let sender = FcmSender::new(Arc::clone(&http), account, base, UnixMs::now);
         by_channel.push((Channel::Fcm, Arc::new(sender.with_context(about)?)));
     }
     if let Some(sns) = &settings.sns {

@@ -50,7 +50,10 @@ impl Connector {
     /// The addresses that may be called. Names are looked up here and nowhere else, so that what was
     /// checked is what is connected to: a name that changes its address meanwhile (DNS rebinding) gains
     /// nothing.
-    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, OutboundError> {
+    pub(super) async fn addresses(
+        &self,
+        origin: &Origin,
+    ) -> Result<Vec<SocketAddr>, OutboundError> {
         let found = match origin.address() {
             Some(address) => vec![address],
             None => {

@@ -80,6 +80,28 @@ async fn a_name_that_leads_into_the_private_network_is_not_called() {
 }
 
 #[tokio::test]
+async fn a_name_is_checked_without_a_connection_and_one_that_leads_nowhere_yet_passes() {
+    let double = double(Kind::Webpush).await;
+    for (answers, result) in [
+        (&[&["10.0.0.1"][..]][..], Err(Forbidden::Address)),
+        (&[&["fe80::1", "127.0.0.1"]], Err(Forbidden::Address)),
+        (&[&["93.184.215.14"]], Ok(())),
+        (&[], Ok(())),
+    ] {
+        let client = Outbound::new(OutboundConfig {
+            resolver: Lying::new(answers),
+            ..config(&double, &[])
+        });
+        let client = client.expect("a client");
+        let checked = client.check("https://push.example/x").await;
+        assert_eq!(checked, result, "{answers:?}");
+        let scheme = client.check("http://push.example/x").await;
+        assert_eq!(scheme, Err(Forbidden::Scheme));
+    }
+    assert_eq!(double.report().connections, 0);
+}
+
+#[tokio::test]
 async fn a_name_is_asked_once_for_a_connection_and_what_was_checked_is_called() {
     let double = double(Kind::Webpush).await;
     let url = format!("https://localhost:{}/x", double.address().port());
