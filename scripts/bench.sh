@@ -18,10 +18,11 @@ mkdir -p "$target/bench-data" "$results"
 "$target/release/loadtest" call all --server "$target/release/kaiwa" \
   --floor "$target/release/examples/floor" --janus-root "${JANUS_ROOT:-/}" \
   --data "$target/bench-data" --out "$results"
-"$target/release/loadtest" notify all --server "$target/release/kaiwa" \
-  --examples "$target/release/examples" --data "$target/bench-data" --out "$results"
 "$target/release/loadtest" report --results "$results" --into docs/benchmarks.md --plots docs/benchmarks
 # Browsers need cores of their own: after the rest, not beside it.
 export KAIWA_BIN=$target/release/kaiwa
 npm --prefix web run --silent bench:join -- --into "$PWD/docs/benchmarks.md"
 npm --prefix web run --silent bench:network -- --into "$PWD/docs/benchmarks.md"
+"$target/release/loadtest" notify all --server "$target/release/kaiwa" \
+  --examples "$target/release/examples" --data "$target/bench-data" --out "$results"
+"$target/release/loadtest" report --results "$results" --into docs/benchmarks.md --plots docs/benchmarks
