@@ -24,5 +24,7 @@ pub mod chat;
 
 pub mod call;
 
+pub mod notify;
+
 pub mod print;
 pub mod report;

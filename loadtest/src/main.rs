@@ -9,7 +9,7 @@ use kaiwa_loadtest::call::results::Calls;
 use kaiwa_loadtest::call::source::Trace;
 use kaiwa_loadtest::chaos::run::{Plan, run};
 use kaiwa_loadtest::chat::{Setup, fanout, idle, sends};
-use kaiwa_loadtest::{bare, print, report};
+use kaiwa_loadtest::{bare, notify, print, report};
 use std::path::{Path, PathBuf};
 
 /// Load, chaos and verification for a Kaiwa server, over the wire.
@@ -31,6 +31,16 @@ enum Command {
     Call {
         #[command(subcommand)]
         what: Call,
+    },
+    /// Measures notifications: the router, Web Push, the delay to the push service, jobs that wait.
+    Notify {
+        /// Which of them.
+        #[arg(value_enum)]
+        what: notify::What,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        plan: notify::Plan,
     },
     /// Kills the server under load, again and again, and checks what everybody saw.
     Chaos(Chaos),
@@ -191,7 +201,7 @@ struct Report {
     /// The folder with results.
     #[arg(long, default_value = "bench-results")]
     results: PathBuf,
-    /// The markdown file; what stands between its `bench:chat` and `bench:calls` markers is replaced.
+    /// The markdown file; what stands between its `bench:chat`, `bench:calls` and `bench:notify` markers is replaced.
     #[arg(long)]
     into: PathBuf,
     /// The folder for plots.
@@ -219,6 +229,9 @@ async fn dispatch(command: Command) -> Result<()> {
     match command {
         Command::Chat { what } => chat(what).await,
         Command::Call { what } => Box::pin(call(what)).await,
+        Command::Notify { what, common, plan } => {
+            notify::run(&setup(&common), what, &plan, &common.out).await
+        }
         Command::Chaos(chaos) => storms(chaos).await,
         Command::Report(Report {
             results,

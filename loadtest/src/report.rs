@@ -1,12 +1,15 @@
 //! Results as JSON, as markdown tables between markers, and as plots.
 
 mod calls;
+mod notify;
 pub mod svg;
 
 use crate::call::results::Calls;
 use crate::chat::fanout::{Comparison, Fanout};
 use crate::chat::idle::Idle;
 use crate::chat::sends::Sends;
+use crate::notify::delay::Delay;
+use crate::notify::programs::{Router, Waiting, WebPush};
 use crate::print;
 use crate::proc::Host;
 use anyhow::{Context as _, Result};
@@ -51,23 +54,27 @@ pub fn save(out: &Path, name: &str, result: &impl Section) -> Result<()> {
     Ok(())
 }
 
-/// Renders all results of a folder into a file, those of chat and of calls between markers of their own, and plots
+/// Renders all results of a folder into a file, those of chat, calls and notifications between markers of their own, and plots
 /// beside it. What there are no results of stays as it is.
 ///
 /// # Errors
 /// When there are no results, or a file can't be read or written.
 pub fn render(results: &Path, into: &Path, plots: &Path) -> Result<()> {
-    let (mut chat, mut calls) = (String::new(), String::new());
+    let (mut chat, mut calls, mut notify) = (String::new(), String::new(), String::new());
     fs::create_dir_all(plots)?;
     section::<Idle>(results, "idle", plots, &mut chat)?;
     section::<Fanout>(results, "fanout", plots, &mut chat)?;
     section::<Fanout>(results, "fanout-json", plots, &mut chat)?;
     section::<Sends>(results, "sends", plots, &mut chat)?;
     section::<Calls>(results, "calls", plots, &mut calls)?;
-    let is_empty = chat.is_empty() && calls.is_empty();
+    section::<Router>(results, "notify-router", plots, &mut notify)?;
+    section::<WebPush>(results, "notify-web-push", plots, &mut notify)?;
+    section::<Delay>(results, "notify-delay", plots, &mut notify)?;
+    section::<Waiting>(results, "notify-waiting", plots, &mut notify)?;
+    let is_empty = chat.is_empty() && calls.is_empty() && notify.is_empty();
     anyhow::ensure!(!is_empty, "no results in {}", results.display());
     let mut page = fs::read_to_string(into).unwrap_or_default();
-    for (name, text) in [("chat", chat), ("calls", calls)] {
+    for (name, text) in [("chat", chat), ("calls", calls), ("notify", notify)] {
         if !text.is_empty() {
             page = between(&page, name, &text);
         }

@@ -1,5 +1,6 @@
 //! How many events a second go from the embedded queue through router, ledger and a sender that always says yes:
-//! `cargo run --release -p kaiwa-notifier --example router_rate [events] [folder]`.
+//! `cargo run --release -p kaiwa-notifier --example router_rate [events] [folder]`. The last line has the figures once
+//! more, as JSON.
 #![allow(
     clippy::print_stdout,
     clippy::cast_precision_loss,
@@ -164,6 +165,14 @@ async fn main() {
     println!("routed in {routed:?}: {:.0}/s", rate(routed));
     println!("delivered in {delivered:?}: {:.0}/s", rate(delivered));
     println!("commits {}, jobs {}", stats.commits, stats.jobs);
+    let figures = serde_json::json!({
+        "events": f64::from(u32::try_from(events).expect("a number of events")),
+        "pushes": sender.0.load(Ordering::Relaxed),
+        "routed_per_s": rate(routed),
+        "delivered_per_s": rate(delivered),
+        "commits": stats.commits,
+    });
+    println!("{figures}");
     // Nothing is polled any more; its last poll need not be awaited.
     drop(notifier);
 }

@@ -2,6 +2,8 @@
 //! messages waiting.
 //!
 //! `cargo run --release -p kaiwa-platform --example queue_floor [MESSAGES [WAITING [FOLDER]]]`
+//!
+//! With 0 messages, or 0 waiting, that part is left out. The last line has the figures once more, as JSON.
 #![expect(clippy::print_stdout, reason = "figures are for a person to read")]
 #![expect(clippy::unwrap_used, reason = "a measurement that fails ends")]
 
@@ -12,6 +14,7 @@ use kaiwa_platform::queue::sqlite::{SqliteQueue, SqliteQueueOptions, SqliteQueue
 use kaiwa_platform::queue::{BATCH, Delivery, Outgoing, Queue};
 use kaiwa_platform::sqlite::{Sqlite, SqliteOptions, bare_writer};
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +28,9 @@ const BODY: usize = 300;
 
 const LEASE: Duration = Duration::from_secs(3_600);
 
+/// What was measured, by name.
+type Figures = BTreeMap<&'static str, f64>;
+
 #[tokio::main]
 async fn main() {
     let mut args = std::env::args().skip(1);
@@ -32,21 +38,26 @@ async fn main() {
     let waiting: usize = args.next().map_or(1_000_000, |n| n.parse().unwrap());
     let base = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let dir = tempfile::tempdir_in(base).unwrap();
+    let mut figures = Figures::new();
+    if messages > 0 {
+        rates(dir.path(), messages, &mut figures).await;
+    }
+    if waiting > 0 {
+        memory(&dir.path().join("memory.db"), waiting, &mut figures).await;
+    }
+    println!("{}", serde_json::to_string(&figures).unwrap());
+}
+
+async fn rates(dir: &Path, messages: usize, figures: &mut Figures) {
     println!("{messages} messages of {BODY} B in batches of {BATCH}, per second:");
-    let bare_path = dir.path().join("bare.db");
+    let bare_path = dir.join("bare.db");
     let rules = open(&bare_path).await.1.rules();
     let connection = bare_writer(&SqliteOptions::new(bare_path), &[]).unwrap();
-    for (name, batches) in [("a commit a batch", 1), ("64 batches a commit", TASKS)] {
-        let count = if batches == 1 {
-            messages / 10
-        } else {
-            messages
-        };
-        bare(name, &connection, &rules, count, batches);
-    }
+    bare("a commit a batch", &connection, &rules, messages / 10, 1);
+    let (sent, received) = bare("64 batches a commit", &connection, &rules, messages, TASKS);
+    figures.extend([("bare_send_per_s", sent), ("bare_receive_per_s", received)]);
     drop(connection);
-    queue(&dir.path().join("queue.db"), messages).await;
-    memory(&dir.path().join("memory.db"), waiting).await;
+    queue(&dir.join("queue.db"), messages, figures).await;
 }
 
 async fn open(path: &Path) -> (Sqlite, SqliteQueue) {
@@ -70,11 +81,12 @@ fn batch() -> Vec<Outgoing> {
     vec![message; BATCH]
 }
 
-fn rate(name: &str, what: &str, messages: usize, begun: Instant) {
+fn rate(name: &str, what: &str, messages: usize, begun: Instant) -> f64 {
     let seconds = begun.elapsed().as_secs_f64();
     let messages = u32::try_from(messages).unwrap();
     let rate = f64::from(messages) / seconds;
     println!("  {name:<26} {what:<20} {rate:>9.0}");
+    rate
 }
 
 fn in_commits(connection: &Connection, commits: usize, mut work: impl FnMut(&Connection)) {
@@ -85,7 +97,14 @@ fn in_commits(connection: &Connection, commits: usize, mut work: impl FnMut(&Con
     }
 }
 
-fn bare(name: &str, connection: &Connection, rules: &Rules, messages: usize, batches: usize) {
+/// How many were sent in a second, and how many received and deleted.
+fn bare(
+    name: &str,
+    connection: &Connection,
+    rules: &Rules,
+    messages: usize,
+    batches: usize,
+) -> (f64, f64) {
     let name = format!("bare, {name}");
     let commits = messages.div_ceil(batches * BATCH);
     let messages = commits * batches * BATCH;
@@ -96,7 +115,7 @@ fn bare(name: &str, connection: &Connection, rules: &Rules, messages: usize, bat
             statements::send(connection, rules, UnixMs::now(), &batch).unwrap();
         }
     });
-    rate(&name, "send", messages, begun);
+    let sent = rate(&name, "send", messages, begun);
     let begun = Instant::now();
     // What a commit deletes was received in the one before, as a consumer's answer comes after its receive.
     let mut received: Vec<Vec<Delivery>> = Vec::new();
@@ -114,7 +133,8 @@ fn bare(name: &str, connection: &Connection, rules: &Rules, messages: usize, bat
             delete(connection, rules, deliveries);
         }
     });
-    rate(&name, "receive and delete", messages, begun);
+    let received = rate(&name, "receive and delete", messages, begun);
+    (sent, received)
 }
 
 fn delete(connection: &Connection, rules: &Rules, deliveries: Vec<Delivery>) {
@@ -124,11 +144,11 @@ fn delete(connection: &Connection, rules: &Rules, deliveries: Vec<Delivery>) {
     assert!(deleted.iter().all(Result::is_ok));
 }
 
-async fn queue(path: &Path, messages: usize) {
+async fn queue(path: &Path, messages: usize, figures: &mut Figures) {
     let (db, queue) = open(path).await;
     let begun = Instant::now();
     fill(&queue, messages).await;
-    rate("queue, 64 tasks", "send", messages, begun);
+    let sent = rate("queue, 64 tasks", "send", messages, begun);
     let begun = Instant::now();
     let left = Arc::new(AtomicUsize::new(messages / BATCH));
     let tasks: Vec<_> = (0..TASKS)
@@ -137,7 +157,8 @@ async fn queue(path: &Path, messages: usize) {
     for task in tasks {
         task.await.unwrap();
     }
-    rate("queue, 64 tasks", "receive and delete", messages, begun);
+    let received = rate("queue, 64 tasks", "receive and delete", messages, begun);
+    figures.extend([("send_per_s", sent), ("receive_per_s", received)]);
     let stats = db.writer.stats().snapshot();
     println!("  {} jobs in {} commits", stats.jobs, stats.commits);
     let (begun, alone) = (Instant::now(), messages / 20);
@@ -180,29 +201,40 @@ fn takes_one(left: &AtomicUsize) -> bool {
     .is_ok()
 }
 
-async fn memory(path: &Path, waiting: usize) {
+async fn memory(path: &Path, waiting: usize, figures: &mut Figures) {
     let before = resident_mib();
     let (_db, queue) = open(path).await;
     fill(&queue, waiting).await;
+    let after = resident_mib();
     println!("with {waiting} waiting:");
-    println!(
-        "  resident memory {before} MiB before, {} MiB after",
-        resident_mib()
-    );
-    let file = std::fs::metadata(path).unwrap().len() / 1024 / 1024;
-    println!("  database {file} MiB");
+    println!("  resident memory {before:.0} MiB before, {after:.0} MiB after");
+    let bytes = std::fs::metadata(path).unwrap().len();
+    let database = f64::from(u32::try_from(bytes / 1024).unwrap()) / 1024.0;
+    println!("  database {database:.0} MiB");
     let begun = Instant::now();
     let found = queue.receive(BATCH, Duration::ZERO, LEASE).await.unwrap();
-    println!("  a receive of {} in {:?}", found.len(), begun.elapsed());
+    let receive = begun.elapsed();
+    println!("  a receive of {} in {receive:?}", found.len());
     let begun = Instant::now();
     let depth = queue.depth().await.unwrap();
-    println!("  the depth ({}) in {:?}", depth.visible, begun.elapsed());
-    println!("  resident memory {} MiB", resident_mib());
+    let counted = begun.elapsed();
+    println!("  the depth ({}) in {counted:?}", depth.visible);
+    let last = resident_mib();
+    println!("  resident memory {last:.0} MiB");
+    figures.extend([
+        ("waiting", f64::from(u32::try_from(depth.visible).unwrap())),
+        ("resident_before_mib", before),
+        ("resident_after_mib", after),
+        ("resident_counted_mib", last),
+        ("database_mib", database),
+        ("receive_ms", receive.as_secs_f64() * 1e3),
+        ("depth_ms", counted.as_secs_f64() * 1e3),
+    ]);
 }
 
-fn resident_mib() -> u64 {
+fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-    kib.parse::<u64>().unwrap() / 1024
+    kib.parse::<f64>().unwrap() / 1024.0
 }
