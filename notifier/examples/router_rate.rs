@@ -100,6 +100,10 @@ async fn letters(queues: &SqliteQueues, name: &str) -> DeadLetters {
 }
 
 #[tokio::main]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a measurement, from its set-up to its figures"
+)]
 async fn main() {
     let mut arguments = std::env::args().skip(1);
     let events = arguments.next().and_then(|n| n.parse().ok());

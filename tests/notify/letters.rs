@@ -82,6 +82,10 @@ async fn died(world: &World, server: &Server, count: u64) -> BTreeMap<(String, S
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story from the queue to the dead letters"
+)]
 async fn what_cannot_be_read_dies_with_a_reason_and_the_rest_goes_on() {
     let world = World::new().await;
     let mut server = world.start();

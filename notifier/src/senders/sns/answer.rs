@@ -140,6 +140,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn each_error_has_its_outcome() {
         let gone = Outcome::Unregistered { since: None };
         let large = Outcome::TooLarge { limit: SNS_BYTES };
