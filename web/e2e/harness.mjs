@@ -86,6 +86,10 @@ export class Server {
     await rm(this.#data, { recursive: true, force: true });
   }
 
+  get running() {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   get log() {
     return this.#log;
   }
@@ -180,9 +184,34 @@ export async function texts({ page }, condition = () => true, what = 'the list')
   for (;;) {
     const list = await read();
     if (condition(list)) return list;
-    if (Date.now() > end) throw new Error(`${what} never came about; last seen: ${JSON.stringify(list.slice(-30))} of ${list.length}`);
+    if (Date.now() > end) {
+      const seen = `last seen: ${JSON.stringify(list.slice(-30))} of ${list.length}`;
+      throw new Error(`${what} never came about; ${seen}; kept: ${JSON.stringify(await stored({ page }))}`);
+    }
     await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => done())));
   }
+}
+
+/** What the browser keeps of each room, in short: tells a list that is not shown from one that is not there. */
+export function stored({ page }) {
+  return page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const opening = indexedDB.open('kaiwa');
+        opening.onerror = () => resolve(String(opening.error));
+        opening.onsuccess = () => {
+          const all = opening.result.transaction('rooms').objectStore('rooms').getAll();
+          all.onsuccess = () => {
+            opening.result.close();
+            const short = ({ room: { info, version, position, timeline } }) => ({
+              ...{ title: info.title, head: info.head, version, position, floor: timeline?.floor, more: timeline?.more },
+              messages: timeline?.messages.slice(-5).map((m) => `${m.seq} ${m.text}`),
+            });
+            resolve(all.result.map(short));
+          };
+        };
+      }),
+  );
 }
 
 /** The client library in Node, over real sockets. */

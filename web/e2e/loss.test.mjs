@@ -1,6 +1,6 @@
 /** The server dies under people's hands and comes back. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, beforeEach, test } from 'node:test';
 import { comeBack, connected, createRoom, message, person, say, Server, signIn, startBrowser, texts } from './harness.mjs';
 
 let server, browser;
@@ -8,6 +8,11 @@ let server, browser;
 before(async () => {
   server = await Server.start();
   browser = await startBrowser();
+});
+
+// One that failed while the server was away must not fail those after it.
+beforeEach(async () => {
+  if (!server.running) await server.restart();
 });
 
 after(async () => {
