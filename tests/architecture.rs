@@ -27,6 +27,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "kaiwa-notifier",
         &["kaiwa-common", "kaiwa-platform", "kaiwa-proto"],
     ),
+    (
+        "kaiwa-media-pipeline",
+        &["kaiwa-common", "kaiwa-platform", "kaiwa-proto"],
+    ),
     // Stands in for other people's servers: it shares no code with ours, so that a mistake in one is not made
     // in the other.
     ("kaiwa-provider-doubles", &[]),
