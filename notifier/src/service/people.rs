@@ -92,7 +92,8 @@ impl Notifier {
         Ok(self.store.devices(user).await?)
     }
 
-    /// Forgets a device, when somebody signs out or takes it off their list.
+    /// Forgets a device, when somebody signs out or takes it off their list. When this answers, nothing is on its
+    /// way to it any more: who signs in there next may register the same address.
     ///
     /// # Errors
     /// [`NotifierError`]; `NotFound` when it is not theirs.
@@ -101,7 +102,9 @@ impl Notifier {
         user: &UserId,
         device: DeviceId,
     ) -> Result<(), NotifierError> {
-        found(self.store.remove(user, device).await?)
+        let was_theirs = self.store.remove(user, device).await?;
+        self.settle(device).await?;
+        found(was_theirs)
     }
 
     /// Changes a device's settings.

@@ -233,6 +233,30 @@ async fn a_token_that_moves_never_gets_the_former_owners_push() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_signs_in_after_somebody_has_signed_out_never_gets_their_push() {
+    let world = world();
+    let notifier = world.start(1);
+    let bobs = world.register(&notifier, "bob", "phone", apns("t")).await;
+    let provider = world.provider(Channel::Apns);
+    provider.script(Box::new(|_, _, _, _| Reply {
+        before: Duration::from_secs(3),
+        ..Reply::yes()
+    }));
+    let told = event(1, world.now(), &["bob"], message(7, &[]));
+    world.publish(&told).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(provider.accepted().len(), 0, "it is on its way");
+    let removed = notifier.remove_device(&user("bob"), bobs).await;
+    assert_eq!(removed, Ok(()));
+    world.register(&notifier, "carol", "phone", apns("t")).await;
+    let moved = world.now();
+    world.settle(MINUTE).await;
+    let accepted = provider.accepted();
+    assert_eq!(accepted.len(), 1);
+    assert!(accepted[0].at <= moved, "after it was hers");
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_ring_on_every_device_and_are_over_where_they_rang() {
     let world = world();
     let notifier = world.start(1);
