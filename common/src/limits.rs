@@ -364,8 +364,8 @@ pub const NOTIFY_IN_HAND: usize = 64;
 /// never answers does not hold up everybody else's. At the bound the rest of theirs waits for some seconds, but calls.
 pub const NOTIFY_IN_HAND_PERSON: usize = 16;
 
-/// How often a job is received before it goes to the dead letters as `exhausted`. SQS's redrive policy
-/// stands behind with one more, for a consumer that dies of a message.
+/// How often a job is received before it goes to the dead letters as `exhausted`. The queue's own bound
+/// (as many, at the next receive) stands behind, for a consumer that dies of a message.
 pub const NOTIFY_RECEIVES: u32 = 8;
 
 /// How long decisions can be explained. Older ones are erased.

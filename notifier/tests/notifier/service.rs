@@ -6,6 +6,7 @@ use super::support::make::{
 use super::support::provider::{Reply, token};
 use super::support::queue::Faults;
 use super::support::world::World;
+use kaiwa_common::time::UnixMs;
 use kaiwa_notifier::core::decision::{Reason, Verdict};
 use kaiwa_notifier::core::quiet::{Minute, QuietHours};
 use kaiwa_notifier::core::settings::{DeviceSettings, Mute, RoomSettings};
@@ -230,6 +231,38 @@ async fn a_token_that_moves_never_gets_the_former_owners_push() {
     let after: Vec<_> = after.into_iter().filter(|a| a.at > moved).collect();
     assert_eq!(after.len(), 1);
     assert_eq!(after[0].push.user, user("carol"));
+}
+
+/// What is parked is sent anew each time, so that no queue's retention ends it; and the ledger forgets after a week.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_never_comes_back_is_waited_for_as_long_as_a_queue_keeps_a_message() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "laptop", web("a")).await;
+    let gone = world.register(&notifier, "bob", "old", web("gone")).await;
+    let provider = world.provider(Channel::WebPush);
+    provider.script(Box::new(|target, _, _, _| {
+        let is_gone = token(&target.address).contains("gone");
+        Reply::now(transient_or_yes(is_gone))
+    }));
+    let days = |days: i64| UnixMs(world.now().0 - days * 24 * 3_600_000);
+    for (number, at) in [(1, days(3)), (2, days(5))] {
+        let what = message_in(&format!("r_{number}"), 7, &[]);
+        let number = u128::try_from(number).unwrap();
+        world.publish(&event(number, at, &["bob"], what)).await;
+    }
+    tokio::time::sleep(60 * MINUTE).await;
+    assert_eq!(provider.accepted().len(), 2, "once each, to the other one");
+    let code = async |number| {
+        let explained = world.explain(number, "bob").await.unwrap();
+        let fate = explained.fates.into_iter().find(|fate| fate.0 == gone);
+        fate.unwrap().1
+    };
+    let open = code(1).await;
+    assert!(!matches!(open, PushState::Failed { .. }), "{open:?}");
+    let why = "provider_away".to_owned();
+    assert_eq!(code(2).await, PushState::Failed { code: why });
+    assert_eq!(world.queues[&Channel::WebPush].len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
