@@ -147,11 +147,17 @@ impl Gate {
         state.provider(&provider).tokens.judge(device, outcome, now)
     }
 
-    /// Until then, or until something changes.
+    /// Until then, or until the one provider's breaker changes, or has changed since it was asked.
     pub(super) async fn wait(&self, until: UnixMs) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if self.waits(ONE).is_none() {
+            return;
+        }
         tokio::select! {
             () = self.clock.sleep_until(until) => {}
-            () = self.changed.notified() => {}
+            () = changed => {}
         }
     }
 
@@ -270,6 +276,23 @@ mod tests {
         let of = |endpoint: &str| gate.judge(&device(endpoint), &gone).fate;
         assert_eq!(of("https://evil.example/1"), Fate::Keep, "halted");
         assert_eq!(of("https://push.example/1"), Fate::Prune);
+    }
+
+    #[test]
+    fn who_begins_to_wait_when_the_provider_is_back_does_not_wait() {
+        use futures_util::FutureExt as _;
+        let clock = kaiwa_platform::clock::ManualClock::at(UnixMs(0));
+        let rolls = Arc::new(Rolls::new(1));
+        let gate = Gate::new(Channel::Apns, Arc::new(clock.clone()), rolls);
+        gate.record(ONE, false, Some((Health::Refused, "403")));
+        clock.advance(std::time::Duration::from_secs(60));
+        assert_eq!(gate.admit(ONE), Admit::Probe);
+        let Admit::Wait(until) = gate.admit(ONE) else {
+            panic!("one tries, another waits");
+        };
+        assert_eq!(gate.wait(until).now_or_never(), None, "it is still tried");
+        gate.record(ONE, true, Some((Health::Well, "")));
+        assert_eq!(gate.wait(until).now_or_never(), Some(()));
     }
 
     #[test]
