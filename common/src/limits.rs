@@ -510,8 +510,8 @@ pub const PUSH_TOPIC_BYTES: usize = 200;
 pub const PUSH_ZONE_BYTES: usize = 64;
 
 /// Changes of devices and settings per second that one person may make for long, over all devices; each is
-/// a write, and a registration may take an address from somebody else. Faster ones are refused
-/// (`rate_limited`).
+/// a write, and a registration may take an address from somebody else. Questions why count as well: one
+/// reads some ten thousand rows. Faster ones are refused (`rate_limited`).
 pub const PUSH_CHANGES_PER_S: u32 = 1;
 
 /// Such changes at once before the rate counts: every switch of a settings page, twice.
