@@ -414,6 +414,34 @@ async fn quiet_hours_end_with_one_push_for_what_came_and_nothing_for_what_was_re
 }
 
 #[tokio::test(start_paused = true)]
+async fn why_tells_of_all_devices_also_when_one_of_them_waited() {
+    let world = world();
+    let notifier = world.start(1);
+    let phone = world.register(&notifier, "bob", "phone", apns("t")).await;
+    let laptop = world.register(&notifier, "bob", "laptop", web("a")).await;
+    let (from, to) = (Minute::new(11 * 60).unwrap(), Minute::new(13 * 60).unwrap());
+    let quiet = DeviceSettings {
+        quiet: Some(QuietHours::new(from, to, "UTC").unwrap()),
+        ..DeviceSettings::default()
+    };
+    let set = notifier.set_device(&user("bob"), laptop, quiet).await;
+    assert_eq!(set, Ok(()));
+    let told = event(1, world.now(), &["bob"], message(7, &[]));
+    world.publish(&told).await;
+    world.settle(MINUTE).await;
+    let before = world.explain(1, "bob").await.unwrap();
+    assert_eq!(before.verdict(phone), Some(Verdict::Push));
+    assert!(matches!(before.verdict(laptop), Some(Verdict::Wait { .. })));
+    tokio::time::sleep(70 * MINUTE).await;
+    world.settle(MINUTE).await;
+    let after = world.explain(1, "bob").await.unwrap();
+    for device in [phone, laptop] {
+        assert_eq!(after.verdict(device), Some(Verdict::Push), "{after:?}");
+    }
+    assert_eq!(after.fates.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_busy_rooms_messages_come_as_one_and_mentions_at_once() {
     let world = world();
     let notifier = world.start(1);
