@@ -196,6 +196,15 @@ fn host(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
+/// Whether it is one app's own credentials, behind the provider, that are wrong (FCM, SNS): pushes to others still go.
+fn is_of_one_app(code: &str) -> bool {
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    matches!(
+        code,
+        "THIRD_PARTY_AUTH_ERROR" | "PlatformApplicationDisabled"
+    )
+}
+
 impl Outcome {
     /// What it says of the provider.
     #[must_use]
@@ -207,6 +216,7 @@ impl Outcome {
             | Self::Throttled { .. }
             | Self::TooLarge { .. }
             | Self::Rejected { .. } => Health::Well,
+            Self::Transient { code, .. } if is_of_one_app(code) => Health::Well,
             Self::Transient { .. } => Health::Ill,
             Self::AuthFailed { .. } => Health::Refused,
         }
@@ -293,6 +303,22 @@ mod tests {
         assert_eq!(gate.wait(until).now_or_never(), None, "it is still tried");
         gate.record(ONE, true, Some((Health::Well, "")));
         assert_eq!(gate.wait(until).now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn credentials_of_one_app_do_not_stop_the_others_of_the_provider() {
+        let transient = |code: &str| Outcome::Transient {
+            code: code.to_owned(),
+            retry_after: None,
+        };
+        for (code, health) in [
+            ("THIRD_PARTY_AUTH_ERROR", Health::Well),
+            ("PlatformApplicationDisabled", Health::Well),
+            ("PlatformApplicationDisabledException", Health::Well),
+            ("UNAVAILABLE", Health::Ill),
+        ] {
+            assert_eq!(transient(code).health(), health, "{code}");
+        }
     }
 
     #[test]
