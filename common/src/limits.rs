@@ -339,7 +339,7 @@ pub const QUEUE_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Receives after which a queue itself sends a message to its dead letters: the backstop for consumers that crash.
-/// One that works buries poison at the first, and retries by visibility for about an hour before the eighth.
+/// One that works buries poison at the first, and retries by visibility for some twenty minutes before the eighth.
 pub const QUEUE_RECEIVES: u32 = 8;
 
 /// Dead letters that one call looks at; its answer says whether there may be more. Some seconds over SQS, for which

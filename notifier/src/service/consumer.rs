@@ -199,7 +199,7 @@ impl Shared {
                     failed += 1;
                     metrics::unanswered("queue");
                     tracing::warn!(queue = self.queue().name(), %error, "not received");
-                    let pause = retry::backoff(failed.min(5), self.rolls.roll());
+                    let pause = retry::backoff(failed.min(3), self.rolls.roll());
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.cancelled() => {}
