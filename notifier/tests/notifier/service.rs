@@ -667,6 +667,27 @@ async fn leases_are_extended_for_as_long_as_a_handler_works_and_a_lost_one_stops
     assert!(world.provider(Channel::Apns).attempts() > attempts);
 }
 
+/// The provider has it, and its yes is on its way when the lease is lost.
+#[tokio::test(start_paused = true)]
+async fn what_is_being_sent_when_its_lease_is_lost_is_recorded_and_not_sent_again() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "phone", apns("t")).await;
+    let provider = world.provider(Channel::Apns);
+    provider.script(Box::new(|_, _, _, _| Reply {
+        after: Duration::from_secs(20),
+        ..Reply::yes()
+    }));
+    let told = event(1, world.now(), &["bob"], message(1, &[]));
+    world.publish(&told).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(provider.accepted().len(), 1);
+    world.queues[&Channel::Apns].steal_all();
+    world.settle(10 * MINUTE).await;
+    assert!(world.is_idle(), "the next one finds it done");
+    assert_eq!(provider.accepted().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn operators_are_told_of_the_same_trouble_once_an_interval() {
     let world = world();
