@@ -24,8 +24,9 @@ const SEND: Duration = Duration::from_secs(30);
 /// How long a device is ours: a push and its record, with room. A crash costs this before another tries.
 const CLAIM: Duration = Duration::from_secs(60);
 
-/// A provider's yes that cannot be recorded is tried to be so often: without it, it would be sent again.
-const RECORDS: u32 = 4;
+/// A provider's yes that cannot be recorded is tried to be so often: without it, it would be sent again. With a
+/// tenth of a second more between any two these are 21 s, which with [`SEND`] fits into [`CLAIM`].
+const RECORDS: u32 = 20;
 
 /// What is left to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
