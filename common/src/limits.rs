@@ -357,7 +357,8 @@ pub const NOTIFY_ROOM_SETTINGS: usize = 1_000;
 /// A device's name, in bytes. Longer is cut.
 pub const NOTIFY_LABEL_BYTES: usize = 100;
 
-/// Notifications that one consumer handles at once, for each queue. At the bound it does not poll.
+/// Notifications that one consumer handles at once, for each queue, the urgent ones beside them included. At the bound it
+/// does not poll.
 pub const NOTIFY_IN_HAND: usize = 64;
 
 /// Of them, those of one person over Web Push, whose hosts anybody can name: a quarter, so that an endpoint that

@@ -6,6 +6,9 @@
 //!      sweeper┘  ▼   └─► slack ────────► …
 //!       (what waited)   decisions, ledger: the store
 //! ```
+//!
+//! Beside `events` and each `push-…` is one with `-urgent` behind its name: rings and their ends, which would be
+//! over before a backlog is through.
 
 mod alerts;
 mod channel;
@@ -39,7 +42,7 @@ use kaiwa_common::limits::NOTIFY_IN_HAND_PERSON;
 use kaiwa_platform::clock::Clock;
 use kaiwa_platform::queue::DeadLetters;
 use rolls::Rolls;
-use router::Router;
+use router::{Router, Ways};
 use shares::Shares;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +57,7 @@ pub struct Parts {
     /// Chat.
     pub read_state: Arc<dyn ReadState>,
     /// The queue of events, and its dead letters.
-    pub events: DeadLetters,
+    pub events: Lanes,
     /// The channels that have a sender here.
     pub channels: Vec<ChannelParts>,
     /// The time.
@@ -70,9 +73,35 @@ pub struct ChannelParts {
     /// Which.
     pub channel: Channel,
     /// Its queue, and its dead letters.
-    pub queue: DeadLetters,
+    pub queue: Lanes,
     /// What sends.
     pub sender: Arc<dyn PushSender>,
+}
+
+/// A queue, and one beside it, each with its dead letters and places of its own.
+#[derive(Clone)]
+pub struct Lanes {
+    /// For all that may wait.
+    pub ordinary: DeadLetters,
+    /// For rings and their ends; where there is none they go with the others.
+    pub urgent: Option<DeadLetters>,
+}
+
+impl From<DeadLetters> for Lanes {
+    fn from(ordinary: DeadLetters) -> Self {
+        Self {
+            ordinary,
+            urgent: None,
+        }
+    }
+}
+
+impl Lanes {
+    /// Both, the ordinary one first.
+    fn each(&self) -> impl Iterator<Item = (&DeadLetters, bool)> {
+        let ordinary = std::iter::once((&self.ordinary, false));
+        ordinary.chain(self.urgent.iter().map(|letters| (letters, true)))
+    }
 }
 
 /// Settings of a notifier.
@@ -93,6 +122,8 @@ pub struct Notifier {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     letters: Vec<DeadLetters>,
+    /// Whose queue it is, in the order of the letters; `None` for events.
+    channels: Vec<Option<Channel>>,
     gates: Vec<(Channel, Arc<Gate>)>,
     running: Mutex<Option<Running>>,
 }
@@ -109,9 +140,11 @@ impl Notifier {
     #[must_use]
     pub fn start(parts: Parts) -> Self {
         let rolls = Arc::new(Rolls::new(parts.seed));
-        let queue_of = |part: &ChannelParts| (part.channel, Arc::clone(part.queue.queue()));
-        let queues: BTreeMap<_, _> = parts.channels.iter().map(queue_of).collect();
-        let slack = queues.get(&Channel::Slack).map(Arc::clone);
+        let way_of = |part: &ChannelParts| (part.channel, Ways::to(&part.queue));
+        let queues: BTreeMap<_, _> = parts.channels.iter().map(way_of).collect();
+        let slack = queues
+            .get(&Channel::Slack)
+            .map(|ways| Arc::clone(&ways.ordinary));
         let alerts = Arc::new(Alerts::new(slack, Arc::clone(&parts.clock)));
         let router = Arc::new(Router {
             store: Arc::clone(&parts.store),
@@ -130,18 +163,31 @@ impl Notifier {
         let killed = CancellationToken::new();
         let sweep = sweeper::run(Arc::clone(&router), stop.clone());
         let sweeper = tokio::spawn(killed.clone().run_until_cancelled_owned(sweep));
-        let mut letters = vec![parts.events.clone()];
-        let consume = |queue: DeadLetters, handler: Arc<dyn Handler>| {
-            Consumer::start(queue, handler, parts.options.consumer, &parts.clock, &rolls)
+        let (mut letters, mut channels, mut consumers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut consume = |of: Option<Channel>, lanes: &Lanes, handler: &Arc<dyn Handler>| {
+            for (queue, is_urgent) in lanes.each() {
+                let options = parts.options.consumer;
+                let options = if is_urgent { options.urgent() } else { options };
+                letters.push(queue.clone());
+                channels.push(of);
+                let (queue, handler) = (queue.clone(), Arc::clone(handler));
+                consumers.push(Consumer::start(
+                    queue,
+                    handler,
+                    options,
+                    &parts.clock,
+                    &rolls,
+                ));
+            }
         };
         let mut gates = Vec::with_capacity(parts.channels.len());
-        let mut consumers = vec![consume(parts.events, router)];
+        let router: Arc<dyn Handler> = router;
+        consume(None, &parts.events, &router);
         for part in parts.channels {
-            letters.push(part.queue.clone());
             let (clock, rolls_too) = (Arc::clone(&parts.clock), Arc::clone(&rolls));
             let gate = Arc::new(Gate::new(part.channel, clock, rolls_too));
             gates.push((part.channel, Arc::clone(&gate)));
-            let handler = ChannelHandler {
+            let handler: Arc<dyn Handler> = Arc::new(ChannelHandler {
                 shares: Shares::new(NOTIFY_IN_HAND_PERSON),
                 channel: part.channel,
                 sender: part.sender,
@@ -151,13 +197,14 @@ impl Notifier {
                 clock: Arc::clone(&parts.clock),
                 rolls: Arc::clone(&rolls),
                 alerts: Arc::clone(&alerts),
-            };
-            consumers.push(consume(part.queue, Arc::new(handler)));
+            });
+            consume(Some(part.channel), &part.queue, &handler);
         }
         Self {
             store: parts.store,
             clock: parts.clock,
             letters,
+            channels,
             gates,
             running: Mutex::new(Some(Running {
                 consumers,
@@ -197,7 +244,13 @@ impl Notifier {
         gates.map(|(of, gate)| (*of, gate.views())).collect()
     }
 
-    /// The dead letters of each queue, the one of events first. Their names are those of the queues.
+    /// The channel whose queue the dead letters at this place of [`dead_letters`](Self::dead_letters) belong to.
+    #[must_use]
+    pub fn channel_at(&self, place: usize) -> Option<Channel> {
+        self.channels.get(place).copied().flatten()
+    }
+
+    /// The dead letters of each queue, those of events first, an urgent one behind its ordinary one. Their names are those of the queues.
     #[must_use]
     pub fn dead_letters(&self) -> &[DeadLetters] {
         &self.letters

@@ -109,7 +109,7 @@ pub(crate) struct Queue {
     /// In place of Amazon's own addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<String>,
-    /// Before each queue's name: `kaiwa-events`, `kaiwa-push-webpush` …
+    /// Before each queue's name: `kaiwa-events`, `kaiwa-push-webpush`, `kaiwa-push-webpush-urgent` …
     pub(crate) prefix: String,
     /// The ARN of the topic that events are published to; without it they go to the queue itself.
     #[serde(skip_serializing_if = "Option::is_none")]

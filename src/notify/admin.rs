@@ -4,9 +4,9 @@ use super::port::{decision, steps};
 use base64::Engine as _;
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
-use kaiwa_notifier::model::{Channel, EventId};
+use kaiwa_notifier::model::EventId;
 use kaiwa_notifier::ports::Explained;
-use kaiwa_notifier::service::{BreakerState as Breakers, Notifier, NotifierError};
+use kaiwa_notifier::service::{BreakerState as Breakers, BreakerView, Notifier, NotifierError};
 use kaiwa_notifier::wire::{decode_event, decode_job};
 use kaiwa_platform::queue::dead_letters;
 use kaiwa_platform::queue::{DeadLetters, QueueError};
@@ -109,16 +109,14 @@ impl Admin {
 impl NotifyAdmin for Admin {
     fn queues(&self) -> Answer<'_, Vec<QueueState>> {
         Box::pin(async move {
-            // The first is that of events; the others are the channels', in the order of the breakers.
-            let mut breakers = self.notifier.breakers().into_iter();
+            // A channel's two queues share its breakers.
+            let breakers = self.notifier.breakers();
             let mut states = Vec::new();
-            for (number, letters) in self.notifier.dead_letters().iter().enumerate() {
-                let shown = if number == 0 {
-                    Vec::new()
-                } else {
-                    breakers.next().map(shown_breakers).unwrap_or_default()
-                };
-                states.push(self.state(letters, shown).await?);
+            for (place, letters) in self.notifier.dead_letters().iter().enumerate() {
+                let channel = self.notifier.channel_at(place);
+                let views = breakers.iter().find(|(of, _)| Some(*of) == channel);
+                let shown = views.map(|(_, views)| shown_breakers(views));
+                states.push(self.state(letters, shown.unwrap_or_default()).await?);
             }
             Ok(states)
         })
@@ -208,18 +206,16 @@ fn decided((user, explained): (UserId, Explained)) -> Decided {
     }
 }
 
-fn shown_breakers(
-    (_, breakers): (Channel, Vec<kaiwa_notifier::service::BreakerView>),
-) -> Vec<Breaker> {
-    let shown = breakers.into_iter().map(|breaker| Breaker {
-        provider: breaker.provider,
+fn shown_breakers(breakers: &[BreakerView]) -> Vec<Breaker> {
+    let shown = breakers.iter().map(|breaker| Breaker {
+        provider: breaker.provider.clone(),
         state: match breaker.state {
             Breakers::HalfOpen => BreakerState::HalfOpen,
             Breakers::Open => BreakerState::Open,
             Breakers::Unauthorized => BreakerState::Unauthorized,
         },
         until: breaker.until,
-        why: breaker.why,
+        why: breaker.why.clone(),
     });
     shown.collect()
 }

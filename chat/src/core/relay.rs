@@ -502,7 +502,7 @@ fn ask(todo: &Todo) -> Asked {
     let question = Question {
         room: todo.posted.room.clone(),
         seq: todo.posted.position.seq,
-        sender: todo.posted.sender.id.clone(),
+        sender: Some(todo.posted.sender.id.clone()),
         among,
         limit: match &todo.stage {
             Stage::Held(users) => users.len(),

@@ -226,7 +226,12 @@ impl Breaker {
 
     fn turn(&mut self, now: UnixMs) {
         let slot = now.0.div_euclid(SLOT_MS);
-        // A clock that was set back counts into the newest.
+        if self.newest.saturating_sub(slot) > 6 {
+            // The clock was set back by more than a minute: what was counted is of no minute that can be told.
+            self.window = Default::default();
+            self.newest = slot;
+        }
+        // One that was set back by less counts into the newest.
         let passed = usize::try_from(slot.saturating_sub(self.newest)).unwrap_or(0);
         let passed = passed.min(self.window.len());
         self.window.rotate_right(passed);
@@ -297,6 +302,17 @@ mod tests {
         );
         assert_eq!(breaker.waits(at(0)), None);
         assert_eq!(breaker.admit(at(0)), Admit::Probe);
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_by_hours_a_minute_is_a_minute_again() {
+        const DAY: i64 = 24 * 3600;
+        let mut breaker = Breaker::default();
+        breaker.record(Health::Well, at(DAY), 0);
+        for second in [0, 100, 200, 300, 400] {
+            let opened = breaker.record(Health::Ill, at(second), 0);
+            assert_eq!(opened, None, "one failure in a minute opens nothing");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod round;
 
 use crate::core::breaker::{Admit, Cause, Change};
 use crate::core::retry::{self, Failure};
-use crate::event::{Job, What};
+use crate::event::Job;
 use crate::metrics;
 use crate::model::Channel;
 use crate::ports::{PushState, ReadState, Settled, Store};
@@ -110,9 +110,8 @@ impl ChannelHandler {
     /// A place for it among what is in hand, where that is divided; an error when there is none. A call is over
     /// before it would come again.
     fn share(&self, job: &Job) -> Result<Option<Share>, ()> {
-        let is_call = matches!(job.event.what, What::Call(_) | What::CallOver(_));
         match &job.user {
-            Some(user) if !self.gate.is_single() && !is_call => {
+            Some(user) if !self.gate.is_single() && !job.event.is_urgent() => {
                 self.shares.take(user).map(Some).ok_or(())
             }
             Some(_) | None => Ok(None),

@@ -72,6 +72,13 @@ impl Default for ConsumerOptions {
     }
 }
 
+impl ConsumerOptions {
+    /// For a queue of rings: it is nearly always empty, so that one poller is enough.
+    pub(super) fn urgent(self) -> Self {
+        Self { pollers: 1, ..self }
+    }
+}
+
 /// How a consumer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {

@@ -1,7 +1,7 @@
 //! The services over scripted queues and providers, on paused time.
 
 use super::support::make::{
-    apns, call, call_over, event, fcm, message, message_in, read, room, user, web,
+    apns, call, call_over, event, event_id, fcm, message, message_in, read, room, user, web,
 };
 use super::support::provider::{Reply, token};
 use super::support::queue::Faults;
@@ -815,4 +815,82 @@ async fn what_waited_and_is_refused_is_not_in_the_way_of_the_rest() {
     assert_eq!(world.provider(Channel::WebPush).accepted().len(), 1);
     let left = world.store.due(world.now(), 10).await.expect("an answer");
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// A burst of messages over a slow provider is longer than a call rings; the ring has a way of its own.
+#[tokio::test(start_paused = true)]
+async fn a_ring_passes_a_backlog_of_messages_and_so_does_its_end() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "phone", fcm("bob")).await;
+    for n in 0..500 {
+        let (name, token) = (format!("u{n}"), format!("t{n}"));
+        let address = fcm(&token);
+        world.register(&notifier, &name, "phone", address).await;
+    }
+    world
+        .provider(Channel::Fcm)
+        .script(Box::new(|_, push, _, _| Reply {
+            before: match push.class {
+                kaiwa_notifier::model::Class::Message => Duration::from_secs(20),
+                _ => Duration::ZERO,
+            },
+            ..Reply::yes()
+        }));
+    for n in 0..500 {
+        let name = format!("u{n}");
+        let event = event(100 + n, world.now(), &[&name], message(1, &[]));
+        world.publish(&event).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let took = |number: u128| {
+        let accepted = world.provider(Channel::Fcm).accepted();
+        accepted
+            .iter()
+            .any(|one| one.push.event == event_id(number))
+    };
+    world
+        .publish(&event(1, world.now(), &["bob"], call("c")))
+        .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(took(1), "it rings");
+    world
+        .publish(&event(2, world.now(), &["bob"], call_over("c")))
+        .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(took(2), "it rings no more");
+    assert!(!world.is_idle(), "the messages are still under way");
+    world.settle(10 * MINUTE).await;
+    assert_eq!(world.provider(Channel::Fcm).accepted().len(), 502);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mention_stays_on_the_screen_when_messages_follow_and_goes_when_it_is_read() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "phone", fcm("t")).await;
+    let publish = async |number: u128, what| {
+        let event = event(number, world.now(), &["bob"], what);
+        world.publish(&event).await;
+        world.settle(MINUTE).await;
+    };
+    publish(1, message(1, &["bob"])).await;
+    for seq in 2..9 {
+        publish(u128::from(seq), message(seq, &[])).await;
+    }
+    tokio::time::sleep(2 * MINUTE).await;
+    world.settle(MINUTE).await;
+    let keys = || -> Vec<(u128, String)> {
+        let accepted = world.provider(Channel::Fcm).accepted();
+        let key = |one: &super::support::provider::Accepted| {
+            (one.push.event.0.as_u128(), one.push.collapse.clone())
+        };
+        accepted.iter().map(key).collect()
+    };
+    let (mention, rest) = (keys()[0].clone(), keys()[1..].to_vec());
+    assert_eq!(mention, (1, "mention:r_a".to_owned()));
+    assert!(!rest.is_empty() && rest.iter().all(|(_, key)| key == "room:r_a"));
+    publish(20, read(8)).await;
+    let last = keys().last().cloned();
+    assert_eq!(last, Some((20, "read:r_a".to_owned())));
 }

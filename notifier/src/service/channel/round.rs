@@ -125,7 +125,7 @@ impl<'a> Round<'a> {
     fn shown(&self) -> Shown {
         let place = self.job.event.message_place();
         Shown {
-            key: self.job.collapse.clone(),
+            key: policy::shown(&self.job.event),
             up_to: place.map_or(0, |place| place.seq),
         }
     }
