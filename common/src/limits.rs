@@ -365,6 +365,11 @@ pub const NOTIFY_IN_HAND: usize = 64;
 /// never answers does not hold up everybody else's. At the bound the rest of theirs waits for some seconds, but calls.
 pub const NOTIFY_IN_HAND_PERSON: usize = 16;
 
+/// Of them, sends over Web Push to hosts that have not answered last time they were asked, together: a quarter, so that
+/// fresh hosts that never answer do not hold up the known ones. Counted for rings apart. At the bound the push waits for
+/// some seconds.
+pub const NOTIFY_IN_HAND_UNKNOWN: usize = 16;
+
 /// How often a job is received before it goes to the dead letters as `exhausted`. SQS's redrive policy
 /// stands behind with one more, for a consumer that dies of a message.
 pub const NOTIFY_RECEIVES: u32 = 8;
