@@ -385,7 +385,7 @@ pub const NOTIFY_DECISIONS: u64 = 2_000_000;
 pub const NOTIFY_LEDGER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Providers of one channel that are told apart, each with a breaker (for Web Push: hosts). At the bound
-/// one that is well is forgotten; are all of them ill, the one that would be tried soonest.
+/// one that is not known to answer is forgotten, one that is well first, then the one that would be tried soonest.
 pub const NOTIFY_PROVIDERS: usize = 512;
 
 /// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.
