@@ -365,6 +365,11 @@ pub const NOTIFY_IN_HAND: usize = 64;
 /// never answers does not hold up everybody else's. At the bound the rest of theirs waits for some seconds, but calls.
 pub const NOTIFY_IN_HAND_PERSON: usize = 16;
 
+/// Of them, sends over Web Push to hosts that have not answered last time they were asked, together: a quarter, so that
+/// fresh hosts that never answer do not hold up the known ones. Counted for rings apart. At the bound the push waits for
+/// some seconds.
+pub const NOTIFY_IN_HAND_UNKNOWN: usize = 16;
+
 /// How often a job is received before it goes to the dead letters as `exhausted`. The queue's own bound
 /// (as many, at the next receive) stands behind, for a consumer that dies of a message.
 pub const NOTIFY_RECEIVES: u32 = 8;
@@ -380,7 +385,7 @@ pub const NOTIFY_DECISIONS: u64 = 2_000_000;
 pub const NOTIFY_LEDGER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Providers of one channel that are told apart, each with a breaker (for Web Push: hosts). At the bound
-/// one that is well is forgotten; are all of them ill, the one that would be tried soonest.
+/// one that is not known to answer is forgotten, one that is well first, then the one that would be tried soonest.
 pub const NOTIFY_PROVIDERS: usize = 512;
 
 /// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.

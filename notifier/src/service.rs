@@ -97,10 +97,11 @@ impl From<DeadLetters> for Lanes {
 }
 
 impl Lanes {
-    /// Both, the ordinary one first.
-    fn each(&self) -> impl Iterator<Item = (&DeadLetters, bool)> {
-        let ordinary = std::iter::once((&self.ordinary, false));
-        ordinary.chain(self.urgent.iter().map(|letters| (letters, true)))
+    /// Both with how they are consumed, the ordinary one first.
+    fn each(&self, of: ConsumerOptions) -> impl Iterator<Item = (&DeadLetters, ConsumerOptions)> {
+        let urgent = self.urgent.iter();
+        let urgent = urgent.map(move |letters| (letters, of.urgent()));
+        std::iter::once((&self.ordinary, of)).chain(urgent)
     }
 }
 
@@ -165,19 +166,12 @@ impl Notifier {
         let sweeper = tokio::spawn(killed.clone().run_until_cancelled_owned(sweep));
         let (mut letters, mut channels, mut consumers) = (Vec::new(), Vec::new(), Vec::new());
         let mut consume = |of: Option<Channel>, lanes: &Lanes, handler: &Arc<dyn Handler>| {
-            for (queue, is_urgent) in lanes.each() {
-                let options = parts.options.consumer;
-                let options = if is_urgent { options.urgent() } else { options };
+            for (queue, options) in lanes.each(parts.options.consumer) {
                 letters.push(queue.clone());
                 channels.push(of);
                 let (queue, handler) = (queue.clone(), Arc::clone(handler));
-                consumers.push(Consumer::start(
-                    queue,
-                    handler,
-                    options,
-                    &parts.clock,
-                    &rolls,
-                ));
+                let consumer = Consumer::start(queue, handler, options, &parts.clock, &rolls);
+                consumers.push(consumer);
             }
         };
         let mut gates = Vec::with_capacity(parts.channels.len());

@@ -60,11 +60,9 @@ pub fn expires(event: &Event, class: Class) -> UnixMs {
 /// and whom it names would never see it.
 #[must_use]
 pub fn collapse(event: &Event, class: Class) -> String {
-    match &event.what {
-        What::Message(message) if class == Class::Mention => {
-            format!("mention:{}", message.place.room)
-        }
-        _ => shown(event),
+    match event.message_place() {
+        Some(place) if class == Class::Mention => format!("mention:{}", place.room),
+        Some(_) | None => shown(event),
     }
 }
 

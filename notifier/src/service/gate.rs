@@ -6,12 +6,12 @@ use crate::core::tokens::{Judgement, Tokens};
 use crate::metrics;
 use crate::model::{Address, Channel, Outcome};
 use crate::service::rolls::Rolls;
-use kaiwa_common::limits::NOTIFY_PROVIDERS;
+use kaiwa_common::limits::{NOTIFY_IN_HAND_UNKNOWN, NOTIFY_PROVIDERS};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// A provider to which nothing is sent now, or one push only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(super) struct Gate {
     rolls: Arc<Rolls>,
     state: Mutex<State>,
     changed: Notify,
+    /// Places for hosts that are not known to answer; of rings, and of all else.
+    unknown: [Arc<Semaphore>; 2],
 }
 
 #[derive(Default)]
@@ -50,7 +52,18 @@ struct Provider {
     tokens: Tokens,
     /// Its last word when it was not well.
     why: String,
+    /// It answered when it was last asked.
+    is_known: bool,
+    /// While it is not known to answer.
+    places: Option<Arc<Semaphore>>,
 }
+
+/// Of one host, and of all that are not known to answer; given back when it is dropped.
+#[expect(dead_code, reason = "it is held, not looked at")]
+pub(super) struct Place(OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// Of those places, one host's: as many as open its breaker when none of them is answered.
+const OF_ONE_HOST: usize = 4;
 
 /// The name of a channel's only provider.
 const ONE: &str = "";
@@ -63,6 +76,7 @@ impl Gate {
             rolls,
             state: Mutex::default(),
             changed: Notify::new(),
+            unknown: [(); 2].map(|()| Arc::new(Semaphore::new(NOTIFY_IN_HAND_UNKNOWN))),
         }
     }
 
@@ -80,6 +94,28 @@ impl Gate {
             )
             | None => ONE.to_owned(),
         }
+    }
+
+    /// A place for a push to it; an error while hosts that do not answer have all that they may have together.
+    pub(super) fn place(
+        &self,
+        provider: &str,
+        is_urgent: bool,
+    ) -> Result<Option<Place>, TryAcquireError> {
+        if self.is_single() {
+            return Ok(None);
+        }
+        let mut state = self.state();
+        let of_host = state.provider(provider);
+        if of_host.is_known {
+            return Ok(None);
+        }
+        let of_host = of_host
+            .places
+            .get_or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_HOST)));
+        let of_host = Arc::clone(of_host).try_acquire_owned()?;
+        let places = Arc::clone(&self.unknown[usize::from(is_urgent)]);
+        Ok(Some(Place(of_host, places.try_acquire_owned()?)))
     }
 
     pub(super) fn admit(&self, provider: &str) -> Admit {
@@ -102,7 +138,15 @@ impl Gate {
     ) -> Option<Change> {
         let (now, roll) = (self.clock.now(), self.rolls.roll());
         let mut state = self.state();
-        let Provider { breaker, why, .. } = state.provider(provider);
+        let Provider {
+            breaker,
+            why,
+            is_known,
+            ..
+        } = state.provider(provider);
+        if let Some((health, _)) = said {
+            *is_known = health == Health::Well;
+        }
         if let Some((Health::Ill | Health::Refused, said)) = said {
             said[..said.floor_char_boundary(WHY_BYTES)].clone_into(why);
         }
@@ -178,10 +222,11 @@ impl Gate {
 impl State {
     fn provider(&mut self, provider: &str) -> &mut Provider {
         if !self.breakers.contains_key(provider) && self.breakers.len() >= NOTIFY_PROVIDERS {
-            // Those that are well first, then the one that may be tried soonest. Never one breaker for many: who
+            // Those that are not known to answer go first; of them those that are well, then the one that may be tried soonest. Never one breaker for many: who
             // names hosts that are ill would close it for the well ones.
             let until = |p: &Provider| p.breaker.view().map(|(_, until)| until);
-            let least = self.breakers.iter().min_by_key(|(_, p)| until(p));
+            let least = self.breakers.iter();
+            let least = least.min_by_key(|(_, p)| (p.is_known, until(p)));
             if let Some(key) = least.map(|(key, _)| key.clone()) {
                 self.breakers.remove(&key);
             }

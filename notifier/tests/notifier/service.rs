@@ -831,9 +831,10 @@ async fn a_ring_passes_a_backlog_of_messages_and_so_does_its_end() {
     world
         .provider(Channel::Fcm)
         .script(Box::new(|_, push, _, _| Reply {
-            before: match push.class {
-                kaiwa_notifier::model::Class::Message => Duration::from_secs(20),
-                _ => Duration::ZERO,
+            before: if push.class == kaiwa_notifier::model::Class::Message {
+                Duration::from_secs(20)
+            } else {
+                Duration::ZERO
             },
             ..Reply::yes()
         }));
@@ -893,4 +894,48 @@ async fn a_mention_stays_on_the_screen_when_messages_follow_and_goes_when_it_is_
     publish(20, read(8)).await;
     let last = keys().last().cloned();
     assert_eq!(last, Some((20, "read:r_a".to_owned())));
+}
+
+/// Whoever registers devices at fresh hosts that never answer holds up those who do the same, and nobody else.
+#[tokio::test(start_paused = true)]
+async fn hosts_that_never_answer_leave_places_to_those_that_do() {
+    let world = world();
+    let notifier = world.start(1);
+    world
+        .register(&notifier, "bob", "laptop", web("known/1"))
+        .await;
+    world
+        .provider(Channel::WebPush)
+        .script(Box::new(|target, _, _, _| {
+            if super::support::provider::token(&target.address).contains("://known/") {
+                return Reply::yes();
+            }
+            Reply {
+                before: Duration::from_secs(20),
+                ..Reply::now(transient())
+            }
+        }));
+    let to_bob = |number: u128| event(number, world.now(), &["bob"], message_in("r_b", 1, &[]));
+    world.publish(&to_bob(1)).await;
+    world.settle(MINUTE).await;
+    for n in 0..20 {
+        let name = format!("u{n}");
+        for host in 0..4 {
+            let address = web(&format!("silent-{n}-{host}/1"));
+            world
+                .register(&notifier, &name, &format!("p{host}"), address)
+                .await;
+        }
+    }
+    for n in 0..100 {
+        let name = format!("u{}", n % 20);
+        let what = message_in(&format!("r_{n}"), 1, &[]);
+        world
+            .publish(&event(100 + n, world.now(), &[&name], what))
+            .await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.publish(&to_bob(2)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(world.provider(Channel::WebPush).accepted().len(), 2);
 }

@@ -28,6 +28,12 @@ const CLAIM: Duration = Duration::from_secs(60);
 /// tenth of a second more between any two these are 21 s, which with [`SEND`] fits into [`CLAIM`].
 const RECORDS: u32 = 20;
 
+/// How long a push to a host that may never answer waits at least, while as many as may be are on their way to such.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// And so much more at most: by then the first have answered, if they do.
+const CROWDED_MS: u64 = 3_000;
+
 /// What is left to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum After {
@@ -161,6 +167,16 @@ impl<'a> Round<'a> {
         let provider = Gate::provider(address);
         let gate = &self.handler.gate;
         let mut is_probe = self.is_probe;
+        let Ok(_place) = gate.place(&provider, self.job.event.is_urgent()) else {
+            let wait = CROWDED + Duration::from_millis(self.handler.rolls.roll() % CROWDED_MS);
+            return Sent {
+                device,
+                was,
+                provider,
+                result: Err(self.handler.clock.now().plus(wait)),
+                change: None,
+            };
+        };
         if !gate.is_single() {
             match gate.admit(&provider) {
                 Admit::Send => {}
