@@ -76,7 +76,7 @@ pub struct ChannelParts {
 }
 
 /// Settings of a notifier.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifierOptions {
     /// Classes that nobody is told of.
     pub off: Vec<Class>,
@@ -86,6 +86,21 @@ pub struct NotifierOptions {
     pub digest: DigestRule,
     /// How each queue is consumed.
     pub consumer: ConsumerOptions,
+    /// How long one push may take; then it counts as transient. One that was under way in a crash is tried again after
+    /// twice as long.
+    pub send: Duration,
+}
+
+impl Default for NotifierOptions {
+    fn default() -> Self {
+        Self {
+            off: Vec::new(),
+            is_wake_only: false,
+            digest: DigestRule::default(),
+            consumer: ConsumerOptions::default(),
+            send: Duration::from_secs(30),
+        }
+    }
 }
 
 /// A notifier at work. Dropped without a drain it is as after a crash: what it had in hand comes again.
@@ -93,7 +108,8 @@ pub struct Notifier {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     letters: Vec<DeadLetters>,
-    gates: Vec<(Channel, Arc<Gate>)>,
+    /// By their queues' names.
+    gates: BTreeMap<String, Arc<Gate>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -134,13 +150,13 @@ impl Notifier {
         let consume = |queue: DeadLetters, handler: Arc<dyn Handler>| {
             Consumer::start(queue, handler, parts.options.consumer, &parts.clock, &rolls)
         };
-        let mut gates = Vec::with_capacity(parts.channels.len());
+        let mut gates = BTreeMap::new();
         let mut consumers = vec![consume(parts.events, router)];
         for part in parts.channels {
             letters.push(part.queue.clone());
             let (clock, rolls_too) = (Arc::clone(&parts.clock), Arc::clone(&rolls));
             let gate = Arc::new(Gate::new(part.channel, clock, rolls_too));
-            gates.push((part.channel, Arc::clone(&gate)));
+            gates.insert(part.queue.queue().name().to_owned(), Arc::clone(&gate));
             let handler = ChannelHandler {
                 shares: Shares::new(NOTIFY_IN_HAND_PERSON),
                 channel: part.channel,
@@ -148,6 +164,7 @@ impl Notifier {
                 store: Arc::clone(&parts.store),
                 read_state: Arc::clone(&parts.read_state),
                 gate,
+                send: parts.options.send,
                 clock: Arc::clone(&parts.clock),
                 rolls: Arc::clone(&rolls),
                 alerts: Arc::clone(&alerts),
@@ -190,11 +207,12 @@ impl Notifier {
         }
     }
 
-    /// Of each channel, the providers to which nothing is sent now, or one push only: in this process.
+    /// The providers of the channel with this queue to which nothing is sent now, or one push only: in this process.
+    /// None of a queue that is no channel's.
     #[must_use]
-    pub fn breakers(&self) -> Vec<(Channel, Vec<BreakerView>)> {
-        let gates = self.gates.iter();
-        gates.map(|(of, gate)| (*of, gate.views())).collect()
+    pub fn breakers_of(&self, queue: &str) -> Vec<BreakerView> {
+        let gate = self.gates.get(queue);
+        gate.map(|gate| gate.views()).unwrap_or_default()
     }
 
     /// The dead letters of each queue, the one of events first. Their names are those of the queues.

@@ -18,11 +18,9 @@ use futures_util::future::join_all;
 use kaiwa_common::time::UnixMs;
 use std::time::Duration;
 
-/// How long one push may take; then it counts as transient.
-const SEND: Duration = Duration::from_secs(30);
-
-/// How long a device is ours: a push and its record, with room. A crash costs this before another tries.
-const CLAIM: Duration = Duration::from_secs(60);
+/// How long a device is ours, in times of what a push may take: with its record, and with room. A crash costs this
+/// before another tries.
+const CLAIM: u32 = 2;
 
 /// A provider's yes that cannot be recorded is tried to be so often: without it, it would be sent again.
 const RECORDS: u32 = 4;
@@ -87,7 +85,7 @@ impl<'a> Round<'a> {
             devices: self.job.devices.clone(),
             shows: (!self.job.is_silent).then(|| self.shown()),
             now,
-            until: now.plus(CLAIM),
+            until: now.plus(self.handler.send * CLAIM),
         };
         let claimed = self.handler.store.claim(claim).await;
         let claimed = claimed.map_err(|error| unstored(&error))?;
@@ -181,7 +179,7 @@ impl<'a> Round<'a> {
         };
         let push = content::push(self.job, was.as_deref());
         let sending = self.handler.sender.send(&target, &push);
-        let outcome = tokio::time::timeout(SEND, sending).await;
+        let outcome = tokio::time::timeout(self.handler.send, sending).await;
         let outcome = outcome.unwrap_or_else(|_| Outcome::Transient {
             code: "timeout".to_owned(),
             retry_after: None,
