@@ -58,6 +58,8 @@ pub struct Limits {
     /// Seconds for which a participant whose session or media is away stays. Then they leave (`timed_out`).
     /// It is the time in which a phone changes networks, and in which others bear a frozen picture.
     pub call_away_s: u32,
+    /// Seconds for which a ring lasts ([`CALL_RING`] at most, 1 at least). Then it is over (`timed_out`).
+    pub call_ring_s: u32,
 }
 
 impl Default for Limits {
@@ -84,6 +86,7 @@ impl Default for Limits {
             rooms_per_user: 1_000,
             call_participants: 1_000,
             call_away_s: 30,
+            call_ring_s: 45,
         }
     }
 }
@@ -221,8 +224,8 @@ pub const WRITE_AHEAD: usize = 32 * 1024;
 /// Events framed together, in bytes: a batch is cut into frames of about this size.
 pub const EVENT_FRAME_BYTES: usize = 32 * 1024;
 
-/// From a request's head to its answer, its body included. Then 408: a body that never ends would hold
-/// its connection for ever.
+/// From a request's head to its answer, its body included. Then 408 while the body is awaited, which would hold
+/// its connection for ever; 503 when the server itself is not done.
 pub const HTTP_REQUEST: Duration = Duration::from_secs(10);
 
 /// The life of an HTTP connection that does not become a WebSocket. Browsers open another; a peer that
@@ -292,7 +295,7 @@ pub const CALL_REMOVED: Duration = Duration::from_secs(10);
 /// People whom one `call_ring` names. More are refused.
 pub const CALL_RING_USERS: usize = 32;
 
-/// How long a ring lasts; telephones ring for about as long.
+/// How long a ring lasts at most, and unless `call_ring_s` says otherwise; telephones ring for about as long.
 pub const CALL_RING: Duration = Duration::from_secs(45);
 
 /// After a ring that was declined or not answered, the same person is not rung again in the same room for

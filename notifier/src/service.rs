@@ -106,7 +106,7 @@ impl Lanes {
 }
 
 /// Settings of a notifier.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifierOptions {
     /// Classes that nobody is told of.
     pub off: Vec<Class>,
@@ -116,6 +116,21 @@ pub struct NotifierOptions {
     pub digest: DigestRule,
     /// How each queue is consumed.
     pub consumer: ConsumerOptions,
+    /// How long one push may take; then it counts as transient. One that was under way in a crash is tried again after
+    /// twice as long.
+    pub send: Duration,
+}
+
+impl Default for NotifierOptions {
+    fn default() -> Self {
+        Self {
+            off: Vec::new(),
+            is_wake_only: false,
+            digest: DigestRule::default(),
+            consumer: ConsumerOptions::default(),
+            send: Duration::from_secs(30),
+        }
+    }
 }
 
 /// A notifier at work. Dropped without a drain it is as after a crash: what it had in hand comes again.
@@ -123,9 +138,8 @@ pub struct Notifier {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     letters: Vec<DeadLetters>,
-    /// Whose queue it is, in the order of the letters; `None` for events.
-    channels: Vec<Option<Channel>>,
-    gates: Vec<(Channel, Arc<Gate>)>,
+    /// By their queues' names; a channel's two queues share one.
+    gates: BTreeMap<String, Arc<Gate>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -164,23 +178,24 @@ impl Notifier {
         let killed = CancellationToken::new();
         let sweep = sweeper::run(Arc::clone(&router), stop.clone());
         let sweeper = tokio::spawn(killed.clone().run_until_cancelled_owned(sweep));
-        let (mut letters, mut channels, mut consumers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut consume = |of: Option<Channel>, lanes: &Lanes, handler: &Arc<dyn Handler>| {
+        let (mut letters, mut consumers) = (Vec::new(), Vec::new());
+        let mut consume = |lanes: &Lanes, handler: &Arc<dyn Handler>| {
             for (queue, options) in lanes.each(parts.options.consumer) {
                 letters.push(queue.clone());
-                channels.push(of);
                 let (queue, handler) = (queue.clone(), Arc::clone(handler));
                 let consumer = Consumer::start(queue, handler, options, &parts.clock, &rolls);
                 consumers.push(consumer);
             }
         };
-        let mut gates = Vec::with_capacity(parts.channels.len());
+        let mut gates = BTreeMap::new();
         let router: Arc<dyn Handler> = router;
-        consume(None, &parts.events, &router);
+        consume(&parts.events, &router);
         for part in parts.channels {
             let (clock, rolls_too) = (Arc::clone(&parts.clock), Arc::clone(&rolls));
             let gate = Arc::new(Gate::new(part.channel, clock, rolls_too));
-            gates.push((part.channel, Arc::clone(&gate)));
+            for (lane, _) in part.queue.each(parts.options.consumer) {
+                gates.insert(lane.queue().name().to_owned(), Arc::clone(&gate));
+            }
             let handler: Arc<dyn Handler> = Arc::new(ChannelHandler {
                 shares: Shares::new(NOTIFY_IN_HAND_PERSON),
                 channel: part.channel,
@@ -188,17 +203,17 @@ impl Notifier {
                 store: Arc::clone(&parts.store),
                 read_state: Arc::clone(&parts.read_state),
                 gate,
+                send: parts.options.send,
                 clock: Arc::clone(&parts.clock),
                 rolls: Arc::clone(&rolls),
                 alerts: Arc::clone(&alerts),
             });
-            consume(Some(part.channel), &part.queue, &handler);
+            consume(&part.queue, &handler);
         }
         Self {
             store: parts.store,
             clock: parts.clock,
             letters,
-            channels,
             gates,
             running: Mutex::new(Some(Running {
                 consumers,
@@ -231,17 +246,12 @@ impl Notifier {
         }
     }
 
-    /// Of each channel, the providers to which nothing is sent now, or one push only: in this process.
+    /// The providers of the channel with this queue to which nothing is sent now, or one push only: in this process.
+    /// None of a queue that is no channel's.
     #[must_use]
-    pub fn breakers(&self) -> Vec<(Channel, Vec<BreakerView>)> {
-        let gates = self.gates.iter();
-        gates.map(|(of, gate)| (*of, gate.views())).collect()
-    }
-
-    /// The channel whose queue the dead letters at this place of [`dead_letters`](Self::dead_letters) belong to.
-    #[must_use]
-    pub fn channel_at(&self, place: usize) -> Option<Channel> {
-        self.channels.get(place).copied().flatten()
+    pub fn breakers_of(&self, queue: &str) -> Vec<BreakerView> {
+        let gate = self.gates.get(queue);
+        gate.map(|gate| gate.views()).unwrap_or_default()
     }
 
     /// The dead letters of each queue, those of events first, an urgent one behind its ordinary one. Their names are those of the queues.

@@ -47,11 +47,8 @@ impl Admin {
         }
     }
 
-    async fn state(
-        &self,
-        letters: &DeadLetters,
-        breakers: Vec<Breaker>,
-    ) -> Result<QueueState, AdminError> {
+    async fn state(&self, letters: &DeadLetters) -> Result<QueueState, AdminError> {
+        let breakers = self.notifier.breakers_of(letters.queue().name());
         let depth = letters.queue().depth().await.map_err(unavailable)?;
         let dead = letters.dead().depth().await.map_err(unavailable)?;
         Ok(QueueState {
@@ -61,7 +58,7 @@ impl Admin {
             delayed: depth.delayed,
             oldest: depth.oldest_ms.map(UnixMs),
             dead: dead.visible + dead.in_flight + dead.delayed,
-            breakers,
+            breakers: shown_breakers(breakers),
         })
     }
 
@@ -109,14 +106,9 @@ impl Admin {
 impl NotifyAdmin for Admin {
     fn queues(&self) -> Answer<'_, Vec<QueueState>> {
         Box::pin(async move {
-            // A channel's two queues share its breakers.
-            let breakers = self.notifier.breakers();
             let mut states = Vec::new();
-            for (place, letters) in self.notifier.dead_letters().iter().enumerate() {
-                let channel = self.notifier.channel_at(place);
-                let views = breakers.iter().find(|(of, _)| Some(*of) == channel);
-                let shown = views.map(|(_, views)| shown_breakers(views));
-                states.push(self.state(letters, shown.unwrap_or_default()).await?);
+            for letters in self.notifier.dead_letters() {
+                states.push(self.state(letters).await?);
             }
             Ok(states)
         })
@@ -206,9 +198,9 @@ fn decided((user, explained): (UserId, Explained)) -> Decided {
     }
 }
 
-fn shown_breakers(breakers: &[BreakerView]) -> Vec<Breaker> {
-    let shown = breakers.iter().map(|breaker| Breaker {
-        provider: breaker.provider.clone(),
+fn shown_breakers(breakers: Vec<BreakerView>) -> Vec<Breaker> {
+    let shown = breakers.into_iter().map(|breaker| Breaker {
+        provider: breaker.provider,
         state: match breaker.state {
             Breakers::HalfOpen => BreakerState::HalfOpen,
             Breakers::Open => BreakerState::Open,

@@ -36,6 +36,8 @@ pub(super) struct ChannelHandler {
     pub(super) store: Arc<dyn Store>,
     pub(super) read_state: Arc<dyn ReadState>,
     pub(super) gate: Arc<Gate>,
+    /// How long one push may take; then it counts as transient.
+    pub(super) send: Duration,
     pub(super) shares: Arc<Shares>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rolls: Arc<Rolls>,

@@ -1,7 +1,7 @@
 //! What people and operators ask of the notifier.
 
 use super::Notifier;
-use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings};
+use crate::core::settings::{Device, DeviceSettings, PersonChange, PersonSettings, RoomSettings};
 use crate::model::{Address, DeviceId, EventId};
 use crate::ports::{Explained, Registration, StoreError};
 use kaiwa_common::id::{self, RoomId, UserId};
@@ -138,6 +138,18 @@ impl Notifier {
         settings: PersonSettings,
     ) -> Result<(), NotifierError> {
         Ok(self.store.set_person(user, settings).await?)
+    }
+
+    /// Changes some of them, in one step.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn change_person(
+        &self,
+        user: &UserId,
+        change: PersonChange,
+    ) -> Result<(), NotifierError> {
+        Ok(self.store.change_person(user, change).await?)
     }
 
     /// The rooms for which a person has settings of their own.
