@@ -58,6 +58,8 @@ pub struct Limits {
     /// Seconds for which a participant whose session or media is away stays. Then they leave (`timed_out`).
     /// It is the time in which a phone changes networks, and in which others bear a frozen picture.
     pub call_away_s: u32,
+    /// Seconds for which a ring lasts ([`CALL_RING`] at most, 1 at least). Then it is over (`timed_out`).
+    pub call_ring_s: u32,
 }
 
 impl Default for Limits {
@@ -84,6 +86,7 @@ impl Default for Limits {
             rooms_per_user: 1_000,
             call_participants: 1_000,
             call_away_s: 30,
+            call_ring_s: 45,
         }
     }
 }
@@ -221,8 +224,8 @@ pub const WRITE_AHEAD: usize = 32 * 1024;
 /// Events framed together, in bytes: a batch is cut into frames of about this size.
 pub const EVENT_FRAME_BYTES: usize = 32 * 1024;
 
-/// From a request's head to its answer, its body included. Then 408: a body that never ends would hold
-/// its connection for ever.
+/// From a request's head to its answer, its body included. Then 408 while the body is awaited, which would hold
+/// its connection for ever; 503 when the server itself is not done.
 pub const HTTP_REQUEST: Duration = Duration::from_secs(10);
 
 /// The life of an HTTP connection that does not become a WebSocket. Browsers open another; a peer that
@@ -292,7 +295,7 @@ pub const CALL_REMOVED: Duration = Duration::from_secs(10);
 /// People whom one `call_ring` names. More are refused.
 pub const CALL_RING_USERS: usize = 32;
 
-/// How long a ring lasts; telephones ring for about as long.
+/// How long a ring lasts at most, and unless `call_ring_s` says otherwise; telephones ring for about as long.
 pub const CALL_RING: Duration = Duration::from_secs(45);
 
 /// After a ring that was declined or not answered, the same person is not rung again in the same room for
@@ -339,7 +342,7 @@ pub const QUEUE_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Receives after which a queue itself sends a message to its dead letters: the backstop for consumers that crash.
-/// One that works buries poison at the first, and retries by visibility for about an hour before the eighth.
+/// One that works buries poison at the first, and retries by visibility for some twenty minutes before the eighth.
 pub const QUEUE_RECEIVES: u32 = 8;
 
 /// Dead letters that one call looks at; its answer says whether there may be more. Some seconds over SQS, for which
@@ -357,15 +360,21 @@ pub const NOTIFY_ROOM_SETTINGS: usize = 1_000;
 /// A device's name, in bytes. Longer is cut.
 pub const NOTIFY_LABEL_BYTES: usize = 100;
 
-/// Notifications that one consumer handles at once, for each queue. At the bound it does not poll.
+/// Notifications that one consumer handles at once, for each queue, the urgent ones beside them included. At the bound it
+/// does not poll.
 pub const NOTIFY_IN_HAND: usize = 64;
 
 /// Of them, those of one person over Web Push, whose hosts anybody can name: a quarter, so that an endpoint that
 /// never answers does not hold up everybody else's. At the bound the rest of theirs waits for some seconds, but calls.
 pub const NOTIFY_IN_HAND_PERSON: usize = 16;
 
-/// How often a job is received before it goes to the dead letters as `exhausted`. SQS's redrive policy
-/// stands behind with one more, for a consumer that dies of a message.
+/// Of them, sends over Web Push to hosts that have not answered last time they were asked, together: a quarter, so that
+/// fresh hosts that never answer do not hold up the known ones. Counted for rings apart. At the bound the push waits for
+/// some seconds.
+pub const NOTIFY_IN_HAND_UNKNOWN: usize = 16;
+
+/// How often a job is received before it goes to the dead letters as `exhausted`. The queue's own bound
+/// (as many, at the next receive) stands behind, for a consumer that dies of a message.
 pub const NOTIFY_RECEIVES: u32 = 8;
 
 /// How long decisions can be explained. Older ones are erased.
@@ -379,7 +388,7 @@ pub const NOTIFY_DECISIONS: u64 = 2_000_000;
 pub const NOTIFY_LEDGER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Providers of one channel that are told apart, each with a breaker (for Web Push: hosts). At the bound
-/// one that is well is forgotten; are all of them ill, the one that would be tried soonest.
+/// one that is not known to answer is forgotten, one that is well first, then the one that would be tried soonest.
 pub const NOTIFY_PROVIDERS: usize = 512;
 
 /// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.
@@ -510,8 +519,8 @@ pub const PUSH_TOPIC_BYTES: usize = 200;
 pub const PUSH_ZONE_BYTES: usize = 64;
 
 /// Changes of devices and settings per second that one person may make for long, over all devices; each is
-/// a write, and a registration may take an address from somebody else. Faster ones are refused
-/// (`rate_limited`).
+/// a write, and a registration may take an address from somebody else. Questions why count as well: one
+/// reads some ten thousand rows. Faster ones are refused (`rate_limited`).
 pub const PUSH_CHANGES_PER_S: u32 = 1;
 
 /// Such changes at once before the rate counts: every switch of a settings page, twice.

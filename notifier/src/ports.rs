@@ -3,7 +3,7 @@
 use crate::core::decision::{Decision, Verdict};
 use crate::core::digest::Recent;
 use crate::core::router::{Recipient, Seen};
-use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings};
+use crate::core::settings::{Device, DeviceSettings, PersonChange, PersonSettings, RoomSettings};
 use crate::core::tokens::Fate;
 use crate::event::Place;
 use crate::model::{Address, Badge, Channel, DeviceId, EventId};
@@ -116,6 +116,9 @@ pub trait Preferences: Send + Sync + 'static {
 
     /// Sets them.
     fn set_person(&self, user: &UserId, settings: PersonSettings) -> Answer<'_, ()>;
+
+    /// Changes some of them, atomically: of two changes at once that name different ones, both hold.
+    fn change_person(&self, user: &UserId, change: PersonChange) -> Answer<'_, ()>;
 
     /// The rooms for which they have settings of their own.
     fn rooms(&self, user: &UserId) -> Answer<'_, Vec<(RoomId, RoomSettings)>>;

@@ -278,6 +278,25 @@ async fn a_relay_that_stopped_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_held_is_not_lost_when_the_relay_stops_while_the_topic_does_not_answer() {
+    let world = World::new().await;
+    let relay = world.relay();
+    world.is("carol", Attention::Looking);
+    world.is("bob", Attention::Returning(wall().plus(NOTIFY_RETURN)));
+    world.say("one").await;
+    pass(2 * NOTIFY_GRACE).await;
+    world.topic.fail([Fault::Unavailable; 20]);
+    world.is("bob", Attention::Away);
+    pass(NOTIFY_RETURN).await;
+    relay.stop().await;
+    world.topic.faults.lock().unwrap().clear();
+    assert!(world.topic.events().is_empty(), "nobody was told yet");
+    let _relay = world.relay();
+    pass(2 * NOTIFY_GRACE).await;
+    assert_eq!(world.topic.events().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rings_are_told_at_once_and_of_reads_the_last() {
     let world = World::new().await;
     let rooms = Arc::new(world.store.clone());

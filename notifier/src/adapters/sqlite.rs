@@ -10,7 +10,7 @@ mod schema;
 
 pub use schema::SCHEMA;
 
-use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings};
+use crate::core::settings::{Device, DeviceSettings, PersonChange, PersonSettings, RoomSettings};
 use crate::model::{DeviceId, EventId};
 use crate::ports::{
     Answer, Ask, Claim, Claimed, Decisions, Devices, Due, Explained, Ledger, Preferences, Profile,
@@ -103,6 +103,15 @@ impl Preferences for SqliteStore {
         let user = user.clone();
         self.db.write(ROW_BYTES, move |connection| {
             preferences::set_person(connection, &user, settings)
+        })
+    }
+
+    fn change_person(&self, user: &UserId, change: PersonChange) -> Answer<'_, ()> {
+        let user = user.clone();
+        self.db.write(ROW_BYTES, move |connection| {
+            // The one writer: nothing comes between the two.
+            let before = preferences::person(connection, &user)?;
+            preferences::set_person(connection, &user, change.of(before))
         })
     }
 

@@ -12,6 +12,7 @@ use crate::model::{Channel, DeviceId};
 use crate::ports::{
     Ask, Due, Hold, Profile, ReadState, Record, Shown, Standee, Standing, Store, StoreError,
 };
+use crate::service::Lanes;
 use crate::service::alerts::Alerts;
 use crate::service::consumer::Handler;
 use crate::wire;
@@ -26,11 +27,36 @@ use std::sync::Arc;
 pub(super) struct Router {
     pub(super) store: Arc<dyn Store>,
     pub(super) read_state: Arc<dyn ReadState>,
-    pub(super) queues: BTreeMap<Channel, Arc<dyn Queue>>,
+    pub(super) queues: BTreeMap<Channel, Ways>,
     pub(super) rules: ServerRules,
     pub(super) digest: DigestRule,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) alerts: Arc<Alerts>,
+}
+
+/// To a channel.
+pub(super) struct Ways {
+    pub(super) ordinary: Arc<dyn Queue>,
+    /// For rings and their ends.
+    urgent: Arc<dyn Queue>,
+}
+
+impl Ways {
+    pub(super) fn to(lanes: &Lanes) -> Self {
+        let urgent = lanes.urgent.as_ref().unwrap_or(&lanes.ordinary);
+        Self {
+            ordinary: Arc::clone(lanes.ordinary.queue()),
+            urgent: Arc::clone(urgent.queue()),
+        }
+    }
+
+    fn of(&self, event: &Event) -> &dyn Queue {
+        if event.is_urgent() {
+            self.urgent.as_ref()
+        } else {
+            self.ordinary.as_ref()
+        }
+    }
 }
 
 impl Handler for Router {
@@ -152,7 +178,7 @@ impl Router {
                 at: question.now,
             });
         }
-        self.send(&jobs).await?;
+        self.send(event, &jobs).await?;
         if records.is_empty() && dues.is_empty() {
             return Ok(());
         }
@@ -190,8 +216,9 @@ impl Router {
             .collect()
     }
 
-    async fn send(&self, jobs: &[Job]) -> Result<(), Failure> {
-        for (channel, queue) in &self.queues {
+    async fn send(&self, event: &Event, jobs: &[Job]) -> Result<(), Failure> {
+        for (channel, ways) in &self.queues {
+            let queue = ways.of(event);
             let of_channel = jobs.iter().filter(|job| job.channel == *channel);
             let messages: Vec<_> = of_channel.map(outgoing).collect();
             for batch in messages.chunks(BATCH) {
@@ -234,7 +261,7 @@ fn holds(event: &Event, recipient: &Recipient, decision: &Decision, count: u32) 
         only.recipients = vec![recipient.user.clone()];
         Hold {
             device,
-            collapse: policy::collapse(event),
+            collapse: policy::collapse(event, decision.class),
             until,
             seq: event.message_place().map_or(0, |place| place.seq),
             event: wire::encode_event(&only),

@@ -140,9 +140,9 @@ fn edited(
     }
 }
 
-/// The condition that makes a member a candidate; `?1` is the room, `?2` the sender, `?3` the seq.
+/// The condition that makes a member a candidate; `?1` is the room, `?2` the sender or NULL, `?3` the seq.
 const CANDIDATE: &str = "m.room = (SELECT no FROM rooms WHERE id = ?1) AND m.membership = 2
-     AND m.user <> ?2 AND m.read_seq < ?3 AND m.since < ?3
+     AND m.user IS NOT ?2 AND m.read_seq < ?3 AND m.since < ?3
      AND NOT EXISTS (SELECT 1 FROM messages g
                      WHERE g.key = (m.room << 32 | ?3) AND g.deleted_seq IS NOT NULL)";
 
@@ -150,7 +150,10 @@ pub(super) fn candidates(
     connection: &Connection,
     question: &Question,
 ) -> rusqlite::Result<Vec<UserId>> {
-    let (room, sender) = (question.room.as_str(), question.sender.as_str());
+    let (room, sender) = (
+        question.room.as_str(),
+        question.sender.as_ref().map(UserId::as_str),
+    );
     let message = seq_number(question.seq);
     match &question.among {
         Among::MembersAfter(after) => {

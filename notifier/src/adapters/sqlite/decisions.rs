@@ -100,7 +100,7 @@ pub(super) fn record(
         release(connection, due)?;
     }
     for record in records {
-        if insert(connection, record, !released.is_empty())? {
+        if insert(connection, record, released)? {
             let user = record.user.as_str();
             for hold in &record.holds {
                 wait(connection, user, hold)?;
@@ -134,18 +134,26 @@ fn release(connection: &Connection, due: &Due) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// False when it was known already.
-fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite::Result<bool> {
-    let sql = if replaces {
-        "INSERT OR REPLACE INTO notify_decisions
+/// False when it was known already. What was decided for devices that did not wait stays.
+fn insert(connection: &Connection, record: &Record, released: &[Due]) -> rusqlite::Result<bool> {
+    let sql = if released.is_empty() {
+        "INSERT OR IGNORE INTO notify_decisions
              (event, user, time_ms, at_ms, room, class, steps, suppressed, devices, seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     } else {
-        "INSERT OR IGNORE INTO notify_decisions
+        "INSERT OR REPLACE INTO notify_decisions
              (event, user, time_ms, at_ms, room, class, steps, suppressed, devices, seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     };
     let decision = &record.decision;
+    let mut devices = decision.devices.clone();
+    if !released.is_empty() {
+        let before = explain(connection, record.event, &record.user)?;
+        let before = before.map(|before| before.decision.devices);
+        let waited = |device| released.iter().any(|due| due.device == device);
+        let others = before.into_iter().flatten();
+        devices.extend(others.filter(|one| !waited(one.device)));
+    }
     let changed = connection.prepare_cached(sql)?.execute(params![
         record.event.0.as_bytes(),
         record.user.as_str(),
@@ -155,7 +163,7 @@ fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite:
         decision.class.name(),
         steps_text(&decision.steps),
         decision.suppressed.map(crate::core::decision::Reason::name),
-        devices_text(&decision.devices),
+        devices_text(&devices),
         record.seq.map(u64::cast_signed),
     ])?;
     Ok(changed > 0)
