@@ -11,7 +11,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde_json::json;
+use serde_json::Value;
 
 /// How it is reached, and who signs.
 #[derive(Debug)]
@@ -88,11 +88,12 @@ impl CloudFront {
     /// Never: a buffer of the modulus' length always takes a signature.
     #[must_use]
     pub fn cookies(&self, prefix: &str, expires: UnixMs) -> Vec<(String, String)> {
-        let policy = json!({ "Statement": [{
-            "Resource": format!("{}*", self.url(prefix)),
-            "Condition": { "DateLessThan": { "AWS:EpochTime": expires.0 / 1000 } },
-        }]});
-        let policy = policy.to_string();
+        let resource = Value::from(format!("{}*", self.url(prefix)));
+        let time = expires.0 / 1000;
+        // Written here, so that its bytes don't depend on how a library orders members.
+        let policy = format!(
+            r#"{{"Statement":[{{"Resource":{resource},"Condition":{{"DateLessThan":{{"AWS:EpochTime":{time}}}}}}}]}}"#
+        );
         let mut signature = vec![0; self.key.public().modulus_len()];
         self.key
             .sign(
