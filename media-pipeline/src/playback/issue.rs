@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_token_lives_for_the_clip_and_half_an_hour_and_never_over_six_hours() {
-        let minutes = |count| Duration::from_secs(count * 60);
+        let minutes = |count: u64| Duration::from_secs(count * 60);
         assert_eq!(life(Duration::ZERO), minutes(30));
         assert_eq!(life(minutes(10)), minutes(40));
         assert_eq!(life(minutes(600)), minutes(360));
