@@ -64,8 +64,14 @@ async fn a_call_ends_by_its_deadline_and_tells_it_to_what_is_behind() {
         assert_eq!(before.0.elapsed().as_millis() / 10, waits / 10, "{timeout}");
         let told = server.clips.last().deadline.expect("a deadline");
         let after = kaiwa_common::time::UnixMs::now();
-        assert!(told.since(before.1).as_millis() >= waits, "{timeout}: {told:?}");
-        assert!(told.since(after).as_millis() <= waits, "{timeout}: {told:?}");
+        assert!(
+            told.since(before.1).as_millis() >= waits,
+            "{timeout}: {told:?}"
+        );
+        assert!(
+            told.since(after).as_millis() <= waits,
+            "{timeout}: {told:?}"
+        );
     }
     // Completing an upload has longer.
     let complete = signed(v1::CompleteUploadRequest {

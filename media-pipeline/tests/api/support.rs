@@ -41,7 +41,8 @@ pub(crate) fn clip_id(number: u128) -> ClipId {
 }
 
 pub(crate) fn fine() -> ClipId {
-    clip_id(1)
+    // With letters, so that their case matters.
+    clip_id(0xab)
 }
 
 pub(crate) fn never() -> ClipId {
