@@ -2,6 +2,8 @@
 
 #[path = "api/authz.rs"]
 mod authz;
+#[path = "api/doubles.rs"]
+mod doubles;
 #[path = "api/grpc.rs"]
 mod grpc;
 #[path = "api/http.rs"]

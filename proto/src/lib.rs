@@ -53,6 +53,7 @@ pub mod media {
     )]
     #[allow(
         clippy::all,
+        clippy::missing_errors_doc,
         clippy::unwrap_used,
         clippy::too_many_lines,
         clippy::wildcard_enum_match_arm,

@@ -99,7 +99,7 @@ fn field_schema(message: &DescriptorProto, field: &FieldDescriptorProto) -> Valu
     });
     if let Some(entry) = entry {
         let value = entry.field.iter().find(|field| field.name() == "value");
-        let value = value.map_or(json!({}), |value| single(value));
+        let value = value.map_or(json!({}), single);
         return json!({ "type": "object", "additionalProperties": value });
     }
     if field.label() == Label::Repeated {

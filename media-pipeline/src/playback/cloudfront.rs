@@ -67,7 +67,8 @@ impl CloudFront {
         let key = match key.map_err(|_| InvalidSigner::Key)? {
             PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            _ => return Err(InvalidSigner::Key),
+            // An elliptic curve's, or what is not known yet.
+            PrivateKeyDer::Sec1(_) | _ => return Err(InvalidSigner::Key),
         };
         Ok(Self {
             base: config.base.clone(),

@@ -122,6 +122,7 @@ fn a_new_clip() -> Value {
         "declared": { "name": "walk.mp4", "size": "5000000000", "contentType": "video/mp4" } })
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test]
 async fn a_clip_goes_its_way_over_http() {
     let server = server();
@@ -308,6 +309,7 @@ async fn who_asks_is_looked_at_first_whatever_else_is_wrong() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn hostile_bodies_ids_and_queries_are_refused_with_what_is_wrong() {
     let server = server();

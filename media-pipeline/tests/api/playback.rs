@@ -1,24 +1,16 @@
 //! Path tokens over real sockets: what is served, and that nothing else is.
 
+use crate::doubles::{Epoch, Held, Known, PREFIX};
 use crate::http::{Answer, raw};
 use crate::support::{a_clip, clip_id, fine, room, user};
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
-use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
-use kaiwa_media_pipeline::model::{
-    Captions, Clip, ClipId, ClipKind, ClipState, Language, Outputs, UploadMode,
-};
+use kaiwa_media_pipeline::model::{Captions, Clip, ClipKind, ClipState, Language, Outputs};
 use kaiwa_media_pipeline::playback::{
     CloudFront, CloudFrontConfig, InvalidSigner, Issuer, Playable, PlayableClips, PlaybackKey,
     PlaybackKeys, PlaybackSettings, router,
 };
-use kaiwa_media_pipeline::ports::{
-    Action, Answer as PortAnswer, Credentials, ObjectError, ObjectInfo, Objects, Part, PartPlan,
-    Reading, RoomAuthz, SignedForm, SignedRequest, StoreError, Verdict,
-};
+use kaiwa_media_pipeline::ports::RoomAuthz;
 use kaiwa_platform::clock::ManualClock;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,135 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-
-const PREFIX: &str = "video/alice/2026/11/c/";
-
-/// Objects that are there, by key.
-#[derive(Default)]
-struct Held(BTreeMap<String, Vec<u8>>);
-
-impl Held {
-    fn info(&self, key: &str) -> Option<ObjectInfo> {
-        Some(ObjectInfo {
-            key: key.to_owned(),
-            size: u64::try_from(self.0.get(key)?.len()).expect("small"),
-            etag: "tag-1".to_owned(),
-            sha256: None,
-            modified: UnixMs(0),
-        })
-    }
-}
-
-type Objected<'a, T> = PortAnswer<'a, T, ObjectError>;
-
-fn no<'a, T: Send + 'a>() -> Objected<'a, T> {
-    Box::pin(async { Err(ObjectError::Unsupported("it only reads")) })
-}
-
-impl Objects for Held {
-    fn modes(&self) -> &[UploadMode] {
-        &[]
-    }
-    fn begin<'a>(&'a self, _: &'a str, _: &'a str) -> Objected<'a, String> {
-        no()
-    }
-    fn sign_part<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: &'a PartPlan,
-        _: Duration,
-    ) -> Objected<'a, SignedRequest> {
-        no()
-    }
-    fn sign_post<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: u64,
-        _: Duration,
-    ) -> Objected<'a, SignedForm> {
-        no()
-    }
-    fn credentials<'a>(&'a self, _: &'a str, _: &'a str, _: Duration) -> Objected<'a, Credentials> {
-        no()
-    }
-    fn parts<'a>(&'a self, _: &'a str, _: &'a str) -> Objected<'a, Vec<Part>> {
-        no()
-    }
-    fn complete<'a>(&'a self, _: &'a str, _: &'a str, _: &'a [Part]) -> Objected<'a, ObjectInfo> {
-        no()
-    }
-    fn abort<'a>(&'a self, _: &'a str, _: &'a str) -> Objected<'a, ()> {
-        no()
-    }
-    fn head<'a>(&'a self, key: &'a str) -> Objected<'a, Option<ObjectInfo>> {
-        Box::pin(async { Ok(self.info(key)) })
-    }
-    fn read<'a>(&'a self, key: &'a str, range: Option<(u64, u64)>) -> Objected<'a, Reading> {
-        Box::pin(async move {
-            let info = self.info(key).ok_or(ObjectError::NotFound)?;
-            let (from, to) = range.unwrap_or((0, info.size));
-            let at = |place: u64| usize::try_from(place).expect("small");
-            let bytes = Bytes::copy_from_slice(&self.0[key][at(from)..at(to)]);
-            let bytes = stream::iter([Ok(bytes)]).boxed();
-            Ok(Reading { info, bytes })
-        })
-    }
-    fn put<'a>(
-        &'a self,
-        _: &'a str,
-        _: &'a str,
-        _: BoxStream<'a, std::io::Result<Bytes>>,
-        _: u64,
-    ) -> Objected<'a, ObjectInfo> {
-        no()
-    }
-    fn local_path(&self, _: &str) -> Option<std::path::PathBuf> {
-        None
-    }
-    fn list<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> Objected<'a, Vec<ObjectInfo>> {
-        no()
-    }
-    fn delete_prefix<'a>(&'a self, _: &'a str) -> Objected<'a, u64> {
-        no()
-    }
-    fn stale_uploads(&self, _: UnixMs) -> Objected<'_, Vec<(String, String)>> {
-        no()
-    }
-}
-
-/// The room's epoch.
-struct Epoch(AtomicU64);
-
-impl RoomAuthz for Epoch {
-    fn check<'a>(
-        &'a self,
-        _: &'a UserId,
-        _: &'a RoomId,
-        _: Action,
-    ) -> PortAnswer<'a, Verdict, StoreError> {
-        Box::pin(async { Ok(Verdict::Allowed) })
-    }
-    fn epoch<'a>(&'a self, _: &'a RoomId) -> PortAnswer<'a, u64, StoreError> {
-        Box::pin(async { Ok(self.0.load(Ordering::Relaxed)) })
-    }
-}
-
-/// Clips that are there, or no store.
-struct Known(Mutex<Option<BTreeMap<ClipId, Clip>>>);
-
-impl PlayableClips for Known {
-    fn playable(&self, clip: ClipId) -> PortAnswer<'_, Option<Playable>, StoreError> {
-        Box::pin(async move {
-            let known = self.0.lock().expect("clips");
-            let known = known
-                .as_ref()
-                .ok_or(StoreError::Unavailable("down".to_owned()))?;
-            Ok(known.get(&clip).and_then(|clip| Playable::of(clip, PREFIX)))
-        })
-    }
-}
 
 fn ready() -> Clip {
     let mut clip = a_clip(fine(), ClipState::Ready, 9);
@@ -260,6 +123,7 @@ impl Played {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn playlists_segments_and_ranges_are_served_as_what_they_are() {
     let played = playing(PlaybackSettings::default()).await;
@@ -356,6 +220,7 @@ async fn playlists_segments_and_ranges_are_served_as_what_they_are() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn everything_else_is_the_same_403() {
     let played = playing(PlaybackSettings::default()).await;
