@@ -372,8 +372,9 @@ async fn no_token_reaches_the_log_at_any_level() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // The server runs on this thread: one guard covers it.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For all threads of these tests: what is logged is decided once for each place, by whichever comes first.
+    tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
+    tracing::callsite::rebuild_interest_cache();
     let played = playing(PlaybackSettings::default()).await;
     let master = played.url(&ready());
     let token = master.split('/').nth(2).expect("a token").to_owned();
