@@ -49,7 +49,7 @@ async fn a_python_client_made_of_the_schema_alone_gets_everything() {
 
     let server = server_with(WatchBounds {
         heartbeat: Duration::from_millis(50),
-        per_caller: 2,
+        per_caller: 8,
         ..WatchBounds::default()
     });
     let address = server.grpc().await;
