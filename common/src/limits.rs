@@ -544,3 +544,66 @@ pub const ADMIN_PAGE: usize = 200;
 /// Dead letters that one call redrives or drops: they are done with within [`HTTP_REQUEST`] also on SQS, ten
 /// at a time. The answer says that there are more.
 pub const ADMIN_BATCH: usize = 500;
+
+/// From asking the external permission hook to its answer. Then nobody may (503): the caller's own 10 s have to
+/// hold several such questions.
+pub const CLIP_HOOK: Duration = Duration::from_secs(2);
+
+/// How long an answer of the permission hook counts: so long may somebody still who just lost the right there.
+pub const CLIP_HOOK_CACHE: Duration = Duration::from_secs(10);
+
+/// Answers of the permission hook that are kept. At the bound old ones go, then all: they are asked for again.
+pub const CLIP_HOOK_ANSWERS: usize = 10_000;
+
+/// How long a call about clips may take that names no deadline.
+pub const CLIP_CALL: Duration = Duration::from_secs(10);
+
+/// The same for completing an upload: S3 joins 10,000 parts in this time.
+pub const CLIP_COMPLETE: Duration = Duration::from_secs(30);
+
+/// The longest that a caller may ask for. A longer deadline counts as this.
+pub const CLIP_CALL_MAX: Duration = Duration::from_secs(120);
+
+/// Less time than this is left to a call: it is refused before anything is done, since its answer would hardly
+/// arrive.
+pub const CLIP_CALL_MIN: Duration = Duration::from_millis(50);
+
+/// Kept of a caller's deadline for the answer's way back; a tenth of it if that is less.
+pub const CLIP_CALL_MARGIN: Duration = Duration::from_millis(200);
+
+/// A request over gRPC or HTTP, in bytes: subtitles of 1 MiB with their frame. Larger is refused.
+pub const CLIP_REQUEST_BYTES: usize = 1024 * 1024 + 64 * 1024;
+
+/// An answer over gRPC, in bytes: a hundred clips of the largest kind.
+pub const CLIP_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Subtitles, in bytes: ten hours of dense speech. Longer is refused.
+pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
+
+/// Ids, signed parts or clips in one request or page. More are refused.
+pub const CLIP_PAGE: usize = 100;
+
+/// Entries of a page for which no size was asked.
+pub const CLIP_PAGE_DEFAULT: usize = 50;
+
+/// Parts of one upload (S3's own bound). More are refused.
+pub const CLIP_PARTS: usize = 10_000;
+
+/// Watches of one caller at once: a page of clips watches its room once. More are refused (429).
+pub const CLIP_WATCHES_PER_CALLER: usize = 16;
+
+/// Watches of one process. More are refused (429).
+pub const CLIP_WATCHES: usize = 4_000;
+
+/// After so long without a change a watch says that it lives.
+pub const CLIP_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// After so long a watch ends, well; its client goes on with the last revision. Connections move to new servers
+/// within this time.
+pub const CLIP_WATCH: Duration = Duration::from_secs(3600);
+
+/// How much longer than the clip a playback token is good for: pauses and a second look.
+pub const CLIP_PLAYBACK_SLACK: Duration = Duration::from_secs(30 * 60);
+
+/// The longest life of a playback token.
+pub const CLIP_PLAYBACK: Duration = Duration::from_secs(6 * 3600);

@@ -8,6 +8,15 @@
 //!
 //! Chat is known by two ports alone (`RoomAuthz`, `RoomMessages`), which the root binds.
 
+pub mod admin;
 pub mod api;
+pub mod authz;
+pub mod front;
+pub mod grpc;
+pub mod http;
 pub mod model;
+pub mod playback;
 pub mod ports;
+pub mod refusal;
+pub mod replay;
+mod wire;
