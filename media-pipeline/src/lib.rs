@@ -9,5 +9,6 @@
 //! Chat is known by two ports alone (`RoomAuthz`, `RoomMessages`), which the root binds.
 
 pub mod api;
+pub mod mediaconvert;
 pub mod model;
 pub mod ports;
