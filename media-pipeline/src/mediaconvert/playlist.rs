@@ -158,6 +158,10 @@ mod tests {
                 "a URI that leads elsewhere",
             ),
             (
+                "#EXTM3U\n#EXTINF:6,\n.hidden\n",
+                "a URI that leads elsewhere",
+            ),
+            (
                 "#EXTM3U\n#EXTINF:6,\nhttp://x/a.ts\n",
                 "a URI that leads elsewhere",
             ),

@@ -81,7 +81,7 @@ fn a_failed_job_says_whether_trying_again_may_help() {
 #[test]
 fn jobs_of_others_have_no_clip() {
     let corpus = corpus();
-    for name in ["job_of_others", "job_bare"] {
+    for name in ["job_of_others", "job_bare", "job_other_spelling"] {
         let Ok(Hint::Job(event)) = read(&corpus[name]) else {
             panic!("{name}")
         };
@@ -108,7 +108,17 @@ fn objects_have_their_keys_decoded_as_each_form_needs() {
     let Ok(Hint::Objects(objects)) = read(&corpus["s3_created"]) else {
         panic!()
     };
+    let again = match read(&corpus["s3_created"]) {
+        Ok(Hint::Objects(again)) => again[0].event.clone(),
+        other => panic!("{other:?}"),
+    };
+    let later = corpus["s3_created"].replace("\"0055\"", "\"0056\"");
+    let Ok(Hint::Objects(later)) = read(&later) else {
+        panic!()
+    };
+    assert_ne!(later[0].event, again, "another creation of the same key");
     let whole = ObjectCreated {
+        event: again,
         bucket: "clips".to_owned(),
         key: "video/u/2026/11/c/source".to_owned(),
         size: 123,

@@ -262,3 +262,11 @@ fn keys_that_can_be_guessed_are_no_keys() {
     assert_eq!(make(&[KEY, KEY, KEY]), Some(WebhookOptionsError::Many));
     assert_eq!(make(&[KEY]), None);
 }
+
+/// Computed by Python's `hmac`: others have to be able to sign.
+#[test]
+fn a_signature_is_the_hmac_of_time_and_body() {
+    let tag = "38e3d5a4767cb60b0b96099e933b228dae7866b802988ffd3f95118636c798c3";
+    let signature = sign(SECRET, NOW, b"{\"id\":1}");
+    assert_eq!(signature, format!("t=1795838400,v1={tag}"));
+}

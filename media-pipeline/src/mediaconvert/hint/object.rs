@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 /// An object that is complete, as somebody says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectCreated {
+    /// Names this creation, at most 128 characters: the same when it is told again in the same form.
+    pub event: String,
     /// Where.
     pub bucket: String,
     /// Its key, decoded.
@@ -33,13 +35,7 @@ pub(super) fn records(records: &Value) -> Result<Hint, Unreadable> {
         if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
             continue;
         }
-        let stored = object(s3, "object")?;
-        created.push(ObjectCreated {
-            bucket: bucket(s3)?,
-            key: decode(text(stored, "key", 3 * KEY)?)?,
-            size: size(stored)?,
-            at: time(record, "eventTime")?,
-        });
+        created.push(created_by(record, s3)?);
     }
     Ok(if created.is_empty() {
         Hint::Nothing("s3_other_event")
@@ -48,11 +44,33 @@ pub(super) fn records(records: &Value) -> Result<Hint, Unreadable> {
     })
 }
 
+fn created_by(
+    record: &Map<String, Value>,
+    s3: &Map<String, Value>,
+) -> Result<ObjectCreated, Unreadable> {
+    let stored = object(s3, "object")?;
+    let (bucket, at) = (bucket(s3)?, time(record, "eventTime")?);
+    let encoded = text(stored, "key", 3 * KEY)?;
+    // S3 gives its records no id. A key's creations differ in their sequencer; where there is none, in time.
+    let sequencer = stored.get("sequencer").and_then(Value::as_str);
+    let named = format!("{bucket}\n{encoded}\n{}\n{sequencer:?}", at.0);
+    let hash = ring::digest::digest(&ring::digest::SHA256, named.as_bytes());
+    let hex: String = hash.as_ref().iter().map(|b| format!("{b:02x}")).collect();
+    Ok(ObjectCreated {
+        event: format!("s3-{hex}"),
+        bucket,
+        key: decode(encoded)?,
+        size: size(stored)?,
+        at,
+    })
+}
+
 /// EventBridge's form, whose keys are not encoded.
 pub(super) fn bridged(top: &Map<String, Value>) -> Result<Hint, Unreadable> {
     let detail = object(top, "detail")?;
     let stored = object(detail, "object")?;
     Ok(Hint::Objects(vec![ObjectCreated {
+        event: text(top, "id", 128)?.to_owned(),
         bucket: bucket(detail)?,
         key: text(stored, "key", KEY)?.to_owned(),
         size: size(stored)?,
