@@ -21,6 +21,7 @@ suite "lints" scripts/check.sh
 suite "build" cargo build --workspace --all-targets --locked --quiet
 export KAIWA_BIN=$target/debug/kaiwa
 suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --locked --quiet
+suite "the double of MediaConvert" env -C tools/fake-mediaconvert "${KAIWA_VENV:-$PWD/.venv}/bin/python" -m unittest -q
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
 suite "two people in two browsers" npm --prefix web run --silent e2e

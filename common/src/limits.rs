@@ -607,3 +607,32 @@ pub const CLIP_PLAYBACK_SLACK: Duration = Duration::from_secs(30 * 60);
 
 /// The longest life of a playback token.
 pub const CLIP_PLAYBACK: Duration = Duration::from_secs(6 * 3600);
+/// An event about a clip's job or object, in bytes: SNS's bound, and a hundred times what EventBridge sends. A larger
+/// one is buried, by the webhook answered 413.
+pub const CLIP_HINT_BYTES: usize = 256 * 1024;
+
+/// Objects named in one notification: S3 sends one. What names more is buried whole.
+pub const CLIP_HINT_OBJECTS: usize = 100;
+
+/// From an event's arrival to its being taken in; then it comes again. Less than [`CLIP_HINT_LEASE`], so that nobody
+/// else has it meanwhile.
+pub const CLIP_HINT_ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a received event is hidden from others. A crashed consumer's come back after this.
+pub const CLIP_HINT_LEASE: Duration = Duration::from_secs(60);
+
+/// How far a webhook's signed time may lie from ours, to either side. Others are answered 401.
+pub const CLIP_WEBHOOK_WINDOW: Duration = Duration::from_secs(300);
+
+/// Ids of events that the webhook remembers, to answer replays without work: a hundred bytes each. At the bound the
+/// oldest is forgotten; whoever takes events in knows them by id too.
+pub const CLIP_WEBHOOK_SEEN: usize = 20_000;
+
+/// From a webhook's first byte to its last. Then it is answered 408.
+pub const CLIP_WEBHOOK_READ: Duration = Duration::from_secs(10);
+
+/// A media playlist that a transcoder wrote, in bytes: ten times that of the longest clip. A larger one fails the clip.
+pub const CLIP_PLAYLIST_BYTES: u64 = 1024 * 1024;
+
+/// Files that one transcode may write: eight hours in four qualities at six seconds. More fail the clip.
+pub const CLIP_OUTPUT_FILES: usize = 20_000;

@@ -14,6 +14,7 @@ pub mod authz;
 pub mod front;
 pub mod grpc;
 pub mod http;
+pub mod mediaconvert;
 pub mod model;
 pub mod playback;
 pub mod ports;
