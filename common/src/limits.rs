@@ -535,3 +535,62 @@ pub const ADMIN_PAGE: usize = 200;
 /// Dead letters that one call redrives or drops: they are done with within [`HTTP_REQUEST`] also on SQS, ten
 /// at a time. The answer says that there are more.
 pub const ADMIN_BATCH: usize = 500;
+
+/// From registering a clip until its upload is given up (`expired`): a slow line takes 2 GB in a day.
+pub const CLIP_UPLOAD: Duration = Duration::from_secs(24 * 3600);
+
+/// The first look for an object whose event is lost, after registering. Later ones come after half of the upload's
+/// age, so that an abandoned upload costs some thirty looks.
+pub const CLIP_LOOK: Duration = Duration::from_secs(2 * 60);
+
+/// The longest time between two such looks.
+pub const CLIP_LOOK_MAX: Duration = Duration::from_secs(3600);
+
+/// How long whoever looks into, submits or verifies a clip has it for themselves. Then another does it again: longer
+/// than a look at the largest source takes, and what a crash costs.
+pub const CLIP_LEASE: Duration = Duration::from_secs(120);
+
+/// Between two questions to the transcoder of this machine: what people see of the progress.
+pub const CLIP_POLL_LOCAL: Duration = Duration::from_secs(2);
+
+/// Between two questions to a transcoder that sends events, when it is silent.
+pub const CLIP_POLL_REMOTE: Duration = Duration::from_secs(10 * 60);
+
+/// A job may wait for so long; then its attempt is over (`TRANSCODER_QUEUE`).
+pub const CLIP_QUEUED: Duration = Duration::from_secs(12 * 3600);
+
+/// A job that is worked on may get no further for so long; then its attempt is over (`TRANSCODER_STUCK`).
+pub const CLIP_SILENT: Duration = Duration::from_secs(3600);
+
+/// Attempts that begin by themselves after a failure that may pass. Each may cost a whole transcoding.
+pub const CLIP_AUTO_RETRIES: u32 = 2;
+
+/// Failures in a row of what a clip waits for (a look, a submit), after which it ends as `failed`: with
+/// [`CLIP_RETRY_CAP`] more than an hour of outage is borne.
+pub const CLIP_TRIES: u32 = 30;
+
+/// Failures in a row of a clip's errands (a message, a deletion), after which they are left undone and an error is
+/// logged: about four hours. Objects are swept later all the same.
+pub const CLIP_CHORE_TRIES: u32 = 100;
+
+/// The longest back-off of a clip's work.
+pub const CLIP_RETRY_CAP: Duration = Duration::from_secs(5 * 60);
+
+/// Rooms besides its own in which a clip is shown. Another is refused (`CLIP_ROOMS`).
+pub const CLIP_ROOMS: usize = 16;
+
+/// Errands of one clip that wait. At the bound a sweep or a stop is left to the orphan sweep; there are never as
+/// many unless an attempt is stopped and begun again over and over while the transcoder does not answer.
+pub const CLIP_CHORES: usize = 64;
+
+/// Clips in one page, or asked for by their ids. A request for more gets this many.
+pub const CLIP_PAGE: usize = 100;
+
+/// How long a mutation's answer is known to those who ask again with its key. Then the key is as new.
+pub const CLIP_REQUEST_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long an event's id is known: as long as a webhook's sender may try.
+pub const CLIP_EVENT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Old events and requests that one call forgets: one short commit.
+pub const CLIP_TRIM: usize = 1_000;

@@ -8,6 +8,8 @@
 //!
 //! Chat is known by two ports alone (`RoomAuthz`, `RoomMessages`), which the root binds.
 
+pub mod adapters;
 pub mod api;
+pub mod core;
 pub mod model;
 pub mod ports;
