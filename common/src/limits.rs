@@ -594,3 +594,70 @@ pub const CLIP_EVENT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Old events and requests that one call forgets: one short commit.
 pub const CLIP_TRIM: usize = 1_000;
+
+/// A clip's file, in bytes. A larger one is refused (`declared.size`): what one disk and one transcoding of an hour
+/// can bear.
+pub const CLIP_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A file that comes by one form post, in bytes. A larger one comes in parts.
+pub const CLIP_POST_BYTES: u64 = 100 * 1024 * 1024;
+
+/// The least size of a part but the last, in bytes; S3's own bound is 5 MiB. Larger files have larger parts.
+pub const CLIP_PART_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Parts of one upload: S3's bound.
+pub const CLIP_PARTS: u64 = 10_000;
+
+/// Parts signed by one call. More are refused.
+pub const CLIP_PARTS_ASKED: usize = 100;
+
+/// How long a way in is good after it was given out. Then another is asked for.
+pub const CLIP_GRANT: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes that one person may register in a day, whatever becomes of them (`RESOURCE_EXHAUSTED`).
+pub const CLIP_BYTES_PER_DAY: u64 = 20 * 1024 * 1024 * 1024;
+
+/// Clips of one person that are registered or uploading at once (`RESOURCE_EXHAUSTED`).
+pub const CLIP_OPEN: u32 = 10;
+
+/// A clip's title, in characters.
+pub const CLIP_TITLE_CHARS: usize = 200;
+
+/// A file's name, in bytes.
+pub const CLIP_NAME_BYTES: usize = 255;
+
+/// A clip's labels; their keys and their values, in characters.
+pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
+
+/// A clip's subtitles in one language, in bytes. Longer ones are refused.
+pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
+
+/// Languages in which a clip has subtitles.
+pub const CLIP_LANGUAGES: usize = 32;
+
+/// Clips that are looked at at once: each is a process and reads a whole file.
+pub const CLIP_INSPECTIONS: usize = 2;
+
+/// Job events that wait for their job to be known. At the bound the oldest is forgotten: the transcoder is asked.
+pub const CLIP_PARKED: usize = 1_024;
+
+/// Changes that a watcher may go on from. Further back it is told to begin anew; a restart forgets them all.
+pub const CLIP_WATCH_RING: usize = 4_096;
+
+/// Changes that wait for one watcher. At the bound it is ended, and goes on from its revision.
+pub const CLIP_WATCH_QUEUE: usize = 256;
+
+/// Watchers of one process, and of one person. Another is refused.
+pub const CLIP_WATCHERS: (usize, usize) = (10_000, 16);
+
+/// Without a change a watcher hears that it is still connected.
+pub const CLIP_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A watch ends after this, to be gone on with: so that servers can be changed, and rights are asked anew.
+pub const CLIP_WATCH_AGE: Duration = Duration::from_secs(3_600);
+
+/// Objects of no clip are deleted when they are this old: longer than any upload lasts.
+pub const CLIP_ORPHAN_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A call with less time left than this is not begun.
+pub const CLIP_LEAST_DEADLINE: Duration = Duration::from_millis(50);

@@ -13,3 +13,4 @@ pub mod api;
 pub mod core;
 pub mod model;
 pub mod ports;
+pub mod service;

@@ -18,10 +18,6 @@ use kaiwa_media_pipeline::adapters::sqlite::SqliteStore;
 use kaiwa_media_pipeline::ports::ClipStore;
 use std::sync::Arc;
 
-async fn memory() -> (Arc<dyn ClipStore>, ()) {
-    (Arc::new(MemoryStore::default()), ())
-}
-
 async fn sqlite() -> (Arc<dyn ClipStore>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(sqlite::database(folder.path()))
@@ -35,7 +31,7 @@ macro_rules! each_store {
         mod in_memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                let (store, _held) = super::memory().await;
+                let store = std::sync::Arc::new(super::MemoryStore::default());
                 super::conformance::$check(store).await;
             })*
         }

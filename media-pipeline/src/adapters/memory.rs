@@ -69,7 +69,10 @@ impl ClipStore for MemoryStore {
     fn get_many<'a>(&'a self, ids: &'a [ClipId]) -> Answer<'a, Vec<Clip>, StoreError> {
         self.with(|state| {
             let found = ids.iter().filter_map(|id| state.clips.get(id));
-            Ok(found.take(CLIP_PAGE).map(|(_, clip)| clip.clone()).collect())
+            Ok(found
+                .take(CLIP_PAGE)
+                .map(|(_, clip)| clip.clone())
+                .collect())
         })
     }
 

@@ -62,7 +62,8 @@ struct StoredError {
 /// A clip as text.
 pub(super) fn write(clip: &Clip) -> String {
     let stored = StoredClip::from(clip);
-    serde_json::to_string(&stored).expect("keys are texts, and nothing in it can fail to be written")
+    serde_json::to_string(&stored)
+        .expect("keys are texts, and nothing in it can fail to be written")
 }
 
 /// A clip from its text; else what is wrong with it.

@@ -41,7 +41,11 @@ fn a_word_counts_only_if_it_moves_forward() {
         ("as much, later", word(1, 9, working(40)), Verdict::Stale),
         ("further", word(1, 6, working(41)), Verdict::Taken),
         ("a lower rank", word(1, 9, Report::Queued), Verdict::Stale),
-        ("of another attempt", word(2, 9, working(90)), Verdict::Stale),
+        (
+            "of another attempt",
+            word(2, 9, working(90)),
+            Verdict::Stale,
+        ),
         (
             "a higher rank",
             word(1, 1, Report::Done(outputs(1))),
@@ -179,7 +183,10 @@ fn what_comes_by_a_way_in_that_outlived_its_clip_is_erased() {
     post.id = None;
     let cancelled = after(&[Input::Granted(post.clone()), Input::Cancel]);
     let erased = take(&cancelled, &Input::Did(Chore::Erase));
-    assert!(erased.chores.todo.contains(&Chore::Erase), "once more later");
+    assert!(
+        erased.chores.todo.contains(&Chore::Erase),
+        "once more later"
+    );
     let late = go_at(&cancelled, &arrived(), post.expires);
     assert_eq!(late.verdict, Verdict::Conflict);
 }
@@ -273,7 +280,10 @@ fn a_throttled_submit_waits_as_long_as_it_is_asked_to() {
 fn deleting_takes_what_people_wrote_and_everything_stored() {
     let clip = take(&ready(), &Input::Delete);
     assert_eq!(clip.state, ClipState::Deleted);
-    assert_eq!((clip.title.as_str(), clip.declared.name.0.as_str()), ("", ""));
+    assert_eq!(
+        (clip.title.as_str(), clip.declared.name.0.as_str()),
+        ("", "")
+    );
     assert!(clip.chores.todo.contains(&Chore::Erase));
     let again = go_at(&clip, &Input::Delete, START);
     assert_eq!((again.verdict, again.clip), (Verdict::Stale, None));

@@ -95,7 +95,10 @@ impl World {
             assert!(after.state >= before.state, "{before:?} → {after:?}");
             let percent = |clip: &Clip| clip.progress.map_or(0, |p| p.percent);
             let moved_on = after.state > before.state;
-            assert!(moved_on || percent(after) >= percent(before), "progress falls");
+            assert!(
+                moved_on || percent(after) >= percent(before),
+                "progress falls"
+            );
         }
         if is_over(before.state) && before.state != ClipState::Failed {
             assert!(

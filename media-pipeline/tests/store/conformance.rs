@@ -206,7 +206,10 @@ pub(crate) async fn pages_go_from_the_newest_on_and_leave_nothing_out(store: Sto
         uploader: Some(bob),
         ..query.clone()
     };
-    assert_eq!(all(&store, of_bob.clone()).await, [24, 21, 18, 15, 12, 9, 6, 3]);
+    assert_eq!(
+        all(&store, of_bob.clone()).await,
+        [24, 21, 18, 15, 12, 9, 6, 3]
+    );
     let both = Query {
         room: query.room.clone(),
         ..of_bob
@@ -245,7 +248,11 @@ pub(crate) async fn what_is_due_comes_longest_due_first(store: Store) {
     assert_eq!(due(9, 10).await, [0_u128; 0]);
     assert_eq!(due(20, 10).await, [2, 4]);
     assert_eq!(due(99, 2).await, [2, 4]);
-    let clip = store.get(ClipId(Uuid::from_u128(2))).await.unwrap().unwrap();
+    let clip = store
+        .get(ClipId(Uuid::from_u128(2)))
+        .await
+        .unwrap()
+        .unwrap();
     let next = changed(&clip, |clip| clip.due = None);
     store.update(1, &next, None).await.unwrap();
     assert_eq!(due(99, 10).await, [4, 1]);

@@ -111,7 +111,13 @@ impl Next<'_> {
             }
             self.clip.message = Some(number);
             self.clip.chores.share = true;
-        } else if self.clip.chores.rooms.insert(room.clone(), number).is_some() {
+        } else if self
+            .clip
+            .chores
+            .rooms
+            .insert(room.clone(), number)
+            .is_some()
+        {
             return Verdict::Stale;
         }
         // It may have moved on, or be gone, while the message was on its way.

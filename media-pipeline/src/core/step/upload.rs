@@ -1,9 +1,7 @@
 //! From registering to knowing what the bytes are.
 
 use super::{Arrived, Effect, Next, Verdict, error};
-use crate::model::{
-    Chore, ClipError, ClipKind, ClipState, Outputs, Source, Upload, UploadMode,
-};
+use crate::model::{Chore, ClipError, ClipKind, ClipState, Outputs, Source, Upload, UploadMode};
 use std::collections::BTreeMap;
 
 impl Next<'_> {
@@ -14,7 +12,14 @@ impl Next<'_> {
         if self.clip.upload.as_ref() == Some(upload) {
             return Verdict::Stale;
         }
-        // One multipart upload at a time: parts in an older one would be paid for and never seen.
+        let id = |upload: &Upload| upload.id.clone();
+        let (old, new) = (self.clip.upload.as_ref().and_then(id), id(upload));
+        if let (Some(_), Some(new)) = (old, new) {
+            // Two asked at once: the first one's parts may be under way already.
+            self.chore(Chore::AbortUpload(new));
+            return Verdict::Stale;
+        }
+        // One way in at a time: parts in an older upload would be paid for and never seen.
         let old = self.clip.upload.replace(upload.clone());
         if let Some(id) = old.and_then(|old| old.id)
             && upload.id.as_ref() != Some(&id)
@@ -156,10 +161,7 @@ impl Next<'_> {
     }
 
     fn is_looked_at(&self) -> bool {
-        matches!(
-            self.clip.state,
-            ClipState::Uploaded | ClipState::Validating
-        )
+        matches!(self.clip.state, ClipState::Uploaded | ClipState::Validating)
     }
 
     fn reject(&mut self, error: ClipError) -> Verdict {
