@@ -9,6 +9,8 @@
 mod calls;
 #[path = "service/chat.rs"]
 mod chat;
+#[path = "service/events.rs"]
+mod events;
 #[path = "service/objects.rs"]
 mod objects;
 #[path = "service/simulation.rs"]

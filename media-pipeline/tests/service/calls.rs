@@ -3,10 +3,13 @@
 use crate::world::{SIZE, World, new_clip, room, want, who};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::token::ServerRole;
+use kaiwa_media_pipeline::adapters::sqlite::SqliteStore;
 use kaiwa_media_pipeline::api::{ApiError, Caller, Clips as _, Grant};
 use kaiwa_media_pipeline::model::{Clip, ClipState, Language, UploadMode};
-use kaiwa_media_pipeline::ports::{ClipStore as _, Query};
+use kaiwa_media_pipeline::ports::Query;
 use kaiwa_platform::clock::Clock as _;
+use kaiwa_platform::sqlite::{Sqlite, SqliteOptions};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -348,4 +351,23 @@ async fn orphans_are_swept_and_what_is_wanted_stays() {
     let refused = world.service.get(&who("alice"), id).await;
     assert_eq!(refused, Err(ApiError::Unavailable("shutting down")));
     assert!(world.store.get(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn of_many_at_once_no_more_than_the_quota_get_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new(folder.path().join("clips.db"));
+    let sqlite = Sqlite::open(options, &[]).unwrap();
+    let mut world = World::new(1);
+    world.store = Arc::new(SqliteStore::open(sqlite).await.unwrap());
+    world.restart();
+    let callers = (0..16).map(|_| {
+        let service = world.service.clone();
+        tokio::spawn(async move { service.create(&who("alice"), new_clip()).await })
+    });
+    let mut registered = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        registered += u32::from(caller.await.unwrap().is_ok());
+    }
+    assert_eq!(registered, 10);
 }

@@ -74,6 +74,7 @@ async fn run(seed: u64) -> BTreeMap<ClipState, u32> {
         fails: 15,
         half_written: 10,
         forgotten: 5,
+        unnamed: 5,
     };
     let mut held = Vec::new();
     let mut rounds = 0;

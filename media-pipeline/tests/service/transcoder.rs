@@ -21,6 +21,7 @@ pub(crate) struct Faults {
     pub(crate) fails: u64,
     pub(crate) half_written: u64,
     pub(crate) forgotten: u64,
+    pub(crate) unnamed: u64,
 }
 
 struct Running {
@@ -107,7 +108,7 @@ fn throttled() -> TranscodeError {
 
 pub(crate) const FILES: [&str; 3] = ["hls/master.m3u8", "hls/720p.m3u8", "thumbnails/p.jpg"];
 
-fn outputs() -> Outputs {
+pub(crate) fn outputs() -> Outputs {
     Outputs {
         playlist: Some(FILES[0].to_owned()),
         renditions: Vec::new(),
@@ -168,6 +169,7 @@ impl Transcoder for Fake {
             state.chance(faults.fails),
             state.chance(faults.half_written),
         );
+        let unnamed = state.chance(faults.unnamed);
         let Some(running) = state.jobs.get_mut(&job.id) else {
             return Box::pin(std::future::ready(Ok(None)));
         };
@@ -192,7 +194,11 @@ impl Transcoder for Fake {
                     let key = format!("{}{file}", running.order.processed);
                     self.objects.store(&key, 10, UnixMs(0));
                 }
-                Report::Done(outputs())
+                let mut outputs = outputs();
+                if unnamed {
+                    outputs.files.remove(FILES[0]);
+                }
+                Report::Done(outputs)
             }
         };
         if matches!(report, Report::Done(_) | Report::Failed(_)) {

@@ -22,7 +22,7 @@ pub(crate) const SIZE: u64 = 1_000;
 
 pub(crate) struct World {
     pub(crate) service: ClipService,
-    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) store: Arc<dyn ClipStore>,
     pub(crate) objects: Arc<Memory>,
     pub(crate) transcoder: Arc<Fake>,
     pub(crate) chat: Arc<Chat>,
@@ -103,7 +103,7 @@ impl World {
     /// Another process over the same store and neighbours; what the old one had in hand is lost.
     pub(crate) fn restart(&mut self) {
         self.service = ClipService::new(Parts {
-            store: Arc::clone(&self.store) as _,
+            store: Arc::clone(&self.store),
             objects: Arc::clone(&self.objects) as _,
             inspector: Arc::new(Looks),
             transcoder: Arc::clone(&self.transcoder) as _,
