@@ -133,16 +133,7 @@ impl Inner {
         // An event may leave out what was written: then the transcoder is asked.
         let outputs = match &clip.outputs {
             Some(outputs) if !outputs.files.is_empty() => outputs.clone(),
-            Some(_) | None => match self.ask(clip).await {
-                Some(Input::Word(word)) => match word.report {
-                    Report::Done(outputs) => outputs,
-                    Report::Queued | Report::Working(_) | Report::Failed(_) | Report::Cancelled => {
-                        return Ok(Err(missing("the transcoder's word of them")));
-                    }
-                },
-                Some(failed @ Input::WorkFailed(_)) => return Err(failed),
-                _ => return Ok(Err(missing("the transcoder's word of them"))),
-            },
+            Some(_) | None => self.told(clip).await?,
         };
         let below = names::attempt(clip, clip.attempt);
         let stored = self.stored_below(&below).await;
@@ -163,6 +154,22 @@ impl Inner {
             Some((key, _)) => Err(missing(key)),
             None => Ok(names::relative(&outputs, clip.attempt)),
         })
+    }
+
+    /// What the transcoder says that it made; an input when that is not known, or nothing.
+    async fn told(&self, clip: &Clip) -> Result<Outputs, Input> {
+        let attempt = clip.attempt;
+        match self.ask(clip).await {
+            Some(Input::Word(word)) => match word.report {
+                Report::Done(outputs) => Ok(outputs),
+                // Its event was faster than its books.
+                Report::Queued | Report::Working(_) => Err(Input::WorkFailed(None)),
+                Report::Failed(error) => Err(Input::Faulty(attempt, error)),
+                Report::Cancelled => Err(Input::Faulty(attempt, missing("the job was stopped"))),
+            },
+            Some(Input::Lost(_)) | None => Err(Input::Faulty(attempt, missing("the job itself"))),
+            Some(failed) => Err(failed),
+        }
     }
 
     async fn stored_below(&self, prefix: &str) -> Result<BTreeMap<String, u64>, ObjectError> {

@@ -5,11 +5,12 @@ use super::access::Need;
 use super::answer::store;
 use super::hub::{NoWatcher, Watcher};
 use crate::api::{ApiError, Caller, Watch, WatchItem};
-use crate::model::Clip;
+use crate::model::{Clip, ClipId};
 use crate::ports::Query;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use kaiwa_common::limits::{CLIP_HEARTBEAT, CLIP_PAGE, CLIP_WATCH_AGE};
 use kaiwa_common::time::UnixMs;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Item = Result<WatchItem, ApiError>;
@@ -23,6 +24,8 @@ struct State {
     revision: u64,
     ends: UnixMs,
     checked: UnixMs,
+    /// Versions that the snapshot had: what comes after it is newer.
+    had: BTreeMap<ClipId, u64>,
     over: bool,
 }
 
@@ -55,7 +58,7 @@ impl Inner {
         let now = self.clock.now();
         // What is told from here on is in the queue; the snapshot may have some of it already.
         let revision = after.unwrap_or(self.hub.told().unwrap_or(0));
-        let state = State {
+        let mut state = State {
             inner: Arc::clone(self),
             number,
             watcher,
@@ -64,15 +67,15 @@ impl Inner {
             revision,
             ends: now.plus(CLIP_WATCH_AGE),
             checked: now,
+            had: BTreeMap::new(),
             over: false,
         };
-        let first = match after {
-            Some(_) => None,
-            None => Some(Ok(WatchItem::Snapshot {
-                revision,
-                clips: self.snapshot(&state.what).await?,
-            })),
-        };
+        let mut first = None;
+        if after.is_none() {
+            let clips = self.snapshot(&state.what).await?;
+            state.had = clips.iter().map(|clip| (clip.id, clip.version)).collect();
+            first = Some(Ok(WatchItem::Snapshot { revision, clips }));
+        }
         let changes = stream::unfold(state, |mut state| async move {
             let item = state.next().await?;
             Some((item, state))
@@ -127,6 +130,14 @@ impl State {
             match self.watcher.pop() {
                 Ok(Some((revision, clip))) => {
                     self.revision = revision;
+                    if self
+                        .had
+                        .get(&clip.id)
+                        .is_some_and(|had| clip.version <= *had)
+                    {
+                        continue;
+                    }
+                    self.had.remove(&clip.id);
                     let clip = Box::new(Clip::clone(&clip));
                     return Some(Ok(WatchItem::Changed { revision, clip }));
                 }

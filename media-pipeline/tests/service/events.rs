@@ -119,3 +119,21 @@ async fn outputs_without_their_playlist_are_not_ready() {
     assert_eq!(clip.error.unwrap().reason, "OUTPUT_MISSING");
     assert_eq!(world.chat.failed.lock().unwrap()[&id], 1);
 }
+
+#[tokio::test]
+async fn an_end_that_names_no_files_is_asked_for() {
+    let world = World::new(1);
+    let id = world.uploaded().await;
+    world.complete(id).await.unwrap();
+    let mut bare = done(id, "e1");
+    let mut told = outputs();
+    told.files.clear();
+    bare.report = Report::Done(told);
+    world.service.job_event(bare).await.unwrap();
+    world.service.idle().await;
+    // Its event was faster than its books, which say that it still works.
+    assert_eq!(world.clip(id).await.state, ClipState::Verifying);
+    let clip = world.settle(id).await;
+    assert_eq!((clip.state, clip.attempt), (ClipState::Ready, 1));
+    assert_eq!(clip.outputs.unwrap().files.len(), FILES.len());
+}
