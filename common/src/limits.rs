@@ -636,3 +636,128 @@ pub const CLIP_PLAYLIST_BYTES: u64 = 1024 * 1024;
 
 /// Files that one transcode may write: eight hours in four qualities at six seconds. More fail the clip.
 pub const CLIP_OUTPUT_FILES: usize = 20_000;
+/// From registering a clip until its upload is given up (`expired`): a slow line takes 2 GB in a day.
+pub const CLIP_UPLOAD: Duration = Duration::from_secs(24 * 3600);
+
+/// The first look for an object whose event is lost, after registering. Later ones come after half of the upload's
+/// age, so that an abandoned upload costs some thirty looks.
+pub const CLIP_LOOK: Duration = Duration::from_secs(2 * 60);
+
+/// The longest time between two such looks.
+pub const CLIP_LOOK_MAX: Duration = Duration::from_secs(3600);
+
+/// How long whoever looks into, submits or verifies a clip has it for themselves. Then another does it again: longer
+/// than a look at the largest source takes, and what a crash costs.
+pub const CLIP_LEASE: Duration = Duration::from_secs(120);
+
+/// Between two questions to the transcoder of this machine: what people see of the progress.
+pub const CLIP_POLL_LOCAL: Duration = Duration::from_secs(2);
+
+/// Between two questions to a transcoder that sends events, when it is silent.
+pub const CLIP_POLL_REMOTE: Duration = Duration::from_secs(10 * 60);
+
+/// A job may wait for so long; then its attempt is over (`TRANSCODER_QUEUE`).
+pub const CLIP_QUEUED: Duration = Duration::from_secs(12 * 3600);
+
+/// A job that is worked on may get no further for so long; then its attempt is over (`TRANSCODER_STUCK`).
+pub const CLIP_SILENT: Duration = Duration::from_secs(3600);
+
+/// Attempts that begin by themselves after a failure that may pass. Each may cost a whole transcoding.
+pub const CLIP_AUTO_RETRIES: u32 = 2;
+
+/// Failures in a row of what a clip waits for (a look, a submit), after which it ends as `failed`: with
+/// [`CLIP_RETRY_CAP`] more than an hour of outage is borne.
+pub const CLIP_TRIES: u32 = 30;
+
+/// Failures in a row of a clip's errands (a message, a deletion), after which they are left undone and an error is
+/// logged: about four hours. Objects are swept later all the same.
+pub const CLIP_CHORE_TRIES: u32 = 100;
+
+/// The longest back-off of a clip's work.
+pub const CLIP_RETRY_CAP: Duration = Duration::from_secs(5 * 60);
+
+/// Rooms besides its own in which a clip is shown. Another is refused (`CLIP_ROOMS`).
+pub const CLIP_ROOMS: usize = 16;
+
+/// Errands of one clip that wait. At the bound a sweep or a stop is left to the orphan sweep; there are never as
+/// many unless an attempt is stopped and begun again over and over while the transcoder does not answer.
+pub const CLIP_CHORES: usize = 64;
+
+/// Clips in one page, or asked for by their ids. A request for more gets this many.
+pub const CLIP_PAGE: usize = 100;
+
+/// How long a mutation's answer is known to those who ask again with its key. Then the key is as new.
+pub const CLIP_REQUEST_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long an event's id is known: as long as a webhook's sender may try.
+pub const CLIP_EVENT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Old events and requests that one call forgets: one short commit.
+pub const CLIP_TRIM: usize = 1_000;
+
+/// A clip's file, in bytes. A larger one is refused (`declared.size`): what one disk and one transcoding of an hour
+/// can bear.
+pub const CLIP_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A file that comes by one form post, in bytes. A larger one comes in parts.
+pub const CLIP_POST_BYTES: u64 = 100 * 1024 * 1024;
+
+/// The least size of a part but the last, in bytes; S3's own bound is 5 MiB. Larger files have larger parts.
+pub const CLIP_PART_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Parts of one upload: S3's bound.
+pub const CLIP_PARTS: u64 = 10_000;
+
+/// Parts signed by one call. More are refused.
+pub const CLIP_PARTS_ASKED: usize = 100;
+
+/// How long a way in is good after it was given out. Then another is asked for.
+pub const CLIP_GRANT: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes that one person may register in a day, whatever becomes of them (`RESOURCE_EXHAUSTED`).
+pub const CLIP_BYTES_PER_DAY: u64 = 20 * 1024 * 1024 * 1024;
+
+/// Clips of one person that are registered or uploading at once (`RESOURCE_EXHAUSTED`).
+pub const CLIP_OPEN: u32 = 10;
+
+/// A clip's title, in characters.
+pub const CLIP_TITLE_CHARS: usize = 200;
+
+/// A file's name, in bytes.
+pub const CLIP_NAME_BYTES: usize = 255;
+
+/// A clip's labels; their keys and their values, in characters.
+pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
+
+/// A clip's subtitles in one language, in bytes. Longer ones are refused.
+pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
+
+/// Languages in which a clip has subtitles.
+pub const CLIP_LANGUAGES: usize = 32;
+
+/// Clips that are looked at at once: each is a process and reads a whole file.
+pub const CLIP_INSPECTIONS: usize = 2;
+
+/// Job events that wait for their job to be known. At the bound the oldest is forgotten: the transcoder is asked.
+pub const CLIP_PARKED: usize = 1_024;
+
+/// Changes that a watcher may go on from. Further back it is told to begin anew; a restart forgets them all.
+pub const CLIP_WATCH_RING: usize = 4_096;
+
+/// Changes that wait for one watcher. At the bound it is ended, and goes on from its revision.
+pub const CLIP_WATCH_QUEUE: usize = 256;
+
+/// Watchers of one process, and of one person. Another is refused.
+pub const CLIP_WATCHERS: (usize, usize) = (10_000, 16);
+
+/// Without a change a watcher hears that it is still connected.
+pub const CLIP_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// A watch ends after this, to be gone on with: so that servers can be changed, and rights are asked anew.
+pub const CLIP_WATCH_AGE: Duration = Duration::from_secs(3_600);
+
+/// Objects of no clip are deleted when they are this old: longer than any upload lasts.
+pub const CLIP_ORPHAN_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A call with less time left than this is not begun.
+pub const CLIP_LEAST_DEADLINE: Duration = Duration::from_millis(50);

@@ -8,9 +8,11 @@
 //!
 //! Chat is known by two ports alone (`RoomAuthz`, `RoomMessages`), which the root binds.
 
+pub mod adapters;
 pub mod admin;
 pub mod api;
 pub mod authz;
+pub mod core;
 pub mod front;
 pub mod grpc;
 pub mod http;
@@ -20,4 +22,5 @@ pub mod playback;
 pub mod ports;
 pub mod refusal;
 pub mod replay;
+pub mod service;
 mod wire;

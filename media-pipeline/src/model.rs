@@ -112,6 +112,50 @@ pub struct Clip {
     pub updated: UnixMs,
     /// When this state is over by itself, or has to be looked into by the reaper.
     pub due: Option<UnixMs>,
+    /// What is still to be done for it; nobody's business outside of this crate.
+    pub chores: Chores,
+}
+
+/// What is still to be done for a clip, beside its state: written with it, so that a crash forgets nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chores {
+    /// It is to have a message in its room.
+    pub share: bool,
+    /// Other rooms in which it is shown, and its message there; at most 16.
+    pub rooms: BTreeMap<RoomId, u64>,
+    /// Errands, in the order in which they came up.
+    pub todo: Vec<Chore>,
+    /// When the errands are run again, if they are not done by then.
+    pub todo_due: Option<UnixMs>,
+    /// Failures of errands in a row.
+    pub todo_fails: u32,
+    /// When the state's own work is looked into.
+    pub work_due: Option<UnixMs>,
+    /// Failures of the state's own work in a row.
+    pub work_fails: u32,
+    /// Attempts that were begun by themselves since somebody asked for one.
+    pub retries: u32,
+    /// When the transcoder last got further.
+    pub heard: Option<UnixMs>,
+}
+
+/// An errand: done at least once, and doing it again does no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chore {
+    /// Throws this upload away.
+    AbortUpload(String),
+    /// Stops this job.
+    StopJob(Job),
+    /// Deletes what this attempt wrote.
+    Sweep(u32),
+    /// Deletes all of the clip's objects.
+    Erase,
+    /// Brings its messages to this version of the clip, or a later one.
+    Show(u64),
+    /// Tells those who were away that it is ready.
+    TellReady,
+    /// Tells operators that this attempt failed.
+    TellFailed(u32),
 }
 
 /// What the uploader said of the file.

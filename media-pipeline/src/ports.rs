@@ -1,5 +1,6 @@
 //! What clips ask of others. The root binds these to adapters; each has a conformance suite in `tests/`.
 
+use crate::api::Playback;
 use crate::model::{Backend, Clip, ClipError, ClipId, Job, Outputs, Progress, Source, UploadMode};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -31,12 +32,12 @@ pub enum StoreError {
 
 /// Where clips are kept.
 pub trait ClipStore: Send + Sync + 'static {
-    /// Adds a clip, with the answer that its request gets if it comes again.
+    /// Adds a clip, with the answer that its request gets if it comes again. Gives the revision, as `update`.
     fn insert<'a>(
         &'a self,
         clip: &'a Clip,
         request: Option<&'a Request>,
-    ) -> Answer<'a, (), StoreError>;
+    ) -> Answer<'a, u64, StoreError>;
 
     /// The clip, also a deleted one.
     fn get(&self, id: ClipId) -> Answer<'_, Option<Clip>, StoreError>;
@@ -72,6 +73,28 @@ pub trait ClipStore: Send + Sync + 'static {
 
     /// Notes an event's id; false when it was there already. Kept for 7 days.
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError>;
+
+    /// The newest revision; 0 in an empty store.
+    fn revision(&self) -> Answer<'_, u64, StoreError>;
+
+    /// Clips that changed after this revision, each as it is now with its newest revision, in the order of
+    /// those; at most `limit`.
+    fn changes(&self, after: u64, limit: usize) -> Answer<'_, Vec<(u64, Clip)>, StoreError>;
+
+    /// What this person has registered since then, and has under way.
+    fn usage<'a>(&'a self, uploader: &'a UserId, since: UnixMs) -> Answer<'a, Usage, StoreError>;
+
+    /// Forgets events and requests that are old; gives how many, at most some thousand at once.
+    fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError>;
+}
+
+/// What a person has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Bytes declared, of all clips registered in that time, whatever became of them.
+    pub bytes: u64,
+    /// Clips that are registered or being uploaded now.
+    pub open: u32,
 }
 
 /// A mutation that was answered.
@@ -478,4 +501,18 @@ pub trait RoomMessages: Send + Sync + 'static {
 
     /// Operators are told of a failure (Slack).
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
+}
+
+// --- playback ---
+
+/// Makes the right to play a clip.
+pub trait PlaybackIssuer: Send + Sync + 'static {
+    /// For this person, who may see the clip in this room, whose revocation epoch is this.
+    fn issue<'a>(
+        &'a self,
+        clip: &'a Clip,
+        user: &'a UserId,
+        room: &'a RoomId,
+        epoch: u64,
+    ) -> Answer<'a, Playback, ObjectError>;
 }
