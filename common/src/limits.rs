@@ -579,3 +579,9 @@ pub const OBJECT_PAGE: u32 = 1_000;
 
 /// How long a completed upload answers a repeated completion. Then it is as unknown.
 pub const OBJECT_DONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Life of temporary credentials for an upload: the least that STS gives. Whoever uploads for longer asks again.
+pub const OBJECT_CREDENTIALS: Duration = Duration::from_secs(900);
+
+/// Characters of a session's name at STS (its own bound). The rest is cut.
+pub const OBJECT_CREDENTIALS_NAME: usize = 64;

@@ -11,6 +11,8 @@ mod key;
 pub mod sign;
 
 pub use adapters::folder::{FolderObjects, FolderOptions};
+#[cfg(feature = "aws")]
+pub use adapters::s3::{S3Objects, S3Options};
 pub use key::{check_key, check_prefix};
 
 use std::fmt::Write;
