@@ -21,7 +21,28 @@ use world::{World, send_part};
 
 /// What an emulator cannot do, and why. A check that stands here must fail: when the emulator has learnt it, the line
 /// goes.
-const CANNOT: &[(Kind, &str, &str)] = &[];
+const CANNOT: &[(Kind, &str, &str)] = &[
+    (Kind::Moto, "an_upload_goes_on_after_a_break", LIST_PARTS),
+    (
+        Kind::Moto,
+        "completing_again_gives_the_same_object",
+        LIST_PARTS,
+    ),
+    (
+        Kind::Moto,
+        "no_parts_and_no_upload_make_no_object",
+        LIST_PARTS,
+    ),
+    (Kind::Moto, "a_signed_part_takes_nothing_else", LIST_PARTS),
+    (
+        Kind::Moto,
+        "an_aborted_upload_is_gone_and_aborting_again_is_no_error",
+        "it answers 500 to a part of an upload that is not there",
+    ),
+];
+
+const LIST_PARTS: &str =
+    "its answer to ListParts has another root element than S3's, which the SDK cannot read";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3_keeps_the_contract_on_ministack() {
@@ -57,16 +78,23 @@ async fn conform(kind: Kind) {
     assert!(failed.is_empty(), "{kind:?}: {failed:#?}");
 }
 
-/// MiniStack takes parts of any size; moto says what S3 says.
+/// MiniStack takes parts of any size; moto refuses them as S3 does.
 #[tokio::test]
 async fn parts_that_are_too_small_are_the_uploaders_fault() {
     let emulator = Arc::new(Emulator::start(Kind::Moto).await);
     let world = Remote::new(emulator, "small").await;
     let upload = world.store.begin("a/source", "video/mp4").await.unwrap();
+    let mut parts = Vec::new();
     for number in [1, 2] {
-        send_part(&world, "a/source", &upload, number, b"tiny").await;
+        let etag = send_part(&world, "a/source", &upload, number, b"tiny").await;
+        let sha256 = Some(world::sum(b"tiny"));
+        parts.push(Part {
+            number,
+            size: 4,
+            etag,
+            sha256,
+        });
     }
-    let parts: Vec<Part> = world.store.parts("a/source", &upload).await.unwrap();
     let made = world.store.complete("a/source", &upload, &parts).await;
     assert_eq!(
         made,

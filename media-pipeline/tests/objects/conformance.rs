@@ -20,6 +20,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = checks![
     an_upload_goes_on_after_a_break,
     completing_again_gives_the_same_object,
     parts_that_are_not_there_make_no_object,
+    no_parts_and_no_upload_make_no_object,
     an_aborted_upload_is_gone_and_aborting_again_is_no_error,
     listing_is_in_order_and_by_prefix,
     deleting_a_prefix_takes_everything_below_and_nothing_beside,
@@ -41,6 +42,16 @@ async fn read(world: &dyn World, key: &str) -> Vec<u8> {
     all(world.objects().read(key, None).await.unwrap())
         .await
         .unwrap()
+}
+
+/// A part as its sender knows it.
+fn sent(number: u32, bytes: &[u8], etag: String) -> Part {
+    Part {
+        number,
+        size: bytes.len() as u64,
+        etag,
+        sha256: Some(sum(bytes)),
+    }
 }
 
 async fn an_object_is_there_whole_or_not_at_all(world: Arc<dyn World>) {
@@ -96,9 +107,9 @@ async fn parts_arrive_in_any_order_and_more_than_once(world: Arc<dyn World>) {
     let (key, objects) = ("p/source", world.objects());
     let upload = objects.begin(key, "video/mp4").await.unwrap();
     let (a, b, c) = (noise(PART, 4), noise(PART, 5), noise(1_000, 6));
-    send_part(&*world, key, &upload, 3, &c).await;
+    let last = send_part(&*world, key, &upload, 3, &c).await;
     send_part(&*world, key, &upload, 1, &noise(PART, 9)).await;
-    send_part(&*world, key, &upload, 2, &b).await;
+    let second = send_part(&*world, key, &upload, 2, &b).await;
     // Other bytes under the same number count from now on; the same ones change nothing.
     let etag = send_part(&*world, key, &upload, 1, &a).await;
     assert_eq!(send_part(&*world, key, &upload, 1, &a).await, etag);
@@ -107,7 +118,7 @@ async fn parts_arrive_in_any_order_and_more_than_once(world: Arc<dyn World>) {
         None,
         "nothing is there before the completion"
     );
-    let parts = objects.parts(key, &upload).await.unwrap();
+    let parts = [sent(1, &a, etag), sent(2, &b, second), sent(3, &c, last)];
     let info = objects.complete(key, &upload, &parts).await.unwrap();
     let whole = [a, b, c].concat();
     assert_eq!(info.size, whole.len() as u64);
@@ -129,12 +140,7 @@ async fn an_upload_goes_on_after_a_break(world: Arc<dyn World>) {
     assert!(parts[0].sha256.is_none_or(|known| known == sum(&a)));
     let last = send_part(&*world, key, &upload, 2, &b).await;
     // The client's own list, with the marks as the answers' headers had them.
-    let mine = [(1, &a, etag), (2, &b, last)].map(|(number, bytes, etag)| Part {
-        number,
-        size: bytes.len() as u64,
-        etag,
-        sha256: Some(sum(bytes)),
-    });
+    let mine = [sent(1, &a, etag), sent(2, &b, last)];
     assert_eq!(
         objects.complete(key, &upload, &mine).await.unwrap().size,
         (PART + 77) as u64
@@ -160,26 +166,26 @@ async fn completing_again_gives_the_same_object(world: Arc<dyn World>) {
 async fn parts_that_are_not_there_make_no_object(world: Arc<dyn World>) {
     let (key, objects) = ("n/source", world.objects());
     let upload = objects.begin(key, "video/mp4").await.unwrap();
-    assert!(matches!(
-        objects.complete(key, &upload, &[]).await,
-        Err(ObjectError::Mismatch(_))
-    ));
-    send_part(&*world, key, &upload, 1, b"one").await;
-    let mut parts = objects.parts(key, &upload).await.unwrap();
-    let missing = Part {
-        number: 2,
-        ..parts[0].clone()
-    };
-    let gap = [parts[0].clone(), missing];
-    assert!(matches!(
-        objects.complete(key, &upload, &gap).await,
-        Err(ObjectError::Mismatch(_))
-    ));
-    parts[0].etag = "0123456789abcdef0123456789abcdef".to_owned();
-    assert!(matches!(
-        objects.complete(key, &upload, &parts).await,
-        Err(ObjectError::Mismatch(_))
-    ));
+    let etag = send_part(&*world, key, &upload, 1, b"one").await;
+    let one = sent(1, b"one", etag.clone());
+    let gap = [one.clone(), sent(2, b"two", etag)];
+    let made = objects.complete(key, &upload, &gap).await;
+    assert!(matches!(made, Err(ObjectError::Mismatch(_))), "{made:?}");
+    let other = sent(1, b"one", "0123456789abcdef0123456789abcdef".to_owned());
+    let made = objects.complete(key, &upload, &[other]).await;
+    assert!(matches!(made, Err(ObjectError::Mismatch(_))), "{made:?}");
+    assert_eq!(objects.head(key).await.unwrap(), None);
+    assert_eq!(
+        objects.complete(key, &upload, &[one]).await.unwrap().size,
+        3
+    );
+}
+
+async fn no_parts_and_no_upload_make_no_object(world: Arc<dyn World>) {
+    let (key, objects) = ("n/none", world.objects());
+    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let made = objects.complete(key, &upload, &[]).await;
+    assert!(matches!(made, Err(ObjectError::Mismatch(_))), "{made:?}");
     assert_eq!(objects.head(key).await.unwrap(), None);
     let stranger = "0123456789abcdef0123456789abcdef";
     assert_eq!(
@@ -329,8 +335,9 @@ async fn open_uploads_are_found_by_their_age(world: Arc<dyn World>) {
     let objects = world.objects();
     let open = objects.begin("o/open", "video/mp4").await.unwrap();
     let done = objects.begin("o/done", "video/mp4").await.unwrap();
-    send_part(&*world, "o/done", &done, 1, b"x").await;
-    objects.complete("o/done", &done, &[]).await.unwrap();
+    let etag = send_part(&*world, "o/done", &done, 1, b"x").await;
+    let parts = [sent(1, b"x", etag)];
+    objects.complete("o/done", &done, &parts).await.unwrap();
     assert_eq!(objects.stale_uploads(UnixMs(1_000)).await.unwrap(), []);
     let later = UnixMs::now().plus(TTL * 1_000_000);
     assert_eq!(

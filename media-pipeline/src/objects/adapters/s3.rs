@@ -92,9 +92,13 @@ fn mark(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// S3's sum of a whole object; one over parts' sums (`…-3`) says nothing of the bytes in one piece.
-fn sha256(text: Option<&str>) -> Option<[u8; 32]> {
-    STANDARD.decode(text?).ok()?.try_into().ok()
+/// S3's sum of a whole object. Of one made of parts (its mark ends in `-3`) the sum is one over the parts' sums, and
+/// says nothing of the bytes in one piece.
+fn sha256(etag: Option<&str>, sum: Option<&str>) -> Option<[u8; 32]> {
+    if etag.is_some_and(|etag| etag.contains('-')) {
+        return None;
+    }
+    STANDARD.decode(sum?).ok()?.try_into().ok()
 }
 
 fn size(bytes: Option<i64>) -> u64 {
@@ -112,7 +116,7 @@ fn part(found: &aws_sdk_s3::types::Part) -> Option<Part> {
         number: u32::try_from(found.part_number()?).ok()?,
         size: size(found.size()),
         etag: mark(found.e_tag()),
-        sha256: sha256(found.checksum_sha256()),
+        sha256: sha256(found.e_tag(), found.checksum_sha256()),
     })
 }
 

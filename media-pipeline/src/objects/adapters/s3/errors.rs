@@ -2,7 +2,7 @@
 
 use crate::ports::ObjectError;
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 /// An error of a call.
 pub(super) fn call<E>(error: SdkError<E, HttpResponse>) -> ObjectError
@@ -16,7 +16,13 @@ where
     if let Some(known) = meaning(code.unwrap_or_default(), status) {
         return known;
     }
-    let text = DisplayErrorContext(&error).to_string();
+    // Not the SDK's whole context: that has the answer in it, headers and all.
+    let text = match (code, error.as_service_error()) {
+        (Some(code), Some(service)) => {
+            format!("{code}: {}", service.message().unwrap_or_default())
+        }
+        _ => chain(&error),
+    };
     let is_refused = match &error {
         SdkError::ServiceError(_) => status.is_some_and(|s| (400..500).contains(&s)),
         // A request that cannot be built: an endpoint that is no URL, no region.
@@ -30,6 +36,12 @@ where
     } else {
         ObjectError::Unavailable(text)
     }
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let behind = std::iter::successors(error.source(), |error| error.source());
+    behind.fold(error.to_string(), |text, error| format!("{text}: {error}"))
 }
 
 /// What the code says by itself. Without one (an answer to `HEAD` has no body) the status counts.

@@ -109,7 +109,7 @@ impl Objects for S3Objects {
                 key: key.to_owned(),
                 size: whole.unwrap_or(size(found.content_length())),
                 etag: mark(found.e_tag()),
-                sha256: sha256(found.checksum_sha256()),
+                sha256: sha256(found.e_tag(), found.checksum_sha256()),
                 modified: time(found.last_modified()),
             };
             Ok(Reading {
