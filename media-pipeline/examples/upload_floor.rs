@@ -30,7 +30,7 @@ type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible
 const PART: u64 = 8 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 /// Parts of one upload that are under way at once, as a browser does.
-const LANES: u64 = 4;
+const LANES: usize = 4;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -158,8 +158,9 @@ impl Server {
         let begun = Instant::now();
         let upload = self.objects.begin(key, "video/mp4").await?;
         let parts = size.div_ceil(PART);
-        let lanes = (0..LANES)
-            .map(|lane| self.lane(key, &upload, (lane..parts).step_by(LANES as usize), size));
+        let lanes = (0_u64..)
+            .take(LANES)
+            .map(|lane| self.lane(key, &upload, (lane..parts).step_by(LANES), size));
         futures_util::future::try_join_all(lanes).await?;
         let completing = Instant::now();
         let info = self.objects.complete(key, &upload, &[]).await?;

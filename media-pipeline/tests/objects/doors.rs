@@ -65,7 +65,7 @@ async fn a_part_is_answered_with_its_mark_and_may_come_again() {
 }
 
 #[tokio::test]
-async fn every_wrong_input_has_its_answer_and_stores_nothing() {
+async fn a_url_that_was_not_signed_so_is_refused() {
     let world = Embedded::new().await;
     let (upload, good) = signed(&world, &plan(1, b"bytes")).await;
     let (_, other) = signed(&world, &plan(2, b"other")).await;
@@ -109,7 +109,13 @@ async fn every_wrong_input_has_its_answer_and_stores_nothing() {
         "SIGNATURE_INVALID",
     )
     .await;
+    assert_eq!(world.store.parts(KEY, &upload).await.unwrap(), []);
+}
 
+#[tokio::test]
+async fn other_bytes_than_were_signed_and_late_ones_are_refused() {
+    let world = Embedded::new().await;
+    let (upload, good) = signed(&world, &plan(1, b"bytes")).await;
     refused(
         &world,
         request(&good, b"longer bytes".to_vec()),

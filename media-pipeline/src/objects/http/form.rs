@@ -105,10 +105,10 @@ impl Shared {
     fn refusal(&self, error: &multer::Error) -> Refusal {
         let what = format!("the form cannot be read: {error}");
         let refusal = self.lock(|pieces| pieces.refusal(crate::ports::ObjectError::Mismatch(what)));
-        match error {
-            multer::Error::FieldSizeExceeded { .. } => Refusal::TooLarge,
-            _ => refusal,
+        if matches!(error, multer::Error::FieldSizeExceeded { .. }) {
+            return Refusal::TooLarge;
         }
+        refusal
     }
 }
 

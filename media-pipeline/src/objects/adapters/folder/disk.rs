@@ -112,12 +112,16 @@ pub(super) fn refused(error: &io::Error) -> ObjectError {
     if is_full(error) {
         return ObjectError::Refused("the disk is full".to_owned());
     }
-    match error.kind() {
-        io::ErrorKind::NotFound => ObjectError::NotFound,
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            ObjectError::Refused(error.to_string())
-        }
-        _ => ObjectError::Unavailable(error.to_string()),
+    let (kind, text) = (error.kind(), error.to_string());
+    if kind == io::ErrorKind::NotFound {
+        ObjectError::NotFound
+    } else if matches!(
+        kind,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    ) {
+        ObjectError::Refused(text)
+    } else {
+        ObjectError::Unavailable(text)
     }
 }
 

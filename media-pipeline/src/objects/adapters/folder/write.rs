@@ -79,7 +79,7 @@ pub(super) async fn pour(
     bytes: &mut (dyn Stream<Item = io::Result<Bytes>> + Send + Unpin),
     promise: Promise,
 ) -> Result<(u64, [u8; 32]), ObjectError> {
-    let mut writing = Writing::Idle(sink);
+    let mut writing = Writing::Idle(Box::new(sink));
     let (mut batch, mut waiting, mut total) = (Vec::new(), 0, 0_u64);
     while let Some(piece) = bytes.next().await {
         let piece = piece.map_err(|error| sender(&error))?;
@@ -109,12 +109,12 @@ pub(super) async fn pour(
 }
 
 enum Writing {
-    Idle(Sink),
-    Busy(JoinHandle<io::Result<Sink>>),
+    Idle(Box<Sink>),
+    Busy(JoinHandle<io::Result<Box<Sink>>>),
 }
 
 impl Writing {
-    async fn sink(self) -> Result<Sink, ObjectError> {
+    async fn sink(self) -> Result<Box<Sink>, ObjectError> {
         match self {
             Self::Idle(sink) => Ok(sink),
             Self::Busy(job) => joined(job.await)?.map_err(|error| refused(&error)),
