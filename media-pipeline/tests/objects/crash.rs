@@ -1,7 +1,7 @@
 //! What the embedded store promises of its folder: names, restarts, full disks, torn writes.
 
 use crate::embedded::{Embedded, files};
-use crate::world::{TTL, World, all, noise, pieces, plan, send_part};
+use crate::world::{TTL, World, all, noise, pieces, plan, send_part, sum};
 use futures_util::StreamExt;
 use kaiwa_media_pipeline::objects::adapters::folder::{Disk, OsDisk};
 use kaiwa_media_pipeline::ports::{ObjectError, Objects};
@@ -60,6 +60,34 @@ async fn parts_of_their_places_size_become_the_object_without_a_copy() {
     assert_eq!(std::fs::metadata(&path).unwrap().ino(), inode);
     assert_eq!(std::fs::read(path).unwrap(), [a, again].concat());
     assert!(files(&world.root().join("uploads")).is_empty());
+}
+
+/// Its SHA-256 is computed as far as parts stand in order, and then from there on: the sum is the whole's in each case.
+#[tokio::test]
+async fn the_wholes_sum_is_right_in_whatever_order_parts_come() {
+    let parts: Vec<_> = (0..4)
+        .map(|n| noise(if n == 3 { 5 } else { STRIDE }, n))
+        .collect();
+    for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 4, 3]] {
+        for again in [None, Some(1), Some(3)] {
+            let world = Embedded::new().await;
+            let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+            let mut whole = parts.clone();
+            for number in order {
+                send_part(&world, KEY, &upload, number, &parts[number as usize - 1]).await;
+            }
+            if let Some(number) = again {
+                let place = number as usize - 1;
+                whole[place] = noise(whole[place].len(), 99);
+                send_part(&world, KEY, &upload, number, &whole[place]).await;
+            }
+            let info = world.store.complete(KEY, &upload, &[]).await.unwrap();
+            let whole = whole.concat();
+            assert_eq!(info.sha256, Some(sum(&whole)), "{order:?} {again:?}");
+            let path = world.store.local_path(KEY).unwrap();
+            assert!(std::fs::read(path).unwrap() == whole);
+        }
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 mod complete;
 mod disk;
 mod index;
+mod prefix;
 mod read;
 mod store;
 mod write;
@@ -78,6 +79,7 @@ struct Inner {
     disk: Arc<dyn Disk>,
     /// Parts whose place in `data` somebody writes to now; number 0: somebody makes the object.
     busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
+    prefixes: Arc<prefix::Prefixes>,
 }
 
 impl FolderObjects {
@@ -113,6 +115,7 @@ impl FolderObjects {
             reserve,
             disk,
             busy: Arc::default(),
+            prefixes: Arc::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -184,7 +187,15 @@ impl FolderObjects {
             sha256,
             file,
         };
-        self.note_part(key, upload, row).await
+        let is_in_place = row.file.is_none() && row.size == stride;
+        let part = self.note_part(key, upload, row).await?;
+        if is_in_place {
+            let data = self.inner.places.data(upload);
+            self.inner
+                .prefixes
+                .arrived(upload, part.number, data, stride);
+        }
+        Ok(part)
     }
 
     /// The upload, and the part of this number if it has arrived.

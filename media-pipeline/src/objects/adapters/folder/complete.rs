@@ -2,6 +2,7 @@
 
 use super::disk::{OsDisk, Places, refused, sync_folder};
 use super::index::{self, ObjectRow, PartRow, UploadRow};
+use super::prefix::Prefix;
 use super::write::joined;
 use super::{FolderObjects, check_upload};
 use crate::objects::hex;
@@ -11,7 +12,6 @@ use ring::digest;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 impl FolderObjects {
     pub(super) async fn make(
@@ -50,14 +50,16 @@ impl FolderObjects {
             ..
         } = row;
         let stride = stride.unwrap_or(0);
+        let prefixes = std::sync::Arc::clone(&self.inner.prefixes);
         let work = tokio::task::spawn_blocking(move || {
+            let prefix = prefixes.take(&id);
             let upload = Joining {
                 places,
                 id,
                 stride,
                 parts,
             };
-            (claim, upload.join(may_move))
+            (claim, upload.join(may_move, prefix))
         });
         // The claim ends with this call: until the commit nobody else makes the object.
         let (_claim, result) = joined(work.await)?;
@@ -148,7 +150,7 @@ impl Joining {
     ///
     /// The parts' file itself becomes the object where they stand one after another in it, no other part has
     /// arrived, and nobody writes to it; else they are copied.
-    fn join(&self, may_move: bool) -> io::Result<(u64, [u8; 32])> {
+    fn join(&self, may_move: bool, prefix: Prefix) -> io::Result<(u64, [u8; 32])> {
         let (data, blob) = (self.places.data(&self.id), self.places.blob(&self.id));
         let size = self.parts.iter().map(|part| part.size).sum();
         // Without `data`, its becoming the object was the last thing before a crash.
@@ -167,7 +169,19 @@ impl Joining {
                 "these are not the parts that it is made of",
             ));
         }
-        Ok((size, hash(&blob, size)?))
+        // What was hashed at its place is what the whole begins with, unless a part came again.
+        let is_known = stands_in_place(&self.parts, self.stride)
+            && self
+                .parts
+                .iter()
+                .all(|part| part.number >= prefix.next || part.file.is_none())
+            && prefix.bytes <= size;
+        let prefix = if is_known { prefix } else { Prefix::empty() };
+        let mut hash = prefix.hash;
+        hash_into(&File::open(&blob)?, prefix.bytes, size, &mut hash)?;
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(hash.finish().as_ref());
+        Ok((size, sha256))
     }
 
     /// Brings the few parts that came twice to their places, and cuts off what failed after the last one.
@@ -239,21 +253,23 @@ fn copy_bytes(from: &File, begin: u64, to: &File, at: u64, size: u64) -> io::Res
     Ok(())
 }
 
-fn hash(path: &Path, size: u64) -> io::Result<[u8; 32]> {
-    let file = File::open(path)?;
-    let mut hash = digest::Context::new(&digest::SHA256);
-    let mut done = 0;
+/// Adds a file's bytes from one place to another.
+pub(super) fn hash_into(
+    file: &File,
+    from: u64,
+    to: u64,
+    hash: &mut digest::Context,
+) -> io::Result<()> {
+    let mut done = from;
     let mut buffer = vec![0; BUFFER];
-    while done < size {
-        let want = usize::try_from(size - done).unwrap_or(BUFFER).min(BUFFER);
+    while done < to {
+        let want = usize::try_from(to - done).unwrap_or(BUFFER).min(BUFFER);
         let piece = buffer.get_mut(..want).unwrap_or_default();
         file.read_exact_at(piece, done)?;
         hash.update(piece);
         done += want as u64;
     }
-    let mut sha256 = [0; 32];
-    sha256.copy_from_slice(hash.finish().as_ref());
-    Ok(sha256)
+    Ok(())
 }
 
 const BUFFER: usize = 256 * 1024;
