@@ -761,3 +761,55 @@ pub const CLIP_ORPHAN_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A call with less time left than this is not begun.
 pub const CLIP_LEAST_DEADLINE: Duration = Duration::from_millis(50);
+/// A key of an object, in bytes (S3's own bound). Longer is refused; ours have some 150.
+pub const OBJECT_KEY_BYTES: usize = 1_024;
+
+/// A token of a signed part or form, in bytes: the longest key, a content type and a checksum in base64. Longer is
+/// refused (403).
+pub const OBJECT_TOKEN_BYTES: usize = 2_400;
+
+/// Parts of one upload (S3's own bound). Another is refused.
+pub const OBJECT_PARTS: u32 = 10_000;
+
+/// One part, in bytes. Larger is not signed. A part that breaks off is sent again whole, and 10,000 of 64 MiB are
+/// far more than any clip.
+pub const OBJECT_PART_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes between two parts' places in an upload's file: the parts of that size or less need no copy when the object
+/// is made of them. An upload whose first part is larger gets wider places.
+pub const OBJECT_STRIDE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of an upload that wait for the disk: with [`OBJECT_WRITES`] at most 128 MiB. Twice as many make nothing
+/// faster.
+pub const OBJECT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Parts and forms that arrive at once. Another is answered 503 and comes again.
+pub const OBJECT_WRITES: usize = 64;
+
+/// Silence of a client that sends a part. Then its request ends (408), and what came of it is thrown away.
+pub const OBJECT_SILENCE: Duration = Duration::from_secs(30);
+
+/// From the first to the last byte of one request: 64 MiB at 75 KB/s. Then it ends (408).
+pub const OBJECT_REQUEST: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes of the file system that stay free: the database and the log need them more than a clip does. An upload
+/// that would take of them is refused (507).
+pub const OBJECT_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A piece of an object that is read, in bytes.
+pub const OBJECT_READ_BYTES: usize = 256 * 1024;
+
+/// Objects or uploads in one answer. Whoever wants more goes on after the last one.
+pub const OBJECT_PAGE: u32 = 1_000;
+
+/// How long a completed upload answers a repeated completion. Then it is as unknown.
+pub const OBJECT_DONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Life of temporary credentials for an upload: the least that STS gives. Whoever uploads for longer asks again.
+pub const OBJECT_CREDENTIALS: Duration = Duration::from_secs(900);
+
+/// Characters of a session's name at STS (its own bound). The rest is cut.
+pub const OBJECT_CREDENTIALS_NAME: usize = 64;
+
+/// Uploads whose SHA-256 is computed while their parts arrive. That of another one is computed at its end.
+pub const OBJECT_PREFIXES: usize = 256;

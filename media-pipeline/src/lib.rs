@@ -18,6 +18,7 @@ pub mod grpc;
 pub mod http;
 pub mod mediaconvert;
 pub mod model;
+pub mod objects;
 pub mod playback;
 pub mod ports;
 pub mod refusal;
