@@ -11,3 +11,8 @@
 pub mod api;
 pub mod model;
 pub mod ports;
+
+pub mod cage;
+pub mod inspect;
+pub mod ladder;
+pub mod playlist;
