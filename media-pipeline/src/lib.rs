@@ -13,6 +13,7 @@ pub mod model;
 pub mod ports;
 
 pub mod cage;
+pub mod ffmpeg;
 pub mod inspect;
 pub mod ladder;
 pub mod playlist;
