@@ -9,6 +9,7 @@ use crate::ports::{Answer, InspectError, Inspector, ObjectError, Objects};
 use futures_util::StreamExt;
 use kaiwa_common::limits::{CLIP_PROBE, CLIP_SNIFF_BYTES};
 use std::ffi::OsString;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
@@ -54,10 +55,13 @@ impl FfprobeInspector {
             .await
             .map_err(unavailable)?;
         let mut probed = self.probe(&fetched.path, format, info.size).await?;
-        probed.source.sha256 = info.sha256;
         policy::check(&self.policy, &probed, format.kind).map_err(InspectError::Rejected)?;
         self.decode_ends(&fetched.path, &probed.source, format)
             .await?;
+        probed.source.sha256 = match info.sha256 {
+            Some(known) => Some(known),
+            None => Some(sha256(fetched.path.clone()).await?),
+        };
         Ok(probed.source)
     }
 
@@ -285,6 +289,31 @@ pub(crate) fn input(demuxer: &str, file: &Path) -> Vec<OsString> {
 
 pub(crate) fn words(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
+}
+
+/// Of a whole file; half a second for 500 MB.
+async fn sha256(path: PathBuf) -> Result<[u8; 32], InspectError> {
+    let hash = move || -> std::io::Result<[u8; 32]> {
+        let mut file = std::fs::File::open(path)?;
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                read => context.update(&buffer[..read]),
+            }
+        }
+        context
+            .finish()
+            .as_ref()
+            .try_into()
+            .map_err(std::io::Error::other)
+    };
+    let unavailable = |error: String| InspectError::Unavailable(error);
+    tokio::task::spawn_blocking(hash)
+        .await
+        .map_err(|error| unavailable(error.to_string()))?
+        .map_err(|error| unavailable(error.kind().to_string()))
 }
 
 fn unavailable(error: ObjectError) -> InspectError {

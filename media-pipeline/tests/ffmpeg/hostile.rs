@@ -1,6 +1,9 @@
 //! Files that want more than to be played. Each is refused with its reason, and touches nothing.
 
 use crate::support::{Place, make};
+use kaiwa_common::redact::Redacted;
+use kaiwa_media_pipeline::inspect::check_declared;
+use kaiwa_media_pipeline::model::Declared;
 use kaiwa_media_pipeline::ports::{InspectError, Inspector};
 use std::net::TcpListener;
 
@@ -83,4 +86,47 @@ async fn each_hostile_file_is_refused_with_its_reason_and_touches_nothing() {
     }
     assert!(failures.is_empty(), "{failures:?}");
     assert!(listener.accept().is_err(), "nobody connected");
+}
+
+#[tokio::test]
+async fn what_arrived_is_compared_with_what_was_announced() {
+    let place = Place::new(true);
+    make(
+        "-f lavfi -i testsrc2=s=64x64 -frames:v 1 -f image2 -c:v png",
+        &place.path("source"),
+    );
+    let source = place.inspector.inspect("source").await.unwrap();
+    let right = Declared {
+        name: Redacted("holiday.png".to_owned()),
+        size: source.size,
+        sha256: source.sha256,
+        content_type: "image/png".to_owned(),
+    };
+    assert!(source.sha256.is_some());
+    assert_eq!(check_declared(&source, &right), Ok(()));
+    for (wrong, reason) in [
+        (
+            Declared {
+                size: 1,
+                ..right.clone()
+            },
+            "SIZE_MISMATCH",
+        ),
+        (
+            Declared {
+                sha256: Some([0; 32]),
+                ..right.clone()
+            },
+            "CHECKSUM_MISMATCH",
+        ),
+        (
+            Declared {
+                content_type: "video/mp4".to_owned(),
+                ..right.clone()
+            },
+            "TYPE_MISMATCH",
+        ),
+    ] {
+        assert_eq!(check_declared(&source, &wrong).unwrap_err().reason, reason);
+    }
 }

@@ -226,7 +226,7 @@ pub(crate) async fn end(
                 assert!(last <= Some(now), "progress goes forward");
                 last = Some(now);
             }
-            report => return report,
+            report @ (Report::Done(_) | Report::Failed(_) | Report::Cancelled) => return report,
         }
     }
 }
@@ -236,10 +236,11 @@ pub(crate) async fn done(
     job: &kaiwa_media_pipeline::model::Job,
     order: &Order,
 ) -> Outputs {
-    match end(transcoder, job, order).await {
-        Report::Done(outputs) => outputs,
-        other => panic!("{other:?}"),
-    }
+    let report = end(transcoder, job, order).await;
+    let Report::Done(outputs) = report else {
+        panic!("{report:?}")
+    };
+    outputs
 }
 
 /// Runs FFmpeg with arguments divided by blanks, and writes `file`.
