@@ -813,3 +813,24 @@ pub const OBJECT_CREDENTIALS_NAME: usize = 64;
 
 /// Uploads whose SHA-256 is computed while their parts arrive. That of another one is computed at its end.
 pub const OBJECT_PREFIXES: usize = 256;
+/// First bytes of a clip that say what it is. What they do not say is refused.
+pub const CLIP_SNIFF_BYTES: u64 = 16 * 1024;
+
+/// What a program that looks at a clip may say, in bytes: a hundred streams. More ends it (`UNREADABLE`).
+pub const CLIP_PROBE_BYTES: u64 = 1024 * 1024;
+
+/// How long one look at a clip may take. Longer is refused (`INSPECTION_TIMEOUT`).
+pub const CLIP_PROBE: Duration = Duration::from_secs(20);
+
+/// Memory (address space) of a program that looks at a clip or transcodes it, in bytes: a 1080p ladder takes
+/// 0.6 GB, and twice as much is mapped. At the bound it fails, and so does the clip.
+pub const CLIP_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Jobs that wait for this machine's transcoder. Another is refused for now (`Unavailable`), and tried later.
+pub const CLIP_JOBS_WAITING: usize = 64;
+
+/// A playlist, in bytes: ten hours in segments of 6 s. A longer one is not read.
+pub const CLIP_PLAYLIST_BYTES: usize = 1024 * 1024;
+
+/// Segments of a playlist: ten hours in segments of 6 s. More are refused.
+pub const CLIP_SEGMENTS: usize = 6_000;

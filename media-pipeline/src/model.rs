@@ -354,3 +354,15 @@ pub struct ClipError {
     /// The transcoder's own code.
     pub provider_code: Option<i64>,
 }
+
+impl Source {
+    /// What it is by its content: a still picture has no length, sound has no pictures.
+    #[must_use]
+    pub const fn kind(&self) -> ClipKind {
+        match (&self.video, self.duration.is_zero()) {
+            (None, _) => ClipKind::Audio,
+            (Some(_), true) => ClipKind::Image,
+            (Some(_), false) => ClipKind::Video,
+        }
+    }
+}
