@@ -67,6 +67,9 @@ async fn a_stopped_job_stays_stopped_and_its_process_ends() {
             break id.to_owned();
         }
     };
+    // Held, it can only be killed: it does not end because its work is done.
+    let held = rustix::process::Pid::from_raw(process.parse().unwrap()).unwrap();
+    rustix::process::kill_process(held, rustix::process::Signal::STOP).unwrap();
     transcoder.cancel(&job).await.unwrap();
     assert_eq!(end(&transcoder, &job, &order).await, Report::Cancelled);
     while folder.exists() {
@@ -75,9 +78,13 @@ async fn a_stopped_job_stays_stopped_and_its_process_ends() {
     // It has been told to end (SIGKILL); the kernel takes its moment.
     let running =
         || std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    while running().contains(&job.id) {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while running().contains(&job.id) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ended).await;
+    assert!(ended.is_ok(), "the process was killed");
     assert!(place.objects.puts.lock().unwrap().is_empty());
     transcoder.cancel(&job).await.unwrap();
 }

@@ -229,3 +229,24 @@ async fn a_picture_keeps_its_size_and_loses_what_it_says_of_its_maker() {
         assert!(!bytes.windows(6).any(|window| window == b"canary"));
     }
 }
+
+#[tokio::test]
+async fn a_high_dynamic_range_is_mapped_to_what_every_screen_shows() {
+    let place = Place::new(true);
+    make(
+        "-f lavfi -i testsrc2=s=320x180:r=30:d=2 -c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params \
+         log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc -f mp4",
+        &place.path("source"),
+    );
+    let (source, outputs) = place.make("source").await;
+    assert!(source.video.unwrap().hdr);
+    check(&place, &outputs, 320, 180, 2.0);
+    let file = place
+        .path("processed")
+        .join(&outputs.renditions[0].playlist);
+    let said = ffprobe(
+        "-select_streams v:0 -show_entries stream=pix_fmt,color_transfer -of csv=p=0 -allowed_extensions ALL",
+        &file,
+    );
+    assert!(said.contains("yuv420p,bt709"), "{said}");
+}
