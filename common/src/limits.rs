@@ -632,7 +632,7 @@ pub const CLIP_WEBHOOK_SEEN: usize = 20_000;
 pub const CLIP_WEBHOOK_READ: Duration = Duration::from_secs(10);
 
 /// A media playlist that a transcoder wrote, in bytes: ten times that of the longest clip. A larger one fails the clip.
-pub const CLIP_PLAYLIST_BYTES: u64 = 1024 * 1024;
+pub const CLIP_PLAYLIST_BYTES: usize = 1024 * 1024;
 
 /// Files that one transcode may write: eight hours in four qualities at six seconds. More fail the clip.
 pub const CLIP_OUTPUT_FILES: usize = 20_000;
@@ -683,9 +683,6 @@ pub const CLIP_ROOMS: usize = 16;
 /// many unless an attempt is stopped and begun again over and over while the transcoder does not answer.
 pub const CLIP_CHORES: usize = 64;
 
-/// Clips in one page, or asked for by their ids. A request for more gets this many.
-pub const CLIP_PAGE: usize = 100;
-
 /// How long a mutation's answer is known to those who ask again with its key. Then the key is as new.
 pub const CLIP_REQUEST_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -704,9 +701,6 @@ pub const CLIP_POST_BYTES: u64 = 100 * 1024 * 1024;
 
 /// The least size of a part but the last, in bytes; S3's own bound is 5 MiB. Larger files have larger parts.
 pub const CLIP_PART_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Parts of one upload: S3's bound.
-pub const CLIP_PARTS: u64 = 10_000;
 
 /// Parts signed by one call. More are refused.
 pub const CLIP_PARTS_ASKED: usize = 100;
@@ -729,9 +723,6 @@ pub const CLIP_NAME_BYTES: usize = 255;
 /// A clip's labels; their keys and their values, in characters.
 pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
 
-/// A clip's subtitles in one language, in bytes. Longer ones are refused.
-pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
-
 /// Languages in which a clip has subtitles.
 pub const CLIP_LANGUAGES: usize = 32;
 
@@ -749,9 +740,6 @@ pub const CLIP_WATCH_QUEUE: usize = 256;
 
 /// Watchers of one process, and of one person. Another is refused.
 pub const CLIP_WATCHERS: (usize, usize) = (10_000, 16);
-
-/// Without a change a watcher hears that it is still connected.
-pub const CLIP_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A watch ends after this, to be gone on with: so that servers can be changed, and rights are asked anew.
 pub const CLIP_WATCH_AGE: Duration = Duration::from_secs(3_600);
@@ -828,9 +816,6 @@ pub const CLIP_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Jobs that wait for this machine's transcoder. Another is refused for now (`Unavailable`), and tried later.
 pub const CLIP_JOBS_WAITING: usize = 64;
-
-/// A playlist, in bytes: ten hours in segments of 6 s. A longer one is not read.
-pub const CLIP_PLAYLIST_BYTES: usize = 1024 * 1024;
 
 /// Segments of a playlist: ten hours in segments of 6 s. More are refused.
 pub const CLIP_SEGMENTS: usize = 6_000;

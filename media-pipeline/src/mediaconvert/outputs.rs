@@ -118,7 +118,9 @@ async fn read(
 ) -> Result<String, TranscodeError> {
     match files.get(name) {
         None => return Err(broken(name, Broken("not there"))),
-        Some(size) if *size > CLIP_PLAYLIST_BYTES => return Err(broken(name, Broken("too large"))),
+        Some(size) if *size > CLIP_PLAYLIST_BYTES as u64 => {
+            return Err(broken(name, Broken("too large")));
+        }
         Some(_) => {}
     }
     let key = format!("{}{name}", order.processed);
@@ -128,7 +130,7 @@ async fn read(
     let mut text = Vec::new();
     while let Some(piece) = bytes.try_next().await.map_err(|error| store(&error))? {
         text.extend_from_slice(&piece);
-        if text.len() as u64 > CLIP_PLAYLIST_BYTES {
+        if text.len() > CLIP_PLAYLIST_BYTES {
             return Err(broken(name, Broken("too large")));
         }
     }

@@ -323,7 +323,7 @@ impl Inner {
 /// Whole mebibytes, so that [`CLIP_PARTS`] are enough.
 fn part_size(size: u64) -> u64 {
     let mebibyte = 1024 * 1024;
-    let needed = size.div_ceil(CLIP_PARTS).div_ceil(mebibyte) * mebibyte;
+    let needed = size.div_ceil(CLIP_PARTS as u64).div_ceil(mebibyte) * mebibyte;
     needed.max(CLIP_PART_BYTES)
 }
 

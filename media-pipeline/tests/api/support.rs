@@ -14,7 +14,8 @@ use kaiwa_media_pipeline::api::{
 use kaiwa_media_pipeline::authz::{ActsFor, Scope, ServiceRule, Tokens};
 use kaiwa_media_pipeline::front::{Front, WatchBounds};
 use kaiwa_media_pipeline::model::{
-    Captions, Clip, ClipId, ClipKind, ClipState, Declared, Language, Phase, Progress, UploadMode,
+    Captions, Chores, Clip, ClipId, ClipKind, ClipState, Declared, Language, Phase, Progress,
+    UploadMode,
 };
 use kaiwa_media_pipeline::ports::{Credentials, Page, Part, Query, SignedForm, SignedRequest};
 use kaiwa_media_pipeline::{grpc, http, replay};
@@ -122,6 +123,7 @@ pub(crate) fn a_clip(id: ClipId, state: ClipState, version: u64) -> Clip {
         error: None,
         message: Some(12),
         labels: BTreeMap::from([("course".to_owned(), "rust-1".to_owned())]),
+        chores: Chores::default(),
         created: UnixMs(1_000),
         updated: UnixMs(2_000),
         due: None,
