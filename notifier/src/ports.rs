@@ -289,7 +289,7 @@ pub enum PushState {
 
 /// The router's memory.
 pub trait Decisions: Send + Sync + 'static {
-    /// What is known of each recipient, in the order given.
+    /// What is known of each recipient, in the order given; who cannot be read is left out.
     fn profiles(&self, ask: Ask) -> Answer<'_, Vec<Profile>>;
 
     /// Calls under this key ring for nobody of these any more, from now on.
@@ -299,7 +299,7 @@ pub trait Decisions: Send + Sync + 'static {
     /// been `released` waits no more, unless it is more by now; its decisions replace the known ones.
     fn record(&self, records: Vec<Record>, released: Vec<Due>) -> Answer<'_, ()>;
 
-    /// What has waited long enough, the longest first.
+    /// What has waited long enough, the longest first. What cannot be read is left out, and never due again.
     fn due(&self, now: UnixMs, limit: usize) -> Answer<'_, Vec<Due>>;
 
     /// Why did this person get a push for this event, or not?

@@ -6,6 +6,7 @@ mod decisions;
 mod devices;
 mod ledger;
 mod preferences;
+mod readable;
 mod schema;
 
 pub use schema::SCHEMA;
@@ -171,8 +172,20 @@ impl Decisions for SqliteStore {
     }
 
     fn due(&self, now: UnixMs, limit: usize) -> Answer<'_, Vec<Due>> {
-        self.db
-            .read(move |connection| decisions::due(connection, now, limit))
+        let db = self.db.clone();
+        Box::pin(async move {
+            let look = db.read(move |connection| decisions::due(connection, now, limit));
+            let (due, unreadable) = look.await?;
+            if !unreadable.is_empty() {
+                // Otherwise they would be the first of each look, and in time all of it.
+                let bytes = ROW_BYTES * unreadable.len();
+                db.write(bytes, move |connection| {
+                    decisions::give_up(connection, &unreadable)
+                })
+                .await?;
+            }
+            Ok(due)
+        })
     }
 
     fn explain(&self, event: EventId, user: &UserId) -> Answer<'_, Option<Explained>> {

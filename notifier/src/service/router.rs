@@ -96,7 +96,8 @@ impl Router {
             let over = self.store.call_over(users.clone(), key, self.clock.now());
             over.await.map_err(|error| unstored(&error))?;
         }
-        let profiles = self.profiles(&event, users).await?;
+        let profiles = self.profiles(&event, users).await;
+        let profiles = profiles.map_err(|error| unstored(&error))?;
         let profiles: Vec<_> = profiles.into_iter().filter(|p| !p.is_decided).collect();
         self.tell(&event, profiles, None, &[]).await
     }
@@ -110,7 +111,11 @@ impl Router {
             return self.give_up(dues, "no event").await;
         };
         let devices: Vec<_> = dues.iter().map(|due| due.device).collect();
-        let profiles = self.profiles(&event, vec![first.user.clone()]).await?;
+        let profiles = self.profiles(&event, vec![first.user.clone()]).await;
+        let profiles = profiles.map_err(|error| unreleased(&error))?;
+        if profiles.is_empty() {
+            return self.give_up(dues, "unreadable").await;
+        }
         self.tell(&event, profiles, Some(&devices), dues).await
     }
 
@@ -121,7 +126,11 @@ impl Router {
         record.await.map_err(|error| unstored(&error))
     }
 
-    async fn profiles(&self, event: &Event, users: Vec<UserId>) -> Result<Vec<Profile>, Failure> {
+    async fn profiles(
+        &self,
+        event: &Event,
+        users: Vec<UserId>,
+    ) -> Result<Vec<Profile>, StoreError> {
         let up_to = match &event.what {
             What::Read(place) => place.seq,
             What::Message(_)
@@ -137,8 +146,7 @@ impl Router {
             users,
             now: self.clock.now(),
         };
-        let profiles = self.store.profiles(ask).await;
-        profiles.map_err(|error| unstored(&error))
+        self.store.profiles(ask).await
     }
 
     /// Decides, sends the jobs, and then records: a crash in between gives the same jobs once more,
@@ -183,7 +191,11 @@ impl Router {
             return Ok(());
         }
         let recorded = self.store.record(records, dues.to_vec()).await;
-        recorded.map_err(|error| unstored(&error))
+        let is_release = !dues.is_empty();
+        recorded.map_err(|error| match is_release {
+            true => unreleased(&error),
+            false => unstored(&error),
+        })
     }
 
     async fn with_standings(&self, event: &Event, profiles: Vec<Profile>) -> Vec<Recipient> {
@@ -279,6 +291,16 @@ fn holds(event: &Event, recipient: &Recipient, decision: &Decision, count: u32) 
 fn again(code: &'static str) -> Failure {
     Failure::Backoff {
         code: code.to_owned(),
+    }
+}
+
+/// What waits has no receives that end: what cannot be read would be in the way for ever.
+fn unreleased(error: &StoreError) -> Failure {
+    match error {
+        StoreError::Broken(reason) => Failure::Poison {
+            reason: reason.clone(),
+        },
+        StoreError::Unavailable(_) => unstored(error),
     }
 }
 

@@ -158,15 +158,23 @@ pub(super) fn candidates(
     match &question.among {
         Among::MembersAfter(after) => {
             let after = after.as_ref().map_or("", UserId::as_str);
-            let limit = i64::try_from(question.limit).unwrap_or(i64::MAX);
             let mut select = connection.prepare_cached(&format!(
                 "SELECT m.user FROM members m WHERE {CANDIDATE} AND m.user > ?4
-                 ORDER BY m.user LIMIT ?5"
+                 ORDER BY m.user"
             ))?;
-            let mut rows = select.query(params![room, sender, message, after, limit])?;
+            let mut rows = select.query(params![room, sender, message, after])?;
             let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(user_id(row.get_ref(0)?.as_str()?)?);
+            // Counted here: a page that one damaged row shortens would look like the last.
+            while found.len() < question.limit
+                && let Some(row) = rows.next()?
+            {
+                let name = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from);
+                match name.and_then(user_id) {
+                    Ok(user) => found.push(user),
+                    Err(error) => {
+                        tracing::error!(%error, room, seq = message, "a member can't be read: they are not told");
+                    }
+                }
             }
             Ok(found)
         }

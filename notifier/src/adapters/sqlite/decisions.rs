@@ -1,6 +1,7 @@
 //! Decisions, and what waits by them.
 
 use super::columns::{decision, devices_text, room, steps_text, user};
+use super::readable::{hashed, readable};
 use super::{devices, ledger, preferences};
 use crate::core::digest::Recent;
 use crate::core::router::{Recipient, Seen};
@@ -13,8 +14,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 pub(super) fn profiles(connection: &Connection, ask: &Ask) -> rusqlite::Result<Vec<Profile>> {
-    let users = ask.users.iter();
-    users.map(|user| profile(connection, ask, user)).collect()
+    let mut found = Vec::with_capacity(ask.users.len());
+    for user in &ask.users {
+        let key = || hashed(&[user.as_str().as_bytes()]);
+        let profile = profile(connection, ask, user);
+        found.extend(readable("notify_people", key, profile)?);
+    }
+    Ok(found)
 }
 
 fn profile(connection: &Connection, ask: &Ask, user: &UserId) -> rusqlite::Result<Profile> {
@@ -189,26 +195,54 @@ fn wait(connection: &Connection, user: &str, hold: &Hold) -> rusqlite::Result<()
     Ok(())
 }
 
+/// The key of a row of `notify_held` that cannot be read, as it is.
+pub(super) type HeldKey = [Vec<u8>; 3];
+
+/// What is due, and what is and cannot be read.
 pub(super) fn due(
     connection: &Connection,
     now: UnixMs,
     limit: usize,
-) -> rusqlite::Result<Vec<Due>> {
+) -> rusqlite::Result<(Vec<Due>, Vec<HeldKey>)> {
     let mut select = connection.prepare_cached(
         "SELECT user, device, collapse, event, count FROM notify_held
          WHERE until_ms <= ?1 ORDER BY until_ms, user, device, collapse LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(params![now.0, limit], |row| {
-        Ok(Due {
-            user: user(0, &row.get::<_, String>(0)?)?,
-            device: DeviceId(Uuid::from_bytes(row.get(1)?)),
-            collapse: row.get(2)?,
-            event: row.get(3)?,
-            count: row.get(4)?,
-        })
-    })?;
-    rows.collect()
+    let mut rows = select.query(params![now.0, limit])?;
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let [user, device, collapse] = [0, 1, 2].map(|column| row.get_ref(column));
+        let key = [user?.as_bytes()?, device?.as_blob()?, collapse?.as_bytes()?];
+        match readable("notify_held", || hashed(&key), held(row))? {
+            Some(due) => found.push(due),
+            None => unreadable.push(key.map(<[u8]>::to_vec)),
+        }
+    }
+    Ok((found, unreadable))
+}
+
+fn held(row: &Row<'_>) -> rusqlite::Result<Due> {
+    Ok(Due {
+        user: user(0, &row.get::<_, String>(0)?)?,
+        device: DeviceId(Uuid::from_bytes(row.get(1)?)),
+        collapse: row.get(2)?,
+        event: row.get(3)?,
+        count: row.get(4)?,
+    })
+}
+
+/// What waits and cannot be read is never due any more; it stays, for an operator to look at.
+pub(super) fn give_up(connection: &Connection, held: &[HeldKey]) -> rusqlite::Result<()> {
+    // As bytes: a text that is none cannot be asked for as one.
+    let mut update = connection.prepare_cached(
+        "UPDATE notify_held SET until_ms = ?4 WHERE CAST(user AS BLOB) = ?1 AND device = ?2
+         AND CAST(collapse AS BLOB) = ?3",
+    )?;
+    for [user, device, collapse] in held {
+        update.execute(params![user, device, collapse, i64::MAX])?;
+    }
+    Ok(())
 }
 
 const EXPLAINED: &str = "SELECT event, time_ms, at_ms, room, class, steps, suppressed, devices,

@@ -154,6 +154,14 @@ async fn a_push_has_the_headers_and_the_body_that_apple_asks_for() {
         (&json!(3), &json!("r_1"))
     );
 
+    push.collapse = "mention:r_1".to_owned();
+    sender.send(&phone, &push).await;
+    let came = double.deliveries().pop().expect("a delivery");
+    let mention: serde_json::Value = serde_json::from_str(&came.payload).expect("JSON");
+    assert_eq!(came.collapse, "mention:r_1");
+    assert_eq!(mention["aps"]["thread-id"], "room:r_1", "one thread");
+    assert_eq!(mention["aps"]["thread-id"], json["aps"]["thread-id"]);
+
     push.is_silent = true;
     push.urgency = Urgency::Low;
     sender.send(&phone, &push).await;
