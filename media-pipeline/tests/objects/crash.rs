@@ -160,11 +160,16 @@ async fn some_of_the_parts_make_an_object_and_two_writers_of_one_part_do_not_mix
             .iter()
             .any(|etag| etag.trim_matches('"') == parts[0].etag)
     );
+    // The parts stay as they are until the commit, so that a crash before it leaves the other ones too.
+    let data = world.root().join("uploads").join(&upload).join("data");
+    let inode = std::fs::metadata(data).unwrap().ino();
     world
         .store
         .complete(KEY, &upload, &parts[..1])
         .await
         .unwrap();
+    let path = world.store.local_path(KEY).unwrap();
+    assert_ne!(std::fs::metadata(path).unwrap().ino(), inode);
     let whole = all(world.store.read(KEY, None).await.unwrap())
         .await
         .unwrap();

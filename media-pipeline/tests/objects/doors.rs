@@ -130,6 +130,13 @@ async fn other_bytes_than_were_signed_and_late_ones_are_refused() {
             Bytes::from_static(b"bytes"),
         )])));
     refused(&world, unmeasured.unwrap(), 411, "LENGTH_REQUIRED").await;
+    // Another length is refused before a byte is read: none comes.
+    for (length, status, expected) in [(4, 400, "MISMATCH"), (6, 413, "TOO_LARGE")] {
+        let silent = stream::pending::<Result<Bytes, std::io::Error>>();
+        let early = Request::put(&good.url).header("content-length", length);
+        let early = early.body(Body::from_stream(silent)).unwrap();
+        refused(&world, early, status, expected).await;
+    }
     for sum in [
         "AAAA",
         "!",
