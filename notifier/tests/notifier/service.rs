@@ -1,21 +1,26 @@
 //! The services over scripted queues and providers, on paused time.
 
 use super::support::make::{
-    apns, call, call_over, event, event_id, fcm, message, message_in, read, room, user, web,
+    apns, call, call_over, event, event_id, fcm, installation, message, message_in, read, room,
+    user, web,
 };
 use super::support::provider::{Reply, token};
 use super::support::queue::Faults;
 use super::support::world::World;
 use kaiwa_common::time::UnixMs;
+use kaiwa_notifier::adapters::sqlite::{SCHEMA, SqliteStore};
 use kaiwa_notifier::core::decision::{Reason, Verdict};
 use kaiwa_notifier::core::quiet::{Minute, QuietHours};
 use kaiwa_notifier::core::settings::{DeviceSettings, Mute, RoomSettings};
 use kaiwa_notifier::event::{Notice, Severity, What};
 use kaiwa_notifier::model::{Channel, Outcome};
 use kaiwa_notifier::ports::{Decisions as _, Preferences as _, PushState};
-use kaiwa_notifier::service::NotifierError;
+use kaiwa_notifier::service::{NotifierError, device_id};
+use kaiwa_notifier::wire::encode_event;
 use kaiwa_platform::queue::dead_letters::Pick;
 use kaiwa_platform::queue::{Outgoing, Queue as _};
+use kaiwa_platform::sqlite::{SqliteOptions, bare_writer};
+use rusqlite::params;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -938,4 +943,32 @@ async fn hosts_that_never_answer_leave_places_to_those_that_do() {
     world.publish(&to_bob(2)).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(world.provider(Channel::WebPush).accepted().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_somebody_who_cannot_be_read_does_not_stop_the_others() {
+    let mut world = world();
+    let options = SqliteOptions::new(":memory:".into());
+    let connection = bare_writer(&options, SCHEMA.migrations).expect("a database");
+    let until = world.now().plus(MINUTE);
+    for (number, name) in [(1, "bob"), (2, "carol")] {
+        let phone = device_id(&user(name), &installation("phone"));
+        let waits = event(number, world.now(), &[name], message(7, &[]));
+        let insert = "INSERT INTO notify_held VALUES (?1, ?2, 'room:r_a', ?3, 7, ?4, 1)";
+        let row = params![name, phone.0.as_bytes(), until.0, encode_event(&waits)];
+        connection.execute(insert, row).expect("a row");
+    }
+    // No count is less than nothing.
+    let broken = "INSERT INTO notify_recent VALUES ('bob', 'r_a', ?1, -1)";
+    connection.execute(broken, [until.0]).expect("a row");
+    world.store = SqliteStore::inline(connection);
+    let notifier = world.start(1);
+    for name in ["bob", "carol"] {
+        world.register(&notifier, name, "phone", apns(name)).await;
+    }
+    tokio::time::sleep(2 * MINUTE).await;
+    let accepted = world.provider(Channel::Apns).accepted();
+    assert_eq!(accepted.len(), 1, "carol's");
+    let later = world.now().plus(MINUTE);
+    assert_eq!(world.store.due(later, 9).await, Ok(Vec::new()));
 }
