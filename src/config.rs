@@ -8,7 +8,7 @@ mod push;
 pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend, Sns};
 
 use ipnet::IpNet;
-use kaiwa_common::limits::Limits;
+use kaiwa_common::limits::{CALL_RING, Limits};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -377,6 +377,11 @@ impl Config {
             let text = "limits.frame_bytes has to be at least twice limits.text_bytes";
             return Err(ConfigError::Rule(text.to_owned()));
         }
+        if limits.call_ring_s == 0 || u64::from(limits.call_ring_s) > CALL_RING.as_secs() {
+            let most = CALL_RING.as_secs();
+            let text = format!("limits.call_ring_s has to be from 1 to {most}");
+            return Err(ConfigError::Rule(text));
+        }
         let positive = [
             ("page", limits.page),
             ("in_flight", limits.in_flight),
@@ -437,6 +442,16 @@ mod tests {
         }
         let public = from_env(&[("KAIWA_CALLS__ADVERTISE", "[\"203.0.113.5\", \"10.0.0.5\"]")]);
         assert_eq!(public.expect("valid").calls.advertise.len(), 2);
+    }
+
+    #[test]
+    fn a_ring_lasts_for_a_second_at_least_and_not_longer_than_a_push_of_it() {
+        let ring = |s: &str| from_env(&[("KAIWA_LIMITS__CALL_RING_S", s)]);
+        assert!(ring("1").is_ok() && ring("45").is_ok());
+        for wrong in ["0", "46"] {
+            let error = ring(wrong).expect_err(wrong).to_string();
+            assert!(error.starts_with("limits.call_ring_s"), "{error}");
+        }
     }
 
     #[test]

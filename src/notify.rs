@@ -41,6 +41,8 @@ pub(crate) struct Prepared {
     senders: Senders,
     announcer: Arc<Announcer>,
     is_wake_only: bool,
+    /// How long one push may take, and a message is hidden that is in hand.
+    send: Duration,
     /// How long a poll waits, and so a drain at most for it.
     wait: Duration,
 }
@@ -82,6 +84,7 @@ pub(crate) async fn prepare(
         senders,
         announcer,
         is_wake_only: config.push.wake_only,
+        send: Duration::from_secs(config.push.send_s.into()),
         wait: match config.queue.backend {
             QueueBackend::Embedded => EMBEDDED_WAIT,
             QueueBackend::Aws => LONG_POLL,
@@ -121,8 +124,10 @@ impl Prepared {
             seed: seed(),
             options: NotifierOptions {
                 is_wake_only: self.is_wake_only,
+                send: self.send,
                 consumer: ConsumerOptions {
                     wait: self.wait,
+                    visibility: self.send,
                     ..ConsumerOptions::default()
                 },
                 ..NotifierOptions::default()

@@ -74,13 +74,13 @@ fn ask(server: &Server, data: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&answer).unwrap()
 }
 
-/// Until the events' dead letters are so many; them.
-async fn dead(server: &Server, data: &Path, count: usize) -> Vec<Value> {
+/// Until the dead letters of a queue are so many; them.
+async fn dead(server: &Server, data: &Path, queue: &str, count: usize) -> Vec<Value> {
     let looked = async {
         let mut ticks = tokio::time::interval(Duration::from_millis(200));
         loop {
             ticks.tick().await;
-            let page = ask(server, data, &["dead", "list", "--queue", "e2e-events"]);
+            let page = ask(server, data, &["dead", "list", "--queue", queue]);
             let letters = page["letters"].as_array().unwrap().clone();
             if letters.len() == count {
                 return letters;
@@ -156,17 +156,25 @@ async fn poison_is_buried(server: &Server, data: &Path, topic: &SnsTopic) {
         attributes: BTreeMap::new(),
         delay: Duration::ZERO,
     };
-    let published = topic.publish(vec![poison]).await.unwrap();
+    let published = topic.publish(vec![poison.clone()]).await.unwrap();
     assert_eq!(published, [Ok(())]);
-    let letters = dead(server, data, 1).await;
+    let letters = dead(server, data, "e2e-events", 1).await;
     assert_eq!(letters[0]["queue"], "e2e-events");
     let redriven = ask(server, data, &["dead", "redrive", "e2e-events", "--all"]);
     assert_eq!(redriven["done"], 1, "{redriven}");
     // It is poison still.
-    let again = dead(server, data, 1).await;
+    let again = dead(server, data, "e2e-events", 1).await;
     assert_eq!(again[0]["reason"], letters[0]["reason"]);
     assert_ne!(again[0]["id"], letters[0]["id"], "it went by its queue");
     let dropped = ask(server, data, &["dead", "drop", "e2e-events", "--all"]);
     assert_eq!(dropped["done"], 1, "{dropped}");
-    dead(server, data, 0).await;
+    dead(server, data, "e2e-events", 0).await;
+    // What rings comes by the queue beside it as well.
+    let ring = Outgoing {
+        attributes: BTreeMap::from([("class".to_owned(), "call".to_owned())]),
+        ..poison
+    };
+    let published = topic.publish(vec![ring]).await.unwrap();
+    assert_eq!(published, [Ok(())]);
+    dead(server, data, "e2e-events-urgent", 1).await;
 }

@@ -109,7 +109,13 @@ pub trait Marks: Send + Sync + 'static {
     /// What somebody has not read in all rooms that they have joined but these, in one snapshot. Each room
     /// costs a look at the end of what is unread, [`UNREAD_SCAN`](kaiwa_common::limits::UNREAD_SCAN) rows at
     /// most, and counting ends at [`UNREAD`](kaiwa_common::limits::UNREAD) in all.
-    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal>;
+    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
+        let all = self.unread_of_each(vec![(user.clone(), except.to_vec())]);
+        Box::pin(async move { all.await?.pop().ok_or(StoreError::Failed) })
+    }
+
+    /// The same for several people, in the order given and in one call.
+    fn unread_of_each(&self, people: Vec<(UserId, Vec<RoomId>)>) -> Answer<Vec<UnreadTotal>>;
 }
 
 /// How somebody stands to a room, and what came of their mark.

@@ -58,6 +58,8 @@ pub struct Limits {
     /// Seconds for which a participant whose session or media is away stays. Then they leave (`timed_out`).
     /// It is the time in which a phone changes networks, and in which others bear a frozen picture.
     pub call_away_s: u32,
+    /// Seconds for which a ring lasts ([`CALL_RING`] at most, 1 at least). Then it is over (`timed_out`).
+    pub call_ring_s: u32,
 }
 
 impl Default for Limits {
@@ -84,6 +86,7 @@ impl Default for Limits {
             rooms_per_user: 1_000,
             call_participants: 1_000,
             call_away_s: 30,
+            call_ring_s: 45,
         }
     }
 }
@@ -221,8 +224,8 @@ pub const WRITE_AHEAD: usize = 32 * 1024;
 /// Events framed together, in bytes: a batch is cut into frames of about this size.
 pub const EVENT_FRAME_BYTES: usize = 32 * 1024;
 
-/// From a request's head to its answer, its body included. Then 408: a body that never ends would hold
-/// its connection for ever.
+/// From a request's head to its answer, its body included. Then 408 while the body is awaited, which would hold
+/// its connection for ever; 503 when the server itself is not done.
 pub const HTTP_REQUEST: Duration = Duration::from_secs(10);
 
 /// The life of an HTTP connection that does not become a WebSocket. Browsers open another; a peer that
@@ -292,7 +295,7 @@ pub const CALL_REMOVED: Duration = Duration::from_secs(10);
 /// People whom one `call_ring` names. More are refused.
 pub const CALL_RING_USERS: usize = 32;
 
-/// How long a ring lasts; telephones ring for about as long.
+/// How long a ring lasts at most, and unless `call_ring_s` says otherwise; telephones ring for about as long.
 pub const CALL_RING: Duration = Duration::from_secs(45);
 
 /// After a ring that was declined or not answered, the same person is not rung again in the same room for
@@ -339,7 +342,7 @@ pub const QUEUE_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Receives after which a queue itself sends a message to its dead letters: the backstop for consumers that crash.
-/// One that works buries poison at the first, and retries by visibility for about an hour before the eighth.
+/// One that works buries poison at the first, and retries by visibility for some twenty minutes before the eighth.
 pub const QUEUE_RECEIVES: u32 = 8;
 
 /// Dead letters that one call looks at; its answer says whether there may be more. Some seconds over SQS, for which
@@ -357,15 +360,21 @@ pub const NOTIFY_ROOM_SETTINGS: usize = 1_000;
 /// A device's name, in bytes. Longer is cut.
 pub const NOTIFY_LABEL_BYTES: usize = 100;
 
-/// Notifications that one consumer handles at once, for each queue. At the bound it does not poll.
+/// Notifications that one consumer handles at once, for each queue, the urgent ones beside them included. At the bound it
+/// does not poll.
 pub const NOTIFY_IN_HAND: usize = 64;
 
 /// Of them, those of one person over Web Push, whose hosts anybody can name: a quarter, so that an endpoint that
 /// never answers does not hold up everybody else's. At the bound the rest of theirs waits for some seconds, but calls.
 pub const NOTIFY_IN_HAND_PERSON: usize = 16;
 
-/// How often a job is received before it goes to the dead letters as `exhausted`. SQS's redrive policy
-/// stands behind with one more, for a consumer that dies of a message.
+/// Of them, sends over Web Push to hosts that have not answered last time they were asked, together: a quarter, so that
+/// fresh hosts that never answer do not hold up the known ones. Counted for rings apart. At the bound the push waits for
+/// some seconds.
+pub const NOTIFY_IN_HAND_UNKNOWN: usize = 16;
+
+/// How often a job is received before it goes to the dead letters as `exhausted`. The queue's own bound
+/// (as many, at the next receive) stands behind, for a consumer that dies of a message.
 pub const NOTIFY_RECEIVES: u32 = 8;
 
 /// How long decisions can be explained. Older ones are erased.
@@ -379,7 +388,7 @@ pub const NOTIFY_DECISIONS: u64 = 2_000_000;
 pub const NOTIFY_LEDGER_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Providers of one channel that are told apart, each with a breaker (for Web Push: hosts). At the bound
-/// one that is well is forgotten; are all of them ill, the one that would be tried soonest.
+/// one that is not known to answer is forgotten, one that is well first, then the one that would be tried soonest.
 pub const NOTIFY_PROVIDERS: usize = 512;
 
 /// Keys of operator notices whose rate is limited. At the bound the one told longest ago is forgotten.
@@ -510,8 +519,8 @@ pub const PUSH_TOPIC_BYTES: usize = 200;
 pub const PUSH_ZONE_BYTES: usize = 64;
 
 /// Changes of devices and settings per second that one person may make for long, over all devices; each is
-/// a write, and a registration may take an address from somebody else. Faster ones are refused
-/// (`rate_limited`).
+/// a write, and a registration may take an address from somebody else. Questions why count as well: one
+/// reads some ten thousand rows. Faster ones are refused (`rate_limited`).
 pub const PUSH_CHANGES_PER_S: u32 = 1;
 
 /// Such changes at once before the rate counts: every switch of a settings page, twice.
@@ -535,3 +544,278 @@ pub const ADMIN_PAGE: usize = 200;
 /// Dead letters that one call redrives or drops: they are done with within [`HTTP_REQUEST`] also on SQS, ten
 /// at a time. The answer says that there are more.
 pub const ADMIN_BATCH: usize = 500;
+
+/// From asking the external permission hook to its answer. Then nobody may (503): the caller's own 10 s have to
+/// hold several such questions.
+pub const CLIP_HOOK: Duration = Duration::from_secs(2);
+
+/// How long an answer of the permission hook counts: so long may somebody still who just lost the right there.
+pub const CLIP_HOOK_CACHE: Duration = Duration::from_secs(10);
+
+/// Answers of the permission hook that are kept. At the bound old ones go, then all: they are asked for again.
+pub const CLIP_HOOK_ANSWERS: usize = 10_000;
+
+/// How long a call about clips may take that names no deadline.
+pub const CLIP_CALL: Duration = Duration::from_secs(10);
+
+/// The same for completing an upload: S3 joins 10,000 parts in this time.
+pub const CLIP_COMPLETE: Duration = Duration::from_secs(30);
+
+/// The longest that a caller may ask for. A longer deadline counts as this.
+pub const CLIP_CALL_MAX: Duration = Duration::from_secs(120);
+
+/// Less time than this is left to a call: it is refused before anything is done, since its answer would hardly
+/// arrive.
+pub const CLIP_CALL_MIN: Duration = Duration::from_millis(50);
+
+/// Kept of a caller's deadline for the answer's way back; a tenth of it if that is less.
+pub const CLIP_CALL_MARGIN: Duration = Duration::from_millis(200);
+
+/// A request over gRPC or HTTP, in bytes: subtitles of 1 MiB with their frame. Larger is refused.
+pub const CLIP_REQUEST_BYTES: usize = 1024 * 1024 + 64 * 1024;
+
+/// An answer over gRPC, in bytes: a hundred clips of the largest kind.
+pub const CLIP_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Subtitles, in bytes: ten hours of dense speech. Longer is refused.
+pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
+
+/// Ids, signed parts or clips in one request or page. More are refused.
+pub const CLIP_PAGE: usize = 100;
+
+/// Entries of a page for which no size was asked.
+pub const CLIP_PAGE_DEFAULT: usize = 50;
+
+/// Parts of one upload (S3's own bound). More are refused.
+pub const CLIP_PARTS: usize = 10_000;
+
+/// Watches of one caller at once: a page of clips watches its room once. More are refused (429).
+pub const CLIP_WATCHES_PER_CALLER: usize = 16;
+
+/// Watches of one process. More are refused (429).
+pub const CLIP_WATCHES: usize = 4_000;
+
+/// After so long without a change a watch says that it lives.
+pub const CLIP_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// After so long a watch ends, well; its client goes on with the last revision. Connections move to new servers
+/// within this time.
+pub const CLIP_WATCH: Duration = Duration::from_secs(3600);
+
+/// How much longer than the clip a playback token is good for: pauses and a second look.
+pub const CLIP_PLAYBACK_SLACK: Duration = Duration::from_secs(30 * 60);
+
+/// The longest life of a playback token.
+pub const CLIP_PLAYBACK: Duration = Duration::from_secs(6 * 3600);
+/// An event about a clip's job or object, in bytes: SNS's bound, and a hundred times what EventBridge sends. A larger
+/// one is buried, by the webhook answered 413.
+pub const CLIP_HINT_BYTES: usize = 256 * 1024;
+
+/// Objects named in one notification: S3 sends one. What names more is buried whole.
+pub const CLIP_HINT_OBJECTS: usize = 100;
+
+/// From an event's arrival to its being taken in; then it comes again. Less than [`CLIP_HINT_LEASE`], so that nobody
+/// else has it meanwhile.
+pub const CLIP_HINT_ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a received event is hidden from others. A crashed consumer's come back after this.
+pub const CLIP_HINT_LEASE: Duration = Duration::from_secs(60);
+
+/// How far a webhook's signed time may lie from ours, to either side. Others are answered 401.
+pub const CLIP_WEBHOOK_WINDOW: Duration = Duration::from_secs(300);
+
+/// Ids of events that the webhook remembers, to answer replays without work: a hundred bytes each. At the bound the
+/// oldest is forgotten; whoever takes events in knows them by id too.
+pub const CLIP_WEBHOOK_SEEN: usize = 20_000;
+
+/// From a webhook's first byte to its last. Then it is answered 408.
+pub const CLIP_WEBHOOK_READ: Duration = Duration::from_secs(10);
+
+/// A media playlist that a transcoder wrote, in bytes: ten times that of the longest clip. A larger one fails the clip.
+pub const CLIP_PLAYLIST_BYTES: usize = 1024 * 1024;
+
+/// Files that one transcode may write: eight hours in four qualities at six seconds. More fail the clip.
+pub const CLIP_OUTPUT_FILES: usize = 20_000;
+/// From registering a clip until its upload is given up (`expired`): a slow line takes 2 GB in a day.
+pub const CLIP_UPLOAD: Duration = Duration::from_secs(24 * 3600);
+
+/// The first look for an object whose event is lost, after registering. Later ones come after half of the upload's
+/// age, so that an abandoned upload costs some thirty looks.
+pub const CLIP_LOOK: Duration = Duration::from_secs(2 * 60);
+
+/// The longest time between two such looks.
+pub const CLIP_LOOK_MAX: Duration = Duration::from_secs(3600);
+
+/// How long whoever looks into, submits or verifies a clip has it for themselves. Then another does it again: longer
+/// than a look at the largest source takes, and what a crash costs.
+pub const CLIP_LEASE: Duration = Duration::from_secs(120);
+
+/// Between two questions to the transcoder of this machine: what people see of the progress.
+pub const CLIP_POLL_LOCAL: Duration = Duration::from_secs(2);
+
+/// Between two questions to a transcoder that sends events, when it is silent.
+pub const CLIP_POLL_REMOTE: Duration = Duration::from_secs(10 * 60);
+
+/// A job may wait for so long; then its attempt is over (`TRANSCODER_QUEUE`).
+pub const CLIP_QUEUED: Duration = Duration::from_secs(12 * 3600);
+
+/// A job that is worked on may get no further for so long; then its attempt is over (`TRANSCODER_STUCK`).
+pub const CLIP_SILENT: Duration = Duration::from_secs(3600);
+
+/// Attempts that begin by themselves after a failure that may pass. Each may cost a whole transcoding.
+pub const CLIP_AUTO_RETRIES: u32 = 2;
+
+/// Failures in a row of what a clip waits for (a look, a submit), after which it ends as `failed`: with
+/// [`CLIP_RETRY_CAP`] more than an hour of outage is borne.
+pub const CLIP_TRIES: u32 = 30;
+
+/// Failures in a row of a clip's errands (a message, a deletion), after which they are left undone and an error is
+/// logged: about four hours. Objects are swept later all the same.
+pub const CLIP_CHORE_TRIES: u32 = 100;
+
+/// The longest back-off of a clip's work.
+pub const CLIP_RETRY_CAP: Duration = Duration::from_secs(5 * 60);
+
+/// Rooms besides its own in which a clip is shown. Another is refused (`CLIP_ROOMS`).
+pub const CLIP_ROOMS: usize = 16;
+
+/// Errands of one clip that wait. At the bound a sweep or a stop is left to the orphan sweep; there are never as
+/// many unless an attempt is stopped and begun again over and over while the transcoder does not answer.
+pub const CLIP_CHORES: usize = 64;
+
+/// How long a mutation's answer is known to those who ask again with its key. Then the key is as new.
+pub const CLIP_REQUEST_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long an event's id is known: as long as a webhook's sender may try.
+pub const CLIP_EVENT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Old events and requests that one call forgets: one short commit.
+pub const CLIP_TRIM: usize = 1_000;
+
+/// A clip's file, in bytes. A larger one is refused (`declared.size`): what one disk and one transcoding of an hour
+/// can bear.
+pub const CLIP_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A file that comes by one form post, in bytes. A larger one comes in parts.
+pub const CLIP_POST_BYTES: u64 = 100 * 1024 * 1024;
+
+/// The least size of a part but the last, in bytes; S3's own bound is 5 MiB. Larger files have larger parts.
+pub const CLIP_PART_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Parts signed by one call. More are refused.
+pub const CLIP_PARTS_ASKED: usize = 100;
+
+/// How long a way in is good after it was given out. Then another is asked for.
+pub const CLIP_GRANT: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes that one person may register in a day, whatever becomes of them (`RESOURCE_EXHAUSTED`).
+pub const CLIP_BYTES_PER_DAY: u64 = 20 * 1024 * 1024 * 1024;
+
+/// Clips of one person that are registered or uploading at once (`RESOURCE_EXHAUSTED`).
+pub const CLIP_OPEN: u32 = 10;
+
+/// A clip's title, in characters.
+pub const CLIP_TITLE_CHARS: usize = 200;
+
+/// A file's name, in bytes.
+pub const CLIP_NAME_BYTES: usize = 255;
+
+/// A clip's labels; their keys and their values, in characters.
+pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
+
+/// Languages in which a clip has subtitles.
+pub const CLIP_LANGUAGES: usize = 32;
+
+/// Clips that are looked at at once: each is a process and reads a whole file.
+pub const CLIP_INSPECTIONS: usize = 2;
+
+/// Job events that wait for their job to be known. At the bound the oldest is forgotten: the transcoder is asked.
+pub const CLIP_PARKED: usize = 1_024;
+
+/// Changes that a watcher may go on from. Further back it is told to begin anew; a restart forgets them all.
+pub const CLIP_WATCH_RING: usize = 4_096;
+
+/// Changes that wait for one watcher. At the bound it is ended, and goes on from its revision.
+pub const CLIP_WATCH_QUEUE: usize = 256;
+
+/// Watchers of one process, and of one person. Another is refused.
+pub const CLIP_WATCHERS: (usize, usize) = (10_000, 16);
+
+/// A watch ends after this, to be gone on with: so that servers can be changed, and rights are asked anew.
+pub const CLIP_WATCH_AGE: Duration = Duration::from_secs(3_600);
+
+/// Objects of no clip are deleted when they are this old: longer than any upload lasts.
+pub const CLIP_ORPHAN_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A call with less time left than this is not begun.
+pub const CLIP_LEAST_DEADLINE: Duration = Duration::from_millis(50);
+/// A key of an object, in bytes (S3's own bound). Longer is refused; ours have some 150.
+pub const OBJECT_KEY_BYTES: usize = 1_024;
+
+/// A token of a signed part or form, in bytes: the longest key, a content type and a checksum in base64. Longer is
+/// refused (403).
+pub const OBJECT_TOKEN_BYTES: usize = 2_400;
+
+/// Parts of one upload (S3's own bound). Another is refused.
+pub const OBJECT_PARTS: u32 = 10_000;
+
+/// One part, in bytes. Larger is not signed. A part that breaks off is sent again whole, and 10,000 of 64 MiB are
+/// far more than any clip.
+pub const OBJECT_PART_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes between two parts' places in an upload's file: the parts of that size or less need no copy when the object
+/// is made of them. An upload whose first part is larger gets wider places.
+pub const OBJECT_STRIDE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of an upload that wait for the disk: with [`OBJECT_WRITES`] at most 128 MiB. Twice as many make nothing
+/// faster.
+pub const OBJECT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Parts and forms that arrive at once. Another is answered 503 and comes again.
+pub const OBJECT_WRITES: usize = 64;
+
+/// Silence of a client that sends a part. Then its request ends (408), and what came of it is thrown away.
+pub const OBJECT_SILENCE: Duration = Duration::from_secs(30);
+
+/// From the first to the last byte of one request: 64 MiB at 75 KB/s. Then it ends (408).
+pub const OBJECT_REQUEST: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes of the file system that stay free: the database and the log need them more than a clip does. An upload
+/// that would take of them is refused (507).
+pub const OBJECT_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// A piece of an object that is read, in bytes.
+pub const OBJECT_READ_BYTES: usize = 256 * 1024;
+
+/// Objects or uploads in one answer. Whoever wants more goes on after the last one.
+pub const OBJECT_PAGE: u32 = 1_000;
+
+/// How long a completed upload answers a repeated completion. Then it is as unknown.
+pub const OBJECT_DONE_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Life of temporary credentials for an upload: the least that STS gives. Whoever uploads for longer asks again.
+pub const OBJECT_CREDENTIALS: Duration = Duration::from_secs(900);
+
+/// Characters of a session's name at STS (its own bound). The rest is cut.
+pub const OBJECT_CREDENTIALS_NAME: usize = 64;
+
+/// Uploads whose SHA-256 is computed while their parts arrive. That of another one is computed at its end.
+pub const OBJECT_PREFIXES: usize = 256;
+/// First bytes of a clip that say what it is. What they do not say is refused.
+pub const CLIP_SNIFF_BYTES: u64 = 16 * 1024;
+
+/// What a program that looks at a clip may say, in bytes: a hundred streams. More ends it (`UNREADABLE`).
+pub const CLIP_PROBE_BYTES: u64 = 1024 * 1024;
+
+/// How long one look at a clip may take. Longer is refused (`INSPECTION_TIMEOUT`).
+pub const CLIP_PROBE: Duration = Duration::from_secs(20);
+
+/// Memory (address space) of a program that looks at a clip or transcodes it, in bytes: a 1080p ladder takes
+/// 0.6 GB, and twice as much is mapped. At the bound it fails, and so does the clip.
+pub const CLIP_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Jobs that wait for this machine's transcoder. Another is refused for now (`Unavailable`), and tried later.
+pub const CLIP_JOBS_WAITING: usize = 64;
+
+/// Segments of a playlist: ten hours in segments of 6 s. More are refused.
+pub const CLIP_SEGMENTS: usize = 6_000;

@@ -123,7 +123,7 @@ async fn main() {
     let parts = |channels: Vec<ChannelParts>| Parts {
         store: Arc::new(store.clone()),
         read_state: Arc::new(Nobody),
-        events: events_queue.clone(),
+        events: events_queue.clone().into(),
         channels,
         clock: Arc::clone(&clock),
         seed: 1,
@@ -146,7 +146,7 @@ async fn main() {
     let began = Instant::now();
     let notifier = Notifier::start(parts(vec![ChannelParts {
         channel: Channel::Fcm,
-        queue: fcm.clone(),
+        queue: fcm.clone().into(),
         sender: sender.clone(),
     }]));
     let wait = |queue: Arc<dyn Queue>| async move {

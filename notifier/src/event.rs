@@ -197,6 +197,12 @@ impl Event {
         }
     }
 
+    /// Over before a backlog is through: a ring and its end. They go by the urgent lanes.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        matches!(self.what, What::Call(_) | What::CallOver(_))
+    }
+
     /// Who did it: nobody is told of what they did themselves.
     #[must_use]
     pub fn author(&self) -> Option<&UserId> {

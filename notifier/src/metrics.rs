@@ -64,6 +64,10 @@ pub fn describe() {
         "kaiwa_notifier_store_errors_total",
         "Questions that store, queue or chat did not answer"
     );
+    describe_counter!(
+        "kaiwa_notifier_unreadable_rows_total",
+        "Times that a row could not be read and was left out, by table"
+    );
 }
 
 pub(crate) fn routed(class: Class) {
@@ -145,6 +149,10 @@ pub(crate) fn withheld() {
 
 pub(crate) fn unanswered(whose: &'static str) {
     counter!("kaiwa_notifier_store_errors_total", "port" => whose).increment(1);
+}
+
+pub(crate) fn unreadable(table: &'static str) {
+    counter!("kaiwa_notifier_unreadable_rows_total", "table" => table).increment(1);
 }
 
 impl Outcome {

@@ -3,7 +3,7 @@
 use crate::core::decision::{Decision, Verdict};
 use crate::core::digest::Recent;
 use crate::core::router::{Recipient, Seen};
-use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings};
+use crate::core::settings::{Device, DeviceSettings, PersonChange, PersonSettings, RoomSettings};
 use crate::core::tokens::Fate;
 use crate::event::Place;
 use crate::model::{Address, Badge, Channel, DeviceId, EventId};
@@ -116,6 +116,9 @@ pub trait Preferences: Send + Sync + 'static {
 
     /// Sets them.
     fn set_person(&self, user: &UserId, settings: PersonSettings) -> Answer<'_, ()>;
+
+    /// Changes some of them, atomically: of two changes at once that name different ones, both hold.
+    fn change_person(&self, user: &UserId, change: PersonChange) -> Answer<'_, ()>;
 
     /// The rooms for which they have settings of their own.
     fn rooms(&self, user: &UserId) -> Answer<'_, Vec<(RoomId, RoomSettings)>>;
@@ -286,7 +289,7 @@ pub enum PushState {
 
 /// The router's memory.
 pub trait Decisions: Send + Sync + 'static {
-    /// What is known of each recipient, in the order given.
+    /// What is known of each recipient, in the order given; who cannot be read is left out.
     fn profiles(&self, ask: Ask) -> Answer<'_, Vec<Profile>>;
 
     /// Calls under this key ring for nobody of these any more, from now on.
@@ -296,7 +299,7 @@ pub trait Decisions: Send + Sync + 'static {
     /// been `released` waits no more, unless it is more by now; its decisions replace the known ones.
     fn record(&self, records: Vec<Record>, released: Vec<Due>) -> Answer<'_, ()>;
 
-    /// What has waited long enough, the longest first.
+    /// What has waited long enough, the longest first. What cannot be read is left out, and never due again.
     fn due(&self, now: UnixMs, limit: usize) -> Answer<'_, Vec<Due>>;
 
     /// Why did this person get a push for this event, or not?

@@ -6,6 +6,9 @@
 //!      sweeper┘  ▼   └─► slack ────────► …
 //!       (what waited)   decisions, ledger: the store
 //! ```
+//!
+//! Beside `events` and each `push-…` is one with `-urgent` behind its name: rings and their ends, which would be
+//! over before a backlog is through.
 
 mod alerts;
 mod channel;
@@ -39,7 +42,7 @@ use kaiwa_common::limits::NOTIFY_IN_HAND_PERSON;
 use kaiwa_platform::clock::Clock;
 use kaiwa_platform::queue::DeadLetters;
 use rolls::Rolls;
-use router::Router;
+use router::{Router, Ways};
 use shares::Shares;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +57,7 @@ pub struct Parts {
     /// Chat.
     pub read_state: Arc<dyn ReadState>,
     /// The queue of events, and its dead letters.
-    pub events: DeadLetters,
+    pub events: Lanes,
     /// The channels that have a sender here.
     pub channels: Vec<ChannelParts>,
     /// The time.
@@ -70,13 +73,40 @@ pub struct ChannelParts {
     /// Which.
     pub channel: Channel,
     /// Its queue, and its dead letters.
-    pub queue: DeadLetters,
+    pub queue: Lanes,
     /// What sends.
     pub sender: Arc<dyn PushSender>,
 }
 
+/// A queue, and one beside it, each with its dead letters and places of its own.
+#[derive(Clone)]
+pub struct Lanes {
+    /// For all that may wait.
+    pub ordinary: DeadLetters,
+    /// For rings and their ends; where there is none they go with the others.
+    pub urgent: Option<DeadLetters>,
+}
+
+impl From<DeadLetters> for Lanes {
+    fn from(ordinary: DeadLetters) -> Self {
+        Self {
+            ordinary,
+            urgent: None,
+        }
+    }
+}
+
+impl Lanes {
+    /// Both with how they are consumed, the ordinary one first.
+    fn each(&self, of: ConsumerOptions) -> impl Iterator<Item = (&DeadLetters, ConsumerOptions)> {
+        let urgent = self.urgent.iter();
+        let urgent = urgent.map(move |letters| (letters, of.urgent()));
+        std::iter::once((&self.ordinary, of)).chain(urgent)
+    }
+}
+
 /// Settings of a notifier.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifierOptions {
     /// Classes that nobody is told of.
     pub off: Vec<Class>,
@@ -86,6 +116,21 @@ pub struct NotifierOptions {
     pub digest: DigestRule,
     /// How each queue is consumed.
     pub consumer: ConsumerOptions,
+    /// How long one push may take; then it counts as transient. One that was under way in a crash is tried again after
+    /// twice as long.
+    pub send: Duration,
+}
+
+impl Default for NotifierOptions {
+    fn default() -> Self {
+        Self {
+            off: Vec::new(),
+            is_wake_only: false,
+            digest: DigestRule::default(),
+            consumer: ConsumerOptions::default(),
+            send: Duration::from_secs(30),
+        }
+    }
 }
 
 /// A notifier at work. Dropped without a drain it is as after a crash: what it had in hand comes again.
@@ -93,7 +138,8 @@ pub struct Notifier {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     letters: Vec<DeadLetters>,
-    gates: Vec<(Channel, Arc<Gate>)>,
+    /// By their queues' names; a channel's two queues share one.
+    gates: BTreeMap<String, Arc<Gate>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -109,9 +155,11 @@ impl Notifier {
     #[must_use]
     pub fn start(parts: Parts) -> Self {
         let rolls = Arc::new(Rolls::new(parts.seed));
-        let queue_of = |part: &ChannelParts| (part.channel, Arc::clone(part.queue.queue()));
-        let queues: BTreeMap<_, _> = parts.channels.iter().map(queue_of).collect();
-        let slack = queues.get(&Channel::Slack).map(Arc::clone);
+        let way_of = |part: &ChannelParts| (part.channel, Ways::to(&part.queue));
+        let queues: BTreeMap<_, _> = parts.channels.iter().map(way_of).collect();
+        let slack = queues
+            .get(&Channel::Slack)
+            .map(|ways| Arc::clone(&ways.ordinary));
         let alerts = Arc::new(Alerts::new(slack, Arc::clone(&parts.clock)));
         let router = Arc::new(Router {
             store: Arc::clone(&parts.store),
@@ -130,29 +178,37 @@ impl Notifier {
         let killed = CancellationToken::new();
         let sweep = sweeper::run(Arc::clone(&router), stop.clone());
         let sweeper = tokio::spawn(killed.clone().run_until_cancelled_owned(sweep));
-        let mut letters = vec![parts.events.clone()];
-        let consume = |queue: DeadLetters, handler: Arc<dyn Handler>| {
-            Consumer::start(queue, handler, parts.options.consumer, &parts.clock, &rolls)
+        let (mut letters, mut consumers) = (Vec::new(), Vec::new());
+        let mut consume = |lanes: &Lanes, handler: &Arc<dyn Handler>| {
+            for (queue, options) in lanes.each(parts.options.consumer) {
+                letters.push(queue.clone());
+                let (queue, handler) = (queue.clone(), Arc::clone(handler));
+                let consumer = Consumer::start(queue, handler, options, &parts.clock, &rolls);
+                consumers.push(consumer);
+            }
         };
-        let mut gates = Vec::with_capacity(parts.channels.len());
-        let mut consumers = vec![consume(parts.events, router)];
+        let mut gates = BTreeMap::new();
+        let router: Arc<dyn Handler> = router;
+        consume(&parts.events, &router);
         for part in parts.channels {
-            letters.push(part.queue.clone());
             let (clock, rolls_too) = (Arc::clone(&parts.clock), Arc::clone(&rolls));
             let gate = Arc::new(Gate::new(part.channel, clock, rolls_too));
-            gates.push((part.channel, Arc::clone(&gate)));
-            let handler = ChannelHandler {
+            for (lane, _) in part.queue.each(parts.options.consumer) {
+                gates.insert(lane.queue().name().to_owned(), Arc::clone(&gate));
+            }
+            let handler: Arc<dyn Handler> = Arc::new(ChannelHandler {
                 shares: Shares::new(NOTIFY_IN_HAND_PERSON),
                 channel: part.channel,
                 sender: part.sender,
                 store: Arc::clone(&parts.store),
                 read_state: Arc::clone(&parts.read_state),
                 gate,
+                send: parts.options.send,
                 clock: Arc::clone(&parts.clock),
                 rolls: Arc::clone(&rolls),
                 alerts: Arc::clone(&alerts),
-            };
-            consumers.push(consume(part.queue, Arc::new(handler)));
+            });
+            consume(&part.queue, &handler);
         }
         Self {
             store: parts.store,
@@ -190,14 +246,15 @@ impl Notifier {
         }
     }
 
-    /// Of each channel, the providers to which nothing is sent now, or one push only: in this process.
+    /// The providers of the channel with this queue to which nothing is sent now, or one push only: in this process.
+    /// None of a queue that is no channel's.
     #[must_use]
-    pub fn breakers(&self) -> Vec<(Channel, Vec<BreakerView>)> {
-        let gates = self.gates.iter();
-        gates.map(|(of, gate)| (*of, gate.views())).collect()
+    pub fn breakers_of(&self, queue: &str) -> Vec<BreakerView> {
+        let gate = self.gates.get(queue);
+        gate.map(|gate| gate.views()).unwrap_or_default()
     }
 
-    /// The dead letters of each queue, the one of events first. Their names are those of the queues.
+    /// The dead letters of each queue, those of events first, an urgent one behind its ordinary one. Their names are those of the queues.
     #[must_use]
     pub fn dead_letters(&self) -> &[DeadLetters] {
         &self.letters

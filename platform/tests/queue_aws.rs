@@ -109,6 +109,11 @@ impl World for Remote {
         Box::pin(tokio::time::sleep(time))
     }
 
+    fn may_double(&self) -> bool {
+        // Seen on moto, one message in thousands.
+        true
+    }
+
     fn until_one_waits(&self) -> Boxed<'_, ()> {
         // The service does not say; a second is long enough for nearly every one of these.
         Box::pin(tokio::time::sleep(Duration::from_secs(1)))

@@ -214,6 +214,8 @@ async fn changes_beyond_their_rate_are_refused_and_reading_goes_on() {
         refused["code"], 301,
         "all devices of a person share the rate: {refused}"
     );
+    let why = alice.ask("notifyExplain", json!({})).await["error"].clone();
+    assert_eq!(why["code"], 301, "looks through a week: {why}");
     assert!(alice.ask("deviceList", json!({})).await["devices"].is_object());
     tokio::time::advance(Duration::from_secs(1)).await;
     let later = alice.ask("deviceRegister", fcm("t")).await;

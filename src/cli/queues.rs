@@ -15,8 +15,8 @@ pub(crate) struct QueuesArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
-    /// Makes what is not there yet: topic, queues, their dead letters, the subscription and its leave. Doing it again
-    /// changes nothing. Prints the section of the settings.
+    /// Makes what is not there yet: topic, queues, their dead letters, the subscription and its leave; sets
+    /// retention, redrive policy and the subscription's attributes each time. Prints the section of the settings.
     Create(Create),
 }
 

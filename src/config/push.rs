@@ -5,6 +5,7 @@
 use super::ConfigError;
 use kaiwa_platform::outbound::{Guard, InvalidAllowed};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Telling people who are away.
@@ -17,6 +18,9 @@ pub(crate) struct Push {
     pub(crate) subject: String,
     /// No content leaves the server: devices are woken and fetch what they show.
     pub(crate) wake_only: bool,
+    /// How long one push may take, in seconds, and how long what a server had in hand that was killed is hidden from
+    /// the next; a push that was under way then waits twice as long.
+    pub(crate) send_s: u32,
     /// Hosts (with a port or without), addresses and networks that push endpoints may lead to though they
     /// are not public.
     pub(crate) allowed_private: Vec<String>,
@@ -109,7 +113,7 @@ pub(crate) struct Queue {
     /// In place of Amazon's own addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<String>,
-    /// Before each queue's name: `kaiwa-events`, `kaiwa-push-webpush` …
+    /// Before each queue's name: `kaiwa-events`, `kaiwa-push-webpush`, `kaiwa-push-webpush-urgent` …
     pub(crate) prefix: String,
     /// The ARN of the topic that events are published to; without it they go to the queue itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +136,7 @@ impl Default for Push {
             enabled: true,
             subject: String::new(),
             wake_only: false,
+            send_s: 30,
             allowed_private: Vec::new(),
             extra_ca: None,
             apns: None,
@@ -157,8 +162,18 @@ impl Default for Queue {
 /// Names of queues end at 80 characters; ours and `-dead` take 24 of them.
 const PREFIX_CHARS: usize = 56;
 
+/// Shorter, and a connection that is opened takes up all of it; longer, and a crash is felt for minutes.
+const SEND_S: RangeInclusive<u32> = 3..=120;
+
 impl Push {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if !(SEND_S.contains(&self.send_s)) {
+            return rule(format!(
+                "push.send_s has to be from {} to {}",
+                SEND_S.start(),
+                SEND_S.end()
+            ));
+        }
         let is_contact = self.subject.starts_with("mailto:") && self.subject.contains('@');
         if !self.subject.is_empty() && !is_contact && !is_url(&self.subject, &["https"]) {
             return rule(format!(
@@ -336,6 +351,7 @@ mod tests {
         [push]
         subject = "mailto:ops@example.org"
         wake_only = true
+        send_s = 10
         allowed_private = ["push.internal:8443", "push.internal", "10.1.0.0/16", "fd00::1"]
         extra_ca = "ca.pem"
         [push.apns]
@@ -376,6 +392,7 @@ mod tests {
         for (text, names) in [
             ("[push]\nsubject = \"ops@example.org\"", "push.subject"),
             ("[push]\nsubject = \"http://example.org\"", "push.subject"),
+            ("[push]\nsend_s = 2", "push.send_s"),
             (
                 "[push]\nallowed_private = [\"10.0.0.0/99\"]",
                 "push.allowed_private",

@@ -4,9 +4,9 @@ use super::port::{decision, steps};
 use base64::Engine as _;
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
-use kaiwa_notifier::model::{Channel, EventId};
+use kaiwa_notifier::model::EventId;
 use kaiwa_notifier::ports::Explained;
-use kaiwa_notifier::service::{BreakerState as Breakers, Notifier, NotifierError};
+use kaiwa_notifier::service::{BreakerState as Breakers, BreakerView, Notifier, NotifierError};
 use kaiwa_notifier::wire::{decode_event, decode_job};
 use kaiwa_platform::queue::dead_letters;
 use kaiwa_platform::queue::{DeadLetters, QueueError};
@@ -47,11 +47,8 @@ impl Admin {
         }
     }
 
-    async fn state(
-        &self,
-        letters: &DeadLetters,
-        breakers: Vec<Breaker>,
-    ) -> Result<QueueState, AdminError> {
+    async fn state(&self, letters: &DeadLetters) -> Result<QueueState, AdminError> {
+        let breakers = self.notifier.breakers_of(letters.queue().name());
         let depth = letters.queue().depth().await.map_err(unavailable)?;
         let dead = letters.dead().depth().await.map_err(unavailable)?;
         Ok(QueueState {
@@ -61,7 +58,7 @@ impl Admin {
             delayed: depth.delayed,
             oldest: depth.oldest_ms.map(UnixMs),
             dead: dead.visible + dead.in_flight + dead.delayed,
-            breakers,
+            breakers: shown_breakers(breakers),
         })
     }
 
@@ -109,16 +106,9 @@ impl Admin {
 impl NotifyAdmin for Admin {
     fn queues(&self) -> Answer<'_, Vec<QueueState>> {
         Box::pin(async move {
-            // The first is that of events; the others are the channels', in the order of the breakers.
-            let mut breakers = self.notifier.breakers().into_iter();
             let mut states = Vec::new();
-            for (number, letters) in self.notifier.dead_letters().iter().enumerate() {
-                let shown = if number == 0 {
-                    Vec::new()
-                } else {
-                    breakers.next().map(shown_breakers).unwrap_or_default()
-                };
-                states.push(self.state(letters, shown).await?);
+            for letters in self.notifier.dead_letters() {
+                states.push(self.state(letters).await?);
             }
             Ok(states)
         })
@@ -208,9 +198,7 @@ fn decided((user, explained): (UserId, Explained)) -> Decided {
     }
 }
 
-fn shown_breakers(
-    (_, breakers): (Channel, Vec<kaiwa_notifier::service::BreakerView>),
-) -> Vec<Breaker> {
+fn shown_breakers(breakers: Vec<BreakerView>) -> Vec<Breaker> {
     let shown = breakers.into_iter().map(|breaker| Breaker {
         provider: breaker.provider,
         state: match breaker.state {
@@ -219,7 +207,7 @@ fn shown_breakers(
             Breakers::Unauthorized => BreakerState::Unauthorized,
         },
         until: breaker.until,
-        why: breaker.why,
+        why: breaker.why.clone(),
     });
     shown.collect()
 }

@@ -7,7 +7,7 @@ use kaiwa_common::id::{DeviceId as Installation, RoomId, UserId};
 use kaiwa_common::limits::NOTIFY_ROOM_SETTINGS;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
-use kaiwa_notifier::core::decision::{Ruling, Verdict};
+use kaiwa_notifier::core::decision::Verdict;
 use kaiwa_notifier::core::policy::policy;
 use kaiwa_notifier::core::quiet::{InvalidQuietHours, Lets, Minute, QuietHours};
 use kaiwa_notifier::core::settings as core;
@@ -177,18 +177,16 @@ impl Push for PushPort {
         settings: port::PersonSettings,
     ) -> Answer<'_, port::NotifySettings> {
         Box::pin(async move {
-            let before = self.notifier.person(&user).await.map_err(fault)?;
-            let after = core::PersonSettings {
-                muted: if settings.is_muted {
+            let change = core::PersonChange {
+                muted: Some(if settings.is_muted {
                     core::Mute::Forever
                 } else {
                     core::Mute::Off
-                },
-                calls_override: settings.lets_calls,
-                level: level(settings.level),
-                ..before
+                }),
+                calls_override: Some(settings.lets_calls),
+                level: Some(level(settings.level)),
             };
-            let set = self.notifier.set_person(&user, after).await;
+            let set = self.notifier.change_person(&user, change).await;
             set.map_err(fault)?;
             self.settings_of(&user).await
         })
@@ -235,9 +233,14 @@ impl Push for PushPort {
                 .filter(|explained| !policy(explained.decision.class).is_silent)
                 .filter(|explained| room.is_none() || explained.room == room)
                 .take(limit);
-            Ok(wanted
-                .map(|explained| decision(explained, &names))
-                .collect())
+            let told = wanted.map(|explained| {
+                let mut decision = decision(explained, &names);
+                for attempt in &mut decision.attempts {
+                    attempt.code = shown_code(std::mem::take(&mut attempt.code));
+                }
+                decision
+            });
+            Ok(told.collect())
         })
     }
 }
@@ -317,6 +320,22 @@ fn sentence(reason: kaiwa_notifier::core::decision::Reason) -> &'static str {
     }
 }
 
+/// A code as people are shown it: operators see whether a name was not found, not allowed, or not answered for.
+fn shown_code(code: String) -> String {
+    const HIDDEN: [&str; 5] = [
+        "forbidden_address",
+        "unresolved",
+        "connect",
+        "tls",
+        "timeout_connect",
+    ];
+    let hidden = code.rsplit(": ").next();
+    if hidden.is_some_and(|word| HIDDEN.contains(&word)) {
+        return "unreachable".to_owned();
+    }
+    code
+}
+
 /// Each rule with what it found, for operators.
 pub(super) fn steps(explained: &Explained) -> impl Iterator<Item = (&'static str, String)> {
     let of_person = explained.decision.steps.iter().map(|step| (*step, None));
@@ -331,14 +350,21 @@ pub(super) fn steps(explained: &Explained) -> impl Iterator<Item = (&'static str
             || ruling.to_owned(),
             |device| format!("{ruling} ({})", device.0),
         );
-        debug_assert!(Ruling::parse(ruling).is_some());
         (step.rule.name(), told)
     })
 }
 
+/// One sentence for every endpoint that may not be called: which rule forbids it would tell anybody how names in
+/// the operator's own network resolve.
+const NOT_ALLOWED: &str =
+    "this server sends to no such endpoint: it takes https URLs of public push services";
+
 fn why(error: &AddressError) -> String {
     match error {
-        AddressError::Endpoint(forbidden) => format!("{error}: {forbidden}"),
+        AddressError::Endpoint(forbidden) => {
+            tracing::debug!(%forbidden, "an endpoint is refused");
+            NOT_ALLOWED.to_owned()
+        }
         AddressError::PublicKey
         | AddressError::Auth
         | AddressError::ApnsToken
@@ -457,5 +483,30 @@ fn shown_room(settings: core::RoomSettings) -> port::RoomSettings {
             core::Mute::Until(until) => Some(until),
             core::Mute::Forever => Some(FOR_EVER),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kaiwa_platform::outbound::Forbidden;
+
+    #[test]
+    fn people_are_not_told_how_names_resolve() {
+        let refused = [
+            Forbidden::Address,
+            Forbidden::Unresolved,
+            Forbidden::Port,
+            Forbidden::Scheme,
+        ];
+        let texts = refused.map(|reason| why(&AddressError::Endpoint(reason)));
+        assert!(texts.iter().all(|text| text == NOT_ALLOWED), "{texts:?}");
+        let shown = |code: &str| shown_code(code.to_owned());
+        for code in ["rejected: forbidden_address", "transient: unresolved"] {
+            assert_eq!(shown(code), "unreachable");
+        }
+        for code in ["accepted", "bad_token: http_403", "expired"] {
+            assert_eq!(shown(code), code);
+        }
     }
 }

@@ -12,9 +12,8 @@ use kaiwa_notifier::senders::apns::{ApnsConfig, ApnsSender, PRODUCTION, SANDBOX}
 use kaiwa_notifier::senders::fcm::{FCM, FcmSender, ServiceAccount};
 use kaiwa_notifier::senders::slack::SlackSender;
 use kaiwa_notifier::senders::web_push::{VapidKeys, WebPushSender};
-use kaiwa_notifier::service::ChannelParts;
+use kaiwa_notifier::service::{ChannelParts, Lanes};
 use kaiwa_platform::outbound::{Guard, Outbound, OutboundConfig};
-use kaiwa_platform::queue::DeadLetters;
 use kaiwa_signaling::push::{self as port, PushInfo};
 use std::sync::Arc;
 
@@ -64,7 +63,7 @@ impl Senders {
     }
 
     /// With their queues, which were opened for the same channels in the same order.
-    pub(super) fn into_parts(self, queues: Vec<(Channel, DeadLetters)>) -> Vec<ChannelParts> {
+    pub(super) fn into_parts(self, queues: Vec<(Channel, Lanes)>) -> Vec<ChannelParts> {
         let both = self.by_channel.into_iter().zip(queues);
         both.map(|((channel, sender), (_, queue))| ChannelParts {
             channel,

@@ -34,8 +34,8 @@ impl Standings {
         let question = Question {
             room: place.room.clone(),
             seq: Seq(place.seq),
-            // The writer has been left out before; this is nobody.
-            sender: UserId::parse("|").map_err(|error| StoreError::Broken(error.to_string()))?,
+            // The writer has been left out before.
+            sender: None,
             limit: among.len(),
             among: Among::These(among),
         };
@@ -77,20 +77,18 @@ impl ReadState for Standings {
                 Some(place) => self.seen(place, &users).await?,
                 None => vec![Seen::No; people.len()],
             };
-            let mut standings = Vec::with_capacity(people.len());
-            for (standee, seen) in people.iter().zip(seen) {
-                let total = self.store.unread_of(&standee.user, &standee.uncounted);
-                let total = total.await.map_err(unavailable)?;
-                let badge = Badge {
+            let each = people.iter();
+            let each = each.map(|standee| (standee.user.clone(), standee.uncounted.clone()));
+            let totals = self.store.unread_of_each(each.collect());
+            let totals = totals.await.map_err(unavailable)?;
+            let standings = seen.into_iter().zip(totals).map(|(seen, total)| Standing {
+                seen,
+                badge: Some(Badge {
                     count: total.count,
                     version: total.version,
-                };
-                standings.push(Standing {
-                    seen,
-                    badge: Some(badge),
-                });
-            }
-            Ok(standings)
+                }),
+            });
+            Ok(standings.collect())
         })
     }
 }

@@ -134,6 +134,18 @@ async fn a_no_on_one_device_stops_all_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobodys_answer_ends_it_everywhere() {
+    let world = World::new().await;
+    // Long enough for all of them to be rung on a busy machine.
+    let server = world.spec().with("KAIWA_LIMITS__CALL_RING_S", 10).start();
+    let (mut caller, mut rung, _, rings) = ring(&world, &server, 3).await;
+    assert_eq!(rung.all_get("call_over").await, rings);
+    assert_eq!(rung.hears().await["outcome"], json!("timed_out"));
+    let told = caller.push("callRinging").await;
+    assert_eq!(told["outcome"], json!("timed_out"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_hangs_up_ends_it_everywhere() {
     let world = World::new().await;
     let server = world.start();

@@ -187,14 +187,17 @@ impl Marks for MemoryStore {
         self.with(|tables| Ok(tables.mark(user, room, to)))
     }
 
-    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
+    fn unread_of_each(&self, people: Vec<(UserId, Vec<RoomId>)>) -> Answer<Vec<UnreadTotal>> {
         self.with(|tables| {
-            let rooms = tables.rooms.iter().filter(|(id, _)| !except.contains(id));
-            let count: u32 = rooms.map(|(_, room)| room.unread(user).count).sum();
-            Ok(UnreadTotal {
-                count: count.min(UNREAD),
-                version: tables.outbox.len() as u64 + tables.marks,
-            })
+            let total = |(user, except): (UserId, Vec<RoomId>)| {
+                let rooms = tables.rooms.iter().filter(|(id, _)| !except.contains(id));
+                let count: u32 = rooms.map(|(_, room)| room.unread(&user).count).sum();
+                UnreadTotal {
+                    count: count.min(UNREAD),
+                    version: tables.outbox.len() as u64 + tables.marks,
+                }
+            };
+            Ok(people.into_iter().map(total).collect())
         })
     }
 }
@@ -289,7 +292,9 @@ impl Tables {
         let is_candidate = |user: &&UserId| {
             let reader = room.readers.get(*user);
             let unread = |reader: &Reader| reader.read.max(reader.since) < question.seq;
-            **user != question.sender && room.has_joined(user) && reader.is_some_and(unread)
+            question.sender.as_ref() != Some(*user)
+                && room.has_joined(user)
+                && reader.is_some_and(unread)
         };
         let found: Vec<&UserId> = match &question.among {
             Among::MembersAfter(after) => {

@@ -202,9 +202,12 @@ impl Marks for SqliteStore {
         written(job)
     }
 
-    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
-        let (user, except) = (user.clone(), except.to_vec());
-        self.read(move |connection| marks::unread_of(connection, &user, &except))
+    fn unread_of_each(&self, people: Vec<(UserId, Vec<RoomId>)>) -> Answer<Vec<UnreadTotal>> {
+        self.read(move |connection| {
+            let each = people.iter();
+            let each = each.map(|(user, except)| marks::unread_of(connection, user, except));
+            each.collect()
+        })
     }
 }
 

@@ -187,6 +187,8 @@ pub struct RelayCore {
     out: VecDeque<Intent>,
     held: BTreeMap<LogPos, Held>,
     held_users: usize,
+    /// The first of those that were held and are in hand now.
+    taken: Option<LogPos>,
     failures: u32,
     retry_due: Option<UnixMs>,
     stats: RelayStats,
@@ -209,6 +211,7 @@ impl RelayCore {
             out: VecDeque::new(),
             held: BTreeMap::new(),
             held_users: 0,
+            taken: None,
             failures: 0,
             retry_due: None,
             stats: RelayStats::default(),
@@ -333,7 +336,7 @@ impl RelayCore {
             return Some(Effect::Ask(asked));
         }
         self.stats.events += self.reached.0.saturating_sub(self.cursor.0);
-        self.cursor = self.reached;
+        (self.cursor, self.taken) = (self.reached, None);
         let low = self.low();
         if low != self.saved && self.save_due.is_none_or(|due| !is_ahead(due, now)) {
             self.phase = Phase::Saving(low);
@@ -356,11 +359,12 @@ impl RelayCore {
         [save, held, self.read_due].into_iter().flatten().min()
     }
 
-    /// What may be remembered: nothing that is held is before it.
+    /// What may be remembered: nothing that is held is before it, nor what was and is not published yet.
     #[must_use]
     pub fn low(&self) -> LogPos {
-        let first_held = self.held.keys().next();
-        first_held.map_or(self.cursor, |pos| LogPos(pos.0 - 1).min(self.cursor))
+        let first_held = self.held.keys().next().copied();
+        let first = first_held.into_iter().chain(self.taken).min();
+        first.map_or(self.cursor, |pos| LogPos(pos.0 - 1).min(self.cursor))
     }
 
     fn poll_read(&mut self, now: UnixMs) -> Option<Effect> {
@@ -415,6 +419,7 @@ impl RelayCore {
         self.held_users -= held.users.len();
         let logged = page.into_iter().find(|logged| logged.pos == pos);
         if let Some(logged) = logged {
+            self.taken = self.taken.into_iter().chain([pos]).min();
             let users = held.users.into_iter().collect();
             self.begin(logged, Some(Stage::Held(users)), now);
         }
@@ -497,7 +502,7 @@ fn ask(todo: &Todo) -> Asked {
     let question = Question {
         room: todo.posted.room.clone(),
         seq: todo.posted.position.seq,
-        sender: todo.posted.sender.id.clone(),
+        sender: Some(todo.posted.sender.id.clone()),
         among,
         limit: match &todo.stage {
             Stage::Held(users) => users.len(),

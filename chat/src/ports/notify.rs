@@ -73,8 +73,8 @@ pub struct Question {
     pub room: RoomId,
     /// Of which message.
     pub seq: Seq,
-    /// Who wrote it.
-    pub sender: UserId,
+    /// Who wrote it, to be left out; `None` leaves nobody out.
+    pub sender: Option<UserId>,
     /// Among whom.
     pub among: Among,
     /// At most so many, ascending.

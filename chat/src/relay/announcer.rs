@@ -54,7 +54,9 @@ impl AnnouncerStats {
 
 /// Takes announcements for the topic.
 pub struct Announcer {
-    queue: mpsc::Sender<Announcement>,
+    /// Beside reads, which are many: they take no place from these.
+    rings: mpsc::Sender<Announcement>,
+    reads: mpsc::Sender<Announcement>,
     stats: Arc<AnnouncerStats>,
 }
 
@@ -63,7 +65,8 @@ impl Announcer {
     /// waits was tried.
     #[must_use]
     pub fn start(rooms: Arc<dyn RoomLog>, topic: Arc<dyn Topic>, clock: Clock) -> Arc<Self> {
-        let (queue, waiting) = mpsc::channel(NOTIFY_ANNOUNCEMENTS);
+        let (rings, of_rings) = mpsc::channel(NOTIFY_ANNOUNCEMENTS);
+        let (reads, of_reads) = mpsc::channel(NOTIFY_ANNOUNCEMENTS);
         let stats: Arc<AnnouncerStats> = Arc::default();
         let task = Task {
             rooms,
@@ -73,8 +76,12 @@ impl Announcer {
             reads: BTreeMap::new(),
             out: VecDeque::new(),
         };
-        tokio::spawn(task.run(waiting));
-        Arc::new(Self { queue, stats })
+        tokio::spawn(task.run(of_rings, of_reads));
+        Arc::new(Self {
+            rings,
+            reads,
+            stats,
+        })
     }
 
     /// Its counters.
@@ -86,7 +93,11 @@ impl Announcer {
 
 impl Announce for Announcer {
     fn announce(&self, announcement: Announcement) {
-        if self.queue.try_send(announcement).is_err() {
+        let queue = match announcement {
+            Announcement::Read { .. } => &self.reads,
+            Announcement::Ringing { .. } | Announcement::RingOver { .. } => &self.rings,
+        };
+        if queue.try_send(announcement).is_err() {
             self.stats.dropped.fetch_add(1, Relaxed);
         }
     }
@@ -99,34 +110,44 @@ struct Task {
     stats: Arc<AnnouncerStats>,
     /// Reads that are gathered: only the last of a person in a room counts.
     reads: BTreeMap<(UserId, RoomId), Position>,
+    /// Rings and their ends, and behind them reads.
     out: VecDeque<(Announcement, UnixMs)>,
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Announcement>) {
+    async fn run(
+        mut self,
+        mut rings: mpsc::Receiver<Announcement>,
+        mut reads: mpsc::Receiver<Announcement>,
+    ) {
         let mut is_open = true;
         let mut gather_until: Option<Instant> = None;
         while is_open || !self.reads.is_empty() {
             let due = gather_until.unwrap_or_else(|| Instant::now() + GATHER);
             tokio::select! {
-                taken = waiting.recv(), if is_open => match taken {
-                    Some(announcement) => {
-                        self.take(announcement);
-                        while let Ok(more) = waiting.try_recv() {
-                            self.take(more);
-                        }
-                    }
-                    None => (is_open, gather_until) = (false, Some(Instant::now())),
+                taken = rings.recv(), if is_open => match taken {
+                    Some(ring) => self.take(ring),
+                    None => is_open = false,
+                },
+                taken = reads.recv(), if is_open => match taken {
+                    Some(read) => self.take(read),
+                    None => is_open = false,
                 },
                 () = tokio::time::sleep_until(due), if gather_until.is_some() => {
                     gather_until = None;
                     self.flush();
                 }
             }
-            if !self.reads.is_empty() && gather_until.is_none() {
+            while let Ok(read) = reads.try_recv() {
+                self.take(read);
+            }
+            if !is_open {
+                // Both have ended, and nothing comes any more.
+                gather_until = Some(Instant::now());
+            } else if !self.reads.is_empty() && gather_until.is_none() {
                 gather_until = Some(Instant::now() + GATHER);
             }
-            self.publish().await;
+            self.publish(&mut rings).await;
         }
     }
 
@@ -139,9 +160,16 @@ impl Task {
                     *last = to;
                 }
             }
-            ring @ Announcement::Ringing { until, .. } => self.out.push_back((ring, until)),
-            over @ Announcement::RingOver { .. } => self.out.push_back((over, until)),
+            ring @ Announcement::Ringing { until, .. } => self.before_reads(ring, until),
+            over @ Announcement::RingOver { .. } => self.before_reads(over, until),
         }
+    }
+
+    /// Behind the rings that wait, before the reads.
+    fn before_reads(&mut self, ring: Announcement, until: UnixMs) {
+        let is_ring = |(one, _): &(Announcement, UnixMs)| !matches!(one, Announcement::Read { .. });
+        let rings = self.out.partition_point(is_ring);
+        self.out.insert(rings, (ring, until));
     }
 
     /// What was gathered is told.
@@ -153,10 +181,18 @@ impl Task {
         }
     }
 
-    /// Publishes all that waits, as long as somebody wants it.
-    async fn publish(&mut self) {
+    /// Publishes all that waits, as long as somebody wants it. Rings that come meanwhile are next.
+    async fn publish(&mut self, rings: &mut mpsc::Receiver<Announcement>) {
         let mut failures = 0_u32;
-        while !self.out.is_empty() {
+        loop {
+            while self.out.len() < 2 * NOTIFY_ANNOUNCEMENTS
+                && let Ok(ring) = rings.try_recv()
+            {
+                self.take(ring);
+            }
+            if self.out.is_empty() {
+                return;
+            }
             let now = (self.clock)();
             let before = self.out.len();
             self.out.retain(|(_, until)| *until > now);
@@ -168,7 +204,7 @@ impl Task {
             }
             let count = batch.len();
             if count == 0 {
-                return;
+                continue;
             }
             let again = match self.topic.publish(batch).await {
                 Ok(results) => self.settle(results),

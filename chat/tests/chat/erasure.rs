@@ -143,8 +143,8 @@ impl Marks for Forgetful {
         self.store.mark(user, room, to)
     }
 
-    fn unread_of(&self, user: &UserId, except: &[RoomId]) -> Answer<UnreadTotal> {
-        self.store.unread_of(user, except)
+    fn unread_of_each(&self, people: Vec<(UserId, Vec<RoomId>)>) -> Answer<Vec<UnreadTotal>> {
+        self.store.unread_of_each(people)
     }
 }
 

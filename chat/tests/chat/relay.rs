@@ -490,7 +490,7 @@ fn in_a_large_room_only_who_is_named_or_wants_to_hear_of_all_is_told() {
         panic!("not published");
     };
     assert_eq!(intents[0].mentions, [user_id("bob")]);
-    assert!(intents[0].text.0.len() <= 512 && intents[0].text.0.ends_with('話'));
+    assert!(intents[0].text.0.len() <= 512 && intents[0].text.0.ends_with("話…"));
     core.handle_published(Ok(vec![Sent::Yes]), now);
     let Some(Effect::Ask(asked_then)) = core.poll_effect(now) else {
         panic!("those who opted in are asked for");

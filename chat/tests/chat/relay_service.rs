@@ -278,6 +278,25 @@ async fn a_relay_that_stopped_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_held_is_not_lost_when_the_relay_stops_while_the_topic_does_not_answer() {
+    let world = World::new().await;
+    let relay = world.relay();
+    world.is("carol", Attention::Looking);
+    world.is("bob", Attention::Returning(wall().plus(NOTIFY_RETURN)));
+    world.say("one").await;
+    pass(2 * NOTIFY_GRACE).await;
+    world.topic.fail([Fault::Unavailable; 20]);
+    world.is("bob", Attention::Away);
+    pass(NOTIFY_RETURN).await;
+    relay.stop().await;
+    world.topic.faults.lock().unwrap().clear();
+    assert!(world.topic.events().is_empty(), "nobody was told yet");
+    let _relay = world.relay();
+    pass(2 * NOTIFY_GRACE).await;
+    assert_eq!(world.topic.events().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rings_are_told_at_once_and_of_reads_the_last() {
     let world = World::new().await;
     let rooms = Arc::new(world.store.clone());
@@ -330,4 +349,35 @@ async fn rings_are_told_at_once_and_of_reads_the_last() {
         (announcer.stats().published(), announcer.stats().dropped()),
         (3, 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_goes_before_the_reads_that_wait() {
+    let world = World::new().await;
+    let rooms = Arc::new(world.store.clone());
+    let announcer = Announcer::start(rooms, Arc::clone(&world.topic) as _, Arc::new(wall));
+    world.topic.fail([Fault::Unavailable, Fault::Unavailable]);
+    for reader in 0..30 {
+        announcer.announce(Announcement::Read {
+            user: user_id(&format!("reader{reader}")),
+            room: world.room.clone(),
+            to: Position {
+                epoch: Epoch(1),
+                seq: Seq(3),
+            },
+        });
+    }
+    // The topic has refused them once by now.
+    pass(Duration::from_millis(1_100)).await;
+    announcer.announce(Announcement::Ringing {
+        user: user_id("bob"),
+        room: world.room.clone(),
+        from: user("alice"),
+        until: wall().plus(Duration::from_secs(45)),
+    });
+    pass(Duration::from_secs(5)).await;
+    let events = world.topic.events();
+    let first = events.first().map(|event| &event.what);
+    assert!(matches!(first, Some(Some(What::Call(_)))), "{first:?}");
+    assert_eq!((events.len(), announcer.stats().dropped()), (31, 0));
 }

@@ -272,17 +272,20 @@ async fn candidates_have_joined_before_and_not_read(subject: &Subject) {
     let seq = writer.write("alice", Some(cid(1)), posted("one")).await;
     let joined = member("dora", Membership::Joined, Role::Member);
     writer.write("dora", None, joined).await;
-    let ask = async |among: Among, limit: usize| -> Vec<String> {
+    let ask_but = async |leaves_out: Option<&str>, among: Among, limit: usize| -> Vec<String> {
         let question = Question {
             room: room.clone(),
             seq,
-            sender: user_id("alice"),
+            sender: leaves_out.map(user_id),
             among,
             limit,
         };
         let found = subject.outbox.candidates(vec![question]).await.unwrap();
         found[0].iter().map(UserId::to_string).collect()
     };
+    let ask = async |among: Among, limit: usize| ask_but(Some("alice"), among, limit).await;
+    let all = Among::MembersAfter(None);
+    assert_eq!(ask_but(None, all, 10).await, ["alice", "bob", "carol"]);
     assert_eq!(ask(Among::MembersAfter(None), 10).await, ["bob", "carol"]);
     assert_eq!(ask(Among::MembersAfter(None), 1).await, ["bob"]);
     let after = Among::MembersAfter(Some(user_id("bob")));
@@ -306,7 +309,7 @@ async fn nobody_is_a_candidate_of_a_message_that_was_deleted(subject: &Subject) 
     let question = |seq, among| Question {
         room: room.clone(),
         seq,
-        sender: user_id("alice"),
+        sender: Some(user_id("alice")),
         among,
         limit: 10,
     };

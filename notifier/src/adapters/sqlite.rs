@@ -6,11 +6,12 @@ mod decisions;
 mod devices;
 mod ledger;
 mod preferences;
+mod readable;
 mod schema;
 
 pub use schema::SCHEMA;
 
-use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings};
+use crate::core::settings::{Device, DeviceSettings, PersonChange, PersonSettings, RoomSettings};
 use crate::model::{DeviceId, EventId};
 use crate::ports::{
     Answer, Ask, Claim, Claimed, Decisions, Devices, Due, Explained, Ledger, Preferences, Profile,
@@ -106,6 +107,15 @@ impl Preferences for SqliteStore {
         })
     }
 
+    fn change_person(&self, user: &UserId, change: PersonChange) -> Answer<'_, ()> {
+        let user = user.clone();
+        self.db.write(ROW_BYTES, move |connection| {
+            // The one writer: nothing comes between the two.
+            let before = preferences::person(connection, &user)?;
+            preferences::set_person(connection, &user, change.of(before))
+        })
+    }
+
     fn rooms(&self, user: &UserId) -> Answer<'_, Vec<(RoomId, RoomSettings)>> {
         let user = user.clone();
         self.db
@@ -162,8 +172,20 @@ impl Decisions for SqliteStore {
     }
 
     fn due(&self, now: UnixMs, limit: usize) -> Answer<'_, Vec<Due>> {
-        self.db
-            .read(move |connection| decisions::due(connection, now, limit))
+        let db = self.db.clone();
+        Box::pin(async move {
+            let look = db.read(move |connection| decisions::due(connection, now, limit));
+            let (due, unreadable) = look.await?;
+            if !unreadable.is_empty() {
+                // Otherwise they would be the first of each look, and in time all of it.
+                let bytes = ROW_BYTES * unreadable.len();
+                db.write(bytes, move |connection| {
+                    decisions::give_up(connection, &unreadable)
+                })
+                .await?;
+            }
+            Ok(due)
+        })
     }
 
     fn explain(&self, event: EventId, user: &UserId) -> Answer<'_, Option<Explained>> {

@@ -106,11 +106,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 /// A probe that says nothing for so long has been lost with its task; another one may try.
 const PROBE: Duration = Duration::from_secs(60);
 
+/// Who comes while a probe is under way asks again after this: it is usually answered by then, and what waits for it
+/// elsewhere than in memory hears nothing of that.
+const PROBED: Duration = Duration::from_secs(3);
+
 const SLOT_MS: i64 = 10_000;
 
 /// A time that is further away than any breaker waits has come: the clock was set back.
 fn is_due(until: UnixMs, now: UnixMs) -> bool {
     now >= until || until.since(now) > 2 * LONGEST_WAIT
+}
+
+/// When to ask again during a probe.
+fn probed(since: UnixMs, now: UnixMs) -> UnixMs {
+    since.plus(PROBE).min(now.plus(PROBED))
 }
 
 impl Breaker {
@@ -135,7 +144,7 @@ impl Breaker {
                 };
                 Admit::Probe
             }
-            State::Probing { since, .. } => Admit::Wait(since.plus(PROBE)),
+            State::Probing { since, .. } => Admit::Wait(probed(since, now)),
         }
     }
 
@@ -145,7 +154,8 @@ impl Breaker {
         let until = match self.state {
             State::Closed => return None,
             State::Open { until, .. } => until,
-            State::Probing { since, .. } => since.plus(PROBE),
+            State::Probing { since, .. } if is_due(since.plus(PROBE), now) => return None,
+            State::Probing { since, .. } => probed(since, now),
         };
         (!is_due(until, now)).then_some(until)
     }
@@ -226,7 +236,12 @@ impl Breaker {
 
     fn turn(&mut self, now: UnixMs) {
         let slot = now.0.div_euclid(SLOT_MS);
-        // A clock that was set back counts into the newest.
+        if self.newest.saturating_sub(slot) > 6 {
+            // The clock was set back by more than a minute: what was counted is of no minute that can be told.
+            self.window = Default::default();
+            self.newest = slot;
+        }
+        // One that was set back by less counts into the newest.
         let passed = usize::try_from(slot.saturating_sub(self.newest)).unwrap_or(0);
         let passed = passed.min(self.window.len());
         self.window.rotate_right(passed);
@@ -274,7 +289,7 @@ mod tests {
         assert_eq!(breaker.view(), Some((refused, at(5))));
         assert_eq!(breaker.admit(at(5)), Admit::Probe);
         assert_eq!(breaker.view(), Some((BreakerState::HalfOpen, at(65))));
-        assert_eq!(breaker.admit(at(6)), Admit::Wait(at(65)), "one at a time");
+        assert_eq!(breaker.admit(at(6)), Admit::Wait(at(9)), "one at a time");
         breaker.record_probe(Some(Health::Ill), at(7), 0);
         assert_eq!(breaker.admit(at(16)), Admit::Wait(at(17)), "twice as long");
         assert_eq!(breaker.view(), Some((open, at(17))));
@@ -297,6 +312,29 @@ mod tests {
         );
         assert_eq!(breaker.waits(at(0)), None);
         assert_eq!(breaker.admit(at(0)), Admit::Probe);
+    }
+
+    #[test]
+    fn after_a_clock_was_set_back_by_hours_a_minute_is_a_minute_again() {
+        const DAY: i64 = 24 * 3600;
+        let mut breaker = Breaker::default();
+        breaker.record(Health::Well, at(DAY), 0);
+        for second in [0, 100, 200, 300, 400] {
+            let opened = breaker.record(Health::Ill, at(second), 0);
+            assert_eq!(opened, None, "one failure in a minute opens nothing");
+        }
+    }
+
+    #[test]
+    fn who_comes_during_a_probe_asks_again_soon() {
+        let mut breaker = Breaker::default();
+        breaker.record(Health::Refused, at(0), 0);
+        assert_eq!(breaker.admit(at(5)), Admit::Probe);
+        assert_eq!(breaker.admit(at(6)), Admit::Wait(at(9)));
+        assert_eq!(breaker.waits(at(6)), Some(at(9)));
+        assert_eq!(breaker.admit(at(64)), Admit::Wait(at(65)));
+        breaker.record_probe(Some(Health::Well), at(64), 0);
+        assert_eq!(breaker.admit(at(64)), Admit::Send);
     }
 
     #[test]

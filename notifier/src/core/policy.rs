@@ -55,8 +55,20 @@ pub fn expires(event: &Event, class: Class) -> UnixMs {
 ///
 /// A read mark has a key of its own: with the room's, one that is overtaken by a message would replace
 /// that message in the store of the push service, and nobody would see it.
+///
+/// A mention has a key of its own: with the room's, the next message or a digest would take its place on the screen,
+/// and whom it names would never see it.
 #[must_use]
-pub fn collapse(event: &Event) -> String {
+pub fn collapse(event: &Event, class: Class) -> String {
+    match event.message_place() {
+        Some(place) if class == Class::Mention => format!("mention:{}", place.room),
+        Some(_) | None => shown(event),
+    }
+}
+
+/// The key by which what a push shows is remembered: a read mark takes a room's mentions away with its messages.
+#[must_use]
+pub fn shown(event: &Event) -> String {
     match &event.what {
         What::Message(message) => room_key(message.place.room.as_str()),
         What::Call(call) => call_key(&call.id),

@@ -36,18 +36,20 @@ pub enum Failure {
     },
 }
 
-/// The first back-off's bound. It doubles with each receive.
+/// The first back-off's bound. Each receive's is four times the one before: the first four are within a minute, so that
+/// a breaker sees an outage, and all eight take twenty minutes (forty at most), so that a provider that throttles for
+/// some minutes without a word buries nothing.
 pub const BASE: Duration = Duration::from_secs(2);
 
 /// The largest back-off that is our own choice.
 pub const CAP: Duration = Duration::from_secs(15 * 60);
 
-/// Full jitter: anything from nothing to `BASE · 2^(receives - 1)`, at most [`CAP`], so that what failed
+/// Full jitter: anything from nothing to `BASE · 4^(receives - 1)`, at most [`CAP`], so that what failed
 /// together does not come again together. `roll` is any number.
 #[must_use]
 pub fn backoff(receives: u32, roll: u64) -> Duration {
-    let doublings = receives.saturating_sub(1).min(16);
-    let bound = BASE.saturating_mul(1 << doublings).min(CAP);
+    let before = receives.saturating_sub(1).min(8);
+    let bound = BASE.saturating_mul(4_u32.pow(before)).min(CAP);
     let bound_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(roll % (bound_ms + 1))
 }
@@ -70,9 +72,23 @@ mod tests {
     fn the_back_off_grows_and_is_bounded() {
         assert_eq!(backoff(1, 2_000), Duration::from_secs(2));
         assert_eq!(backoff(1, 2_001), Duration::ZERO);
-        assert_eq!(backoff(4, 16_000), Duration::from_secs(16));
+        assert_eq!(backoff(4, 128_000), Duration::from_secs(128));
         assert_eq!(backoff(u32::MAX, 900_000), CAP);
         assert_eq!(backoff(0, 2_000), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_not_given_up_for_many_minutes_is_tried_four_times_in_one() {
+        use kaiwa_common::limits::NOTIFY_RECEIVES;
+        let most = |receives| {
+            let rolls = (0..=900_000).step_by(1_000);
+            let all = rolls.map(|roll| backoff(receives, roll));
+            all.max().unwrap_or_default()
+        };
+        let until = |receives: u32| (1..receives).map(most).sum::<Duration>();
+        assert!(until(4) < Duration::from_secs(50), "{:?}", until(4));
+        let half = until(NOTIFY_RECEIVES) / 2;
+        assert!(half > Duration::from_secs(15 * 60), "on average {half:?}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub fn jobs(
             channel,
             devices,
             urgency: policy.urgency,
-            collapse: policy::collapse(question.event),
+            collapse: policy::collapse(question.event, decision.class),
             is_silent: policy.is_silent,
             badge: recipient.badge.filter(|_| recipient.settings.has_badge),
             is_wake_only: question.rules.is_wake_only || recipient.settings.is_wake_only,

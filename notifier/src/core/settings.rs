@@ -59,6 +59,30 @@ pub struct PersonSettings {
     pub has_badge: bool,
 }
 
+/// What of a person's settings changes; the rest stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PersonChange {
+    /// See [`PersonSettings::muted`].
+    pub muted: Option<Mute>,
+    /// See [`PersonSettings::level`].
+    pub level: Option<Level>,
+    /// See [`PersonSettings::calls_override`].
+    pub calls_override: Option<bool>,
+}
+
+impl PersonChange {
+    /// These, changed.
+    #[must_use]
+    pub fn of(self, before: PersonSettings) -> PersonSettings {
+        PersonSettings {
+            muted: self.muted.unwrap_or(before.muted),
+            level: self.level.unwrap_or(before.level),
+            calls_override: self.calls_override.unwrap_or(before.calls_override),
+            ..before
+        }
+    }
+}
+
 impl Default for PersonSettings {
     fn default() -> Self {
         Self {

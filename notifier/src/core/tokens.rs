@@ -90,11 +90,18 @@ impl Tokens {
     /// Nothing is removed now.
     #[must_use]
     pub fn is_halted(&self, now: UnixMs) -> bool {
-        self.halted.is_some_and(|until| now < until)
+        // Further away than a halt lasts it is of before the clock was set back.
+        self.halted
+            .is_some_and(|until| now < until && until.since(now) <= 2 * HALT)
     }
 
     fn count(&mut self, is_invalid: bool, now: UnixMs) -> bool {
         let slot = now.0.div_euclid(SLOT_MS);
+        if self.newest.saturating_sub(slot) > 12 {
+            // The clock was set back by more than a minute.
+            self.window = Default::default();
+            self.newest = slot;
+        }
         let passed = usize::try_from(slot.saturating_sub(self.newest)).unwrap_or(0);
         let passed = passed.min(self.window.len());
         self.window.rotate_right(passed);

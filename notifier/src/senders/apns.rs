@@ -25,6 +25,7 @@ use ring::digest;
 use ring::signature::EcdsaKeyPair;
 use serde_json::json;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An app's team and its key at Apple.
@@ -65,6 +66,8 @@ pub struct ApnsSender {
     token: Mutex<Option<(i64, HeaderValue)>>,
     /// Digests of device tokens that turned out to be of the other environment than registered.
     corrected: Mutex<HashSet<[u8; 32]>>,
+    /// The key is known to be good in production, in the sandbox: a push was taken there.
+    is_good: [AtomicBool; 2],
     clock: Clock,
 }
 
@@ -84,6 +87,7 @@ impl ApnsSender {
             config,
             token: Mutex::default(),
             corrected: Mutex::default(),
+            is_good: Default::default(),
             clock,
         })
     }
@@ -103,7 +107,7 @@ impl ApnsSender {
         let first = self
             .try_once(target, push, topic, &token.0, is_sandbox)
             .await;
-        if !is_bad_device(&first) {
+        if !is_bad_device(&first) && !is_other_environments_key(&first) {
             return first;
         }
         // A build from Xcode that was registered as one from the store, or the other way about: asked once.
@@ -111,11 +115,8 @@ impl ApnsSender {
             .try_once(target, push, topic, &token.0, !is_sandbox)
             .await;
         if !matches!(second, Outcome::Accepted { .. }) {
-            return if is_bad_device(&second) {
-                first
-            } else {
-                second
-            };
+            let is_good = self.is_good[usize::from(!is_sandbox)].load(Relaxed);
+            return of_both(first, second, is_good);
         }
         let mut corrected = lock(&self.corrected);
         if corrected.len() >= APNS_CORRECTED {
@@ -146,7 +147,11 @@ impl ApnsSender {
         let url = format!("{host}/3/device/{token}");
         match self.request(target, push, topic, &url, now) {
             Ok(request) => match self.http.send(request).await {
-                Ok(answer) => outcome(answer.status(), answer.headers(), answer.body(), now),
+                Ok(answer) => {
+                    let is_taken = answer.status().is_success();
+                    self.is_good[usize::from(is_sandbox)].fetch_or(is_taken, Relaxed);
+                    outcome(answer.status(), answer.headers(), answer.body(), now)
+                }
                 Err(error) => unanswered(error),
             },
             Err(outcome) => outcome,
@@ -230,6 +235,24 @@ impl PushSender for ApnsSender {
 
 fn is_bad_device(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::BadToken { code } if code == "BadDeviceToken")
+}
+
+/// The key is one for the other environment alone: of the token that says nothing.
+fn is_other_environments_key(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::AuthFailed { code } if code == "BadEnvironmentKeyInToken")
+}
+
+/// What two refusals say together. Anybody can register a dead token, or one as of the other environment, and must not
+/// be able to stop the channel for all: a key that Apple knows in one environment is blamed for the other's only as
+/// long as no push was taken with it.
+fn of_both(first: Outcome, second: Outcome, is_good: bool) -> Outcome {
+    let is_wrong_key = is_other_environments_key;
+    match (is_bad_device(&first), is_bad_device(&second)) {
+        (true, true) => first,
+        (true, false) if is_wrong_key(&second) => first,
+        (false, true) if !is_good => first,
+        (true | false, true | false) => second,
+    }
 }
 
 fn digest_of(token: &str) -> [u8; 32] {

@@ -55,7 +55,7 @@ impl Alerts {
             channel: Channel::Slack,
             devices: vec![DeviceId(Uuid::nil())],
             urgency: policy.urgency,
-            collapse: policy::collapse(&event),
+            collapse: policy::collapse(&event, Class::Notice),
             is_silent: false,
             badge: None,
             is_wake_only: false,

@@ -4,7 +4,7 @@ mod round;
 
 use crate::core::breaker::{Admit, Cause, Change};
 use crate::core::retry::{self, Failure};
-use crate::event::{Job, What};
+use crate::event::Job;
 use crate::metrics;
 use crate::model::Channel;
 use crate::ports::{PushState, ReadState, Settled, Store};
@@ -18,7 +18,7 @@ use crate::service::shares::{Share, Shares};
 use crate::wire;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
-use kaiwa_platform::queue::{DELAY, Delivery};
+use kaiwa_platform::queue::{DELAY, Delivery, RETENTION};
 use round::{After, Round};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(super) struct ChannelHandler {
     pub(super) store: Arc<dyn Store>,
     pub(super) read_state: Arc<dyn ReadState>,
     pub(super) gate: Arc<Gate>,
+    /// How long one push may take; then it counts as transient.
+    pub(super) send: Duration,
     pub(super) shares: Arc<Shares>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rolls: Arc<Rolls>,
@@ -77,7 +79,7 @@ impl ChannelHandler {
         loop {
             let now = self.clock.now();
             if now >= job.expires {
-                return self.expire(&job, now).await;
+                return self.give_up(&job, now, "expired").await;
             }
             let mut is_probe = false;
             if self.gate.is_single() {
@@ -97,6 +99,9 @@ impl ChannelHandler {
             match after {
                 After::Done => return Ok(()),
                 After::Again { .. } if is_away => {}
+                After::Parked(_) if self.clock.now().since(job.event.time) > RETENTION => {
+                    return self.give_up(&job, now, "provider_away").await;
+                }
                 after @ (After::Again { .. } | After::Busy(_) | After::Parked(_)) => {
                     return Err(self.later(after, &job, delivery.receives));
                 }
@@ -107,9 +112,8 @@ impl ChannelHandler {
     /// A place for it among what is in hand, where that is divided; an error when there is none. A call is over
     /// before it would come again.
     fn share(&self, job: &Job) -> Result<Option<Share>, ()> {
-        let is_call = matches!(job.event.what, What::Call(_) | What::CallOver(_));
         match &job.user {
-            Some(user) if !self.gate.is_single() && !is_call => {
+            Some(user) if !self.gate.is_single() && !job.event.is_urgent() => {
                 self.shares.take(user).map(Some).ok_or(())
             }
             Some(_) | None => Ok(None),
@@ -139,13 +143,13 @@ impl ChannelHandler {
         }
     }
 
-    /// Nobody wants it any more; that is the reason which is recorded for each device.
-    async fn expire(&self, job: &Job, now: UnixMs) -> Result<(), Failure> {
+    /// It is not tried any more; that is the reason which is recorded for each device that was not told.
+    async fn give_up(&self, job: &Job, now: UnixMs, reason: &'static str) -> Result<(), Failure> {
         let settled = job.devices.iter().map(|device| Settled {
             event: job.event.id,
             device: *device,
             state: PushState::Failed {
-                code: "expired".to_owned(),
+                code: reason.to_owned(),
             },
             fate: None,
             took_away: None,
@@ -153,8 +157,8 @@ impl ChannelHandler {
         });
         let settled = self.store.settle(settled.collect()).await;
         settled.map_err(|error| unstored(&error))?;
-        metrics::suppressed("expired", 1);
-        Err(Failure::Drop { reason: "expired" })
+        metrics::suppressed(reason, 1);
+        Err(Failure::Drop { reason })
     }
 
     async fn alert(&self, provider: &str, change: Option<Change>, code: &str) {

@@ -28,6 +28,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+/// How long a handler whose message is somebody else's by now goes on: a push and its record. What a provider has taken
+/// and nobody has recorded would be sent again; that nobody sends the same meanwhile is the ledger's care.
+const LOST: Duration = Duration::from_secs(45);
+
 /// What does the work with a queue's messages.
 pub(super) trait Handler: Send + Sync + 'static {
     /// Its name, on dead letters.
@@ -65,6 +69,13 @@ impl Default for ConsumerOptions {
             wait: LONG_POLL,
             visibility: Duration::from_secs(30),
         }
+    }
+}
+
+impl ConsumerOptions {
+    /// For a queue of rings: it is nearly always empty, so that one poller is enough.
+    pub(super) fn urgent(self) -> Self {
+        Self { pollers: 1, ..self }
     }
 }
 
@@ -199,7 +210,7 @@ impl Shared {
                     failed += 1;
                     metrics::unanswered("queue");
                     tracing::warn!(queue = self.queue().name(), %error, "not received");
-                    let pause = retry::backoff(failed.min(5), self.rolls.roll());
+                    let pause = retry::backoff(failed.min(3), self.rolls.roll());
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stop.cancelled() => {}
@@ -239,10 +250,17 @@ impl Shared {
         deletes: mpsc::Sender<Receipt>,
     ) {
         let handled = AssertUnwindSafe(self.handler.handle(&delivery)).catch_unwind();
+        tokio::pin!(handled);
         let result = tokio::select! {
             biased;
-            () = lease.lost.cancelled() => None,
-            result = handled => Some(result.unwrap_or_else(|_| {
+            () = lease.lost.cancelled() => {
+                tokio::select! {
+                    _ = tokio::time::timeout(LOST, handled) => {}
+                    () = self.abandon.cancelled() => {}
+                }
+                None
+            }
+            result = &mut handled => Some(result.unwrap_or_else(|_| {
                 tracing::error!(queue = self.queue().name(), id = delivery.id, "a handler panicked");
                 Err(Failure::Backoff { code: "panicked".to_owned() })
             })),

@@ -6,12 +6,12 @@ use crate::core::tokens::{Judgement, Tokens};
 use crate::metrics;
 use crate::model::{Address, Channel, Outcome};
 use crate::service::rolls::Rolls;
-use kaiwa_common::limits::NOTIFY_PROVIDERS;
+use kaiwa_common::limits::{NOTIFY_IN_HAND_UNKNOWN, NOTIFY_PROVIDERS};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// A provider to which nothing is sent now, or one push only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(super) struct Gate {
     rolls: Arc<Rolls>,
     state: Mutex<State>,
     changed: Notify,
+    /// Places for hosts that are not known to answer; of rings, and of all else.
+    unknown: [Arc<Semaphore>; 2],
 }
 
 #[derive(Default)]
@@ -50,7 +52,18 @@ struct Provider {
     tokens: Tokens,
     /// Its last word when it was not well.
     why: String,
+    /// It answered when it was last asked.
+    is_known: bool,
+    /// While it is not known to answer.
+    places: Option<Arc<Semaphore>>,
 }
+
+/// Of one host, and of all that are not known to answer; given back when it is dropped.
+#[expect(dead_code, reason = "it is held, not looked at")]
+pub(super) struct Place(OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// Of those places, one host's: as many as open its breaker when none of them is answered.
+const OF_ONE_HOST: usize = 4;
 
 /// The name of a channel's only provider.
 const ONE: &str = "";
@@ -63,6 +76,7 @@ impl Gate {
             rolls,
             state: Mutex::default(),
             changed: Notify::new(),
+            unknown: [(); 2].map(|()| Arc::new(Semaphore::new(NOTIFY_IN_HAND_UNKNOWN))),
         }
     }
 
@@ -80,6 +94,28 @@ impl Gate {
             )
             | None => ONE.to_owned(),
         }
+    }
+
+    /// A place for a push to it; an error while hosts that do not answer have all that they may have together.
+    pub(super) fn place(
+        &self,
+        provider: &str,
+        is_urgent: bool,
+    ) -> Result<Option<Place>, TryAcquireError> {
+        if self.is_single() {
+            return Ok(None);
+        }
+        let mut state = self.state();
+        let of_host = state.provider(provider);
+        if of_host.is_known {
+            return Ok(None);
+        }
+        let of_host = of_host
+            .places
+            .get_or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_HOST)));
+        let of_host = Arc::clone(of_host).try_acquire_owned()?;
+        let places = Arc::clone(&self.unknown[usize::from(is_urgent)]);
+        Ok(Some(Place(of_host, places.try_acquire_owned()?)))
     }
 
     pub(super) fn admit(&self, provider: &str) -> Admit {
@@ -102,7 +138,15 @@ impl Gate {
     ) -> Option<Change> {
         let (now, roll) = (self.clock.now(), self.rolls.roll());
         let mut state = self.state();
-        let Provider { breaker, why, .. } = state.provider(provider);
+        let Provider {
+            breaker,
+            why,
+            is_known,
+            ..
+        } = state.provider(provider);
+        if let Some((health, _)) = said {
+            *is_known = health == Health::Well;
+        }
         if let Some((Health::Ill | Health::Refused, said)) = said {
             said[..said.floor_char_boundary(WHY_BYTES)].clone_into(why);
         }
@@ -147,11 +191,17 @@ impl Gate {
         state.provider(&provider).tokens.judge(device, outcome, now)
     }
 
-    /// Until then, or until something changes.
+    /// Until then, or until the one provider's breaker changes, or has changed since it was asked.
     pub(super) async fn wait(&self, until: UnixMs) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        if self.waits(ONE).is_none() {
+            return;
+        }
         tokio::select! {
             () = self.clock.sleep_until(until) => {}
-            () = self.changed.notified() => {}
+            () = changed => {}
         }
     }
 
@@ -172,10 +222,11 @@ impl Gate {
 impl State {
     fn provider(&mut self, provider: &str) -> &mut Provider {
         if !self.breakers.contains_key(provider) && self.breakers.len() >= NOTIFY_PROVIDERS {
-            // Those that are well first, then the one that may be tried soonest. Never one breaker for many: who
+            // Those that are not known to answer go first; of them those that are well, then the one that may be tried soonest. Never one breaker for many: who
             // names hosts that are ill would close it for the well ones.
             let until = |p: &Provider| p.breaker.view().map(|(_, until)| until);
-            let least = self.breakers.iter().min_by_key(|(_, p)| until(p));
+            let least = self.breakers.iter();
+            let least = least.min_by_key(|(_, p)| (p.is_known, until(p)));
             if let Some(key) = least.map(|(key, _)| key.clone()) {
                 self.breakers.remove(&key);
             }
@@ -190,6 +241,15 @@ fn host(url: &str) -> &str {
     rest.split(['/', '?', '#']).next().unwrap_or_default()
 }
 
+/// Whether it is one app's own credentials, behind the provider, that are wrong (FCM, SNS): pushes to others still go.
+fn is_of_one_app(code: &str) -> bool {
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    matches!(
+        code,
+        "THIRD_PARTY_AUTH_ERROR" | "PlatformApplicationDisabled"
+    )
+}
+
 impl Outcome {
     /// What it says of the provider.
     #[must_use]
@@ -201,6 +261,7 @@ impl Outcome {
             | Self::Throttled { .. }
             | Self::TooLarge { .. }
             | Self::Rejected { .. } => Health::Well,
+            Self::Transient { code, .. } if is_of_one_app(code) => Health::Well,
             Self::Transient { .. } => Health::Ill,
             Self::AuthFailed { .. } => Health::Refused,
         }
@@ -270,6 +331,39 @@ mod tests {
         let of = |endpoint: &str| gate.judge(&device(endpoint), &gone).fate;
         assert_eq!(of("https://evil.example/1"), Fate::Keep, "halted");
         assert_eq!(of("https://push.example/1"), Fate::Prune);
+    }
+
+    #[test]
+    fn who_begins_to_wait_when_the_provider_is_back_does_not_wait() {
+        use futures_util::FutureExt as _;
+        let clock = kaiwa_platform::clock::ManualClock::at(UnixMs(0));
+        let rolls = Arc::new(Rolls::new(1));
+        let gate = Gate::new(Channel::Apns, Arc::new(clock.clone()), rolls);
+        gate.record(ONE, false, Some((Health::Refused, "403")));
+        clock.advance(std::time::Duration::from_secs(60));
+        assert_eq!(gate.admit(ONE), Admit::Probe);
+        let Admit::Wait(until) = gate.admit(ONE) else {
+            panic!("one tries, another waits");
+        };
+        assert_eq!(gate.wait(until).now_or_never(), None, "it is still tried");
+        gate.record(ONE, true, Some((Health::Well, "")));
+        assert_eq!(gate.wait(until).now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn credentials_of_one_app_do_not_stop_the_others_of_the_provider() {
+        let transient = |code: &str| Outcome::Transient {
+            code: code.to_owned(),
+            retry_after: None,
+        };
+        for (code, health) in [
+            ("THIRD_PARTY_AUTH_ERROR", Health::Well),
+            ("PlatformApplicationDisabled", Health::Well),
+            ("PlatformApplicationDisabledException", Health::Well),
+            ("UNAVAILABLE", Health::Ill),
+        ] {
+            assert_eq!(transient(code).health(), health, "{code}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What people and operators ask of the notifier.
 
 use super::Notifier;
-use crate::core::settings::{Device, DeviceSettings, PersonSettings, RoomSettings};
+use crate::core::settings::{Device, DeviceSettings, PersonChange, PersonSettings, RoomSettings};
 use crate::model::{Address, DeviceId, EventId};
 use crate::ports::{Explained, Registration, StoreError};
 use kaiwa_common::id::{self, RoomId, UserId};
@@ -92,7 +92,8 @@ impl Notifier {
         Ok(self.store.devices(user).await?)
     }
 
-    /// Forgets a device, when somebody signs out or takes it off their list.
+    /// Forgets a device, when somebody signs out or takes it off their list. When this answers, nothing is on its
+    /// way to it any more: who signs in there next may register the same address.
     ///
     /// # Errors
     /// [`NotifierError`]; `NotFound` when it is not theirs.
@@ -101,7 +102,9 @@ impl Notifier {
         user: &UserId,
         device: DeviceId,
     ) -> Result<(), NotifierError> {
-        found(self.store.remove(user, device).await?)
+        let was_theirs = self.store.remove(user, device).await?;
+        self.settle(device).await?;
+        found(was_theirs)
     }
 
     /// Changes a device's settings.
@@ -135,6 +138,18 @@ impl Notifier {
         settings: PersonSettings,
     ) -> Result<(), NotifierError> {
         Ok(self.store.set_person(user, settings).await?)
+    }
+
+    /// Changes some of them, in one step.
+    ///
+    /// # Errors
+    /// [`NotifierError::Store`].
+    pub async fn change_person(
+        &self,
+        user: &UserId,
+        change: PersonChange,
+    ) -> Result<(), NotifierError> {
+        Ok(self.store.change_person(user, change).await?)
     }
 
     /// The rooms for which a person has settings of their own.

@@ -12,6 +12,7 @@ use crate::model::{Channel, DeviceId};
 use crate::ports::{
     Ask, Due, Hold, Profile, ReadState, Record, Shown, Standee, Standing, Store, StoreError,
 };
+use crate::service::Lanes;
 use crate::service::alerts::Alerts;
 use crate::service::consumer::Handler;
 use crate::wire;
@@ -26,11 +27,36 @@ use std::sync::Arc;
 pub(super) struct Router {
     pub(super) store: Arc<dyn Store>,
     pub(super) read_state: Arc<dyn ReadState>,
-    pub(super) queues: BTreeMap<Channel, Arc<dyn Queue>>,
+    pub(super) queues: BTreeMap<Channel, Ways>,
     pub(super) rules: ServerRules,
     pub(super) digest: DigestRule,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) alerts: Arc<Alerts>,
+}
+
+/// To a channel.
+pub(super) struct Ways {
+    pub(super) ordinary: Arc<dyn Queue>,
+    /// For rings and their ends.
+    urgent: Arc<dyn Queue>,
+}
+
+impl Ways {
+    pub(super) fn to(lanes: &Lanes) -> Self {
+        let urgent = lanes.urgent.as_ref().unwrap_or(&lanes.ordinary);
+        Self {
+            ordinary: Arc::clone(lanes.ordinary.queue()),
+            urgent: Arc::clone(urgent.queue()),
+        }
+    }
+
+    fn of(&self, event: &Event) -> &dyn Queue {
+        if event.is_urgent() {
+            self.urgent.as_ref()
+        } else {
+            self.ordinary.as_ref()
+        }
+    }
 }
 
 impl Handler for Router {
@@ -70,7 +96,8 @@ impl Router {
             let over = self.store.call_over(users.clone(), key, self.clock.now());
             over.await.map_err(|error| unstored(&error))?;
         }
-        let profiles = self.profiles(&event, users).await?;
+        let profiles = self.profiles(&event, users).await;
+        let profiles = profiles.map_err(|error| unstored(&error))?;
         let profiles: Vec<_> = profiles.into_iter().filter(|p| !p.is_decided).collect();
         self.tell(&event, profiles, None, &[]).await
     }
@@ -84,7 +111,11 @@ impl Router {
             return self.give_up(dues, "no event").await;
         };
         let devices: Vec<_> = dues.iter().map(|due| due.device).collect();
-        let profiles = self.profiles(&event, vec![first.user.clone()]).await?;
+        let profiles = self.profiles(&event, vec![first.user.clone()]).await;
+        let profiles = profiles.map_err(|error| unreleased(&error))?;
+        if profiles.is_empty() {
+            return self.give_up(dues, "unreadable").await;
+        }
         self.tell(&event, profiles, Some(&devices), dues).await
     }
 
@@ -95,7 +126,11 @@ impl Router {
         record.await.map_err(|error| unstored(&error))
     }
 
-    async fn profiles(&self, event: &Event, users: Vec<UserId>) -> Result<Vec<Profile>, Failure> {
+    async fn profiles(
+        &self,
+        event: &Event,
+        users: Vec<UserId>,
+    ) -> Result<Vec<Profile>, StoreError> {
         let up_to = match &event.what {
             What::Read(place) => place.seq,
             What::Message(_)
@@ -111,8 +146,7 @@ impl Router {
             users,
             now: self.clock.now(),
         };
-        let profiles = self.store.profiles(ask).await;
-        profiles.map_err(|error| unstored(&error))
+        self.store.profiles(ask).await
     }
 
     /// Decides, sends the jobs, and then records: a crash in between gives the same jobs once more,
@@ -152,12 +186,16 @@ impl Router {
                 at: question.now,
             });
         }
-        self.send(&jobs).await?;
+        self.send(event, &jobs).await?;
         if records.is_empty() && dues.is_empty() {
             return Ok(());
         }
         let recorded = self.store.record(records, dues.to_vec()).await;
-        recorded.map_err(|error| unstored(&error))
+        let is_release = !dues.is_empty();
+        recorded.map_err(|error| match is_release {
+            true => unreleased(&error),
+            false => unstored(&error),
+        })
     }
 
     async fn with_standings(&self, event: &Event, profiles: Vec<Profile>) -> Vec<Recipient> {
@@ -190,8 +228,9 @@ impl Router {
             .collect()
     }
 
-    async fn send(&self, jobs: &[Job]) -> Result<(), Failure> {
-        for (channel, queue) in &self.queues {
+    async fn send(&self, event: &Event, jobs: &[Job]) -> Result<(), Failure> {
+        for (channel, ways) in &self.queues {
+            let queue = ways.of(event);
             let of_channel = jobs.iter().filter(|job| job.channel == *channel);
             let messages: Vec<_> = of_channel.map(outgoing).collect();
             for batch in messages.chunks(BATCH) {
@@ -234,7 +273,7 @@ fn holds(event: &Event, recipient: &Recipient, decision: &Decision, count: u32) 
         only.recipients = vec![recipient.user.clone()];
         Hold {
             device,
-            collapse: policy::collapse(event),
+            collapse: policy::collapse(event, decision.class),
             until,
             seq: event.message_place().map_or(0, |place| place.seq),
             event: wire::encode_event(&only),
@@ -252,6 +291,16 @@ fn holds(event: &Event, recipient: &Recipient, decision: &Decision, count: u32) 
 fn again(code: &'static str) -> Failure {
     Failure::Backoff {
         code: code.to_owned(),
+    }
+}
+
+/// What waits has no receives that end: what cannot be read would be in the way for ever.
+fn unreleased(error: &StoreError) -> Failure {
+    match error {
+        StoreError::Broken(reason) => Failure::Poison {
+            reason: reason.clone(),
+        },
+        StoreError::Unavailable(_) => unstored(error),
     }
 }
 

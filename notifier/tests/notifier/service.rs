@@ -1,20 +1,26 @@
 //! The services over scripted queues and providers, on paused time.
 
 use super::support::make::{
-    apns, call, call_over, event, fcm, message, message_in, read, room, user, web,
+    apns, call, call_over, event, event_id, fcm, installation, message, message_in, read, room,
+    user, web,
 };
 use super::support::provider::{Reply, token};
 use super::support::queue::Faults;
 use super::support::world::World;
+use kaiwa_common::time::UnixMs;
+use kaiwa_notifier::adapters::sqlite::{SCHEMA, SqliteStore};
 use kaiwa_notifier::core::decision::{Reason, Verdict};
 use kaiwa_notifier::core::quiet::{Minute, QuietHours};
 use kaiwa_notifier::core::settings::{DeviceSettings, Mute, RoomSettings};
 use kaiwa_notifier::event::{Notice, Severity, What};
 use kaiwa_notifier::model::{Channel, Outcome};
 use kaiwa_notifier::ports::{Decisions as _, Preferences as _, PushState};
-use kaiwa_notifier::service::NotifierError;
+use kaiwa_notifier::service::{NotifierError, device_id};
+use kaiwa_notifier::wire::encode_event;
 use kaiwa_platform::queue::dead_letters::Pick;
 use kaiwa_platform::queue::{Outgoing, Queue as _};
+use kaiwa_platform::sqlite::{SqliteOptions, bare_writer};
+use rusqlite::params;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -232,6 +238,62 @@ async fn a_token_that_moves_never_gets_the_former_owners_push() {
     assert_eq!(after[0].push.user, user("carol"));
 }
 
+/// What is parked is sent anew each time, so that no queue's retention ends it; and the ledger forgets after a week.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_never_comes_back_is_waited_for_as_long_as_a_queue_keeps_a_message() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "laptop", web("a")).await;
+    let gone = world.register(&notifier, "bob", "old", web("gone")).await;
+    let provider = world.provider(Channel::WebPush);
+    provider.script(Box::new(|target, _, _, _| {
+        let is_gone = token(&target.address).contains("gone");
+        Reply::now(transient_or_yes(is_gone))
+    }));
+    let days = |days: i64| UnixMs(world.now().0 - days * 24 * 3_600_000);
+    for (number, at) in [(1, days(3)), (2, days(5))] {
+        let what = message_in(&format!("r_{number}"), 7, &[]);
+        let number = u128::try_from(number).unwrap();
+        world.publish(&event(number, at, &["bob"], what)).await;
+    }
+    tokio::time::sleep(60 * MINUTE).await;
+    assert_eq!(provider.accepted().len(), 2, "once each, to the other one");
+    let code = async |number| {
+        let explained = world.explain(number, "bob").await.unwrap();
+        let fate = explained.fates.into_iter().find(|fate| fate.0 == gone);
+        fate.unwrap().1
+    };
+    let open = code(1).await;
+    assert!(!matches!(open, PushState::Failed { .. }), "{open:?}");
+    let why = "provider_away".to_owned();
+    assert_eq!(code(2).await, PushState::Failed { code: why });
+    assert_eq!(world.queues[&Channel::WebPush].len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_signs_in_after_somebody_has_signed_out_never_gets_their_push() {
+    let world = world();
+    let notifier = world.start(1);
+    let bobs = world.register(&notifier, "bob", "phone", apns("t")).await;
+    let provider = world.provider(Channel::Apns);
+    provider.script(Box::new(|_, _, _, _| Reply {
+        before: Duration::from_secs(3),
+        ..Reply::yes()
+    }));
+    let told = event(1, world.now(), &["bob"], message(7, &[]));
+    world.publish(&told).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(provider.accepted().len(), 0, "it is on its way");
+    let removed = notifier.remove_device(&user("bob"), bobs).await;
+    assert_eq!(removed, Ok(()));
+    world.register(&notifier, "carol", "phone", apns("t")).await;
+    let moved = world.now();
+    world.settle(MINUTE).await;
+    let accepted = provider.accepted();
+    assert_eq!(accepted.len(), 1);
+    assert!(accepted[0].at <= moved, "after it was hers");
+}
+
 #[tokio::test(start_paused = true)]
 async fn calls_ring_on_every_device_and_are_over_where_they_rang() {
     let world = world();
@@ -354,6 +416,34 @@ async fn quiet_hours_end_with_one_push_for_what_came_and_nothing_for_what_was_re
         explained.verdict(phone),
         Some(Verdict::Suppressed(Reason::Read))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_tells_of_all_devices_also_when_one_of_them_waited() {
+    let world = world();
+    let notifier = world.start(1);
+    let phone = world.register(&notifier, "bob", "phone", apns("t")).await;
+    let laptop = world.register(&notifier, "bob", "laptop", web("a")).await;
+    let (from, to) = (Minute::new(11 * 60).unwrap(), Minute::new(13 * 60).unwrap());
+    let quiet = DeviceSettings {
+        quiet: Some(QuietHours::new(from, to, "UTC").unwrap()),
+        ..DeviceSettings::default()
+    };
+    let set = notifier.set_device(&user("bob"), laptop, quiet).await;
+    assert_eq!(set, Ok(()));
+    let told = event(1, world.now(), &["bob"], message(7, &[]));
+    world.publish(&told).await;
+    world.settle(MINUTE).await;
+    let before = world.explain(1, "bob").await.unwrap();
+    assert_eq!(before.verdict(phone), Some(Verdict::Push));
+    assert!(matches!(before.verdict(laptop), Some(Verdict::Wait { .. })));
+    tokio::time::sleep(70 * MINUTE).await;
+    world.settle(MINUTE).await;
+    let after = world.explain(1, "bob").await.unwrap();
+    for device in [phone, laptop] {
+        assert_eq!(after.verdict(device), Some(Verdict::Push), "{after:?}");
+    }
+    assert_eq!(after.fates.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -582,6 +672,27 @@ async fn leases_are_extended_for_as_long_as_a_handler_works_and_a_lost_one_stops
     assert!(world.provider(Channel::Apns).attempts() > attempts);
 }
 
+/// The provider has it, and its yes is on its way when the lease is lost.
+#[tokio::test(start_paused = true)]
+async fn what_is_being_sent_when_its_lease_is_lost_is_recorded_and_not_sent_again() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "phone", apns("t")).await;
+    let provider = world.provider(Channel::Apns);
+    provider.script(Box::new(|_, _, _, _| Reply {
+        after: Duration::from_secs(20),
+        ..Reply::yes()
+    }));
+    let told = event(1, world.now(), &["bob"], message(1, &[]));
+    world.publish(&told).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(provider.accepted().len(), 1);
+    world.queues[&Channel::Apns].steal_all();
+    world.settle(10 * MINUTE).await;
+    assert!(world.is_idle(), "the next one finds it done");
+    assert_eq!(provider.accepted().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn operators_are_told_of_the_same_trouble_once_an_interval() {
     let world = world();
@@ -709,4 +820,155 @@ async fn what_waited_and_is_refused_is_not_in_the_way_of_the_rest() {
     assert_eq!(world.provider(Channel::WebPush).accepted().len(), 1);
     let left = world.store.due(world.now(), 10).await.expect("an answer");
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// A burst of messages over a slow provider is longer than a call rings; the ring has a way of its own.
+#[tokio::test(start_paused = true)]
+async fn a_ring_passes_a_backlog_of_messages_and_so_does_its_end() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "phone", fcm("bob")).await;
+    for n in 0..500 {
+        let (name, token) = (format!("u{n}"), format!("t{n}"));
+        let address = fcm(&token);
+        world.register(&notifier, &name, "phone", address).await;
+    }
+    world
+        .provider(Channel::Fcm)
+        .script(Box::new(|_, push, _, _| Reply {
+            before: if push.class == kaiwa_notifier::model::Class::Message {
+                Duration::from_secs(20)
+            } else {
+                Duration::ZERO
+            },
+            ..Reply::yes()
+        }));
+    for n in 0..500 {
+        let name = format!("u{n}");
+        let event = event(100 + n, world.now(), &[&name], message(1, &[]));
+        world.publish(&event).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let took = |number: u128| {
+        let accepted = world.provider(Channel::Fcm).accepted();
+        accepted
+            .iter()
+            .any(|one| one.push.event == event_id(number))
+    };
+    world
+        .publish(&event(1, world.now(), &["bob"], call("c")))
+        .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(took(1), "it rings");
+    world
+        .publish(&event(2, world.now(), &["bob"], call_over("c")))
+        .await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(took(2), "it rings no more");
+    assert!(!world.is_idle(), "the messages are still under way");
+    world.settle(10 * MINUTE).await;
+    assert_eq!(world.provider(Channel::Fcm).accepted().len(), 502);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mention_stays_on_the_screen_when_messages_follow_and_goes_when_it_is_read() {
+    let world = world();
+    let notifier = world.start(1);
+    world.register(&notifier, "bob", "phone", fcm("t")).await;
+    let publish = async |number: u128, what| {
+        let event = event(number, world.now(), &["bob"], what);
+        world.publish(&event).await;
+        world.settle(MINUTE).await;
+    };
+    publish(1, message(1, &["bob"])).await;
+    for seq in 2..9 {
+        publish(u128::from(seq), message(seq, &[])).await;
+    }
+    tokio::time::sleep(2 * MINUTE).await;
+    world.settle(MINUTE).await;
+    let keys = || -> Vec<(u128, String)> {
+        let accepted = world.provider(Channel::Fcm).accepted();
+        let key = |one: &super::support::provider::Accepted| {
+            (one.push.event.0.as_u128(), one.push.collapse.clone())
+        };
+        accepted.iter().map(key).collect()
+    };
+    let (mention, rest) = (keys()[0].clone(), keys()[1..].to_vec());
+    assert_eq!(mention, (1, "mention:r_a".to_owned()));
+    assert!(!rest.is_empty() && rest.iter().all(|(_, key)| key == "room:r_a"));
+    publish(20, read(8)).await;
+    let last = keys().last().cloned();
+    assert_eq!(last, Some((20, "read:r_a".to_owned())));
+}
+
+/// Whoever registers devices at fresh hosts that never answer holds up those who do the same, and nobody else.
+#[tokio::test(start_paused = true)]
+async fn hosts_that_never_answer_leave_places_to_those_that_do() {
+    let world = world();
+    let notifier = world.start(1);
+    world
+        .register(&notifier, "bob", "laptop", web("known/1"))
+        .await;
+    world
+        .provider(Channel::WebPush)
+        .script(Box::new(|target, _, _, _| {
+            if super::support::provider::token(&target.address).contains("://known/") {
+                return Reply::yes();
+            }
+            Reply {
+                before: Duration::from_secs(20),
+                ..Reply::now(transient())
+            }
+        }));
+    let to_bob = |number: u128| event(number, world.now(), &["bob"], message_in("r_b", 1, &[]));
+    world.publish(&to_bob(1)).await;
+    world.settle(MINUTE).await;
+    for n in 0..20 {
+        let name = format!("u{n}");
+        for host in 0..4 {
+            let address = web(&format!("silent-{n}-{host}/1"));
+            world
+                .register(&notifier, &name, &format!("p{host}"), address)
+                .await;
+        }
+    }
+    for n in 0..100 {
+        let name = format!("u{}", n % 20);
+        let what = message_in(&format!("r_{n}"), 1, &[]);
+        world
+            .publish(&event(100 + n, world.now(), &[&name], what))
+            .await;
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.publish(&to_bob(2)).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(world.provider(Channel::WebPush).accepted().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_somebody_who_cannot_be_read_does_not_stop_the_others() {
+    let mut world = world();
+    let options = SqliteOptions::new(":memory:".into());
+    let connection = bare_writer(&options, SCHEMA.migrations).expect("a database");
+    let until = world.now().plus(MINUTE);
+    for (number, name) in [(1, "bob"), (2, "carol")] {
+        let phone = device_id(&user(name), &installation("phone"));
+        let waits = event(number, world.now(), &[name], message(7, &[]));
+        let insert = "INSERT INTO notify_held VALUES (?1, ?2, 'room:r_a', ?3, 7, ?4, 1)";
+        let row = params![name, phone.0.as_bytes(), until.0, encode_event(&waits)];
+        connection.execute(insert, row).expect("a row");
+    }
+    // No count is less than nothing.
+    let broken = "INSERT INTO notify_recent VALUES ('bob', 'r_a', ?1, -1)";
+    connection.execute(broken, [until.0]).expect("a row");
+    world.store = SqliteStore::inline(connection);
+    let notifier = world.start(1);
+    for name in ["bob", "carol"] {
+        world.register(&notifier, name, "phone", apns(name)).await;
+    }
+    tokio::time::sleep(2 * MINUTE).await;
+    let accepted = world.provider(Channel::Apns).accepted();
+    assert_eq!(accepted.len(), 1, "carol's");
+    let later = world.now().plus(MINUTE);
+    assert_eq!(world.store.due(later, 9).await, Ok(Vec::new()));
 }

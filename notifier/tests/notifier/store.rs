@@ -8,7 +8,9 @@ use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_notifier::adapters::sqlite::SqliteStore;
 use kaiwa_notifier::core::quiet::{Lets, Minute, QuietHours};
-use kaiwa_notifier::core::settings::{DeviceSettings, Level, Mute, PersonSettings, RoomSettings};
+use kaiwa_notifier::core::settings::{
+    DeviceSettings, Level, Mute, PersonChange, PersonSettings, RoomSettings,
+};
 use kaiwa_notifier::core::tokens::Fate;
 use kaiwa_notifier::model::{Address, Channel, DeviceId};
 use kaiwa_notifier::ports::{
@@ -310,6 +312,37 @@ async fn each_change_of_settings_makes_their_version_greater() {
     versions.push(version("alice").await);
     assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
     assert_eq!((versions[0], version("bob").await), (0, 0));
+}
+
+#[tokio::test]
+async fn changes_at_once_of_different_settings_all_hold() {
+    let store = store();
+    let alice = user("alice");
+    let mute = PersonChange {
+        muted: Some(Mute::Forever),
+        ..PersonChange::default()
+    };
+    let level = PersonChange {
+        level: Some(Level::Mentions),
+        ..PersonChange::default()
+    };
+    let calls = PersonChange {
+        calls_override: Some(true),
+        ..PersonChange::default()
+    };
+    let (mute, level, calls) = tokio::join!(
+        store.change_person(&alice, mute),
+        store.change_person(&alice, level),
+        store.change_person(&alice, calls),
+    );
+    mute.and(level).and(calls).unwrap();
+    let expected = PersonSettings {
+        muted: Mute::Forever,
+        level: Level::Mentions,
+        calls_override: true,
+        ..PersonSettings::default()
+    };
+    assert_eq!(store.person(&alice).await.unwrap(), expected);
 }
 
 #[tokio::test]

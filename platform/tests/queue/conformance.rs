@@ -364,7 +364,9 @@ async fn several_consumers_lose_and_double_nothing(world: Arc<dyn World>) {
         consumer.await.expect("it ends");
     }
     let seen = seen.lock().expect("no panic").clone();
-    assert_eq!(seen.len(), ALL, "nothing is doubled");
+    if !world.may_double() {
+        assert_eq!(seen.len(), ALL, "nothing is doubled");
+    }
     assert_eq!(
         seen.into_iter().collect::<BTreeSet<_>>().len(),
         ALL,
@@ -376,7 +378,11 @@ async fn several_consumers_lose_and_double_nothing(world: Arc<dyn World>) {
 
 /// Receives and deletes until all of them together have seen everything.
 async fn consume(pair: super::world::Pair, seen: Arc<Mutex<Vec<String>>>, all: usize) {
-    while seen.lock().expect("no panic").len() < all {
+    let distinct = || {
+        let seen = seen.lock().expect("no panic");
+        seen.iter().collect::<BTreeSet<_>>().len()
+    };
+    while distinct() < all {
         let found = pair
             .queue
             .receive(7, Duration::ZERO, 10 * MINUTE)

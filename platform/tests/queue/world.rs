@@ -20,6 +20,11 @@ pub(crate) trait World: Send + Sync + 'static {
     /// shows but never fails it.
     fn until_one_waits(&self) -> Boxed<'_, ()>;
 
+    /// Two who ask at the same time may be given the same message, as SQS's contract has it (at least once).
+    fn may_double(&self) -> bool {
+        false
+    }
+
     /// Seconds that a lease or delay lasts at which a check still has to do something in time.
     fn long(&self) -> Duration;
 }

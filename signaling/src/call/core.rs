@@ -81,12 +81,20 @@ pub struct Stats {
     pub participants: usize,
 }
 
+/// How long what takes its time in a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallTimes {
+    /// How long somebody stays whose session or media is away.
+    pub away: Duration,
+    /// How long a ring lasts.
+    pub ring: Duration,
+}
+
 /// All calls of a node.
 #[derive(Debug)]
 pub struct CallCore {
     max_participants: u32,
-    /// How long somebody who is away stays.
-    away: Duration,
+    times: CallTimes,
     next_participant: u64,
     calls: BTreeMap<RoomId, Call>,
     /// Where each participant is.
@@ -106,13 +114,12 @@ pub struct CallCore {
 
 impl CallCore {
     /// No calls yet. `first_participant` has to be above every id that was used before;
-    /// `max_participants` is the bound of one call; `away` is how long somebody stays in it whose session or
-    /// media is away.
+    /// `max_participants` is the bound of one call.
     #[must_use]
-    pub fn new(first_participant: u64, max_participants: u32, away: Duration) -> Self {
+    pub fn new(first_participant: u64, max_participants: u32, times: CallTimes) -> Self {
         Self {
             max_participants,
-            away,
+            times,
             next_participant: first_participant,
             calls: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -226,7 +233,7 @@ impl CallCore {
             .expect("a seat's participant");
         match (is_attached, participant.away) {
             (false, None) => {
-                let until = at.now + self.away;
+                let until = at.now + self.times.away;
                 participant.away = Some(until);
                 self.timers.insert((until, Timer::Away(id)));
             }

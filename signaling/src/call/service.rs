@@ -5,12 +5,12 @@
 //! its pushes in that order, while nobody waits for a push to be written under the core's lock.
 
 use super::command::Command;
-use super::core::CallCore;
 use super::core::effect::{
     At, CallError, Caller, Effect, LookUp, Push, Reply, RingOutcome, RingState, Ringing, SessionNo,
     SfuCommand, Signal, Ticket,
 };
 use super::core::rights::Standing;
+use super::core::{CallCore, CallTimes};
 use super::events::Inbox;
 use super::wire;
 use crate::codec::EncodedOnce;
@@ -121,7 +121,10 @@ impl Calls {
                 core: CallCore::new(
                     first,
                     parts.limits.call_participants,
-                    Duration::from_secs(parts.limits.call_away_s.into()),
+                    CallTimes {
+                        away: Duration::from_secs(parts.limits.call_away_s.into()),
+                        ring: Duration::from_secs(parts.limits.call_ring_s.into()),
+                    },
                 ),
                 replies: HashMap::new(),
                 sessions: HashMap::new(),

@@ -9,16 +9,21 @@
 use super::Edge;
 use super::address::{Peer, peer};
 use super::api::problem;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
 use ipnet::IpNet;
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::limits::HTTP_REQUEST;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 /// Whom the edge answers.
 #[derive(Debug, Clone, Default)]
@@ -120,9 +125,10 @@ pub(super) async fn check(
     let mut response = match admit(&edge, &request) {
         Ok(peer) => {
             request.extensions_mut().insert(peer);
+            let (request, read) = watched(request);
             match tokio::time::timeout(HTTP_REQUEST, next.run(request)).await {
                 Ok(response) => response,
-                Err(_) => too_slow(),
+                Err(_) => too_slow(read.is_waiting()),
             }
         }
         Err(refused) => *refused,
@@ -138,17 +144,71 @@ pub(super) async fn check(
     response
 }
 
-/// The request did not come to its end in time.
-fn too_slow() -> Response {
-    let refusal = Refusal::new(
-        ErrorCode::Malformed,
-        "the request did not arrive whole in time",
-    );
-    let mut response = problem(StatusCode::REQUEST_TIMEOUT, &refusal);
+/// There was no answer in time: its body is waited for, or the fault is ours.
+fn too_slow(is_body_awaited: bool) -> Response {
+    let (status, code, text) = if is_body_awaited {
+        let text = "the request did not arrive whole in time";
+        (StatusCode::REQUEST_TIMEOUT, ErrorCode::Malformed, text)
+    } else {
+        let text =
+            "the server was not done with the request in time; it may still have been carried out";
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Unavailable,
+            text,
+        )
+    };
+    let mut response = problem(status, &Refusal::new(code, text));
     response
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// Whether a request's body is waited for.
+#[derive(Clone, Default)]
+struct Read(Arc<AtomicBool>);
+
+impl Read {
+    fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A body that says whether it is waited for.
+struct Watched {
+    body: Body,
+    read: Read,
+}
+
+/// The request, and what becomes of its body.
+fn watched(request: Request) -> (Request, Read) {
+    let read = Read::default();
+    let of = read.clone();
+    let request = request.map(|body| Body::new(Watched { body, read: of }));
+    (request, read)
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        self.read.0.store(frame.is_pending(), Ordering::Relaxed);
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
@@ -204,6 +264,24 @@ mod tests {
             origins: vec!["https://app.example".into()],
             trusted_proxies: Vec::new(),
         }
+    }
+
+    #[tokio::test]
+    async fn who_was_slow_is_told_from_whose_turn_it_is() {
+        use http_body_util::{BodyExt as _, StreamBody};
+        let endless = futures_util::stream::pending::<Result<Frame<Bytes>, axum::Error>>();
+        let (request, read) = watched(Request::new(Body::new(StreamBody::new(endless))));
+        assert!(!read.is_waiting(), "nobody has asked for it");
+        let mut body = request.into_body();
+        assert!(futures_util::FutureExt::now_or_never(body.frame()).is_none());
+        assert!(read.is_waiting());
+        assert_eq!(too_slow(true).status(), StatusCode::REQUEST_TIMEOUT);
+
+        let (request, read) = watched(Request::new(Body::from("whole")));
+        let whole = request.into_body().collect().await.expect("whole");
+        assert_eq!(whole.to_bytes(), "whole");
+        assert!(!read.is_waiting(), "what is slow now is ours");
+        assert_eq!(too_slow(false).status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 
     #[test]

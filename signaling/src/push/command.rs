@@ -38,7 +38,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// It changes something, so that it counts against the rate of changes.
+    /// It counts against the rate of changes: it is one, or it asks why, which looks through hundreds of decisions.
+    #[must_use]
+    pub fn is_rated(&self) -> bool {
+        self.is_change() || matches!(self, Self::Explain { .. })
+    }
+
+    /// It changes something.
     #[must_use]
     pub fn is_change(&self) -> bool {
         match self {

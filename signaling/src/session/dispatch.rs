@@ -162,13 +162,15 @@ fn push(context: &Context, session: &Session, command: PushCommand, now: Instant
         let refusal = Refusal::new(ErrorCode::PushOff, "this server sends no notifications");
         return Dispatched::Done(Box::new(refused(refusal)));
     };
-    let is_change = command.is_change();
-    if is_change && let Err(wait) = session.user.take_push_change(now) {
+    if command.is_rated()
+        && let Err(wait) = session.user.take_push_change(now)
+    {
         context.metrics.rate_limited.increment(1);
-        let text = "too many changes of devices and settings: slow down";
+        let text = "too many changes of devices and settings, or questions why: slow down";
         let refusal = Refusal::new(ErrorCode::RateLimited, text).retry_after(wait);
         return Dispatched::Done(Box::new(refused(refusal)));
     }
+    let is_change = command.is_change();
     let (chat, actor) = (context.chat.clone(), session.actor());
     let work: Work = Box::pin(async move {
         if let Some(room) = command.needs_room() {

@@ -140,9 +140,9 @@ fn edited(
     }
 }
 
-/// The condition that makes a member a candidate; `?1` is the room, `?2` the sender, `?3` the seq.
+/// The condition that makes a member a candidate; `?1` is the room, `?2` the sender or NULL, `?3` the seq.
 const CANDIDATE: &str = "m.room = (SELECT no FROM rooms WHERE id = ?1) AND m.membership = 2
-     AND m.user <> ?2 AND m.read_seq < ?3 AND m.since < ?3
+     AND m.user IS NOT ?2 AND m.read_seq < ?3 AND m.since < ?3
      AND NOT EXISTS (SELECT 1 FROM messages g
                      WHERE g.key = (m.room << 32 | ?3) AND g.deleted_seq IS NOT NULL)";
 
@@ -150,20 +150,31 @@ pub(super) fn candidates(
     connection: &Connection,
     question: &Question,
 ) -> rusqlite::Result<Vec<UserId>> {
-    let (room, sender) = (question.room.as_str(), question.sender.as_str());
+    let (room, sender) = (
+        question.room.as_str(),
+        question.sender.as_ref().map(UserId::as_str),
+    );
     let message = seq_number(question.seq);
     match &question.among {
         Among::MembersAfter(after) => {
             let after = after.as_ref().map_or("", UserId::as_str);
-            let limit = i64::try_from(question.limit).unwrap_or(i64::MAX);
             let mut select = connection.prepare_cached(&format!(
                 "SELECT m.user FROM members m WHERE {CANDIDATE} AND m.user > ?4
-                 ORDER BY m.user LIMIT ?5"
+                 ORDER BY m.user"
             ))?;
-            let mut rows = select.query(params![room, sender, message, after, limit])?;
+            let mut rows = select.query(params![room, sender, message, after])?;
             let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(user_id(row.get_ref(0)?.as_str()?)?);
+            // Counted here: a page that one damaged row shortens would look like the last.
+            while found.len() < question.limit
+                && let Some(row) = rows.next()?
+            {
+                let name = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from);
+                match name.and_then(user_id) {
+                    Ok(user) => found.push(user),
+                    Err(error) => {
+                        tracing::error!(%error, room, seq = message, "a member can't be read: they are not told");
+                    }
+                }
             }
             Ok(found)
         }

@@ -237,7 +237,7 @@ mod tests {
         let question = Question {
             room: room.clone(),
             seq: Seq(3),
-            sender: user("alice"),
+            sender: Some(user("alice")),
             among: Among::MembersAfter(None),
             limit: 10,
         };

@@ -56,7 +56,7 @@ impl Intent {
             kind: posted.kind,
             title: posted.title.clone(),
             sender: posted.sender.clone(),
-            text: Redacted(cut(&posted.text.0, NOTIFY_TEXT).to_owned()),
+            text: Redacted(cut(&posted.text.0, NOTIFY_TEXT)),
         }
     }
 }
@@ -72,12 +72,14 @@ pub fn event_id(parts: &[&str]) -> Uuid {
     uuid::Builder::from_sha1_bytes(bytes).into_uuid()
 }
 
-/// At most so many bytes of a text, cut at a character's end.
-fn cut(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
-    &text[..end.unwrap_or(0)]
+/// At most so many bytes of a text, cut at a character's end; what is cut says so.
+fn cut(text: &str, bytes: usize) -> String {
+    const MORE: &str = "…";
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(bytes.saturating_sub(MORE.len()));
+    format!("{}{MORE}", text[..end].trim_end())
 }
 
 #[cfg(test)]
@@ -85,8 +87,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_at_a_characters_end() {
-        assert_eq!(cut("会話", 5), "会");
+    fn a_text_is_cut_at_a_characters_end_and_says_so() {
+        assert_eq!(cut("会話する", 8), "会…");
+        assert_eq!(cut("会話する", 9), "会話…");
         assert_eq!(cut("会話", 6), "会話");
         assert_eq!(cut("tea", 512), "tea");
     }

@@ -1,6 +1,7 @@
 //! Decisions, and what waits by them.
 
 use super::columns::{decision, devices_text, room, steps_text, user};
+use super::readable::{hashed, readable};
 use super::{devices, ledger, preferences};
 use crate::core::digest::Recent;
 use crate::core::router::{Recipient, Seen};
@@ -13,8 +14,13 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 pub(super) fn profiles(connection: &Connection, ask: &Ask) -> rusqlite::Result<Vec<Profile>> {
-    let users = ask.users.iter();
-    users.map(|user| profile(connection, ask, user)).collect()
+    let mut found = Vec::with_capacity(ask.users.len());
+    for user in &ask.users {
+        let key = || hashed(&[user.as_str().as_bytes()]);
+        let profile = profile(connection, ask, user);
+        found.extend(readable("notify_people", key, profile)?);
+    }
+    Ok(found)
 }
 
 fn profile(connection: &Connection, ask: &Ask, user: &UserId) -> rusqlite::Result<Profile> {
@@ -100,7 +106,7 @@ pub(super) fn record(
         release(connection, due)?;
     }
     for record in records {
-        if insert(connection, record, !released.is_empty())? {
+        if insert(connection, record, released)? {
             let user = record.user.as_str();
             for hold in &record.holds {
                 wait(connection, user, hold)?;
@@ -134,18 +140,26 @@ fn release(connection: &Connection, due: &Due) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// False when it was known already.
-fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite::Result<bool> {
-    let sql = if replaces {
-        "INSERT OR REPLACE INTO notify_decisions
+/// False when it was known already. What was decided for devices that did not wait stays.
+fn insert(connection: &Connection, record: &Record, released: &[Due]) -> rusqlite::Result<bool> {
+    let sql = if released.is_empty() {
+        "INSERT OR IGNORE INTO notify_decisions
              (event, user, time_ms, at_ms, room, class, steps, suppressed, devices, seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     } else {
-        "INSERT OR IGNORE INTO notify_decisions
+        "INSERT OR REPLACE INTO notify_decisions
              (event, user, time_ms, at_ms, room, class, steps, suppressed, devices, seq)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
     };
     let decision = &record.decision;
+    let mut devices = decision.devices.clone();
+    if !released.is_empty() {
+        let before = explain(connection, record.event, &record.user)?;
+        let before = before.map(|before| before.decision.devices);
+        let waited = |device| released.iter().any(|due| due.device == device);
+        let others = before.into_iter().flatten();
+        devices.extend(others.filter(|one| !waited(one.device)));
+    }
     let changed = connection.prepare_cached(sql)?.execute(params![
         record.event.0.as_bytes(),
         record.user.as_str(),
@@ -155,7 +169,7 @@ fn insert(connection: &Connection, record: &Record, replaces: bool) -> rusqlite:
         decision.class.name(),
         steps_text(&decision.steps),
         decision.suppressed.map(crate::core::decision::Reason::name),
-        devices_text(&decision.devices),
+        devices_text(&devices),
         record.seq.map(u64::cast_signed),
     ])?;
     Ok(changed > 0)
@@ -181,26 +195,54 @@ fn wait(connection: &Connection, user: &str, hold: &Hold) -> rusqlite::Result<()
     Ok(())
 }
 
+/// The key of a row of `notify_held` that cannot be read, as it is.
+pub(super) type HeldKey = [Vec<u8>; 3];
+
+/// What is due, and what is and cannot be read.
 pub(super) fn due(
     connection: &Connection,
     now: UnixMs,
     limit: usize,
-) -> rusqlite::Result<Vec<Due>> {
+) -> rusqlite::Result<(Vec<Due>, Vec<HeldKey>)> {
     let mut select = connection.prepare_cached(
         "SELECT user, device, collapse, event, count FROM notify_held
          WHERE until_ms <= ?1 ORDER BY until_ms, user, device, collapse LIMIT ?2",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = select.query_map(params![now.0, limit], |row| {
-        Ok(Due {
-            user: user(0, &row.get::<_, String>(0)?)?,
-            device: DeviceId(Uuid::from_bytes(row.get(1)?)),
-            collapse: row.get(2)?,
-            event: row.get(3)?,
-            count: row.get(4)?,
-        })
-    })?;
-    rows.collect()
+    let mut rows = select.query(params![now.0, limit])?;
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let [user, device, collapse] = [0, 1, 2].map(|column| row.get_ref(column));
+        let key = [user?.as_bytes()?, device?.as_blob()?, collapse?.as_bytes()?];
+        match readable("notify_held", || hashed(&key), held(row))? {
+            Some(due) => found.push(due),
+            None => unreadable.push(key.map(<[u8]>::to_vec)),
+        }
+    }
+    Ok((found, unreadable))
+}
+
+fn held(row: &Row<'_>) -> rusqlite::Result<Due> {
+    Ok(Due {
+        user: user(0, &row.get::<_, String>(0)?)?,
+        device: DeviceId(Uuid::from_bytes(row.get(1)?)),
+        collapse: row.get(2)?,
+        event: row.get(3)?,
+        count: row.get(4)?,
+    })
+}
+
+/// What waits and cannot be read is never due any more; it stays, for an operator to look at.
+pub(super) fn give_up(connection: &Connection, held: &[HeldKey]) -> rusqlite::Result<()> {
+    // As bytes: a text that is none cannot be asked for as one.
+    let mut update = connection.prepare_cached(
+        "UPDATE notify_held SET until_ms = ?4 WHERE CAST(user AS BLOB) = ?1 AND device = ?2
+         AND CAST(collapse AS BLOB) = ?3",
+    )?;
+    for [user, device, collapse] in held {
+        update.execute(params![user, device, collapse, i64::MAX])?;
+    }
+    Ok(())
 }
 
 const EXPLAINED: &str = "SELECT event, time_ms, at_ms, room, class, steps, suppressed, devices,

@@ -1,6 +1,7 @@
 //! Devices.
 
 use super::columns::{DEVICE, address_columns, channel_number, device, token};
+use super::readable::{hashed, readable};
 use crate::core::quiet::QuietHours;
 use crate::core::settings::{Device, DeviceSettings};
 use crate::core::tokens::Fate;
@@ -126,8 +127,13 @@ pub(super) fn of_user(connection: &Connection, user: &UserId) -> rusqlite::Resul
         "SELECT {DEVICE} FROM notify_devices WHERE user = ?1 ORDER BY registered_ms DESC, id"
     );
     let mut select = connection.prepare_cached(&sql)?;
-    let rows = select.query_map([user.as_str()], device)?;
-    rows.collect()
+    let mut rows = select.query([user.as_str()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get_ref(0)?.as_blob()?;
+        found.extend(readable("notify_devices", || hashed(&[id]), device(row))?);
+    }
+    Ok(found)
 }
 
 /// The device with its owner.

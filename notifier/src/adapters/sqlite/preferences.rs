@@ -1,10 +1,11 @@
 //! Settings of people and rooms.
 
 use super::columns::{level, level_number, mute, mute_ms, room, user};
+use super::readable::{hashed, readable};
 use crate::core::settings::{PersonSettings, RoomSettings};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::NOTIFY_ROOM_SETTINGS;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 pub(super) fn person(connection: &Connection, user: &UserId) -> rusqlite::Result<PersonSettings> {
     let found = connection
@@ -71,14 +72,22 @@ pub(super) fn rooms(
     let mut select = connection.prepare_cached(
         "SELECT room, muted_ms, level FROM notify_rooms WHERE user = ?1 ORDER BY room",
     )?;
-    let rows = select.query_map([user.as_str()], |row| {
-        let settings = RoomSettings {
-            muted: mute(row.get(1)?),
-            level: row.get::<_, Option<i64>>(2)?.map(level),
-        };
-        Ok((room(0, &row.get::<_, String>(0)?)?, settings))
-    })?;
-    rows.collect()
+    let mut rows = select.query([user.as_str()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_bytes()?;
+        let key = || hashed(&[user.as_str().as_bytes(), name]);
+        found.extend(readable("notify_rooms", key, of_room(row))?);
+    }
+    Ok(found)
+}
+
+fn of_room(row: &Row<'_>) -> rusqlite::Result<(RoomId, RoomSettings)> {
+    let settings = RoomSettings {
+        muted: mute(row.get(1)?),
+        level: row.get::<_, Option<i64>>(2)?.map(level),
+    };
+    Ok((room(0, &row.get::<_, String>(0)?)?, settings))
 }
 
 pub(super) fn set_room(
@@ -121,12 +130,19 @@ pub(super) fn opted_in(
 ) -> rusqlite::Result<Vec<UserId>> {
     let mut select = connection.prepare_cached(
         "SELECT user FROM notify_rooms WHERE room = ?1 AND level = 0 AND user > ?2
-         ORDER BY user LIMIT ?3",
+         ORDER BY user",
     )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let after = after.map_or("", UserId::as_str);
-    let rows = select.query_map(params![room.as_str(), after, limit], |row| {
-        user(0, &row.get::<_, String>(0)?)
-    })?;
-    rows.collect()
+    let mut rows = select.query(params![room.as_str(), after])?;
+    let mut found = Vec::new();
+    // Counted here: a page that one row shortens would look like the last.
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let name = row.get_ref(0)?.as_bytes()?;
+        let key = || hashed(&[name, room.as_str().as_bytes()]);
+        let one = row.get::<_, String>(0).and_then(|text| user(0, &text));
+        found.extend(readable("notify_rooms", key, one)?);
+    }
+    Ok(found)
 }

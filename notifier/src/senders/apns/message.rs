@@ -80,7 +80,12 @@ impl Message {
                 if push.class == Class::Call {
                     aps["interruption-level"] = "time-sensitive".into();
                 }
-                aps["thread-id"] = push.collapse.as_str().into();
+                // Messages and mentions of a room replace only their own, but stand together.
+                let room = push.subject.room.as_ref();
+                aps["thread-id"] = match room {
+                    Some(room) => format!("room:{}", room.as_str()).into(),
+                    None => push.collapse.as_str().into(),
+                };
             }
         }
         if let Some(badge) = push.badge {

@@ -154,6 +154,14 @@ async fn a_push_has_the_headers_and_the_body_that_apple_asks_for() {
         (&json!(3), &json!("r_1"))
     );
 
+    push.collapse = "mention:r_1".to_owned();
+    sender.send(&phone, &push).await;
+    let came = double.deliveries().pop().expect("a delivery");
+    let mention: serde_json::Value = serde_json::from_str(&came.payload).expect("JSON");
+    assert_eq!(came.collapse, "mention:r_1");
+    assert_eq!(mention["aps"]["thread-id"], "room:r_1", "one thread");
+    assert_eq!(mention["aps"]["thread-id"], json["aps"]["thread-id"]);
+
     push.is_silent = true;
     push.urgency = Urgency::Low;
     sender.send(&phone, &push).await;
@@ -227,6 +235,44 @@ async fn a_token_of_the_other_environment_is_asked_there_once_and_remembered() {
         (production.report().requests, sandbox.report().requests),
         (2, 3)
     );
+}
+
+#[tokio::test]
+async fn a_key_for_one_environment_alone_is_not_blamed_for_a_token_of_neither() {
+    let (production, sandbox) = (double(Kind::Apns).await, double(Kind::Apns).await);
+    let mut http = reaching(&production);
+    http.extra_roots = Some(format!("{}{}", production.ca_pem(), sandbox.ca_pem()).into_bytes());
+    let sender = sender(&production, &sandbox, http, UnixMs::now);
+    let (dead, other) = ("BadDeviceToken", "BadEnvironmentKeyInToken");
+    let refused = |code: &str| {
+        let status = if code == dead { 400 } else { 403 };
+        Step::answer(status, &json!({ "reason": code }).to_string())
+    };
+    let bad = Outcome::BadToken {
+        code: dead.to_owned(),
+    };
+    let wrong_key = Outcome::AuthFailed {
+        code: other.to_owned(),
+    };
+    let send = async |first: &str, second: &str| {
+        production.script(refused(first));
+        sandbox.script(refused(second));
+        sender.send(&phone(TOPIC), &push()).await
+    };
+    assert_eq!(send(dead, other).await, bad);
+    assert_eq!(send(other, other).await, wrong_key);
+    // As far as is known it may be the wrong key; once a push was taken with it, it is not.
+    assert_eq!(send(other, dead).await, wrong_key);
+    let of_sandbox = target(Address::Apns {
+        token: Redacted("cd".repeat(32)),
+        is_sandbox: true,
+        topic: TOPIC.to_owned(),
+    });
+    sandbox.script(Step::answer(200, ""));
+    let sent = sender.send(&of_sandbox, &push()).await;
+    assert!(matches!(sent, Outcome::Accepted { .. }), "{sent:?}");
+    assert_eq!(send(other, dead).await, bad);
+    assert_eq!(send(other, other).await, wrong_key);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::core::tokens::Fate;
 use crate::event::{Job, What};
 use crate::metrics;
 use crate::model::{Address, DeviceId, Outcome, Target};
-use crate::ports::{Claim, Claimed, PushState, Settled, Shown, Standee, StoreError};
+use crate::ports::{Claim, Claimed, PushState, Settled, Shown, Standee};
 use crate::service::content;
 use crate::service::gate::Gate;
 use crate::service::router::unstored;
@@ -18,14 +18,20 @@ use futures_util::future::join_all;
 use kaiwa_common::time::UnixMs;
 use std::time::Duration;
 
-/// How long one push may take; then it counts as transient.
-const SEND: Duration = Duration::from_secs(30);
+/// How long a device is ours, in times of what a push may take: with its record, and with room. A crash costs this
+/// before another tries.
+const CLAIM: u32 = 2;
 
-/// How long a device is ours: a push and its record, with room. A crash costs this before another tries.
-const CLAIM: Duration = Duration::from_secs(60);
+/// A provider's yes that cannot be recorded is tried to be: without it, it would be sent again. Each try waits for so
+/// much longer than the one before, and all of them for two thirds of what a push may take, so that they end within
+/// [`CLAIM`].
+const RECORD: Duration = Duration::from_millis(100);
 
-/// A provider's yes that cannot be recorded is tried to be so often: without it, it would be sent again.
-const RECORDS: u32 = 4;
+/// How long a push to a host that may never answer waits at least, while as many as may be are on their way to such.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// And so much more at most: by then the first have answered, if they do.
+const CROWDED_MS: u64 = 3_000;
 
 /// What is left to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +93,7 @@ impl<'a> Round<'a> {
             devices: self.job.devices.clone(),
             shows: (!self.job.is_silent).then(|| self.shown()),
             now,
-            until: now.plus(CLAIM),
+            until: now.plus(self.handler.send * CLAIM),
         };
         let claimed = self.handler.store.claim(claim).await;
         let claimed = claimed.map_err(|error| unstored(&error))?;
@@ -124,7 +130,7 @@ impl<'a> Round<'a> {
     fn shown(&self) -> Shown {
         let place = self.job.event.message_place();
         Shown {
-            key: self.job.collapse.clone(),
+            key: policy::shown(&self.job.event),
             up_to: place.map_or(0, |place| place.seq),
         }
     }
@@ -160,6 +166,16 @@ impl<'a> Round<'a> {
         let provider = Gate::provider(address);
         let gate = &self.handler.gate;
         let mut is_probe = self.is_probe;
+        let Ok(_place) = gate.place(&provider, self.job.event.is_urgent()) else {
+            let wait = CROWDED + Duration::from_millis(self.handler.rolls.roll() % CROWDED_MS);
+            return Sent {
+                device,
+                was,
+                provider,
+                result: Err(self.handler.clock.now().plus(wait)),
+                change: None,
+            };
+        };
         if !gate.is_single() {
             match gate.admit(&provider) {
                 Admit::Send => {}
@@ -181,7 +197,7 @@ impl<'a> Round<'a> {
         };
         let push = content::push(self.job, was.as_deref());
         let sending = self.handler.sender.send(&target, &push);
-        let outcome = tokio::time::timeout(SEND, sending).await;
+        let outcome = tokio::time::timeout(self.handler.send, sending).await;
         let outcome = outcome.unwrap_or_else(|_| Outcome::Transient {
             code: "timeout".to_owned(),
             retry_after: None,
@@ -292,15 +308,18 @@ impl<'a> Round<'a> {
     }
 
     async fn settle(&self, settled: Vec<Settled>) -> Result<(), Failure> {
-        let mut last = StoreError::Unavailable(String::new());
-        for attempt in 1..=RECORDS {
-            match self.handler.store.settle(settled.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(error) => last = error,
+        let (mut pause, mut waited) = (RECORD, Duration::ZERO);
+        loop {
+            let Err(error) = self.handler.store.settle(settled.clone()).await else {
+                return Ok(());
+            };
+            waited += pause;
+            if waited > self.handler.send * 2 / 3 {
+                return Err(unstored(&error));
             }
-            tokio::time::sleep(Duration::from_millis(100) * attempt).await;
+            tokio::time::sleep(pause).await;
+            pause += RECORD;
         }
-        Err(unstored(&last))
     }
 }
 

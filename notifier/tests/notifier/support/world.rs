@@ -9,7 +9,9 @@ use kaiwa_notifier::core::router::Seen;
 use kaiwa_notifier::event::{Event, Place};
 use kaiwa_notifier::model::{Address, Badge, Channel, DeviceId};
 use kaiwa_notifier::ports::{Answer, Decisions as _, Explained, ReadState, Standee, Standing};
-use kaiwa_notifier::service::{ChannelParts, ConsumerOptions, Notifier, NotifierOptions, Parts};
+use kaiwa_notifier::service::{
+    ChannelParts, ConsumerOptions, Lanes, Notifier, NotifierOptions, Parts,
+};
 use kaiwa_notifier::wire;
 use kaiwa_platform::clock::Clock;
 use kaiwa_platform::queue::{DeadLetters, Outgoing, Queue};
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) store: SqliteStore,
     pub(crate) chat: Arc<Chat>,
     pub(crate) events: Arc<MemoryQueue>,
+    /// Of events and of each channel; a test may do without.
+    pub(crate) urgent: Vec<Arc<MemoryQueue>>,
     pub(crate) queues: BTreeMap<Channel, Arc<MemoryQueue>>,
     pub(crate) dead: BTreeMap<String, Arc<MemoryQueue>>,
     pub(crate) providers: BTreeMap<Channel, Arc<Provider>>,
@@ -84,15 +88,21 @@ impl World {
         let none = |name: &str| MemoryQueue::new(name, clock, 0, Faults::default());
         let mut dead = BTreeMap::from([("events".to_owned(), none("events-dead"))]);
         let mut queues = BTreeMap::new();
+        let mut urgent = vec![queue("events-urgent", 11)];
         for (channel, n) in CHANNELS.into_iter().zip(2..) {
             queues.insert(channel, queue(channel.name(), n));
             dead.insert(channel.name().to_owned(), none("dead"));
+            urgent.push(queue(&format!("{}-urgent", channel.name()), 10 + n));
+        }
+        for queue in &urgent {
+            dead.insert(queue.name().to_owned(), none("dead"));
         }
         Self {
             clock,
             store: SqliteStore::inline(connection),
             chat: Arc::default(),
             events: queue("events", 1),
+            urgent,
             queues,
             dead,
             providers: CHANNELS
@@ -114,15 +124,23 @@ impl World {
             let dead: Arc<dyn Queue> = self.dead[queue.name()].clone();
             DeadLetters::new(queue.clone(), dead)
         };
+        let lanes = |queue: &Arc<MemoryQueue>| {
+            let name = format!("{}-urgent", queue.name());
+            let urgent = self.urgent.iter().find(|queue| queue.name() == name);
+            Lanes {
+                ordinary: letters(queue),
+                urgent: urgent.map(letters),
+            }
+        };
         Notifier::start(Parts {
             store: Arc::new(self.store.clone()),
             read_state: self.chat.clone(),
-            events: letters(&self.events),
+            events: lanes(&self.events),
             channels: CHANNELS
                 .into_iter()
                 .map(|channel| ChannelParts {
                     channel,
-                    queue: letters(&self.queues[&channel]),
+                    queue: lanes(&self.queues[&channel]),
                     sender: self.providers[&channel].clone(),
                 })
                 .collect(),
@@ -153,9 +171,12 @@ impl World {
             body: wire::encode_event(event),
             ..Outgoing::default()
         };
+        // As the topic does.
+        let urgent = self.urgent.first().filter(|_| event.is_urgent());
+        let queue = urgent.unwrap_or(&self.events);
         // As the relay does: until it is there.
         loop {
-            let sent = self.events.send(vec![message.clone()]).await;
+            let sent = queue.send(vec![message.clone()]).await;
             if matches!(sent, Ok(results) if results.iter().all(Result::is_ok)) {
                 return;
             }
@@ -172,7 +193,8 @@ impl World {
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.events.len() == 0 && self.queues.values().all(|queue| queue.len() == 0)
+        let channels = self.queues.values().chain(&self.urgent);
+        self.events.len() == 0 && channels.into_iter().all(|queue| queue.len() == 0)
     }
 
     /// Waits until nothing is queued, in virtual time.

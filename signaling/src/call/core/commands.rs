@@ -10,9 +10,7 @@ use super::{Asked, CallCore, Timer};
 use crate::call::command::Command;
 use kaiwa_chat::model::{RoomKind, User};
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{
-    CALL_PUBLISHERS, CALL_REMOVED, CALL_RING, CALL_RING_AGAIN, CALL_RING_USERS,
-};
+use kaiwa_common::limits::{CALL_PUBLISHERS, CALL_REMOVED, CALL_RING_AGAIN, CALL_RING_USERS};
 use kaiwa_common::redact::Redacted;
 use kaiwa_sfu::control::{
     Answer, Mute, Offer, ParticipantId, Prefer, PublicationId, SfuError, Track, Wish,
@@ -329,8 +327,8 @@ impl CallCore {
             from: caller.actor.user.clone(),
             participant,
             session: caller.session,
-            until: at.now + CALL_RING,
-            until_wall: at.wall.plus(CALL_RING),
+            until: at.now + self.times.ring,
+            until_wall: at.wall.plus(self.times.ring),
         };
         for user in users {
             self.timers

@@ -127,7 +127,7 @@ impl CallCore {
         let id = ParticipantId(self.next_participant);
         self.next_participant += 1;
         let room = joining.room.clone();
-        let participant = participant(joining, standing, self.away, at);
+        let participant = participant(joining, standing, self.times.away, at);
         if let Some(until) = participant.away {
             self.timers.insert((until, Timer::Away(id)));
         }

@@ -26,6 +26,11 @@ mod simulation;
 
 const AWAY: Duration = Duration::from_secs(30);
 
+const TIMES: CallTimes = CallTimes {
+    away: AWAY,
+    ring: CALL_RING,
+};
+
 fn room(name: &str) -> RoomId {
     RoomId::parse(name).expect("a room id")
 }
@@ -93,7 +98,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         Self {
-            core: CallCore::new(1, 1_000, AWAY),
+            core: CallCore::new(1, 1_000, TIMES),
             at: At {
                 now: Instant::now(),
                 wall: UnixMs(1_790_000_000_000),
@@ -658,7 +663,7 @@ fn offers_come_at_a_rate_and_publishers_in_a_number() {
 #[test]
 fn a_full_call_takes_nobody_in_and_the_call_that_one_is_in_goes_on() {
     let mut bench = Bench::new();
-    bench.core = CallCore::new(1, 2, AWAY);
+    bench.core = CallCore::new(1, 2, TIMES);
     bench.join(1, "alice");
     bench.join(2, "bob");
     let ticket = bench.command(3, "carol", Command::Join { room: room("r") });

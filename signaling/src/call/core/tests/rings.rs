@@ -104,6 +104,24 @@ fn a_ring_is_declined_on_all_devices_and_the_caller_hears_it() {
 }
 
 #[test]
+fn a_ring_lasts_as_long_as_is_set() {
+    let mut bench = Bench::new();
+    let ring = Duration::from_secs(7);
+    bench.core = CallCore::new(1, 1_000, CallTimes { ring, ..TIMES });
+    bench.join(1, "alice");
+    ringing(&mut bench, &["bob"]);
+    let began = bench.at.wall;
+    let rings = told(&mut bench);
+    assert_eq!(rings, [said("bob", None)]);
+    bench.wait(ring - Duration::from_millis(1));
+    assert_eq!(told(&mut bench), []);
+    bench.wait(Duration::from_millis(1));
+    let timed_out = Some(RingOutcome::TimedOut);
+    assert_eq!(told(&mut bench).first(), Some(&said("bob", timed_out)));
+    assert_eq!(bench.at.wall, began.plus(ring));
+}
+
+#[test]
 fn a_ring_ends_by_itself_with_its_caller_and_with_the_membership() {
     let mut bench = Bench::new();
     bench.join(1, "alice");

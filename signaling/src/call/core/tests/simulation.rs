@@ -431,7 +431,7 @@ impl World {
         let mut world = Self {
             rng,
             at,
-            core: CallCore::new(1, 4, AWAY),
+            core: CallCore::new(1, 4, TIMES),
             sfu: Sfu::default(),
             devices: Vec::new(),
             next_session: 1,

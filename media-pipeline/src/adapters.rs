@@ -1,0 +1,6 @@
+//! Where clips are kept.
+
+pub mod memory;
+pub mod sqlite;
+
+mod stored;

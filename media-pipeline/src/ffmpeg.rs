@@ -1,0 +1,12 @@
+//! The transcoder on this machine: one FFmpeg at a time, one process for a whole ladder.
+
+pub mod plan;
+
+mod measure;
+mod publish;
+mod record;
+mod still;
+mod transcoder;
+mod work;
+
+pub use transcoder::FfmpegTranscoder;

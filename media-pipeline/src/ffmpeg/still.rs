@@ -1,0 +1,198 @@
+//! Poster, pictures for scrubbing, and clips that are pictures. What FFmpeg is told, and the WebVTT; no I/O.
+
+use crate::inspect::{input, words};
+use crate::ladder::{GOP_S, Rung};
+use crate::model::Source;
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Most pictures in a sprite: 10 × 10.
+const TILES: u32 = 100;
+
+/// How a sprite is cut.
+pub(super) struct Sheet {
+    /// One of so many key frames.
+    every: u32,
+    tiles: u32,
+    width: u32,
+    height: u32,
+}
+
+impl Sheet {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "seconds of a clip"
+    )]
+    pub(super) fn of(rung: &Rung, seconds: f64) -> Self {
+        let frames = ((seconds / f64::from(GOP_S)).ceil() as u32).max(1);
+        let every = frames.div_ceil(TILES);
+        let side = rung.width.max(rung.height);
+        let even = |pixels: u32| (pixels * 160 / side / 2 * 2).max(2);
+        Self {
+            every,
+            tiles: frames.div_ceil(every),
+            width: even(rung.width),
+            height: even(rung.height),
+        }
+    }
+
+    pub(super) const fn interval_ms(&self) -> u32 {
+        self.every * GOP_S * 1000
+    }
+
+    fn columns(&self) -> u32 {
+        self.tiles.min(10)
+    }
+
+    /// From key frames alone, of what was made.
+    pub(super) fn args(&self, playlist: &Path, image: &Path) -> Vec<OsString> {
+        let filter = format!(
+            "select=not(mod(n\\,{})),scale={}:{},tile={}x{}",
+            self.every,
+            self.width,
+            self.height,
+            self.columns(),
+            self.tiles.div_ceil(self.columns())
+        );
+        let mut args = quiet();
+        args.extend(words(&["-skip_frame", "nokey"]));
+        args.extend(made(playlist));
+        args.extend(words(&[
+            "-an",
+            "-vsync",
+            "0",
+            "-vf",
+            &filter,
+            "-frames:v",
+            "1",
+            "-q:v",
+            "4",
+        ]));
+        args.push(image.into());
+        args
+    }
+
+    pub(super) fn vtt(&self, seconds: f64) -> String {
+        let mut text = String::from("WEBVTT\n");
+        let step = f64::from(self.interval_ms()) / 1000.0;
+        for tile in 0..self.tiles {
+            let from = f64::from(tile) * step;
+            let to = (from + step).min(seconds.max(from + 0.001));
+            let (x, y) = (
+                tile % self.columns() * self.width,
+                tile / self.columns() * self.height,
+            );
+            let _ = write!(
+                text,
+                "\n{} --> {}\nsprite.jpg#xywh={x},{y},{},{}\n",
+                stamp(from),
+                stamp(to),
+                self.width,
+                self.height
+            );
+        }
+        text
+    }
+}
+
+fn stamp(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).floor();
+    let hours = (minutes / 60.0).floor();
+    format!(
+        "{hours:02.0}:{:02.0}:{:06.3}",
+        minutes % 60.0,
+        seconds % 60.0
+    )
+}
+
+fn quiet() -> Vec<OsString> {
+    words(&[
+        "-hide_banner",
+        "-v",
+        "error",
+        "-nostdin",
+        "-y",
+        "-threads",
+        "2",
+    ])
+}
+
+/// Our own playlist as input: checked before, and it names files beside it alone.
+fn made(playlist: &Path) -> Vec<OsString> {
+    let mut args = words(&[
+        "-protocol_whitelist",
+        "file",
+        "-allowed_extensions",
+        "ALL",
+        "-f",
+        "hls",
+        "-i",
+    ]);
+    args.push(playlist.into());
+    args
+}
+
+/// A picture from the first third: of `choice` frames the one that says most.
+pub(super) fn poster_args(
+    playlist: &Path,
+    seconds: f64,
+    choice: u32,
+    image: &Path,
+) -> Vec<OsString> {
+    let from = (seconds / 3.0).min(3.0);
+    let filter = format!("select=gte(t\\,{from:.3}),thumbnail={choice}");
+    let mut args = quiet();
+    args.extend(made(playlist));
+    args.extend(words(&[
+        "-an",
+        "-vf",
+        &filter,
+        "-frames:v",
+        "1",
+        "-q:v",
+        "3",
+    ]));
+    args.push(image.into());
+    args
+}
+
+/// Checks one rendition: what `ffprobe` says of it.
+pub(super) fn probe_args(playlist: &Path) -> Vec<OsString> {
+    let mut args = words(&["-v", "error", "-select_streams", "v:0", "-show_entries"]);
+    args.extend(words(&["stream=codec_name,width,height", "-of", "csv=p=0"]));
+    args.extend(made(playlist));
+    args
+}
+
+/// A picture without its metadata, at most so long at its longer side.
+pub(super) fn image_args(
+    source: &Source,
+    file: &Path,
+    longest: Option<u32>,
+    image: &Path,
+) -> Vec<OsString> {
+    let mut args = quiet();
+    args.extend(input(&source.container, file));
+    if let Some(side) = longest {
+        let filter =
+            format!("scale=min({side}\\,iw):min({side}\\,ih):force_original_aspect_ratio=decrease");
+        args.extend(words(&["-vf", &filter, "-frames:v", "1"]));
+    }
+    args.extend(words(&[
+        "-map_metadata",
+        "-1",
+        "-fflags",
+        "+bitexact",
+        "-flags:v",
+        "+bitexact",
+        "-q:v",
+        "2",
+    ]));
+    if image.extension().is_some_and(|e| e != "gif") {
+        args.extend(words(&["-frames:v", "1", "-update", "1"]));
+    }
+    args.push(image.into());
+    args
+}

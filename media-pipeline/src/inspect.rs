@@ -1,0 +1,22 @@
+//! Looks at what arrived before any work is spent on it: first bytes, then `ffprobe` in a cage, then policy.
+
+pub mod policy;
+pub mod probe;
+pub mod sniff;
+
+mod inspector;
+
+pub(crate) use inspector::{Fetched, input, words};
+pub use inspector::{FfprobeInspector, check_declared};
+
+use crate::model::ClipError;
+
+/// A refusal. `reason` is API.
+pub(crate) fn refuse(reason: &str, message: impl Into<String>) -> ClipError {
+    ClipError {
+        reason: reason.to_owned(),
+        message: message.into(),
+        retryable: false,
+        provider_code: None,
+    }
+}

@@ -1,0 +1,204 @@
+//! What `ffprobe` says, as far as we believe it. No I/O.
+
+use super::refuse;
+use super::sniff::Format;
+use crate::model::{AudioInfo, ClipError, ClipKind, Source, VideoInfo};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// What was found, and what policy wants to know besides [`Source`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probed {
+    /// For the clip.
+    pub source: Source,
+    /// Of all kinds.
+    pub streams: usize,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    streams: Vec<Stream>,
+    #[serde(default)]
+    format: Container,
+}
+
+#[derive(Deserialize, Default)]
+struct Container {
+    duration: Option<String>,
+    bit_rate: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Stream {
+    codec_type: Option<String>,
+    codec_name: Option<String>,
+    width: Option<u32>,
+    height: Option<u32>,
+    sample_aspect_ratio: Option<String>,
+    avg_frame_rate: Option<String>,
+    r_frame_rate: Option<String>,
+    bit_rate: Option<String>,
+    duration: Option<String>,
+    color_transfer: Option<String>,
+    channels: Option<u32>,
+    sample_rate: Option<String>,
+    #[serde(default)]
+    disposition: Disposition,
+    #[serde(default)]
+    side_data_list: Vec<SideData>,
+}
+
+#[derive(Deserialize, Default)]
+struct Disposition {
+    #[serde(default)]
+    attached_pic: u8,
+}
+
+#[derive(Deserialize)]
+struct SideData {
+    rotation: Option<f64>,
+}
+
+/// Reads `ffprobe -print_format json -show_streams -show_format`.
+///
+/// # Errors
+/// When it says nothing that can be used.
+pub fn read(json: &[u8], format: Format, size: u64) -> Result<Probed, ClipError> {
+    let report: Report = serde_json::from_slice(json)
+        .map_err(|_| refuse("UNREADABLE", "The file's description cannot be read."))?;
+    let of = |kind: &str| {
+        report
+            .streams
+            .iter()
+            .find(|s| s.codec_type.as_deref() == Some(kind) && s.disposition.attached_pic == 0)
+    };
+    let (video, audio) = (of("video"), of("audio"));
+    let seconds = |text: &Option<String>| text.as_deref().and_then(|t| t.parse::<f64>().ok());
+    let duration = match format.kind {
+        ClipKind::Image => 0.0,
+        ClipKind::Video | ClipKind::Audio => seconds(&report.format.duration)
+            .or_else(|| video.or(audio).and_then(|s| seconds(&s.duration)))
+            .unwrap_or(0.0),
+    };
+    let duration = Duration::try_from_secs_f64(duration)
+        .map_err(|_| refuse("UNREADABLE", "The file says no believable length."))?;
+    if format.kind != ClipKind::Image && duration.is_zero() && (video.is_some() || audio.is_some())
+    {
+        return Err(refuse(
+            "TRUNCATED",
+            "The file has no length: it is damaged or cut off.",
+        ));
+    }
+    let whole = report
+        .format
+        .bit_rate
+        .as_deref()
+        .and_then(|rate| rate.parse().ok());
+    Ok(Probed {
+        streams: report.streams.len(),
+        source: Source {
+            size,
+            sha256: None,
+            container: format.demuxer.to_owned(),
+            duration,
+            video: video.map(|stream| pictures(stream, whole)).transpose()?,
+            audio: audio.map(sound).transpose()?,
+        },
+    })
+}
+
+fn pictures(stream: &Stream, whole: Option<u64>) -> Result<VideoInfo, ClipError> {
+    let (Some(codec), Some(width), Some(height)) =
+        (&stream.codec_name, stream.width, stream.height)
+    else {
+        return Err(refuse(
+            "UNREADABLE",
+            "The pictures have no size or no codec that we know.",
+        ));
+    };
+    if width == 0 || height == 0 {
+        return Err(refuse("UNREADABLE", "The pictures have no size."));
+    }
+    let turned = stream
+        .side_data_list
+        .iter()
+        .find_map(|data| data.rotation)
+        .unwrap_or(0.0);
+    // FFmpeg says by how much it is turned against the clock; negative is clockwise.
+    let rotation = match (-turned).rem_euclid(360.0).round() {
+        r if (45.0..135.0).contains(&r) => 90,
+        r if (135.0..225.0).contains(&r) => 180,
+        r if (225.0..315.0).contains(&r) => 270,
+        _ => 0,
+    };
+    let aspect = stream
+        .sample_aspect_ratio
+        .as_deref()
+        .and_then(|sar| ratio(sar, ':'))
+        .unwrap_or(1.0);
+    let shown = shown_width(width, aspect);
+    let (width, height) = if rotation % 180 == 90 {
+        (height, shown)
+    } else {
+        (shown, height)
+    };
+    let rate = |text: &Option<String>| text.as_deref().and_then(|t| ratio(t, '/'));
+    Ok(VideoInfo {
+        codec: codec.clone(),
+        width,
+        height,
+        fps: rate(&stream.avg_frame_rate)
+            .or_else(|| rate(&stream.r_frame_rate))
+            .unwrap_or(0.0),
+        rotation,
+        bitrate: stream
+            .bit_rate
+            .as_deref()
+            .and_then(|rate| rate.parse().ok())
+            .or(whole),
+        hdr: matches!(
+            stream.color_transfer.as_deref(),
+            Some("smpte2084" | "arib-std-b67")
+        ),
+    })
+}
+
+/// Width as displayed: of oblong pixels the narrower form, so that nothing is scaled up.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 1 and a width of 32 bits"
+)]
+fn shown_width(width: u32, aspect: f64) -> u32 {
+    if (0.1..1.0).contains(&aspect) {
+        (f64::from(width) * aspect).round().max(1.0) as u32
+    } else {
+        width
+    }
+}
+
+/// `30000/1001` or `1:1`; none where a part is zero.
+fn ratio(text: &str, between: char) -> Option<f64> {
+    let (num, den) = text.split_once(between)?;
+    let value = num.parse::<f64>().ok()? / den.parse::<f64>().ok()?;
+    (value.is_finite() && value > 0.0).then_some(value)
+}
+
+fn sound(stream: &Stream) -> Result<AudioInfo, ClipError> {
+    let sample_rate = stream
+        .sample_rate
+        .as_deref()
+        .and_then(|rate| rate.parse().ok());
+    match (&stream.codec_name, stream.channels, sample_rate) {
+        (Some(codec), Some(channels @ 1..), Some(sample_rate @ 1..)) => Ok(AudioInfo {
+            codec: codec.clone(),
+            channels,
+            sample_rate,
+        }),
+        _ => Err(refuse(
+            "UNREADABLE",
+            "The sound has no channels, rate or codec that we know.",
+        )),
+    }
+}

@@ -1,0 +1,507 @@
+//! Objects as files of a folder, with an index in the server's SQLite database.
+//!
+//! ```text
+//!  objects/ab/{blob}       whole objects; a blob's name is random, and only the index knows whose it is
+//!  uploads/{upload}/data   parts, each at its place: (number - 1) × stride
+//!  uploads/{upload}/{file} parts that came again, or do not fit their place
+//!  incoming/{blob}         whole objects on their way
+//! ```
+//! An object appears, changes and goes with its row's commit. Before the commit its bytes are on disk under their
+//! final name; after it what it replaced is deleted. What a crash leaves between is swept at the next start.
+
+mod complete;
+mod disk;
+mod index;
+mod prefix;
+mod read;
+mod store;
+mod write;
+
+pub use disk::{Disk, OsDisk};
+
+use crate::objects::key::{check_key, check_type};
+use crate::objects::sign::Keyring;
+use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan};
+use bytes::Bytes;
+use disk::{Places, refused, sync_folder};
+use futures_util::Stream;
+use index::{ObjectRow, PartRow, etag_of};
+use kaiwa_common::limits::{
+    OBJECT_PART_BYTES, OBJECT_PARTS, OBJECT_RESERVE_BYTES, OBJECT_STRIDE_BYTES,
+};
+use kaiwa_platform::clock::Clock;
+use kaiwa_platform::sqlite::{Keep, Sqlite};
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+use write::{Promise, Sink, joined, pour};
+
+/// Bytes that a client sends.
+pub(crate) type Incoming<'a> = &'a mut (dyn Stream<Item = std::io::Result<Bytes>> + Send + Unpin);
+
+/// How the folder is used.
+pub struct FolderOptions {
+    /// The folder, made if it is not there. Nobody else writes into it.
+    pub root: PathBuf,
+    /// Bytes of its file system that stay free.
+    pub reserve: u64,
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl FolderOptions {
+    /// The defaults for a server.
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            reserve: OBJECT_RESERVE_BYTES,
+            disk: Arc::new(OsDisk),
+        }
+    }
+}
+
+/// The embedded object store. Cheap to clone; one for each folder and process.
+#[derive(Clone)]
+pub struct FolderObjects {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Sqlite,
+    clock: Arc<dyn Clock>,
+    keys: Keyring,
+    places: Places,
+    reserve: u64,
+    disk: Arc<dyn Disk>,
+    /// Parts whose place in `data` somebody writes to now; number 0: somebody makes the object.
+    busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
+    prefixes: Arc<prefix::Prefixes>,
+}
+
+impl FolderObjects {
+    /// Opens the store: makes folders and tables, and sweeps what a crash has left.
+    ///
+    /// # Errors
+    /// [`ObjectError::Refused`] when folder or database cannot be used.
+    pub async fn open(
+        db: Sqlite,
+        clock: Arc<dyn Clock>,
+        keys: Keyring,
+        options: FolderOptions,
+    ) -> Result<Self, ObjectError> {
+        let migrated = db.migrate(index::SCHEMA).await;
+        migrated.map_err(|error| ObjectError::Refused(error.to_string()))?;
+        let (blobs, uploads) = db.readers.run(index::known).await.map_err(index::read)?;
+        let FolderOptions {
+            root,
+            reserve,
+            disk,
+        } = options;
+        let made = tokio::task::spawn_blocking(move || {
+            let places = Places::make(root)?;
+            sweep(&places, &blobs, &uploads)?;
+            Ok(places)
+        });
+        let places = joined(made.await)?.map_err(|error: std::io::Error| refused(&error))?;
+        let inner = Inner {
+            db,
+            clock,
+            keys,
+            places,
+            reserve,
+            disk,
+            busy: Arc::default(),
+            prefixes: Arc::default(),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    pub(crate) fn keys(&self) -> &Keyring {
+        &self.inner.keys
+    }
+
+    pub(crate) fn now(&self) -> kaiwa_common::time::UnixMs {
+        self.inner.clock.now()
+    }
+
+    /// Takes a part: exactly so many bytes with that SHA-256. It is there when this returns, and the bytes of an
+    /// attempt that fails are nowhere. The same number again replaces it.
+    ///
+    /// # Errors
+    /// `NotFound`: no such upload. `Mismatch`: other bytes than promised. `Refused`: no room.
+    pub async fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        plan: &PartPlan,
+        bytes: Incoming<'_>,
+    ) -> Result<Part, ObjectError> {
+        check_key(key)?;
+        check_plan(plan)?;
+        check_upload(upload)?;
+        let (known, before) = self.part_before(key, upload, plan.number).await?;
+        if known.done_etag.is_some() {
+            return Err(ObjectError::NotFound);
+        }
+        self.room_for(plan.size)?;
+        let stride = self.stride(upload, plan.size, known.stride).await?;
+        let claim = before
+            .is_none()
+            .then(|| self.claim(upload, plan.number))
+            .flatten();
+        let promise = Promise {
+            most: plan.size,
+            least: plan.size,
+            sha256: plan.sha256,
+        };
+        let disk = Arc::clone(&self.inner.disk);
+        let folder = self.inner.places.upload(upload);
+        let (file, sha256) = match claim.filter(|_| plan.size <= stride) {
+            Some(claim) => {
+                let data = self.inner.places.data(upload);
+                let at = u64::from(plan.number - 1) * stride;
+                let opened = opened(move || shared_file(&data)).await?;
+                let sink = Sink::new(disk, opened, at, Box::new(claim));
+                (None, pour(sink, bytes, promise).await?.1)
+            }
+            None => {
+                let name = Uuid::new_v4().simple().to_string();
+                let temporary = Temporary::new(folder.join(&name));
+                let path = temporary.path.clone();
+                let opened = opened(move || new_file(&path)).await?;
+                let sink = Sink::new(disk, opened, 0, Box::new(()));
+                let (_, sha256) = pour(sink, bytes, promise).await?;
+                temporary.keep();
+                (Some(name), sha256)
+            }
+        };
+        let row = PartRow {
+            number: plan.number,
+            size: plan.size,
+            sha256,
+            file,
+        };
+        let is_in_place = row.file.is_none() && row.size == stride;
+        let part = self.note_part(key, upload, row).await?;
+        if is_in_place {
+            let data = self.inner.places.data(upload);
+            self.inner
+                .prefixes
+                .arrived(upload, part.number, data, stride);
+        }
+        Ok(part)
+    }
+
+    /// The upload, and the part of this number if it has arrived.
+    async fn part_before(
+        &self,
+        key: &str,
+        upload: &str,
+        number: u32,
+    ) -> Result<(index::UploadRow, Option<PartRow>), ObjectError> {
+        let (key, upload) = (key.to_owned(), upload.to_owned());
+        let found = self.look(move |db| {
+            let Some(row) = index::upload(db, &key, &upload)? else {
+                return Ok(None);
+            };
+            Ok(Some((row, index::one_part(db, &upload, number)?)))
+        });
+        found.await?.ok_or(ObjectError::NotFound)
+    }
+
+    async fn stride(
+        &self,
+        upload: &str,
+        size: u64,
+        known: Option<u64>,
+    ) -> Result<u64, ObjectError> {
+        if let Some(stride) = known {
+            return Ok(stride);
+        }
+        let (upload, wanted) = (upload.to_owned(), size.max(OBJECT_STRIDE_BYTES));
+        self.change(move |db| index::stride(db, &upload, wanted))
+            .await
+    }
+
+    async fn note_part(&self, key: &str, upload: &str, row: PartRow) -> Result<Part, ObjectError> {
+        let part = row.part();
+        let (key, id) = (key.to_owned(), upload.to_owned());
+        let noted = self.change(move |db| {
+            let before = index::one_part(db, &id, row.number)?.and_then(|row| row.file);
+            Ok((index::put_part(db, &key, &id, &row)?, before))
+        });
+        let (is_noted, before) = noted.await?;
+        if let Some(before) = before {
+            remove(&self.inner.places.upload(upload).join(before));
+        }
+        if is_noted {
+            Ok(part)
+        } else {
+            Err(ObjectError::NotFound)
+        }
+    }
+
+    /// Stores a whole object of `least` to `most` bytes.
+    pub(crate) async fn store(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: Incoming<'_>,
+        (least, most): (u64, u64),
+    ) -> Result<ObjectInfo, ObjectError> {
+        check_key(key)?;
+        check_type(content_type)?;
+        self.room_for(least)?;
+        let blob = Uuid::new_v4().simple().to_string();
+        let temporary = Temporary::new(self.inner.places.incoming().join(&blob));
+        let path = temporary.path.clone();
+        let opened = opened(move || new_file(&path)).await?;
+        let sink = Sink::new(Arc::clone(&self.inner.disk), opened, 0, Box::new(()));
+        let (size, sha256) = pour(
+            sink,
+            bytes,
+            Promise {
+                most,
+                least,
+                sha256: None,
+            },
+        )
+        .await?;
+        let info = ObjectInfo {
+            key: key.to_owned(),
+            size,
+            etag: etag_of(&sha256),
+            sha256: Some(sha256),
+            modified: self.now(),
+        };
+        let row = ObjectRow {
+            info: info.clone(),
+            blob: blob.clone(),
+            content_type: content_type.to_owned(),
+        };
+        self.publish(&temporary.path, &blob).await?;
+        temporary.keep();
+        let before = self.change(move |db| index::put(db, &row)).await?;
+        self.forget(before);
+        Ok(info)
+    }
+
+    /// Gives a file its final name, durably.
+    async fn publish(&self, from: &Path, blob: &str) -> Result<(), ObjectError> {
+        let (from, to) = (from.to_owned(), self.inner.places.blob(blob));
+        let moved = tokio::task::spawn_blocking(move || {
+            std::fs::rename(&from, &to)?;
+            to.parent().map_or(Ok(()), sync_folder)
+        });
+        joined(moved.await)?.map_err(|error| refused(&error))
+    }
+
+    /// Refuses what would leave less than the reserve.
+    fn room_for(&self, bytes: u64) -> Result<(), ObjectError> {
+        let free = self.inner.disk.free(self.inner.places.root());
+        let free = free.map_err(|error| refused(&error))?;
+        if free < bytes.saturating_add(self.inner.reserve) {
+            return Err(ObjectError::Refused("the disk is full".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The right to write to a part's place; nobody has it while the object is made.
+    fn claim(&self, upload: &str, number: u32) -> Option<Claim> {
+        let place = (upload.to_owned(), number);
+        let mut busy = self
+            .inner
+            .busy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if busy.contains(&(upload.to_owned(), 0)) {
+            return None;
+        }
+        busy.insert(place.clone()).then(|| Claim {
+            busy: Arc::clone(&self.inner.busy),
+            place,
+        })
+    }
+
+    /// The right to make the object, and whether somebody still writes to a place.
+    fn claim_all(&self, upload: &str) -> Option<(Claim, bool)> {
+        let place = (upload.to_owned(), 0);
+        let mut busy = self
+            .inner
+            .busy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_written = busy
+            .range(place.clone()..)
+            .next()
+            .is_some_and(|(id, _)| id == upload);
+        let is_mine = busy.insert(place.clone());
+        is_mine.then(|| {
+            (
+                Claim {
+                    busy: Arc::clone(&self.inner.busy),
+                    place,
+                },
+                is_written,
+            )
+        })
+    }
+
+    /// Deletes files whose rows are gone.
+    fn forget(&self, blobs: impl IntoIterator<Item = String>) {
+        for blob in blobs {
+            remove(&self.inner.places.blob(&blob));
+        }
+    }
+
+    async fn look<T, F>(&self, closure: F) -> Result<T, ObjectError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.inner
+            .db
+            .readers
+            .run(closure)
+            .await
+            .map_err(index::read)
+    }
+
+    async fn change<T, F>(&self, closure: F) -> Result<T, ObjectError>
+    where
+        T: Send + Unpin + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let job = self.inner.db.writer.submit(ROW_BYTES, move |db| {
+            closure(db).map(|value| (Keep::Yes, value))
+        });
+        job.await.map_err(index::written)
+    }
+}
+
+/// About what a row adds to the database.
+const ROW_BYTES: usize = 512;
+
+/// Who writes to a part's place; until the last write has ended.
+struct Claim {
+    busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
+    place: (String, u32),
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.remove(&self.place);
+    }
+}
+
+/// A file that is deleted unless it is kept.
+struct Temporary {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Temporary {
+    fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            is_kept: false,
+        }
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            remove(&self.path);
+        }
+    }
+}
+
+/// Number from 1, at most [`OBJECT_PART_BYTES`].
+pub(crate) fn check_plan(plan: &PartPlan) -> Result<(), ObjectError> {
+    if !(1..=OBJECT_PARTS).contains(&plan.number) {
+        return Err(ObjectError::Mismatch("the part's number".to_owned()));
+    }
+    if plan.size == 0 || plan.size > OBJECT_PART_BYTES {
+        return Err(ObjectError::Mismatch("the part's length".to_owned()));
+    }
+    Ok(())
+}
+
+/// Upload ids are ours: 32 hexadecimal digits, and so are their folders.
+fn check_upload(upload: &str) -> Result<(), ObjectError> {
+    let is_ours = upload.len() == 32
+        && upload
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if is_ours {
+        Ok(())
+    } else {
+        Err(ObjectError::NotFound)
+    }
+}
+
+async fn opened(
+    open: impl FnOnce() -> std::io::Result<File> + Send + 'static,
+) -> Result<File, ObjectError> {
+    joined(tokio::task::spawn_blocking(open).await)?.map_err(|error| refused(&error))
+}
+
+fn new_file(path: &Path) -> std::io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    path.parent().map_or(Ok(()), sync_folder)?;
+    Ok(file)
+}
+
+/// The parts' file. Its name is made to last when the upload begins.
+fn shared_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().write(true).open(path)
+}
+
+/// A file that is gone is gone; one that stays is swept at the next start.
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::debug!(%error, "a file of the object store stays until the next start");
+    }
+}
+
+/// Deletes what no row knows.
+fn sweep(
+    places: &Places,
+    blobs: &BTreeSet<String>,
+    uploads: &BTreeSet<String>,
+) -> std::io::Result<()> {
+    for shard in std::fs::read_dir(places.objects())? {
+        for file in std::fs::read_dir(shard?.path())? {
+            let file = file?;
+            let name = file.file_name().to_string_lossy().into_owned();
+            // An upload's id is its blob's name: one whose completion broke off goes on from there.
+            if !blobs.contains(&name) && !uploads.contains(&name) {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+    }
+    for file in std::fs::read_dir(places.incoming())? {
+        std::fs::remove_file(file?.path())?;
+    }
+    for folder in std::fs::read_dir(places.uploads())? {
+        let folder = folder?;
+        if !uploads.contains(folder.file_name().to_string_lossy().as_ref()) {
+            std::fs::remove_dir_all(folder.path())?;
+        }
+    }
+    Ok(())
+}

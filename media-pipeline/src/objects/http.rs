@@ -1,0 +1,176 @@
+//! The embedded store's doors for clients: a signed part (`PUT`) and a signed form (`POST`).
+//!
+//! The token in the URL or form is the whole right, so any origin may use it: no cookie is looked at, and none is
+//! allowed. Bodies are streamed; length, checksum, silence and time are bounded.
+
+mod answer;
+mod body;
+mod form;
+
+use self::answer::Refusal;
+use self::body::Patience;
+use crate::objects::FolderObjects;
+use crate::objects::sign::TokenError;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, ETAG};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{options, post, put};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kaiwa_common::limits::{OBJECT_REQUEST, OBJECT_SILENCE, OBJECT_WRITES};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// `PUT {PART_PATH}?t={token}`
+pub const PART_PATH: &str = "/objects/part";
+
+/// `POST {FORM_PATH}`, `multipart/form-data` with the fields `token` and, last, `file`.
+pub const FORM_PATH: &str = "/objects/form";
+
+/// SHA-256 of the body in base64, as S3 calls it.
+pub const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
+
+/// How long clients are waited for, and how many at once.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpOptions {
+    /// Between two pieces of a body.
+    pub silence: Duration,
+    /// For the whole request.
+    pub request: Duration,
+    /// Requests at once; another gets 503.
+    pub at_once: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            silence: OBJECT_SILENCE,
+            request: OBJECT_REQUEST,
+            at_once: OBJECT_WRITES,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Door {
+    objects: FolderObjects,
+    options: HttpOptions,
+    places: Arc<Semaphore>,
+}
+
+/// The two doors.
+pub fn router(objects: FolderObjects, http: HttpOptions) -> Router {
+    let door = Door {
+        objects,
+        options: http,
+        places: Arc::new(Semaphore::new(http.at_once)),
+    };
+    Router::new()
+        .route(
+            PART_PATH,
+            put(put_part)
+                .merge(options(preflight))
+                .fallback(wrong_method),
+        )
+        .route(
+            FORM_PATH,
+            post(form::post_form)
+                .merge(options(preflight))
+                .fallback(wrong_method),
+        )
+        .layer(axum::middleware::map_response(answer::for_any_origin))
+        .with_state(door)
+}
+
+async fn preflight() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+async fn wrong_method() -> Response {
+    Refusal::Method.into_response()
+}
+
+async fn put_part(State(door): State<Door>, request: Request) -> Response {
+    match take_part(&door, request).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn take_part(door: &Door, request: Request) -> Result<Response, Refusal> {
+    let token = token_of(request.uri().query())?;
+    let claim = door.objects.keys().open_part(token, door.objects.now())?;
+    let length = length_of(request.headers())?;
+    if length > claim.part.size {
+        return Err(Refusal::TooLarge);
+    }
+    if length < claim.part.size {
+        return Err(Refusal::Wrong(
+            "the length is not the one that was signed".to_owned(),
+        ));
+    }
+    let mut plan = claim.part.clone();
+    if let Some(declared) = checksum_of(request.headers())? {
+        if plan.sha256.is_some_and(|signed| signed != declared) {
+            return Err(Refusal::Wrong(
+                "the checksum is not the one that was signed".to_owned(),
+            ));
+        }
+        plan.sha256 = Some(declared);
+    }
+    let _place = door.places.try_acquire().map_err(|_| Refusal::Busy)?;
+    let mut bytes = door.patience().stream(request.into_body());
+    let part = door
+        .objects
+        .put_part(&claim.key, &claim.upload, &plan, &mut bytes)
+        .await;
+    let part = part.map_err(|error| bytes.refusal(error))?;
+    let etag = format!("\"{}\"", part.etag);
+    let checksum = part
+        .sha256
+        .map(|sum| STANDARD.encode(sum))
+        .unwrap_or_default();
+    Ok((
+        StatusCode::OK,
+        [(ETAG, etag), (CHECKSUM, checksum)],
+        Body::empty(),
+    )
+        .into_response())
+}
+
+impl Door {
+    fn patience(&self) -> Patience {
+        Patience {
+            silence: self.options.silence,
+            request: self.options.request,
+        }
+    }
+}
+
+/// The token of a query that is nothing else.
+fn token_of(query: Option<&str>) -> Result<&str, Refusal> {
+    let token = query.and_then(|query| query.strip_prefix("t="));
+    token.ok_or(Refusal::Token(TokenError::Invalid))
+}
+
+/// A body without a length is refused before it is read: what is signed is a length.
+fn length_of(headers: &HeaderMap) -> Result<u64, Refusal> {
+    let length = headers.get(CONTENT_LENGTH).ok_or(Refusal::NoLength)?;
+    let length = length.to_str().ok().and_then(|text| text.parse().ok());
+    length.ok_or(Refusal::Wrong("the length is no number".to_owned()))
+}
+
+fn checksum_of(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refusal> {
+    let Some(value) = headers.get(CHECKSUM) else {
+        return Ok(None);
+    };
+    let bytes = STANDARD.decode(value.as_bytes()).ok();
+    let sum = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    sum.map(Some).ok_or(Refusal::Wrong(
+        "the checksum is no SHA-256 in base64".to_owned(),
+    ))
+}

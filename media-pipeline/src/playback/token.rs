@@ -1,0 +1,229 @@
+//! Path tokens. Pure: time is an argument.
+//!
+//! ```text
+//!  version 1 | key id 1 | clip 16 | person 16 | expiry 8 | epoch 8 | HMAC-SHA256 32      82 bytes, 110 characters
+//! ```
+//!
+//! The person stands in it as a keyed pseudonym: URLs are kept by browsers and proxies, and ids may be addresses.
+
+use crate::model::ClipId;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kaiwa_common::id::UserId;
+use kaiwa_common::redact::Secret;
+use kaiwa_common::time::UnixMs;
+use ring::hmac;
+use uuid::Uuid;
+
+const VERSION: u8 = 1;
+const PAYLOAD: usize = 50;
+const MAC: usize = 32;
+/// Characters of a token: 82 bytes, without padding.
+const TEXT: usize = 110;
+
+/// What a token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claims {
+    /// What may be played.
+    pub clip: ClipId,
+    /// By whom: [`PlaybackKeys::pseudonym`].
+    pub person: [u8; 16],
+    /// Until when.
+    pub expires: UnixMs,
+    /// Of the clip's room, when it was made.
+    pub epoch: u64,
+}
+
+/// One key.
+pub struct PlaybackKey {
+    id: u8,
+    tokens: hmac::Key,
+    people: hmac::Key,
+}
+
+/// A key can't be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPlaybackKey {
+    /// RFC 2104, section 3: at least the hash's 32 bytes.
+    #[error("a playback key needs at least 32 bytes, this one has {0}")]
+    Weak(usize),
+    /// Tokens say which key they were made with.
+    #[error("two playback keys have the id {0}")]
+    SameId(u8),
+}
+
+impl PlaybackKey {
+    /// A key with its id, which tokens carry.
+    ///
+    /// # Errors
+    /// [`InvalidPlaybackKey::Weak`] under 32 bytes.
+    pub fn new(id: u8, secret: &Secret<Vec<u8>>) -> Result<Self, InvalidPlaybackKey> {
+        let bytes = secret.expose();
+        if bytes.len() < 32 {
+            return Err(InvalidPlaybackKey::Weak(bytes.len()));
+        }
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        // One key for each purpose, so that no pseudonym is ever a token's MAC.
+        let derive = |purpose: &str| {
+            let derived = hmac::sign(&secret, purpose.as_bytes());
+            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+        };
+        Ok(Self {
+            id,
+            tokens: derive("kaiwa playback token"),
+            people: derive("kaiwa playback person"),
+        })
+    }
+}
+
+/// Makes tokens with one key, and takes those of another as well: that is how keys are changed.
+pub struct PlaybackKeys {
+    current: PlaybackKey,
+    other: Option<PlaybackKey>,
+}
+
+impl PlaybackKeys {
+    /// Tokens are made with `current`. Before a new key makes tokens, all servers take it as `other`; afterwards the
+    /// old one stays `other` for six hours.
+    ///
+    /// # Errors
+    /// [`InvalidPlaybackKey::SameId`].
+    pub fn new(
+        current: PlaybackKey,
+        other: Option<PlaybackKey>,
+    ) -> Result<Self, InvalidPlaybackKey> {
+        match &other {
+            Some(other) if other.id == current.id => Err(InvalidPlaybackKey::SameId(other.id)),
+            Some(_) | None => Ok(Self { current, other }),
+        }
+    }
+
+    /// How this person is called in tokens of the current key: so an operator finds whose a leaked one was.
+    #[must_use]
+    pub fn pseudonym(&self, user: &UserId) -> [u8; 16] {
+        let mac = hmac::sign(&self.current.people, user.as_str().as_bytes());
+        let mut short = [0; 16];
+        short.copy_from_slice(&mac.as_ref()[..16]);
+        short
+    }
+
+    /// A token. It goes into URLs, and nowhere else.
+    #[must_use]
+    pub fn issue(&self, claims: &Claims) -> String {
+        let mut bytes = Vec::with_capacity(PAYLOAD + MAC);
+        bytes.extend([VERSION, self.current.id]);
+        bytes.extend(claims.clip.0.as_bytes());
+        bytes.extend(claims.person);
+        bytes.extend(claims.expires.0.to_be_bytes());
+        bytes.extend(claims.epoch.to_be_bytes());
+        let mac = hmac::sign(&self.current.tokens, &bytes);
+        bytes.extend(mac.as_ref());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What a token says, if one of the keys made it and its time is not over.
+    #[must_use]
+    pub fn open(&self, token: &str, now: UnixMs) -> Option<Claims> {
+        if token.len() != TEXT {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+        let (payload, mac) = bytes.split_at_checked(PAYLOAD)?;
+        let keys = [Some(&self.current), self.other.as_ref()];
+        let key = keys
+            .into_iter()
+            .flatten()
+            .find(|key| key.id == payload[1])?;
+        hmac::verify(&key.tokens, payload, mac).ok()?;
+        if payload[0] != VERSION {
+            return None;
+        }
+        let claims = Claims {
+            clip: ClipId(Uuid::from_slice(&payload[2..18]).ok()?),
+            person: payload[18..34].try_into().ok()?,
+            expires: UnixMs(i64::from_be_bytes(payload[34..42].try_into().ok()?)),
+            epoch: u64::from_be_bytes(payload[42..50].try_into().ok()?),
+        };
+        (claims.expires > now).then_some(claims)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: u8, byte: u8) -> PlaybackKey {
+        PlaybackKey::new(id, &Secret::new(vec![byte; 32])).expect("a key of 32 bytes")
+    }
+
+    fn keys() -> PlaybackKeys {
+        PlaybackKeys::new(key(1, 7), None).expect("one key")
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            clip: ClipId(Uuid::from_u128(42)),
+            person: [3; 16],
+            expires: UnixMs(1_000_000),
+            epoch: 9,
+        }
+    }
+
+    #[test]
+    fn a_token_says_what_it_was_made_of_until_it_expires() {
+        let token = keys().issue(&claims());
+        assert_eq!(token.len(), TEXT);
+        assert_eq!(keys().open(&token, UnixMs(999_999)), Some(claims()));
+        assert_eq!(keys().open(&token, UnixMs(1_000_000)), None);
+    }
+
+    #[test]
+    fn no_changed_character_is_accepted() {
+        let token = keys().issue(&claims());
+        for at in 0..token.len() {
+            for other in ['A', 'B', '_', '-', '=', '~'] {
+                let mut changed = token.clone();
+                changed.replace_range(at..=at, &other.to_string());
+                if changed != token {
+                    assert_eq!(keys().open(&changed, UnixMs(0)), None, "at {at}: {other}");
+                }
+            }
+        }
+        for cut in 0..token.len() {
+            assert_eq!(keys().open(&token[..cut], UnixMs(0)), None);
+        }
+        assert_eq!(keys().open(&format!("{token}A"), UnixMs(0)), None);
+    }
+
+    #[test]
+    fn two_keys_overlap_while_they_are_changed() {
+        let old = keys().issue(&claims());
+        let both = PlaybackKeys::new(key(2, 8), Some(key(1, 7))).expect("two ids");
+        assert_eq!(both.open(&old, UnixMs(0)), Some(claims()));
+        let new = both.issue(&claims());
+        assert_eq!(keys().open(&new, UnixMs(0)), None);
+        let after = PlaybackKeys::new(key(2, 8), None).expect("one key");
+        assert_eq!(after.open(&old, UnixMs(0)), None);
+        assert_eq!(after.open(&new, UnixMs(0)), Some(claims()));
+        let same_id_other_key = PlaybackKeys::new(key(1, 8), None).expect("one key");
+        assert_eq!(same_id_other_key.open(&old, UnixMs(0)), None);
+    }
+
+    #[test]
+    fn weak_keys_and_equal_ids_are_refused() {
+        let weak = PlaybackKey::new(1, &Secret::new(vec![0; 31])).err();
+        assert_eq!(weak, Some(InvalidPlaybackKey::Weak(31)));
+        let same = PlaybackKeys::new(key(1, 7), Some(key(1, 8))).err();
+        assert_eq!(same, Some(InvalidPlaybackKey::SameId(1)));
+    }
+
+    #[test]
+    fn a_token_does_not_name_its_person() {
+        let user = UserId::parse("someone@example.org").expect("an id");
+        let person = keys().pseudonym(&user);
+        let token = keys().issue(&Claims { person, ..claims() });
+        let bytes = URL_SAFE_NO_PAD.decode(token).expect("base64");
+        assert!(!String::from_utf8_lossy(&bytes).contains("someone"));
+        assert_eq!(keys().pseudonym(&user), person);
+    }
+}

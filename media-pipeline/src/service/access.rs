@@ -1,0 +1,93 @@
+//! Who may do what.
+
+use super::Inner;
+use super::answer::store;
+use crate::api::{ApiError, Caller};
+use crate::model::{Clip, ClipId};
+use crate::ports::{Action, Verdict};
+use kaiwa_common::id::RoomId;
+use kaiwa_common::token::ServerRole;
+
+/// What is needed in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    View,
+    Upload,
+}
+
+impl Inner {
+    pub(super) async fn room(
+        &self,
+        caller: &Caller,
+        room: &RoomId,
+        need: Need,
+    ) -> Result<(), ApiError> {
+        let action = match need {
+            Need::View => Action::View,
+            Need::Upload => Action::Upload,
+        };
+        let verdict = self.authz.check(&caller.user, room, action).await;
+        match verdict.map_err(store)? {
+            // A viewer of this server brings nothing, whatever the room says.
+            Verdict::Allowed if need == Need::Upload && caller.role == ServerRole::Viewer => {
+                Err(ApiError::Denied("ROLE"))
+            }
+            Verdict::Allowed => Ok(()),
+            Verdict::Denied(reason) => Err(ApiError::Denied(reason)),
+            Verdict::Hidden => Err(ApiError::NotFound),
+        }
+    }
+
+    /// The clip, and the room in which the caller may see it.
+    pub(super) async fn seen_in(&self, caller: &Caller, clip: &Clip) -> Result<RoomId, ApiError> {
+        let mut why = ApiError::NotFound;
+        for room in std::iter::once(&clip.room).chain(clip.chores.rooms.keys()) {
+            match self.room(caller, room, Need::View).await {
+                Ok(()) => return Ok(room.clone()),
+                Err(error @ ApiError::Denied(_)) => why = error,
+                Err(ApiError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(why)
+    }
+
+    /// A clip that the caller may see: it is theirs, or shown in a room that they may see.
+    pub(super) async fn clip_for(&self, caller: &Caller, id: ClipId) -> Result<Clip, ApiError> {
+        let clip = self.store.get(id).await.map_err(store)?;
+        let clip = clip.ok_or(ApiError::NotFound)?;
+        if clip.uploader != caller.user {
+            self.seen_in(caller, &clip).await?;
+        }
+        Ok(clip)
+    }
+
+    /// A clip that the caller brings to a room where they may bring clips.
+    pub(super) async fn uploading(&self, caller: &Caller, id: ClipId) -> Result<Clip, ApiError> {
+        let clip = self.clip_for(caller, id).await?;
+        if clip.uploader != caller.user {
+            return Err(ApiError::Denied("NOT_UPLOADER"));
+        }
+        self.room(caller, &clip.room, Need::Upload).await?;
+        Ok(clip)
+    }
+
+    /// A clip that the caller may stop and delete: their own, or they moderate its room.
+    pub(super) async fn theirs(&self, caller: &Caller, id: ClipId) -> Result<Clip, ApiError> {
+        let clip = self.clip_for(caller, id).await?;
+        if clip.uploader == caller.user {
+            return Ok(clip);
+        }
+        // An administrator moderates any room that they are in.
+        let action = if caller.role == ServerRole::Admin {
+            Action::View
+        } else {
+            Action::Moderate
+        };
+        let verdict = self.authz.check(&caller.user, &clip.room, action).await;
+        match verdict.map_err(store)? {
+            Verdict::Allowed => Ok(clip),
+            Verdict::Denied(_) | Verdict::Hidden => Err(ApiError::Denied("NOT_UPLOADER")),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Subtitles beside a clip.
+
+use super::Inner;
+use super::answer::{objects, store};
+use crate::api::{ApiError, Caller, Violation};
+use crate::core::names;
+use crate::core::step::{Input, Verdict};
+use crate::model::{Captions, Clip, ClipId, ClipState, Language};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use kaiwa_common::limits::{CLIP_CAPTIONS_BYTES, CLIP_LANGUAGES};
+use std::sync::Arc;
+
+impl Inner {
+    pub(super) async fn caption(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: ClipId,
+        language: Language,
+        label: String,
+        vtt: String,
+    ) -> Result<Clip, ApiError> {
+        let wrong = wrong(&language, &label, &vtt);
+        if !wrong.is_empty() {
+            return Err(ApiError::Invalid(wrong));
+        }
+        let clip = self.theirs(caller, id).await?;
+        let is_new = !clip.captions.contains_key(&language);
+        if is_new && clip.captions.len() >= CLIP_LANGUAGES {
+            return Err(ApiError::Quota {
+                what: "languages of a clip",
+                retry_after: None,
+            });
+        }
+        if matches!(
+            clip.state,
+            ClipState::Expired | ClipState::Rejected | ClipState::Cancelled | ClipState::Deleted
+        ) {
+            return Err(ApiError::State(clip.state));
+        }
+        let file = format!("captions/{}.vtt", language.0.to_ascii_lowercase());
+        let key = format!("{}{file}", names::processed(&clip));
+        let bytes = Bytes::from(vtt);
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let body = stream::once(std::future::ready(Ok(bytes))).boxed();
+        let put = self.objects.put(&key, "text/vtt", body, size).await;
+        put.map_err(objects)?;
+        let captions = Captions { file, label };
+        let input = Input::Captioned(language, captions);
+        let applied = self.apply(id, &input, None).await.map_err(store)?;
+        let applied = applied.ok_or(ApiError::NotFound)?;
+        match applied.verdict {
+            Verdict::Refused(state) => Err(ApiError::State(state)),
+            Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
+        }
+    }
+}
+
+fn wrong(language: &Language, label: &str, vtt: &str) -> Vec<Violation> {
+    let mut wrong = Vec::new();
+    let mut need = |is_right: bool, field, description: &str| {
+        if !is_right {
+            let description = description.to_owned();
+            wrong.push(Violation { field, description });
+        }
+    };
+    need(is_language(&language.0), "language", "such as en or pt-BR");
+    let chars = label.chars().count();
+    need((1..=64).contains(&chars), "label", "1 to 64 characters");
+    need(
+        vtt.len() <= CLIP_CAPTIONS_BYTES && is_vtt(vtt),
+        "vtt",
+        "a WebVTT file of at most 1 MiB",
+    );
+    wrong
+}
+
+/// The shape of BCP 47 (RFC 5646, section 2.1): letters first, parts of one to eight letters and digits.
+fn is_language(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let first = parts.next().unwrap_or_default();
+    text.len() <= 35
+        && (2..=8).contains(&first.len())
+        && first.bytes().all(|b| b.is_ascii_alphabetic())
+        && parts.all(|part| {
+            (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+}
+
+/// WebVTT, section 4.1: the word, then nothing more on its line or a space.
+fn is_vtt(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.strip_prefix("WEBVTT")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
+}

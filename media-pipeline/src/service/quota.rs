@@ -1,0 +1,61 @@
+//! What one person may use: counted one request of a person after the other, within this process.
+
+use super::Inner;
+use super::answer::store;
+use crate::api::ApiError;
+use kaiwa_common::id::UserId;
+use kaiwa_common::time::UnixMs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+
+const SHARDS: usize = 64;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A turn for each person; a few share one.
+pub(super) struct Turns {
+    shards: Vec<Mutex<()>>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(())).collect(),
+        }
+    }
+}
+
+impl Turns {
+    /// Held from counting to storing, so that two at once are not both the last.
+    pub(super) async fn of(&self, user: &UserId) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        user.hash(&mut hasher);
+        let shard = hasher.finish() % (SHARDS as u64);
+        let shard = usize::try_from(shard).unwrap_or(0);
+        self.shards[shard].lock().await
+    }
+}
+
+impl Inner {
+    /// Whether this person may register that much more.
+    pub(super) async fn within_quota(&self, user: &UserId, size: u64) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let day = i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX);
+        let since = UnixMs(now.0.saturating_sub(day));
+        let usage = self.store.usage(user, since).await.map_err(store)?;
+        if usage.open >= self.options.open {
+            return Err(ApiError::Quota {
+                what: "concurrent uploads",
+                retry_after: None,
+            });
+        }
+        if usage.bytes.saturating_add(size) > self.options.bytes_per_day {
+            return Err(ApiError::Quota {
+                what: "bytes a day",
+                retry_after: Some(Duration::from_secs(3_600)),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,372 @@
+//! Registering, ways in, and the end of an upload.
+
+use super::Inner;
+use super::access::Need;
+use super::answer::{objects, store};
+use super::effects::arrived;
+use super::requests::Fingerprint;
+use crate::api::{ApiError, Caller, Grant, NewClip, Violation, WantGrant};
+use crate::core::names;
+use crate::core::step::{Effect, Input, Verdict};
+use crate::model::{Chore, Chores, Clip, ClipId, ClipKind, ClipState, Upload, UploadMode};
+use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan, StoreError};
+use kaiwa_common::limits::{
+    CLIP_GRANT, CLIP_LABELS, CLIP_NAME_BYTES, CLIP_PART_BYTES, CLIP_PARTS, CLIP_PARTS_ASKED,
+    CLIP_POST_BYTES, CLIP_TITLE_CHARS,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+impl Inner {
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        caller: &Caller,
+        new: NewClip,
+    ) -> Result<Clip, ApiError> {
+        let wrong = self.wrong(&new);
+        if !wrong.is_empty() {
+            return Err(ApiError::Invalid(wrong));
+        }
+        self.room(caller, &new.room, Need::Upload).await?;
+        let id = self.new_id();
+        let request = self.request(caller, Fingerprint::creating(&new), id)?;
+        // Held to the end: of two with the same key the second finds the first's answer.
+        let _turn = self.turns.of(&caller.user).await;
+        if let Some(clip) = self.replay(request.as_ref()).await? {
+            return Ok(clip);
+        }
+        self.within_quota(&caller.user, new.declared.size).await?;
+        let clip = self.registered(caller, id, new);
+        match self.store.insert(&clip, request.as_ref()).await {
+            Ok(revision) => {
+                super::metrics::state(clip.state);
+                self.hub.publish(revision, &clip);
+                let errands = clip.chores.todo.iter().cloned().map(Effect::Run);
+                self.hand_out(&clip, errands.collect());
+                Ok(clip)
+            }
+            // Another process was asked the same.
+            Err(StoreError::Conflict) => {
+                let again = self.replay(request.as_ref()).await?;
+                again.ok_or(ApiError::Conflict)
+            }
+            Err(error) => Err(store(error)),
+        }
+    }
+
+    fn registered(&self, caller: &Caller, id: ClipId, new: NewClip) -> Clip {
+        let now = self.clock.now();
+        let ends = now.plus(self.options.rules.upload);
+        let lease = now.plus(self.options.rules.lease);
+        let mut chores = Chores {
+            share: new.share,
+            work_due: Some(ends),
+            ..Chores::default()
+        };
+        if new.share {
+            chores.todo.push(Chore::Show(1));
+            chores.todo_due = Some(lease);
+        }
+        let named = if new.title.trim().is_empty() {
+            new.declared.name.0.chars().take(CLIP_TITLE_CHARS).collect()
+        } else {
+            new.title
+        };
+        Clip {
+            id,
+            room: new.room,
+            uploader: caller.user.clone(),
+            title: named,
+            kind: said(&new.declared.content_type),
+            state: ClipState::Created,
+            version: 1,
+            attempt: 0,
+            declared: new.declared,
+            upload: None,
+            source: None,
+            job: None,
+            progress: None,
+            outputs: None,
+            captions: BTreeMap::new(),
+            error: None,
+            message: None,
+            labels: new.labels,
+            created: now,
+            updated: now,
+            due: chores.todo_due.or(chores.work_due),
+            chores,
+        }
+    }
+
+    fn wrong(&self, new: &NewClip) -> Vec<Violation> {
+        let mut wrong = Vec::new();
+        let mut need = |is_right: bool, field, description: String| {
+            if !is_right {
+                wrong.push(Violation { field, description });
+            }
+        };
+        let declared = &new.declared;
+        let max = self.options.max_bytes;
+        let (labels, key_chars, value_chars) = CLIP_LABELS;
+        need(
+            new.title.chars().count() <= CLIP_TITLE_CHARS,
+            "title",
+            format!("at most {CLIP_TITLE_CHARS} characters"),
+        );
+        need(
+            (1..=max).contains(&declared.size),
+            "declared.size",
+            format!("1 to {max} bytes"),
+        );
+        need(
+            (1..=CLIP_NAME_BYTES).contains(&declared.name.0.len()),
+            "declared.name",
+            format!("1 to {CLIP_NAME_BYTES} bytes"),
+        );
+        need(
+            is_content_type(&declared.content_type),
+            "declared.content_type",
+            "such as video/mp4".to_owned(),
+        );
+        let fits = |key: &str, value: &str| {
+            !key.is_empty()
+                && key.chars().count() <= key_chars
+                && value.chars().count() <= value_chars
+        };
+        need(
+            new.labels.len() <= labels && new.labels.iter().all(|(k, v)| fits(k, v)),
+            "labels",
+            format!("at most {labels}, keys of {key_chars} and values of {value_chars} characters"),
+        );
+        wrong
+    }
+
+    /// UUIDv7 by the service's own clock: newest last, also where a test stops it.
+    fn new_id(&self) -> ClipId {
+        let ms = u64::try_from(self.clock.now().0).unwrap_or(0);
+        let mut random = [0; 10];
+        random.copy_from_slice(&Uuid::new_v4().as_bytes()[..10]);
+        ClipId(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
+    }
+
+    pub(super) async fn grant(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: ClipId,
+        want: &WantGrant,
+    ) -> Result<Grant, ApiError> {
+        let clip = self.uploading(caller, id).await?;
+        if !matches!(clip.state, ClipState::Created | ClipState::Uploading) {
+            return Err(ApiError::State(clip.state));
+        }
+        let size = clip.declared.size;
+        let is_offered = self.objects.modes().contains(&want.mode);
+        let fits = want.mode != UploadMode::Post || size <= CLIP_POST_BYTES;
+        if !is_offered || !fits {
+            let description = if is_offered {
+                format!("at most {CLIP_POST_BYTES} bytes come by a form")
+            } else {
+                "this server does not offer it".to_owned()
+            };
+            return Err(invalid("mode", description));
+        }
+        let key = names::source(&clip);
+        match want.mode {
+            UploadMode::Multipart => self.sign_parts(clip, &want.parts).await,
+            UploadMode::Post => {
+                self.granted(&clip, want.mode, None).await?;
+                let kind = &clip.declared.content_type;
+                let form = self.objects.sign_post(&key, kind, size, CLIP_GRANT).await;
+                Ok(Grant::Form(form.map_err(objects)?))
+            }
+            UploadMode::Credentials => {
+                self.granted(&clip, want.mode, None).await?;
+                // Of the source alone: who could write outputs could get around every check.
+                let session = clip.id.0.simple().to_string();
+                let given = self.objects.credentials(&key, &session, CLIP_GRANT).await;
+                Ok(Grant::Credentials(given.map_err(objects)?))
+            }
+        }
+    }
+
+    async fn sign_parts(
+        self: &Arc<Self>,
+        mut clip: Clip,
+        plans: &[PartPlan],
+    ) -> Result<Grant, ApiError> {
+        let size = clip.declared.size;
+        let part_size = part_size(size);
+        check_parts(plans, size, part_size)?;
+        let key = names::source(&clip);
+        let has_one = clip
+            .upload
+            .as_ref()
+            .is_some_and(|upload| upload.id.is_some());
+        if !has_one {
+            let kind = &clip.declared.content_type;
+            let upload = self.objects.begin(&key, kind).await.map_err(objects)?;
+            clip = self
+                .granted(&clip, UploadMode::Multipart, Some(upload))
+                .await?;
+        }
+        // Of two that began at once the first one's holds.
+        let Some(Upload {
+            id: Some(upload),
+            part_size,
+            expires,
+            ..
+        }) = &clip.upload
+        else {
+            return Err(ApiError::State(clip.state));
+        };
+        let mut requests = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let signed = self.objects.sign_part(&key, upload, plan, CLIP_GRANT).await;
+            requests.push((plan.number, signed.map_err(objects)?));
+        }
+        Ok(Grant::Parts {
+            part_size: *part_size,
+            requests,
+            expires: *expires,
+        })
+    }
+
+    async fn granted(
+        self: &Arc<Self>,
+        clip: &Clip,
+        mode: UploadMode,
+        id: Option<String>,
+    ) -> Result<Clip, ApiError> {
+        let upload = Upload {
+            mode,
+            id,
+            part_size: part_size(clip.declared.size),
+            expires: clip.created.plus(self.options.rules.upload),
+        };
+        let applied = self.apply(clip.id, &Input::Granted(upload), None).await;
+        let applied = applied.map_err(store)?.ok_or(ApiError::NotFound)?;
+        match applied.verdict {
+            Verdict::Refused(state) => Err(ApiError::State(state)),
+            Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
+        }
+    }
+
+    pub(super) async fn parts(&self, caller: &Caller, id: ClipId) -> Result<Vec<Part>, ApiError> {
+        let clip = self.uploading(caller, id).await?;
+        let upload = clip.upload.as_ref().and_then(|upload| upload.id.as_deref());
+        match upload {
+            Some(upload) if clip.state == ClipState::Uploading => {
+                let parts = self.objects.parts(&names::source(&clip), upload).await;
+                parts.map_err(objects)
+            }
+            Some(_) | None => Err(ApiError::State(clip.state)),
+        }
+    }
+
+    pub(super) async fn complete(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: ClipId,
+        parts: Vec<Part>,
+    ) -> Result<Clip, ApiError> {
+        let clip = self.uploading(caller, id).await?;
+        match clip.state {
+            ClipState::Uploading => {}
+            ClipState::Uploaded
+            | ClipState::Validating
+            | ClipState::Submitted
+            | ClipState::Processing
+            | ClipState::Verifying
+            | ClipState::Ready => return Ok(clip),
+            ClipState::Created
+            | ClipState::Expired
+            | ClipState::Rejected
+            | ClipState::Failed
+            | ClipState::Cancelled
+            | ClipState::Deleted => return Err(ApiError::State(clip.state)),
+        }
+        let info = self.make_whole(&clip, parts).await?;
+        let applied = self.apply(id, &arrived(&info), None).await;
+        let clip = applied.map_err(store)?.ok_or(ApiError::NotFound)?.clip;
+        match clip.error {
+            Some(error) if clip.state == ClipState::Rejected => {
+                Err(ApiError::Corrupt(error.message))
+            }
+            Some(_) | None => Ok(clip),
+        }
+    }
+
+    async fn make_whole(&self, clip: &Clip, parts: Vec<Part>) -> Result<ObjectInfo, ApiError> {
+        let key = names::source(clip);
+        if let Some(upload) = clip.upload.as_ref().and_then(|upload| upload.id.as_deref()) {
+            let listed = if parts.is_empty() {
+                self.objects.parts(&key, upload).await
+            } else {
+                Ok(parts)
+            };
+            let done = match listed {
+                Ok(parts) => self.objects.complete(&key, upload, &parts).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                // It may have been completed before, by a call whose answer was lost.
+                Err(ObjectError::NotFound) => {}
+                done => return done.map_err(objects),
+            }
+        }
+        let head = self.objects.head(&key).await.map_err(objects)?;
+        head.ok_or_else(|| ApiError::Corrupt("nothing has arrived".to_owned()))
+    }
+}
+
+/// Whole mebibytes, so that [`CLIP_PARTS`] are enough.
+fn part_size(size: u64) -> u64 {
+    let mebibyte = 1024 * 1024;
+    let needed = size.div_ceil(CLIP_PARTS as u64).div_ceil(mebibyte) * mebibyte;
+    needed.max(CLIP_PART_BYTES)
+}
+
+/// Each part has the one size that it must have: what is signed adds up to what was declared.
+fn check_parts(plans: &[PartPlan], size: u64, part_size: u64) -> Result<(), ApiError> {
+    if plans.is_empty() || plans.len() > CLIP_PARTS_ASKED {
+        return Err(invalid("parts", format!("1 to {CLIP_PARTS_ASKED}")));
+    }
+    let count = size.div_ceil(part_size);
+    for plan in plans {
+        let number = u64::from(plan.number);
+        if !(1..=count).contains(&number) {
+            return Err(invalid("parts.number", format!("1 to {count}")));
+        }
+        let left = size - (number - 1) * part_size;
+        let expected = left.min(part_size);
+        if plan.size != expected {
+            let description = format!("part {number} has {expected} bytes");
+            return Err(invalid("parts.size", description));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(field: &'static str, description: String) -> ApiError {
+    ApiError::Invalid(vec![Violation { field, description }])
+}
+
+/// RFC 9110, section 8.3.1, without parameters.
+fn is_content_type(text: &str) -> bool {
+    let is_token = |part: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b);
+        !part.is_empty() && part.len() <= 64 && part.bytes().all(plain)
+    };
+    text.split_once('/')
+        .is_some_and(|(kind, form)| is_token(kind) && is_token(form))
+}
+
+/// Until the bytes say better.
+fn said(content_type: &str) -> ClipKind {
+    match content_type.split('/').next() {
+        Some("image") => ClipKind::Image,
+        Some("audio") => ClipKind::Audio,
+        Some(_) | None => ClipKind::Video,
+    }
+}

@@ -1,0 +1,162 @@
+//! A watch: a snapshot, then changes, until its time is over.
+
+use super::Inner;
+use super::access::Need;
+use super::answer::store;
+use super::hub::{NoWatcher, Watcher};
+use crate::api::{ApiError, Caller, Watch, WatchItem};
+use crate::model::{Clip, ClipId};
+use crate::ports::Query;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use kaiwa_common::limits::{CLIP_HEARTBEAT, CLIP_PAGE, CLIP_WATCH_AGE};
+use kaiwa_common::time::UnixMs;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Item = Result<WatchItem, ApiError>;
+
+struct State {
+    inner: Arc<Inner>,
+    number: u64,
+    watcher: Arc<Watcher>,
+    caller: Caller,
+    what: Watch,
+    revision: u64,
+    ends: UnixMs,
+    checked: UnixMs,
+    /// Versions that the snapshot had: what comes after it is newer.
+    had: BTreeMap<ClipId, u64>,
+    over: bool,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.inner.hub.forget(self.number);
+    }
+}
+
+impl Inner {
+    pub(super) async fn begin_watch(
+        self: &Arc<Self>,
+        caller: &Caller,
+        what: Watch,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Item>, ApiError> {
+        self.may_watch(caller, &what).await?;
+        if self.hub.told().is_none() {
+            let newest = self.store.revision().await.map_err(store)?;
+            self.hub.begin(newest);
+        }
+        let watching = self.hub.watch(what.clone(), caller.user.clone(), after);
+        let (number, watcher) = watching.map_err(|why| match why {
+            NoWatcher::TooMany => ApiError::Quota {
+                what: "watches",
+                retry_after: None,
+            },
+            NoWatcher::Compacted => ApiError::Compacted,
+        })?;
+        let now = self.clock.now();
+        // What is told from here on is in the queue; the snapshot may have some of it already.
+        let revision = after.unwrap_or(self.hub.told().unwrap_or(0));
+        let mut state = State {
+            inner: Arc::clone(self),
+            number,
+            watcher,
+            caller: caller.clone(),
+            what,
+            revision,
+            ends: now.plus(CLIP_WATCH_AGE),
+            checked: now,
+            had: BTreeMap::new(),
+            over: false,
+        };
+        let mut first = None;
+        if after.is_none() {
+            let clips = self.snapshot(&state.what).await?;
+            state.had = clips.iter().map(|clip| (clip.id, clip.version)).collect();
+            first = Some(Ok(WatchItem::Snapshot { revision, clips }));
+        }
+        let changes = stream::unfold(state, |mut state| async move {
+            let item = state.next().await?;
+            Some((item, state))
+        });
+        Ok(stream::iter(first).chain(changes).boxed())
+    }
+
+    async fn may_watch(&self, caller: &Caller, what: &Watch) -> Result<(), ApiError> {
+        match what {
+            Watch::Clip(id) => self.clip_for(caller, *id).await.map(|_| ()),
+            Watch::Room(room) => self.room(caller, room, Need::View).await,
+        }
+    }
+
+    async fn snapshot(&self, what: &Watch) -> Result<Vec<Clip>, ApiError> {
+        match what {
+            Watch::Clip(id) => {
+                let clip = self.store.get(*id).await.map_err(store)?;
+                Ok(clip.into_iter().collect())
+            }
+            Watch::Room(room) => {
+                let query = Query {
+                    room: Some(room.clone()),
+                    limit: CLIP_PAGE,
+                    ..Query::default()
+                };
+                Ok(self.store.list(&query).await.map_err(store)?.clips)
+            }
+        }
+    }
+}
+
+impl State {
+    async fn next(&mut self) -> Option<Item> {
+        if self.over {
+            return None;
+        }
+        let mut beat = self.inner.clock.now().plus(CLIP_HEARTBEAT);
+        loop {
+            let now = self.inner.clock.now();
+            if now >= self.ends || self.inner.stop.is_cancelled() {
+                return None;
+            }
+            // Somebody who was removed sees nothing more than a heartbeat's time later.
+            if now >= self.checked.plus(CLIP_HEARTBEAT) {
+                if let Err(error) = self.inner.may_watch(&self.caller, &self.what).await {
+                    self.over = true;
+                    return Some(Err(error));
+                }
+                self.checked = now;
+            }
+            match self.watcher.pop() {
+                Ok(Some((revision, clip))) => {
+                    self.revision = revision;
+                    if self
+                        .had
+                        .get(&clip.id)
+                        .is_some_and(|had| clip.version <= *had)
+                    {
+                        continue;
+                    }
+                    self.had.remove(&clip.id);
+                    let clip = Box::new(Clip::clone(&clip));
+                    return Some(Ok(WatchItem::Changed { revision, clip }));
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    self.over = true;
+                    return Some(Err(ApiError::Compacted));
+                }
+            }
+            if now >= beat {
+                let revision = self.revision;
+                return Some(Ok(WatchItem::Heartbeat { revision }));
+            }
+            beat = beat.min(self.ends);
+            tokio::select! {
+                () = self.watcher.wake.notified() => {}
+                () = self.inner.stop.cancelled() => return None,
+                () = self.inner.clock.sleep_until(beat) => {}
+            }
+        }
+    }
+}

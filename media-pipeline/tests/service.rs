@@ -1,0 +1,23 @@
+//! The service over its ports: what people ask for, what comes from outside, and a seeded simulation with faults.
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a helper of a test may fail as a test does; stories are long"
+)]
+
+#[path = "service/calls.rs"]
+mod calls;
+#[path = "service/chat.rs"]
+mod chat;
+#[path = "service/events.rs"]
+mod events;
+#[path = "service/objects.rs"]
+mod objects;
+#[path = "service/simulation.rs"]
+mod simulation;
+#[path = "service/transcoder.rs"]
+mod transcoder;
+#[path = "service/watching.rs"]
+mod watching;
+#[path = "service/world.rs"]
+mod world;

@@ -1,0 +1,126 @@
+//! Chat, as clips know it: rules and messages.
+
+use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::time::UnixMs;
+use kaiwa_media_pipeline::api::Playback;
+use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState};
+use kaiwa_media_pipeline::ports::{
+    Action, Answer, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages, StoreError, Verdict,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+type Shown = (u64, u64, Option<ClipState>);
+
+#[derive(Default)]
+pub(crate) struct Chat {
+    members: Mutex<BTreeSet<(String, String)>>,
+    messages: Mutex<BTreeMap<(ClipId, String), Shown>>,
+    pub(crate) ready: Mutex<BTreeMap<ClipId, u32>>,
+    pub(crate) failed: Mutex<BTreeMap<ClipId, u32>>,
+    /// Messages that are refused before one is taken.
+    pub(crate) failing: Mutex<u32>,
+}
+
+impl Chat {
+    pub(crate) fn join(&self, user: &str, room: &str) {
+        let member = (user.to_owned(), room.to_owned());
+        self.members.lock().unwrap().insert(member);
+    }
+
+    pub(crate) fn leave(&self, user: &str, room: &str) {
+        let member = (user.to_owned(), room.to_owned());
+        self.members.lock().unwrap().remove(&member);
+    }
+
+    /// The message's state; `None` inside: a tombstone.
+    pub(crate) fn shown(&self, clip: ClipId, room: &str) -> Option<Option<ClipState>> {
+        let messages = self.messages.lock().unwrap();
+        messages.get(&(clip, room.to_owned())).map(|shown| shown.2)
+    }
+
+    fn set(&self, clip: &Clip, state: Option<ClipState>) -> Result<u64, StoreError> {
+        let mut failing = self.failing.lock().unwrap();
+        if *failing > 0 {
+            *failing -= 1;
+            return Err(StoreError::Unavailable("scripted".to_owned()));
+        }
+        let mut messages = self.messages.lock().unwrap();
+        let number = u64::try_from(messages.len()).unwrap() + 1;
+        let key = (clip.id, clip.room.to_string());
+        let shown = messages.entry(key).or_insert((number, 0, state));
+        if clip.version >= shown.1 {
+            (shown.1, shown.2) = (clip.version, state);
+        }
+        Ok(shown.0)
+    }
+}
+
+impl RoomAuthz for Chat {
+    fn check<'a>(
+        &'a self,
+        user: &'a UserId,
+        room: &'a RoomId,
+        action: Action,
+    ) -> Answer<'a, Verdict, StoreError> {
+        let member = (user.to_string(), room.to_string());
+        let is_member = self.members.lock().unwrap().contains(&member);
+        let verdict = match action {
+            _ if !is_member => Verdict::Hidden,
+            Action::Moderate if user.as_str() != "mod" => Verdict::Denied("NOT_MODERATOR"),
+            Action::Moderate | Action::View | Action::Upload => Verdict::Allowed,
+        };
+        Box::pin(std::future::ready(Ok(verdict)))
+    }
+
+    fn epoch<'a>(&'a self, _: &'a RoomId) -> Answer<'a, u64, StoreError> {
+        Box::pin(std::future::ready(Ok(3)))
+    }
+}
+
+impl RoomMessages for Chat {
+    fn post<'a>(&'a self, clip: &'a Clip) -> Answer<'a, u64, StoreError> {
+        Box::pin(std::future::ready(self.set(clip, Some(clip.state))))
+    }
+
+    fn update<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        let done = self.set(clip, Some(clip.state)).map(|_| ());
+        Box::pin(std::future::ready(done))
+    }
+
+    fn remove<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        Box::pin(std::future::ready(self.set(clip, None).map(|_| ())))
+    }
+
+    fn ready<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        *self.ready.lock().unwrap().entry(clip.id).or_default() += 1;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        *self.failed.lock().unwrap().entry(clip.id).or_default() += 1;
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Says what it was given.
+pub(crate) struct Tokens;
+
+impl PlaybackIssuer for Tokens {
+    fn issue<'a>(
+        &'a self,
+        clip: &'a Clip,
+        user: &'a UserId,
+        room: &'a RoomId,
+        epoch: u64,
+    ) -> Answer<'a, Playback, ObjectError> {
+        Box::pin(std::future::ready(Ok(Playback {
+            url: format!("/v/{user}/{room}/{epoch}/{}", clip.id),
+            poster: None,
+            sprite: None,
+            captions: Vec::new(),
+            cookies: Vec::new(),
+            expires: UnixMs(0),
+        })))
+    }
+}
