@@ -125,9 +125,8 @@ impl Outbound {
         &self.connector.guard
     }
 
-    /// Whether a URL may be called as things stand: its text, and where its name leads now, which is checked anew
-    /// at each connection. A name that leads nowhere, or is not answered for soon, may not: else whoever may ask
-    /// learns which names of the private network there are.
+    /// Whether a URL may be called as things stand: its text, and where its name leads now. A name that leads
+    /// nowhere, or is not answered for soon, passes: it is looked up and checked anew at each connection.
     ///
     /// # Errors
     /// [`Forbidden`] says why not.
@@ -136,8 +135,7 @@ impl Outbound {
         let found = timeout(LOOK_UP, self.connector.addresses(&origin)).await;
         match found {
             Ok(Err(OutboundError::Forbidden(reason))) => Err(reason),
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Forbidden::Unresolved),
+            Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
         }
     }
 

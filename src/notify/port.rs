@@ -493,12 +493,7 @@ mod tests {
 
     #[test]
     fn people_are_not_told_how_names_resolve() {
-        let refused = [
-            Forbidden::Address,
-            Forbidden::Unresolved,
-            Forbidden::Port,
-            Forbidden::Scheme,
-        ];
+        let refused = [Forbidden::Address, Forbidden::Port, Forbidden::Scheme];
         let texts = refused.map(|reason| why(&AddressError::Endpoint(reason)));
         assert!(texts.iter().all(|text| text == NOT_ALLOWED), "{texts:?}");
         let shown = |code: &str| shown_code(code.to_owned());

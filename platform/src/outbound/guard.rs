@@ -35,9 +35,6 @@ pub enum Forbidden {
     /// Not one of the ports that push services have.
     #[error("the port is not allowed")]
     Port,
-    /// The name leads nowhere, or was not answered for soon.
-    #[error("the name does not resolve")]
-    Unresolved,
 }
 
 /// A host and its port, in lower case.
