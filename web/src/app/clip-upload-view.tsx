@@ -7,7 +7,7 @@ import { clips, uploadsTick } from './clip-state.js';
 import { byteText, explainClip, leftText } from './clip-words.js';
 import { t } from './i18n.js';
 import { Confirm, Icon, IconButton } from './parts.js';
-import { showToast } from './state.js';
+import { goTo, showToast } from './state.js';
 
 export const percentOf = (upload: ClipUpload): number => Math.floor((100 * upload.sent) / Math.max(1, upload.file.size));
 
@@ -149,5 +149,21 @@ export function UploadTray({ room, shown }: { room: string; shown: (clip: string
         </li>
       ))}
     </ul>
+  );
+}
+
+/** In the list of rooms: something is on its way, wherever one is. Leads to its room. */
+export function UploadsMark() {
+  uploadsTick.value;
+  const uploads = clips.value?.uploads.list() ?? [];
+  const first = uploads[0];
+  if (!first) return null;
+  const size = uploads.reduce((sum, u) => sum + u.file.size, 0);
+  const percent = Math.floor((100 * uploads.reduce((sum, u) => sum + u.sent, 0)) / Math.max(1, size));
+  return (
+    <button type="button" class="uploads-mark" onClick={() => goTo(first.room)} data-testid="uploads-mark">
+      <Icon name="up" />
+      <span>{uploads.length === 1 ? t('clipSendingOne', { percent }) : t('clipsSending', { count: uploads.length, percent })}</span>
+    </button>
   );
 }

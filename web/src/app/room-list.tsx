@@ -3,6 +3,7 @@ import type { Kaiwa, RoomView } from '../client/index.js';
 import { BrowseDialog, NewRoomDialog } from './dialogs.js';
 import { explain } from './errors.js';
 import { shortTime } from './format.js';
+import { UploadsMark } from './clip-upload-view.js';
 import { KIND_NAMES, titleText } from './clip-words.js';
 import { t } from './i18n.js';
 import { Avatar, Icon, IconButton, Logo } from './parts.js';
@@ -83,6 +84,7 @@ export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
           )}
         </section>
       </div>
+      <UploadsMark />
       <footer class="sidebar-foot">
         <Avatar id={me?.id ?? ''} name={me?.name ?? ''} size={32} />
         <span class="me" data-testid="me">

@@ -201,7 +201,8 @@ function changeOf(m: Message): Change {
 }
 
 function joined(a: Change, b: Change): Change {
-  const [older, newer] = a.editedSeq <= b.editedSeq ? [a, b] : [b, a];
+  // Of two that are equally old the first is the message, and the second may have no text to give.
+  const [older, newer] = a.editedSeq < b.editedSeq ? [a, b] : [b, a];
   return {
     editedSeq: newer.editedSeq,
     editedMs: newer.editedMs,
