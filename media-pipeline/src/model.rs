@@ -1,22 +1,11 @@
 //! What a clip is.
 
+pub use kaiwa_common::id::ClipId;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
-use uuid::Uuid;
-
-/// A clip: UUIDv7, written in lower case with hyphens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClipId(pub Uuid);
-
-impl fmt::Display for ClipId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
 
 /// Where a clip is in its life.
 ///
