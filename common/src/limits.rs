@@ -719,6 +719,14 @@ pub const CLIP_GRANT: Duration = Duration::from_secs(15 * 60);
 /// Bytes that one person may register in a day, whatever becomes of them (`RESOURCE_EXHAUSTED`).
 pub const CLIP_BYTES_PER_DAY: u64 = 20 * 1024 * 1024 * 1024;
 
+/// How long what one person brings in a day may play, all together (`RESOURCE_EXHAUSTED`, `MEDIA_QUOTA`): two whole
+/// working days, which cost this machine about as long to transcode.
+pub const CLIP_MEDIA_PER_DAY: Duration = Duration::from_secs(16 * 3600);
+
+/// Transcodings of one clip, those that begin by themselves among them. Then nobody can ask for another: each may cost
+/// hours of a processor.
+pub const CLIP_ATTEMPTS: u32 = 12;
+
 /// Clips of one person that are registered or uploading at once (`RESOURCE_EXHAUSTED`).
 pub const CLIP_OPEN: u32 = 10;
 
