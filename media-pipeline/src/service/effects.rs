@@ -5,6 +5,7 @@ use super::metrics;
 use crate::core::mark::Word;
 use crate::core::names;
 use crate::core::step::{Arrived, Effect, Input};
+use crate::inspect::check_declared;
 use crate::model::{Clip, ClipError, ClipId, ClipKind, ClipState, Outputs};
 use crate::ports::{InspectError, ObjectError, ObjectInfo, Order, Report, TranscodeError};
 use std::collections::BTreeMap;
@@ -68,7 +69,10 @@ impl Inner {
         self.feed(clip.id, Input::Inspecting).await;
         let found = self.inspector.inspect(&names::source(clip)).await;
         Some(match found {
-            Ok(source) => Input::Inspected(Box::new(source)),
+            Ok(source) => match check_declared(&source, &clip.declared) {
+                Ok(()) => Input::Inspected(Box::new(source)),
+                Err(error) => Input::Unfit(error),
+            },
             Err(InspectError::Rejected(error)) => Input::Unfit(error),
             Err(InspectError::Unavailable(message)) => {
                 metrics::failed("inspector");
