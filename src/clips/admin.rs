@@ -1,5 +1,6 @@
 //! The operators' port: clips that are overdue, and the dead letters of the clips' queues.
 
+use kaiwa_common::limits::ADMIN_BATCH;
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::admin::{ClipsAdmin, Letter, Letters, Pick, Redriven};
 use kaiwa_media_pipeline::api::{Answer, ApiError, Caller};
@@ -22,8 +23,7 @@ impl Admin {
 
     /// The queues that are meant: this one, or all.
     fn picked(&self, name: Option<&str>) -> Result<Vec<&DeadLetters>, ApiError> {
-        let is_meant =
-            |queue: &&DeadLetters| name.is_none_or(|name| queue.queue().name() == name);
+        let is_meant = |queue: &&DeadLetters| name.is_none_or(|name| queue.queue().name() == name);
         let picked: Vec<&DeadLetters> = self.queues.iter().filter(is_meant).collect();
         if picked.is_empty() && name.is_some() {
             return Err(ApiError::NotFound);
@@ -39,7 +39,11 @@ impl ClipsAdmin for Admin {
             let due = self.store.due(now, limit).await;
             let due = due.map_err(|_| ApiError::Unavailable("the clips' store"))?;
             let late = |clip: &Clip| clip.due.map_or(Duration::ZERO, |due| now.since(due));
-            Ok(due.into_iter().map(|clip| (late(&clip), clip)).map(|(late, clip)| (clip, late)).collect())
+            let stuck = due.into_iter().map(|clip| {
+                let late = late(&clip);
+                (clip, late)
+            });
+            Ok(stuck.collect())
         })
     }
 
@@ -80,7 +84,7 @@ impl ClipsAdmin for Admin {
             let mut done = Redriven::default();
             for letters in self.picked(Some(&queue))? {
                 for pick in &picks {
-                    let outcome = letters.redrive(pick, REDRIVEN).await;
+                    let outcome = letters.redrive(pick, ADMIN_BATCH).await;
                     done.done += u32::try_from(outcome.done).unwrap_or(u32::MAX);
                     done.failed.extend(outcome.failed);
                     done.more |= outcome.has_more;

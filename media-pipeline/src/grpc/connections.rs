@@ -44,11 +44,7 @@ pub(super) fn accepted(
     })
 }
 
-async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    ready: mpsc::Sender<Connection>,
-) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, ready: mpsc::Sender<Connection>) {
     let places = Arc::new(Semaphore::new(CLIP_GRPC_CONNECTIONS));
     loop {
         // Without a place nobody is accepted: the next ones wait with the kernel.

@@ -251,7 +251,10 @@ fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
             Method::GET | Method::HEAD | Method::OPTIONS
         );
     let is_open = edge.guests.rule(request.uri().path()).any_origin;
-    if acts && !is_open && let Some(origin) = headers.get(header::ORIGIN) {
+    if acts
+        && !is_open
+        && let Some(origin) = headers.get(header::ORIGIN)
+    {
         let known = origin
             .to_str()
             .is_ok_and(|o| edge.guard.knows_origin(o, &host));

@@ -32,7 +32,7 @@ impl Rule {
 }
 
 /// Routes and their rules.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Guests {
     router: Router,
     rules: &'static [Rule],
@@ -50,10 +50,7 @@ impl Guests {
     }
 
     pub(super) fn rule(&self, path: &str) -> Rule {
-        let found = self
-            .rules
-            .iter()
-            .find(|rule| path.starts_with(rule.prefix));
+        let found = self.rules.iter().find(|rule| path.starts_with(rule.prefix));
         found.copied().unwrap_or(Rule::OWN)
     }
 }
