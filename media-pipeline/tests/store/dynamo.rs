@@ -43,37 +43,36 @@ async fn opened_then_gone(emulator: Emulator) -> DynamoStore {
     store
 }
 
-/// Three servers, each with changes of its own clips and of one that all change.
+/// Three servers, each with changes of its own clips and of one that all change. Not on moto, whose transactions are
+/// not kept apart from each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_share_a_table_and_no_revision_is_given_twice_or_left_out() {
-    for kind in [Kind::MiniStack, Kind::Moto] {
-        let emulator = Emulator::start(kind).await;
-        let stores = [
-            store(&emulator, "clips").await,
-            opened(&emulator, "clips").await,
-            opened(&emulator, "clips").await,
-        ];
-        assert_eq!(stores[0].insert(&numbered(1_000), None).await, Ok(1));
-        let servers = stores.iter().enumerate().flat_map(|(server, store)| {
-            (0..12_u128).map(move |one| {
-                let (store, number) = (store.clone(), server as u128 * 100 + one + 1);
-                tokio::spawn(async move { live(&store, number).await })
-            })
-        });
-        let mut revisions = vec![1];
-        for server in servers.collect::<Vec<_>>() {
-            revisions.extend(server.await.unwrap());
-        }
-        let count = revisions.len() as u64;
-        let unique: BTreeSet<u64> = revisions.into_iter().collect();
-        assert_eq!(unique, (1..=count).collect(), "{kind:?}");
-        for store in &stores {
-            assert_eq!(store.revision().await, Ok(count));
-        }
-        let shared = stores[1].get(numbered(1_000).id).await.unwrap().unwrap();
-        assert_eq!(shared.version, 37, "each changed it once");
-        is_followed(&stores[2], count).await;
+    let emulator = Emulator::start(Kind::MiniStack).await;
+    let stores = [
+        store(&emulator, "clips").await,
+        opened(&emulator, "clips").await,
+        opened(&emulator, "clips").await,
+    ];
+    assert_eq!(stores[0].insert(&numbered(1_000), None).await, Ok(1));
+    let servers = stores.iter().enumerate().flat_map(|(server, store)| {
+        (0..12_u128).map(move |one| {
+            let (store, number) = (store.clone(), server as u128 * 100 + one + 1);
+            tokio::spawn(async move { live(&store, number).await })
+        })
+    });
+    let mut revisions = vec![1];
+    for server in servers.collect::<Vec<_>>() {
+        revisions.extend(server.await.unwrap());
     }
+    let count = revisions.len() as u64;
+    let unique: BTreeSet<u64> = revisions.into_iter().collect();
+    assert_eq!(unique, (1..=count).collect());
+    for store in &stores {
+        assert_eq!(store.revision().await, Ok(count));
+    }
+    let shared = stores[1].get(numbered(1_000).id).await.unwrap().unwrap();
+    assert_eq!(shared.version, 37, "each changed it once");
+    is_followed(&stores[2], count).await;
 }
 
 /// A new clip, a change of it, and one of the clip that all change; the revisions.
@@ -232,7 +231,7 @@ async fn body(emulator: &Emulator, clip: &Clip) -> usize {
 import boto3, sys
 table = boto3.resource('dynamodb', endpoint_url=sys.argv[1], region_name='us-east-1',
                        aws_access_key_id='test', aws_secret_access_key='test').Table('clips')
-print(len(table.get_item(Key={'pk': 'C#ID', 'sk': '-'})['Item']['body']))
+print(len(table.get_item(Key={'pk': 'C#ID', 'sk': '-'})['Item']['body'].value))
 ";
     let script = script.replace("ID", &clip.id.to_string());
     let printed = tokio::task::block_in_place(|| emulator.python(&script));

@@ -16,7 +16,7 @@ where
             SdkError::ConstructionFailure(_) => true,
             SdkError::DispatchFailure(dispatch) => dispatch.is_user(),
             // `SdkError` may grow; a time-out or half an answer may go well next time.
-            _ => false,
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) | _ => false,
         };
         let text = DisplayErrorContext(error).to_string();
         return sorted(is_ours, text);
