@@ -81,6 +81,9 @@ impl DynamoStore {
         if is_new {
             found.push(items::room_row(clip.room.as_str(), clip.id));
             found.push(items::person_row(clip));
+        }
+        // How long it plays is known later.
+        if is_new || !clip.chores.media.is_zero() {
             found.push(items::used_row(clip));
         }
         let others = clip.chores.rooms.keys().filter(|room| **room != clip.room);

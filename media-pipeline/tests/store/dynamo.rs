@@ -8,10 +8,11 @@ use kaiwa_common::limits::{CLIP_DYNAMO_BODY, CLIP_OUTPUT_FILES};
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::adapters::dynamo::{DynamoStore, create_table};
 use kaiwa_media_pipeline::model::{Clip, ClipState, Outputs, Rendition};
-use kaiwa_media_pipeline::ports::{ClipStore, StoreError};
+use kaiwa_media_pipeline::ports::{ClipStore, Query, StoreError};
 use kaiwa_platform::clock::SystemClock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_made_once_and_a_missing_one_is_named() {
@@ -141,6 +142,38 @@ async fn a_change_that_is_refused_takes_no_other_with_it() {
     assert_eq!(revisions, (3..=21).collect());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_read_stands_in_nobodys_way() {
+    let emulator = Emulator::start(Kind::MiniStack).await;
+    let store = store(&emulator, "clips").await;
+    for number in 1..=3 {
+        store.insert(&numbered(number), None).await.unwrap();
+    }
+    let script = "
+import boto3, sys
+table = boto3.resource('dynamodb', endpoint_url=sys.argv[1], region_name='us-east-1',
+                       aws_access_key_id='test', aws_secret_access_key='test').Table('clips')
+table.update_item(Key={'pk': 'C#ID', 'sk': '-'}, UpdateExpression='SET body = :b, due_at = :d',
+                  ExpressionAttributeValues={':b': 'no JSON', ':d': 0})
+";
+    let script = script.replace("ID", &numbered(2).id.to_string());
+    tokio::task::block_in_place(|| emulator.python(&script));
+    let whole = [numbered(1), numbered(3)];
+    let end = START.plus(Duration::from_secs(1_000_000));
+    assert_eq!(store.due(end, 2).await, Ok(whole.to_vec()));
+    let query = Query {
+        uploader: Some(numbered(1).uploader),
+        limit: 10,
+        ..Query::default()
+    };
+    assert_eq!(store.list(&query).await.unwrap().clips.len(), 2);
+    assert_eq!(store.changes(0, 10).await.unwrap().len(), 2);
+    let all = [1, 2, 3].map(|number| numbered(number).id);
+    assert_eq!(store.get_many(&all).await, Ok(whole.to_vec()));
+    let read = store.get(numbered(2).id).await;
+    assert!(matches!(read, Err(StoreError::Broken(_))), "{read:?}");
+}
+
 /// A clip of so many segments of six seconds in four qualities.
 fn long(number: u128, segments: u64) -> Clip {
     let mut clip = numbered(number);
@@ -200,7 +233,7 @@ async fn the_longest_clip_fits_into_a_row_and_a_longer_one_is_refused() {
         let back = store.get(clip.id).await.unwrap();
         assert_eq!(back.as_ref(), Some(&clip));
         let files = clip.outputs.unwrap().files.len();
-        let bytes = body(&emulator, &back.unwrap()).await;
+        let bytes = body(&emulator, &back.unwrap());
         eprintln!("{hours} h: {files} files, {bytes} bytes in the row");
         assert!(bytes < CLIP_DYNAMO_BODY, "{hours} h");
     }
@@ -226,7 +259,7 @@ fn noise(bytes: usize) -> String {
 }
 
 /// What a clip's text takes in its row.
-async fn body(emulator: &Emulator, clip: &Clip) -> usize {
+fn body(emulator: &Emulator, clip: &Clip) -> usize {
     let script = "
 import boto3, sys
 table = boto3.resource('dynamodb', endpoint_url=sys.argv[1], region_name='us-east-1',

@@ -179,6 +179,8 @@ pub(super) fn used_row(clip: &Clip) -> Item {
     let sk = format!("{}#{}", used_from(clip.created), clip.id);
     let mut item = Key { pk, sk }.item();
     item.insert("size".to_owned(), number(clip.declared.size));
+    let media = clip.chores.media.as_millis();
+    item.insert("media".to_owned(), number(media));
     item
 }
 

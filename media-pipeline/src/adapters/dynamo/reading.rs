@@ -8,6 +8,7 @@ use super::items::{
 };
 use super::table::{DUE_AT, DUE_IN, DUE_INDEX, JOB, JOB_INDEX, OPEN_INDEX, OPEN_OF, PK, SK};
 use crate::adapters::asked::is_asked_for;
+use crate::adapters::stored::left_out;
 use crate::model::{Backend, Clip, ClipId};
 use crate::ports::{Page, Query, StoreError, Usage};
 use aws_sdk_dynamodb::Client;
@@ -18,6 +19,7 @@ use kaiwa_common::id::UserId;
 use kaiwa_common::limits::{CLIP_DYNAMO_ITEMS, CLIP_DYNAMO_TRIES, CLIP_PAGE};
 use kaiwa_common::time::UnixMs;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A table to read from. Cheap to clone.
 #[derive(Clone)]
@@ -40,7 +42,7 @@ impl Reader {
         Ok(answer.item)
     }
 
-    /// Those that are there; at most [`CLIP_PAGE`].
+    /// Those that are there and can be read; at most [`CLIP_PAGE`].
     pub(super) async fn clips(&self, ids: &[ClipId]) -> Result<Rows, StoreError> {
         let mut rows = Rows::new();
         let ids: BTreeSet<_> = ids.iter().take(CLIP_PAGE).collect();
@@ -58,8 +60,11 @@ impl Reader {
             let answer = answer.map_err(|error| errors::call(&error))?;
             let found = answer.responses.and_then(|mut all| all.remove(&self.table));
             for item in found.unwrap_or_default() {
-                let (revision, clip) = read_clip(&item)?;
-                rows.insert(clip.id, (revision, clip));
+                match read_clip(&item) {
+                    Ok((revision, clip)) => drop(rows.insert(clip.id, (revision, clip))),
+                    // What stands beside it goes on.
+                    Err(error) => left_out(&error),
+                }
             }
             let left = answer.unprocessed_keys;
             let left = left.and_then(|mut all| all.remove(&self.table));
@@ -123,17 +128,20 @@ impl Reader {
 
     /// Clips whose time has come, the longest due first.
     pub(super) async fn due(&self, now: UnixMs, limit: usize) -> Result<Vec<Clip>, StoreError> {
-        let mut found = self.old(DUE, now, limit).await?;
-        found.truncate(limit);
+        let found = self.old(DUE, now, limit.saturating_add(UNREADABLE)).await?;
         let ids: Vec<_> = found.iter().filter_map(|(_, key)| key.clip_id()).collect();
         let mut due = Vec::new();
-        for ids in ids.chunks(CLIP_PAGE) {
-            let rows = self.clips(ids).await?.into_values();
+        for ids in ids.chunks(limit.clamp(1, CLIP_PAGE)) {
+            let rows = self.clips(ids).await?.into_values().map(|(_, clip)| clip);
             // The index is behind the rows.
-            due.extend(rows.filter(|(_, clip)| clip.due.is_some_and(|at| at <= now)));
+            due.extend(rows.filter(|clip| clip.due.is_some_and(|at| at <= now)));
+            if due.len() >= limit {
+                break;
+            }
         }
-        due.sort_by_key(|(_, clip)| (clip.due, clip.id));
-        Ok(due.into_iter().map(|(_, clip)| clip).collect())
+        due.sort_by_key(|clip| (clip.due, clip.id));
+        due.truncate(limit);
+        Ok(due)
     }
 
     /// Rows of a kind whose time has come, by time; at most `limit` of each of its partitions.
@@ -197,8 +205,11 @@ impl Reader {
         let mut from = None;
         loop {
             let (items, next) = run(query.clone().set_exclusive_start_key(from)).await?;
-            for size in items.iter().filter_map(|item| integer(item, "size")) {
+            for item in &items {
+                let size = integer(item, "size").unwrap_or(0);
+                let media = Duration::from_millis(integer(item, "media").unwrap_or(0));
                 usage.bytes = usage.bytes.saturating_add(size);
+                usage.media = usage.media.saturating_add(media);
             }
             if next.is_none() {
                 break;
@@ -290,6 +301,9 @@ impl Reader {
             .expression_attribute_values(":value", AttributeValue::S(value.to_owned()))
     }
 }
+
+/// Rows of one partition that cannot be read which are passed over in one look for what is due: they stay due.
+const UNREADABLE: usize = 125;
 
 /// Entries of the log in one answer.
 const LOG_PAGE: i32 = 64;

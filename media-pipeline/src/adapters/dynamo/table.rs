@@ -5,7 +5,7 @@
 //! | a clip | `C#{clip}` | `-` | `version`, `revision`, `body`; `due_in`, `due_at`; `job`; `open_of` |
 //! | shown in a room | `R#{room}` | clip | nothing: what a clip is stands in its row alone |
 //! | brought by a person | `P#{user}` | clip | nothing |
-//! | used by a person | `U#{user}` | time, clip | `size` |
+//! | used by a person | `U#{user}` | time, clip | `size`, `media` in ms |
 //! | the newest revision | `HEAD` | `-` | `revision` |
 //! | revisions written together | `L#{first / 8192}` | first | `clips`: 16 bytes for each |
 //! | an answered request | `Q#{caller}` | key | `hash`, `clip`, `at` |
