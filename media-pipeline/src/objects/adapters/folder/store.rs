@@ -2,7 +2,7 @@
 
 use super::disk::{refused, sync_folder};
 use super::write::joined;
-use super::{FolderObjects, Incoming, check_plan, check_upload, index, remove};
+use super::{FolderObjects, Incoming, check_plan, check_upload, index};
 use crate::model::UploadMode;
 use crate::objects::http::{FORM_PATH, PART_PATH};
 use crate::objects::key::{check_key, check_prefix, check_type};
