@@ -110,7 +110,7 @@ pub struct Clip {
 pub struct Chores {
     /// It is to have a message in its room.
     pub share: bool,
-    /// Other rooms in which it is shown, and its message there; at most 16.
+    /// Other rooms in which it is shown, and its message there (0: not known yet); at most 16.
     pub rooms: BTreeMap<RoomId, u64>,
     /// Errands, in the order in which they came up.
     pub todo: Vec<Chore>,
@@ -126,6 +126,10 @@ pub struct Chores {
     pub retries: u32,
     /// When the transcoder last got further.
     pub heard: Option<UnixMs>,
+    /// The store's mark of the bytes that were looked at: others under the same key are none of this clip's.
+    pub seen: Option<String>,
+    /// How long it plays, as it was found: counts for the uploader's minutes of the day, also when it is deleted.
+    pub media: Duration,
 }
 
 /// An errand: done at least once, and doing it again does no harm.
@@ -167,7 +171,7 @@ pub enum UploadMode {
     Multipart,
     /// One signed form post, for small files.
     Post,
-    /// Temporary credentials for one prefix (STS).
+    /// Temporary credentials for one key (STS).
     Credentials,
 }
 

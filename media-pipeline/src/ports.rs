@@ -93,6 +93,10 @@ pub trait ClipStore: Send + Sync + 'static {
 pub struct Usage {
     /// Bytes declared, of all clips registered in that time, whatever became of them.
     pub bytes: u64,
+    /// How long what was registered since then plays, as far as it was looked at ([`Chores::media`]).
+    ///
+    /// [`Chores::media`]: crate::model::Chores::media
+    pub media: Duration,
     /// Clips that are registered or being uploaded now.
     pub open: u32,
 }
@@ -192,10 +196,10 @@ pub trait Objects: Send + Sync + 'static {
         ttl: Duration,
     ) -> Answer<'a, SignedForm, ObjectError>;
 
-    /// Credentials that open this prefix for writing and nothing else.
+    /// Credentials that open exactly this key for writing, and nothing else.
     fn credentials<'a>(
         &'a self,
-        prefix: &'a str,
+        key: &'a str,
         session: &'a str,
         ttl: Duration,
     ) -> Answer<'a, Credentials, ObjectError>;
@@ -311,8 +315,8 @@ pub struct Credentials {
     pub region: String,
     /// In which bucket.
     pub bucket: String,
-    /// Below which prefix.
-    pub prefix: String,
+    /// The object that is to be written.
+    pub key: String,
     /// Another address than Amazon's.
     pub endpoint: Option<String>,
     /// When they expire.

@@ -11,6 +11,7 @@ use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
 use value::{StoredSource, StoredUpload};
 
@@ -49,6 +50,10 @@ struct StoredClip {
     work_fails: u32,
     retries: u32,
     heard: Option<i64>,
+    #[serde(default)]
+    seen: Option<String>,
+    #[serde(default)]
+    media_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +75,12 @@ pub(super) fn write(clip: &Clip) -> String {
 pub(super) fn read(text: &str) -> Result<Clip, String> {
     let stored: StoredClip = serde_json::from_str(text).map_err(|error| error.to_string())?;
     Clip::try_from(stored)
+}
+
+/// Counts and tells of a row that is left out since it cannot be read: a newer program wrote it, or a bit has turned.
+pub(super) fn left_out(what: &dyn std::fmt::Display) {
+    metrics::counter!("kaiwa_clips_unreadable_total").increment(1);
+    tracing::warn!(%what, "a clip's row cannot be read");
 }
 
 /// A state's number, which is never changed.
@@ -167,6 +178,8 @@ impl From<&Clip> for StoredClip {
             work_fails: chores.work_fails,
             retries: chores.retries,
             heard: chores.heard.map(|at| at.0),
+            seen: chores.seen.clone(),
+            media_ms: u64::try_from(chores.media.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -221,6 +234,8 @@ impl TryFrom<StoredClip> for Clip {
                 work_fails: s.work_fails,
                 retries: s.retries,
                 heard: s.heard.map(UnixMs),
+                seen: s.seen,
+                media: Duration::from_millis(s.media_ms),
             },
         })
     }

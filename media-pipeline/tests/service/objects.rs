@@ -82,7 +82,7 @@ fn info(key: &str, size: u64, modified: UnixMs) -> ObjectInfo {
     ObjectInfo {
         key: key.to_owned(),
         size,
-        etag: "e".to_owned(),
+        etag: format!("e{}", modified.0),
         sha256: None,
         modified,
     }
@@ -145,7 +145,7 @@ impl Objects for Memory {
 
     fn credentials<'a>(
         &'a self,
-        prefix: &'a str,
+        key: &'a str,
         _: &'a str,
         _: Duration,
     ) -> Answer<'a, Credentials, ObjectError> {
@@ -156,7 +156,7 @@ impl Objects for Memory {
                 session_token: Secret::new("t".to_owned()),
                 region: "r".to_owned(),
                 bucket: "b".to_owned(),
-                prefix: prefix.to_owned(),
+                key: key.to_owned(),
                 endpoint: None,
                 expires: UnixMs(0),
             })
