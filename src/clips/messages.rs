@@ -122,6 +122,10 @@ impl RoomMessages for Messages {
                 .post_clip(&clip.room, &uploader, view(clip, state))
                 .await;
             let posted = posted.map_err(|error| unavailable(&error))?;
+            if !posted.dup {
+                // So that the way from `created` to `uploading` is no event.
+                self.remember(clip, state);
+            }
             Ok(posted.position.seq.0)
         })
     }
