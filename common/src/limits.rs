@@ -777,6 +777,18 @@ pub const CLIP_NAME_BYTES: usize = 255;
 /// A clip's labels; their keys and their values, in characters.
 pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
 
+/// What a player calls subtitles, in characters: a menu's line.
+pub const CLIP_LABEL_CHARS: usize = 100;
+
+/// A job that waits for longer is told to operators: the transcoder is too slow, or away.
+pub const CLIP_LATE: Duration = Duration::from_secs(15 * 60);
+
+/// Between two notices of one kind to operators.
+pub const CLIP_NOTICE_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Clips of which the failures are counted: as soon as half of so many that ended last have failed, operators are told.
+pub const CLIP_ENDS_COUNTED: usize = 20;
+
 /// Languages in which a clip has subtitles.
 pub const CLIP_LANGUAGES: usize = 32;
 

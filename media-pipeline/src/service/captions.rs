@@ -6,10 +6,11 @@ use super::requests::Fingerprint;
 use crate::api::{ApiError, Caller, Violation};
 use crate::core::names;
 use crate::core::step::Input;
+use crate::core::text::is_line;
 use crate::model::{Captions, Clip, ClipId, ClipState, Language};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
-use kaiwa_common::limits::{CLIP_CAPTIONS_BYTES, CLIP_LANGUAGES};
+use kaiwa_common::limits::{CLIP_CAPTIONS_BYTES, CLIP_LABEL_CHARS, CLIP_LANGUAGES};
 use std::sync::Arc;
 
 impl Inner {
@@ -94,7 +95,8 @@ fn wrong(language: &Language, label: &str, vtt: &str) -> Vec<Violation> {
     };
     need(is_language(&language.0), "language", "such as en or pt-BR");
     let chars = label.chars().count();
-    need((1..=64).contains(&chars), "label", "1 to 64 characters");
+    let is_label = (1..=CLIP_LABEL_CHARS).contains(&chars) && is_line(label);
+    need(is_label, "label", "one line of 1 to 100 characters");
     need(
         vtt.len() <= CLIP_CAPTIONS_BYTES && is_vtt(vtt),
         "vtt",
