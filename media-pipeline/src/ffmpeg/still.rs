@@ -97,13 +97,20 @@ impl Sheet {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "milliseconds of a clip"
+)]
 fn stamp(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).floor();
-    let hours = (minutes / 60.0).floor();
+    // Rounded before it is divided: a minute has no 60.000 seconds.
+    let ms = (seconds * 1000.0).round() as u64;
     format!(
-        "{hours:02.0}:{:02.0}:{:06.3}",
-        minutes % 60.0,
-        seconds % 60.0
+        "{:02}:{:02}:{:02}.{:03}",
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1000 % 60,
+        ms % 1000
     )
 }
 
@@ -134,21 +141,28 @@ fn made(playlist: &Path) -> Vec<OsString> {
     args
 }
 
-/// A picture from the first third: of `choice` frames the one that says most.
-pub(super) fn poster_args(
-    playlist: &Path,
-    seconds: f64,
-    choice: u32,
-    image: &Path,
-) -> Vec<OsString> {
+/// A picture from the first third: of ten frames the one that says most.
+pub(super) fn poster_args(playlist: &Path, seconds: f64, image: &Path) -> Vec<OsString> {
     let from = (seconds / 3.0).min(3.0);
-    let filter = format!("select=gte(t\\,{from:.3}),thumbnail={choice}");
+    still_args(
+        playlist,
+        &format!("select=gte(t\\,{from:.3}),thumbnail=10"),
+        image,
+    )
+}
+
+/// The first picture, of a clip that has none to choose from.
+pub(super) fn first_args(playlist: &Path, image: &Path) -> Vec<OsString> {
+    still_args(playlist, "null", image)
+}
+
+fn still_args(playlist: &Path, filter: &str, image: &Path) -> Vec<OsString> {
     let mut args = quiet();
     args.extend(made(playlist));
     args.extend(words(&[
         "-an",
         "-vf",
-        &filter,
+        filter,
         "-frames:v",
         "1",
         "-q:v",
