@@ -9,7 +9,7 @@ use kaiwa_media_pipeline::ports::{InspectError, Inspector};
 const H264: &str = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p";
 
 /// `ffmpeg` is called once for each of `steps`; `@` in front of a word is a file in the place.
-async fn source(steps: &[(&str, &str)]) -> Place {
+fn source(steps: &[(&str, &str)]) -> Place {
     let place = Place::new(true);
     for (args, file) in steps {
         let args: Vec<String> = args
@@ -97,7 +97,7 @@ async fn sound_and_pictures_of_different_lengths_and_beginnings_are_made_equal()
             6.7,
         ),
     ] {
-        let place = source(&[(&args, "source")]).await;
+        let place = source(&[(&args, "source")]);
         let (source, outputs) = place.make("source").await;
         println!("{name}: {source:?}");
         is_whole(&place, &source, &outputs, seconds);
@@ -130,7 +130,7 @@ async fn what_has_no_or_a_wrong_length_in_its_header_has_the_right_one() {
             4.0,
         ),
     ] {
-        let place = source(&[(args, "source")]).await;
+        let place = source(&[(args, "source")]);
         let (source, outputs) = place.make("source").await;
         println!("{name}: {source:?}");
         is_whole(&place, &source, &outputs, seconds);
@@ -140,7 +140,7 @@ async fn what_has_no_or_a_wrong_length_in_its_header_has_the_right_one() {
 #[tokio::test]
 async fn a_file_that_calls_itself_short_is_as_long_as_it_is() {
     let args = format!("-f lavfi -i testsrc2=s=64x64:r=5:d=900 {H264} -g 25 -f matroska");
-    let place = source(&[(&args, "source")]).await;
+    let place = source(&[(&args, "source")]);
     let mut bytes = std::fs::read(place.path("source")).unwrap();
     // Duration (RFC 9559, 5.1.2.10): an eight-byte float of milliseconds.
     let at = bytes.windows(3).position(|w| w == b"\x44\x89\x88").unwrap() + 3;
@@ -194,7 +194,7 @@ async fn very_short_small_and_odd_sources_are_made() {
             1.0,
         ),
     ] {
-        let place = source(&[(&args, "source")]).await;
+        let place = source(&[(&args, "source")]);
         let (source, outputs) = place.make("source").await;
         println!("{name}: {source:?} {:?}", outputs.renditions);
         is_whole(&place, &source, &outputs, seconds);
@@ -237,7 +237,7 @@ async fn every_sampling_of_colour_and_every_number_of_channels_is_made() {
             "-f lavfi -i testsrc2=s=160x120:r=25:d=1 -c:v libx264 -pix_fmt yuv420p -video_track_timescale 10000000 -f mp4",
         ),
     ] {
-        let place = source(&[(args, "source")]).await;
+        let place = source(&[(args, "source")]);
         let (source, outputs) = place.make("source").await;
         println!("{name}: {source:?}");
         is_whole(&place, &source, &outputs, 1.0);
@@ -247,7 +247,7 @@ async fn every_sampling_of_colour_and_every_number_of_channels_is_made() {
 #[tokio::test]
 async fn oblong_pixels_are_made_square_without_scaling_up() {
     let args = format!("-f lavfi -i testsrc2=s=288x216:r=25:d=1 -vf setsar=4/3 {H264} -f mp4");
-    let place = source(&[(&args, "source")]).await;
+    let place = source(&[(&args, "source")]);
     let (source, outputs) = place.make("source").await;
     let video = source.video.unwrap();
     assert_eq!((video.width, video.height), (288, 162));
@@ -262,7 +262,7 @@ async fn a_source_that_changes_its_size_and_sound_in_the_middle_goes_on() {
             "-f lavfi -i testsrc2=s={size}:r=25:d=3 -f lavfi -i sine=duration=3 {H264} -ac {channels} -c:a aac -f mpegts"
         )
     };
-    let place = source(&[(&film("160x120", 1), "a"), (&film("320x180", 2), "b")]).await;
+    let place = source(&[(&film("160x120", 1), "a"), (&film("320x180", 2), "b")]);
     let mut bytes = std::fs::read(place.path("a")).unwrap();
     bytes.extend(std::fs::read(place.path("b")).unwrap());
     std::fs::write(place.path("source"), bytes).unwrap();
@@ -279,8 +279,7 @@ async fn an_edit_list_is_followed() {
     let place = source(&[
         (&film, "whole"),
         ("-ss 1.5 -i @whole -c copy -f mp4", "source"),
-    ])
-    .await;
+    ]);
     let (source, outputs) = place.make("source").await;
     is_whole(&place, &source, &outputs, 4.5);
 }
@@ -292,7 +291,7 @@ async fn a_high_dynamic_range_without_its_matrix_and_in_4k_is_mapped() {
             "-f lavfi -i testsrc2=s={size} -c:v libx265 -preset ultrafast -pix_fmt yuv420p10le -x265-params \
              log-level=none:transfer=arib-std-b67 -f mp4"
         );
-        let place = source(&[(&args, "source")]).await;
+        let place = source(&[(&args, "source")]);
         let (source, _) = place.make("source").await;
         assert!(source.video.unwrap().hdr);
     }
@@ -301,7 +300,7 @@ async fn a_high_dynamic_range_without_its_matrix_and_in_4k_is_mapped() {
 #[tokio::test]
 async fn key_frames_of_a_rung_with_half_the_pictures_stand_with_the_others() {
     let args = format!("-f lavfi -i testsrc2=s=854x480:r=60000/1001:d=24 {H264} -f mp4");
-    let place = source(&[(&args, "source")]).await;
+    let place = source(&[(&args, "source")]);
     let (_, outputs) = place.make("source").await;
     assert_eq!(outputs.renditions.len(), 2);
     let keys: Vec<Vec<i64>> = outputs
@@ -327,7 +326,7 @@ async fn key_frames_of_a_rung_with_half_the_pictures_stand_with_the_others() {
 async fn fields_are_put_together() {
     let args = "-f lavfi -i testsrc2=s=320x180:r=50:d=3 -vf tinterlace=interleave_top,setfield=tff -c:v libx264 -preset \
                 ultrafast -flags +ilme+ildct -x264opts tff=1 -pix_fmt yuv420p -f mp4";
-    let place = source(&[(args, "source")]).await;
+    let place = source(&[(args, "source")]);
     let (_, outputs) = place.make("source").await;
     let file = place
         .path("processed")
@@ -360,7 +359,7 @@ async fn segments_of_six_and_of_ten_seconds_are_whole_and_within_the_ladders_rat
     let args = format!(
         "-f lavfi -i testsrc2=s=320x180:r=30:d=21,noise=alls=60:allf=t -f lavfi -i sine=duration=21 {H264} -c:a aac -f mp4"
     );
-    let place = source(&[(&args, "source")]).await;
+    let place = source(&[(&args, "source")]);
     let source = place.inspector.inspect("source").await.unwrap();
     for segment_s in [6, 10] {
         let mut order = crate::support::order("source", source.clone());
