@@ -112,7 +112,7 @@ impl Objects for FolderObjects {
 
     fn credentials<'a>(
         &'a self,
-        _prefix: &'a str,
+        _key: &'a str,
         _session: &'a str,
         _ttl: Duration,
     ) -> Answer<'a, Credentials, ObjectError> {
