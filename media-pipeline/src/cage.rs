@@ -10,6 +10,7 @@ use kaiwa_common::limits::CLIP_PROBE_BYTES;
 use launch::Launcher;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub(crate) struct Cage {
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) success: bool,
+    /// The kernel ended it: it had used its seconds of CPU, or the machine its memory.
+    pub(crate) was_killed: bool,
     pub(crate) stdout: Vec<u8>,
     /// The end of what it complained about. It may name files: never logged.
     pub(crate) stderr: Vec<u8>,
@@ -125,6 +128,7 @@ impl Cage {
             let status = running.child.wait().await.map_err(CageError::Start)?;
             Ok(Ran {
                 success: status.success(),
+                was_killed: status.signal() == Some(Signal::KILL.as_raw()),
                 stdout: out,
                 stderr: err,
             })
@@ -156,6 +160,7 @@ impl Cage {
             let status = running.child.wait().await.map_err(CageError::Start)?;
             Ok(Ran {
                 success: status.success(),
+                was_killed: status.signal() == Some(Signal::KILL.as_raw()),
                 stdout: Vec::new(),
                 stderr,
             })

@@ -73,3 +73,26 @@ pub(super) fn read(json: &[u8]) -> Shape {
             .is_some_and(|order| matches!(order, "tt" | "bb" | "tb" | "bt")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SAID: &str = r#"{"streams":[{"codec_type":"video","field_order":"tt","start_time":"3.0"},
+        {"codec_type":"audio","start_time":"0.02"}],"format":{"start_time":"0.0"}}"#;
+
+    #[test]
+    fn a_stream_is_late_by_more_than_a_codecs_delay() {
+        let shape = read(SAID.as_bytes());
+        assert!(shape.late_video && !shape.late_audio && shape.interlaced);
+        assert_eq!(read(b"no JSON"), Shape::default());
+    }
+
+    proptest! {
+        #[test]
+        fn no_description_panics(at in 0..SAID.len(), with in "[0-9a-z:/\"{},.-]{0,6}") {
+            let _ = read(format!("{}{with}{}", &SAID[..at], &SAID[at..]).as_bytes());
+        }
+    }
+}

@@ -210,3 +210,38 @@ pub(super) fn image_args(
     args.push(image.into());
     args
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ladder::Rate;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_sprite_has_times_that_rise_and_places_within_its_picture(
+            seconds in 0.01_f64..36_000.0, width in 2_u32..4096, height in 2_u32..4096
+        ) {
+            let rung = Rung {
+                name: "x".into(), width, height, rate: Rate { num: 30, den: 1 }, max_bps: 1,
+            };
+            let sheet = Sheet::of(&rung, seconds);
+            prop_assert!((1..=TILES).contains(&sheet.tiles));
+            let text = sheet.vtt(seconds);
+            let mut last = String::new();
+            for line in text.lines().filter(|line| line.contains("-->")) {
+                let (from, to) = line.split_once(" --> ").expect("two times");
+                // Of the same form, so that they compare as texts.
+                prop_assert!(last.as_str() <= from && from < to, "{}", line);
+                prop_assert!(!line.contains(":60"), "{}", line);
+                to.clone_into(&mut last);
+            }
+        }
+    }
+
+    #[test]
+    fn a_minute_has_no_sixtieth_second() {
+        assert_eq!(stamp(59.9996), "00:01:00.000");
+        assert_eq!(stamp(3599.25), "00:59:59.250");
+    }
+}

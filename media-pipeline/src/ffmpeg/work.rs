@@ -268,6 +268,11 @@ fn cage(duration: Duration) -> Cage {
 fn ended(ran: Result<Ran, CageError>) -> Result<Ran, ClipError> {
     match ran {
         Ok(ran) if ran.success => Ok(ran),
+        Ok(ran) if ran.was_killed => Err(failed(
+            "TRANSCODE_DEADLINE",
+            "transcoding took too long",
+            true,
+        )),
         Ok(ran) => {
             let text = String::from_utf8_lossy(&ran.stderr);
             Err(if text.contains("No space left on device") {

@@ -8,7 +8,7 @@ use crate::cage::{Cage, CageError, Ran, Tools};
 use crate::model::{ClipError, ClipKind, Declared, Source};
 use crate::ports::{Answer, InspectError, Inspector, ObjectError, Objects};
 use futures_util::StreamExt;
-use kaiwa_common::limits::{CLIP_PROBE, CLIP_SNIFF_BYTES};
+use kaiwa_common::limits::{CLIP_INSPECTION, CLIP_PROBE, CLIP_SNIFF_BYTES};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -122,31 +122,41 @@ impl FfprobeInspector {
         probe::read(&ran.stdout, format, size).map_err(InspectError::Rejected)
     }
 
+    /// Runs a program that looks. What takes more work than it may is refused; on a machine that is too busy to get it
+    /// done, it is tried again.
     pub(super) async fn run(&self, program: &Path, args: &[OsString]) -> Result<Ran, InspectError> {
         let cage = Cage {
             cpu_s: CLIP_PROBE.as_secs(),
             file_bytes: 0,
-            wall: CLIP_PROBE,
+            wall: CLIP_INSPECTION,
         };
-        cage.run(&self.tools, program, args)
-            .await
-            .map_err(|error| match error {
-                CageError::Start(error) => InspectError::Unavailable(error.to_string()),
-                CageError::Deadline => InspectError::Rejected(refuse(
-                    "INSPECTION_TIMEOUT",
-                    "It takes too long to look at.",
-                )),
-                CageError::TooMuch => InspectError::Rejected(refuse(
-                    "UNREADABLE",
-                    "Its description is too long to be true.",
-                )),
-            })
+        let ran = cage.run(&self.tools, program, args).await;
+        let ran = ran.map_err(|error| match error {
+            CageError::Start(error) => InspectError::Unavailable(error.to_string()),
+            CageError::Deadline => InspectError::Unavailable(BUSY.to_owned()),
+            CageError::TooMuch => InspectError::Rejected(refuse(
+                "UNREADABLE",
+                "Its description is too long to be true.",
+            )),
+        })?;
+        if ran.was_killed {
+            return Err(InspectError::Rejected(refuse(
+                "INSPECTION_TIMEOUT",
+                "It takes too long to look at.",
+            )));
+        }
+        Ok(ran)
     }
 }
 
+const BUSY: &str = "this machine is too busy to look at a clip";
+
 impl Inspector for FfprobeInspector {
     fn inspect<'a>(&'a self, key: &'a str) -> Answer<'a, Source, InspectError> {
-        Box::pin(self.look(key))
+        Box::pin(async move {
+            let looked = tokio::time::timeout(CLIP_INSPECTION, self.look(key)).await;
+            looked.unwrap_or_else(|_| Err(InspectError::Unavailable(BUSY.to_owned())))
+        })
     }
 }
 

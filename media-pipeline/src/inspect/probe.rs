@@ -200,3 +200,70 @@ fn sound(stream: &Stream) -> Result<AudioInfo, ClipError> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILM: Format = Format {
+        demuxer: "mov",
+        name: "mov",
+        kind: ClipKind::Video,
+    };
+
+    const SAID: &str = r#"{"streams":[{"codec_type":"video","codec_name":"h264","width":1440,"height":1080,
+        "sample_aspect_ratio":"4:3","avg_frame_rate":"30000/1001","r_frame_rate":"30/1","duration":"2.5",
+        "disposition":{"attached_pic":0},"side_data_list":[{"rotation":-90}]},
+        {"codec_type":"audio","codec_name":"aac","channels":2,"sample_rate":"48000"}],
+        "format":{"duration":"2.5","bit_rate":"1000"}}"#;
+
+    fn video(json: &str) -> VideoInfo {
+        let read = read(json.as_bytes(), FILM, 1).expect("a film");
+        read.source.video.expect("pictures")
+    }
+
+    #[test]
+    fn pictures_are_as_large_as_they_are_shown() {
+        for (from, to, expected) in [
+            ("", "", (810, 1440, 90)),
+            ("-90", "90", (810, 1440, 270)),
+            ("-90", "180", (1440, 810, 180)),
+            // FFmpeg turns it, and leaves the size alone.
+            ("-90", "45", (1440, 810, 0)),
+            ("4:3", "3:4", (1080, 1080, 90)),
+            ("4:3", "0:1", (1080, 1440, 90)),
+            ("4:3", "1:4000000", (1080, 1440, 90)),
+            ("4:3", "4000000:1", (1080, 1440, 90)),
+        ] {
+            let v = video(&SAID.replace(from, to));
+            assert_eq!((v.width, v.height, v.rotation), expected, "{to}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_none_are_left_to_the_walk() {
+        for length in ["-1.0", "NaN", "inf", "1e300", "N/A", ""] {
+            let json = SAID.replace("2.5", length);
+            let read = read(json.as_bytes(), FILM, 1).expect("a film");
+            assert!(read.source.duration.is_zero(), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_description_panics(
+            at in 0..SAID.len(), with in "[0-9a-z:/\"{}\\[\\],.-]{0,6}", cut in 0_usize..8, kind in 0_usize..3
+        ) {
+            let kind = [ClipKind::Video, ClipKind::Audio, ClipKind::Image][kind];
+            let end = (at + cut).min(SAID.len());
+            let json = format!("{}{with}{}", &SAID[..at], &SAID[end..]);
+            if let Ok(read) = read(json.as_bytes(), Format { kind, ..FILM }, 1)
+                && let Some(video) = read.source.video
+            {
+                prop_assert!(video.width > 0 && video.height > 0);
+                prop_assert!(video.fps.is_finite() && video.fps >= 0.0);
+            }
+        }
+    }
+}
