@@ -877,8 +877,12 @@ pub const CLIP_SNIFF_BYTES: u64 = 16 * 1024;
 /// What a program that looks at a clip may say, in bytes: a hundred streams. More ends it (`UNREADABLE`).
 pub const CLIP_PROBE_BYTES: u64 = 1024 * 1024;
 
-/// How long one look at a clip may take. Longer is refused (`INSPECTION_TIMEOUT`).
+/// CPU time of one program that looks at a clip; reading 500 MB takes a second. More is refused (`INSPECTION_TIMEOUT`).
 pub const CLIP_PROBE: Duration = Duration::from_secs(20);
+
+/// From the first look at a clip to the last, by the clock. A machine that is too busy for it tries again later: less than
+/// [`CLIP_LEASE`], so that nobody else has begun meanwhile.
+pub const CLIP_INSPECTION: Duration = Duration::from_secs(110);
 
 /// Memory (address space) of a program that looks at a clip or transcodes it, in bytes: a 1080p ladder takes
 /// 0.6 GB, and twice as much is mapped. At the bound it fails, and so does the clip.

@@ -123,3 +123,42 @@ fn is_vtt(text: &str) -> bool {
     text.strip_prefix("WEBVTT")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_begins_like_subtitles_is_taken_and_nothing_else() {
+        for text in [
+            "WEBVTT",
+            "WEBVTT\n",
+            "WEBVTT a title\n\n",
+            "\u{feff}WEBVTT\r\n",
+        ] {
+            assert!(is_vtt(text), "{text:?}");
+        }
+        for text in [
+            "",
+            "webvtt\n",
+            "WEBVTTX\n",
+            "<script>",
+            " WEBVTT\n",
+            "1\n00:00:00,000 --> 00:00:01,000\nSRT\n",
+            "#EXTM3U\n",
+        ] {
+            assert!(!is_vtt(text), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_language_leaves_its_file_name(text in "\\PC{0,40}") {
+            if is_language(&text) {
+                prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+            }
+            let _ = is_vtt(&text);
+        }
+    }
+}
