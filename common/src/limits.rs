@@ -597,6 +597,12 @@ pub const CLIP_PAGE_DEFAULT: usize = 50;
 /// Parts of one upload (S3's own bound). More are refused.
 pub const CLIP_PARTS: usize = 10_000;
 
+/// From a clip's failure until operators need not hear of it any more, as of other notices.
+pub const CLIP_NOTICE: Duration = Duration::from_secs(24 * 3600);
+
+/// Connections of the gRPC port at once. More wait with the kernel until one ends.
+pub const CLIP_GRPC_CONNECTIONS: usize = 1_000;
+
 /// Watches of one caller at once: a page of clips watches its room once. More are refused (429).
 pub const CLIP_WATCHES_PER_CALLER: usize = 16;
 

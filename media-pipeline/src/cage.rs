@@ -13,6 +13,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+/// For saying its version.
+const VERSION: Duration = Duration::from_secs(10);
+
 /// The programs that are needed.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -44,6 +47,26 @@ impl Tools {
             nice: find("nice", "coreutils")?,
             prlimit: find("prlimit", "util-linux")?,
         })
+    }
+
+    /// FFmpeg's version as it says it, such as `5.1.6`; nothing that is longer than a version.
+    ///
+    /// # Errors
+    /// The program can't be run, or says something else.
+    pub async fn version(&self) -> std::io::Result<String> {
+        let mut command = Command::new(&self.ffmpeg);
+        command.arg("-version").stdin(Stdio::null()).env_clear();
+        let said = tokio::time::timeout(VERSION, command.kill_on_drop(true).output()).await;
+        let said = said.map_err(|_| std::io::ErrorKind::TimedOut)??;
+        let said = String::from_utf8_lossy(&said.stdout);
+        let version = said.strip_prefix("ffmpeg version ").unwrap_or_default();
+        let is_part = |c: &char| c.is_ascii_alphanumeric() || *c == '.';
+        let version: String = version.chars().take_while(is_part).take(20).collect();
+        if version.is_empty() {
+            let text = "ffmpeg -version does not say a version";
+            return Err(std::io::Error::other(text));
+        }
+        Ok(version)
     }
 }
 

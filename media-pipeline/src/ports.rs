@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
+use kaiwa_common::token::ServerRole;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
@@ -475,12 +476,21 @@ pub enum Verdict {
     Hidden,
 }
 
+/// Who wants to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker<'a> {
+    /// The person.
+    pub user: &'a UserId,
+    /// What they may do on this server.
+    pub role: ServerRole,
+}
+
 /// Chat's rules, and the external permission hook after them.
 pub trait RoomAuthz: Send + Sync + 'static {
     /// Asked at registering, credentials, completion, sharing and playback.
     fn check<'a>(
         &'a self,
-        user: &'a UserId,
+        who: Asker<'a>,
         room: &'a RoomId,
         action: Action,
     ) -> Answer<'a, Verdict, StoreError>;

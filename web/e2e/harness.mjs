@@ -17,6 +17,9 @@ export const WAIT_MS = 60_000;
 
 export const ROOM_FOR_COMMANDS = { KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' };
 
+/** gRPC takes a free port, so that servers can run beside each other. */
+const FREE_GRPC = { KAIWA_CLIPS__GRPC_LISTEN: '127.0.0.1:0' };
+
 export class Server {
   #child = null;
   #data = '';
@@ -42,7 +45,7 @@ export class Server {
   /** On the same data and, from the second time on, on the same port. */
   async restart() {
     const args = ['serve', '--data', this.#data, '--listen', this.#listen];
-    const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.#env } });
+    const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...FREE_GRPC, ...this.#env } });
     this.#child = child;
     child.stderr.on('data', (chunk) => (this.#log += chunk));
     this.url = await new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@
 //! status: 200 or 204 yes, 401 or 403 no, 404 not to be known of. Everything else, silence too, is no answer, and
 //! without one nobody may.
 
-use crate::ports::{Action, Answer, RoomAuthz, StoreError, Verdict};
+use crate::ports::{Action, Answer, Asker, RoomAuthz, StoreError, Verdict};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
@@ -184,13 +184,17 @@ impl HookedRooms {
 impl RoomAuthz for HookedRooms {
     fn check<'a>(
         &'a self,
-        user: &'a UserId,
+        who: Asker<'a>,
         room: &'a RoomId,
         action: Action,
     ) -> Answer<'a, Verdict, StoreError> {
         Box::pin(async move {
-            match self.rooms.check(user, room, action).await? {
-                Verdict::Allowed => self.hook.check((user.clone(), room.clone(), action)).await,
+            match self.rooms.check(who, room, action).await? {
+                Verdict::Allowed => {
+                    self.hook
+                        .check((who.user.clone(), room.clone(), action))
+                        .await
+                }
                 no @ (Verdict::Denied(_) | Verdict::Hidden) => Ok(no),
             }
         })

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// Jobs that are over and still known; the oldest are forgotten, and asked for again give `None`.
 const KEPT: usize = 1_000;
@@ -25,7 +26,7 @@ const KEPT: usize = 1_000;
 /// ```
 pub struct FfmpegTranscoder {
     shared: Arc<Shared>,
-    task: tokio::task::JoinHandle<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -94,14 +95,33 @@ impl FfmpegTranscoder {
             worker: Worker { objects, tools },
         });
         let task = tokio::spawn(work_through(shared.clone()));
+        let task = Mutex::new(Some(task));
         Ok(Self { shared, task })
+    }
+
+    /// Ends the running process and begins no other; the next server begins its job again.
+    pub async fn stop(&self) {
+        if let Some(task) = self.take() {
+            task.abort();
+            // The process is killed when the task's future is dropped.
+            let _ = task.await;
+        }
+    }
+
+    fn take(&self) -> Option<JoinHandle<()>> {
+        self.task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 }
 
 impl Drop for FfmpegTranscoder {
     /// The running process ends; its job is begun again by the next server.
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = self.take() {
+            task.abort();
+        }
     }
 }
 

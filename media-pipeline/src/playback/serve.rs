@@ -6,7 +6,7 @@
 use super::files;
 use super::range::{Wanted, wanted};
 use super::source::{Playable, PlayableClips, PlayableFile};
-use super::token::{Claims, PlaybackKeys};
+use super::token::{Claims, PlaybackKeys, room_epoch};
 use crate::ports::{ObjectError, ObjectInfo, Objects, RoomAuthz};
 use axum::Router;
 use axum::body::Body;
@@ -149,13 +149,14 @@ impl Playing {
         let found = self.clips.playable(claims.clip).await;
         let found = found.map_err(|_| Refused::NotNow("the clips' store"))?;
         let playable = found.ok_or(Refused::No("no clip that is ready"))?;
-        let epoch = self.rooms.epoch(&playable.room).await;
-        let epoch = epoch.map_err(|_| Refused::NotNow("the rooms' store"))?;
-        if epoch == claims.epoch {
-            Ok(playable)
-        } else {
-            Err(Refused::No("another epoch of the room"))
+        for room in &playable.rooms {
+            let epoch = self.rooms.epoch(room).await;
+            let epoch = epoch.map_err(|_| Refused::NotNow("the rooms' store"))?;
+            if room_epoch(room, epoch) == claims.epoch {
+                return Ok(playable);
+            }
         }
+        Err(Refused::No("another epoch of the room"))
     }
 
     async fn file(

@@ -13,8 +13,8 @@ pub type PrefixOf = Arc<dyn Fn(&Clip) -> String + Send + Sync>;
 /// A clip that can be played.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Playable {
-    /// Whose epoch counts.
-    pub room: RoomId,
+    /// Where it is shown: the epoch of the one for which a token was made counts.
+    pub rooms: Vec<RoomId>,
     /// Its files by the name that URLs have.
     pub files: BTreeMap<String, PlayableFile>,
 }
@@ -84,7 +84,10 @@ impl Playable {
             let content_type = files::source_type(&clip.declared.content_type);
             files.insert(SOURCE.to_owned(), PlayableFile { key, content_type });
         }
-        let room = clip.room.clone();
-        Some(Self { room, files })
+        let rooms = std::iter::once(&clip.room).chain(clip.chores.rooms.keys());
+        Some(Self {
+            rooms: rooms.cloned().collect(),
+            files,
+        })
     }
 }

@@ -5,7 +5,8 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::api::Playback;
 use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState};
 use kaiwa_media_pipeline::ports::{
-    Action, Answer, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages, StoreError, Verdict,
+    Action, Answer, Asker, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages, StoreError,
+    Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -65,15 +66,15 @@ impl Chat {
 impl RoomAuthz for Chat {
     fn check<'a>(
         &'a self,
-        user: &'a UserId,
+        who: Asker<'a>,
         room: &'a RoomId,
         action: Action,
     ) -> Answer<'a, Verdict, StoreError> {
-        let member = (user.to_string(), room.to_string());
+        let member = (who.user.to_string(), room.to_string());
         let is_member = self.members.lock().unwrap().contains(&member);
         let verdict = match action {
             _ if !is_member => Verdict::Hidden,
-            Action::Moderate if user.as_str() != "mod" => Verdict::Denied("NOT_MODERATOR"),
+            Action::Moderate if who.user.as_str() != "mod" => Verdict::Denied("NOT_MODERATOR"),
             Action::Moderate | Action::View | Action::Upload => Verdict::Allowed,
         };
         let leaving = self.leaving.lock().unwrap().take();
