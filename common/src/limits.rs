@@ -828,6 +828,10 @@ pub const OBJECT_BUFFER_BYTES: usize = 1024 * 1024;
 /// Parts and forms that arrive at once. Another is answered 503 and comes again.
 pub const OBJECT_WRITES: usize = 64;
 
+/// Of them, those of one person: a browser has six connections, and four of them do not leave everybody else without a
+/// place. Another is answered 503 and comes again.
+pub const OBJECT_WRITES_PERSON: usize = 16;
+
 /// Silence of a client that sends a part. Then its request ends (408), and what came of it is thrown away.
 pub const OBJECT_SILENCE: Duration = Duration::from_secs(30);
 

@@ -1,7 +1,9 @@
-//! Failures, told to operators through the notifier: the log, and Slack where it is set up.
+//! Failures: told to whoever brought the clip, and to operators (the log, and Slack where it is set up).
 
 use kaiwa_chat::core::relay::event_id;
+use kaiwa_chat::ports::{Announce, Announcement};
 use kaiwa_common::limits::CLIP_NOTICE;
+use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::model::{Clip, ClipError};
 use kaiwa_media_pipeline::ports::StoreError;
@@ -12,13 +14,33 @@ use kaiwa_platform::queue::{Outgoing, Topic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The notifications' topic.
-pub(super) struct Operators(pub(super) Arc<dyn Topic>);
+/// Where failures are told; nowhere on a server without notifications.
+pub(super) struct Tell {
+    /// People.
+    pub(super) announce: Option<Arc<dyn Announce>>,
+    /// The notifications' topic.
+    pub(super) topic: Option<Arc<dyn Topic>>,
+}
 
-impl Operators {
+impl Tell {
+    /// Its uploader is told that it never can be played; again only after another try.
+    pub(super) fn uploader(&self, clip: &Clip) {
+        let (Some(announce), Some(error)) = (&self.announce, &clip.error) else {
+            return;
+        };
+        announce.announce(Announcement::ClipFailed {
+            user: clip.uploader.clone(),
+            room: clip.room.clone(),
+            clip: clip.id,
+            version: clip.attempt.into(),
+            title: Redacted(clip.title.clone()),
+            reason: error.message.clone(),
+        });
+    }
+
     /// A transcode failed for good. Its like is told once in an interval, which the notifier keeps.
-    pub(super) async fn failed(&self, clip: &Clip) -> Result<(), StoreError> {
-        let Some(error) = &clip.error else {
+    pub(super) async fn operators(&self, clip: &Clip) -> Result<(), StoreError> {
+        let (Some(topic), Some(error)) = (&self.topic, &clip.error) else {
             return Ok(());
         };
         let attributes = BTreeMap::from([("class".to_owned(), "notice".to_owned())]);
@@ -27,7 +49,7 @@ impl Operators {
             attributes,
             ..Outgoing::default()
         };
-        let sent = self.0.publish(vec![message]).await;
+        let sent = topic.publish(vec![message]).await;
         let sent = sent.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         match sent.into_iter().find_map(Result::err) {
             Some(error) => Err(StoreError::Unavailable(error.to_string())),
