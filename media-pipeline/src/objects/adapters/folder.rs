@@ -12,7 +12,6 @@
 mod complete;
 mod disk;
 mod index;
-mod prefix;
 mod read;
 mod store;
 mod write;
@@ -79,7 +78,6 @@ struct Inner {
     disk: Arc<dyn Disk>,
     /// Parts whose place in `data` somebody writes to now; number 0: somebody makes the object.
     busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
-    prefixes: Arc<prefix::Prefixes>,
 }
 
 impl FolderObjects {
@@ -115,7 +113,6 @@ impl FolderObjects {
             reserve,
             disk,
             busy: Arc::default(),
-            prefixes: Arc::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -187,15 +184,7 @@ impl FolderObjects {
             sha256,
             file,
         };
-        let is_in_place = row.file.is_none() && row.size == stride;
-        let part = self.note_part(key, upload, row).await?;
-        if is_in_place {
-            let data = self.inner.places.data(upload);
-            self.inner
-                .prefixes
-                .arrived(upload, part.number, data, stride);
-        }
-        Ok(part)
+        self.note_part(key, upload, row).await
     }
 
     /// The upload, and the part of this number if it has arrived.

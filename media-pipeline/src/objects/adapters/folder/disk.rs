@@ -2,8 +2,7 @@
 
 use crate::ports::ObjectError;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
 /// Writing, and the room for it.
@@ -14,11 +13,11 @@ pub trait Disk: Send + Sync + 'static {
     /// The operating system's.
     fn free(&self, folder: &Path) -> io::Result<u64>;
 
-    /// Writes all of it at that place.
+    /// Writes all of these, one after another, from that place on.
     ///
     /// # Errors
     /// The operating system's; then some of it may be there.
-    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()>;
+    fn write_at(&self, file: &File, pieces: &mut [IoSlice<'_>], at: u64) -> io::Result<()>;
 
     /// Returns when the file's bytes survive a power loss.
     ///
@@ -37,14 +36,31 @@ impl Disk for OsDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
-    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        file.write_all_at(bytes, at)
+    fn write_at(&self, file: &File, mut pieces: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+        // What is empty is passed over, so that a write of nothing means a disk that takes nothing.
+        IoSlice::advance_slices(&mut pieces, 0);
+        while !pieces.is_empty() {
+            let many = pieces.get(..IOV_MAX).unwrap_or(pieces);
+            match rustix::io::pwritev(file, many, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut pieces, written);
+                    at += written as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
     }
 }
+
+/// Pieces that Linux takes in one write (`limits.h`).
+const IOV_MAX: usize = 1024;
 
 /// Where things stand in the folder. Names are ids that this store has made, never anybody's text.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use kaiwa_common::limits::OBJECT_BUFFER_BYTES;
 use ring::digest;
 use std::any::Any;
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -44,9 +44,10 @@ impl Sink {
     }
 
     fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
+        let mut pieces: Vec<_> = batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        self.disk
+            .write_at(&self.file, &mut pieces, self.begin + self.written)?;
         for bytes in batch {
-            self.disk
-                .write_at(&self.file, bytes, self.begin + self.written)?;
             self.hash.update(bytes);
             self.written += bytes.len() as u64;
         }
