@@ -3,7 +3,6 @@
 //!
 //! `upload_floor [DIR] [MB] [MEMORY_MB] [ROUNDS]`: the folder (emptied of what this makes), the size of one upload
 //! whose time is taken (default 512), the size of each of four that run at once (default 2048), and rounds (3).
-#![allow(warnings, clippy::all)]
 #![expect(clippy::print_stdout, reason = "figures are its output")]
 
 use bytes::Bytes;
@@ -36,7 +35,6 @@ const LANES: usize = 4;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if args.first().is_some_and(|a| a == "send") { return child(); }
     let number =
         |place: usize, default: u64| args.get(place).map_or(Ok(default), |text| text.parse());
     let dir = PathBuf::from(args.first().map_or("upload-floor", String::as_str));
@@ -46,10 +44,7 @@ async fn main() -> Result<(), Failure> {
     let mut ratios = Vec::new();
     for round in 0..rounds {
         let floor = floor(&dir.join("floor"), mb << 20)?;
-        let c = cpu();
         let through = server.upload(&format!("a/{round}"), mb << 20).await?;
-        let d = cpu();
-        println!("cpu own {:.0} us {:.0} ks, children {:.0} us {:.0} ks", d[0]-c[0], d[1]-c[1], d[2]-c[2], d[3]-c[3]);
         server.objects.delete_prefix("a/").await?;
         let rate = |time: Duration| (mb << 20) as f64 / 1e6 / time.as_secs_f64();
         println!(
@@ -182,7 +177,9 @@ impl Server {
         parts: impl Iterator<Item = u64>,
         size: u64,
     ) -> Result<(), Failure> {
-        let mut lines = format!("{}\n", self.address);
+        let stream = tokio::net::TcpStream::connect(self.address).await?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
         for part in parts {
             let length = PART.min(size - part * PART);
             let plan = PartPlan {
@@ -194,35 +191,26 @@ impl Server {
                 .objects
                 .sign_part(key, upload, &plan, Duration::from_secs(600))
                 .await?;
-            lines += &format!("{} {length}\n", signed.url);
+            put(&mut sender, &signed.url, length).await?;
         }
-        let mut child = tokio::process::Command::new(std::env::current_exe()?)
-            .arg("send").stdin(std::process::Stdio::piped()).spawn()?;
-        let mut stdin = child.stdin.take().ok_or("x")?;
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, lines.as_bytes()).await?;
-        drop(stdin);
-        if !child.wait().await?.success() { return Err("child".into()); }
         Ok(())
     }
 }
 
-#[path = "../../loadtest/src/clips/sender.rs"]
-mod sender;
-
-fn child() -> Result<(), Failure> {
-    let text = std::io::read_to_string(std::io::stdin())?;
-    let mut lines = text.lines();
-    let address = lines.next().ok_or("x")?.parse()?;
-    let parts: Vec<_> = lines.map(|l| { let (t, b) = l.split_once(' ').unwrap(); sender::Part { target: t.to_owned(), headers: vec![], from: 0, bytes: b.parse().unwrap() } }).collect();
-    let file = std::fs::File::open("/tmp/bench/part")?;
-    sender::send(address, &file, &parts)?;
+async fn put(sender: &mut SendRequest<Body>, url: &str, length: u64) -> Result<(), Failure> {
+    let pieces = (0..length.div_ceil(PIECE as u64)).map(move |n| {
+        let left = usize::try_from(length - n * PIECE as u64).unwrap_or(PIECE);
+        Ok(Frame::data(piece().slice(..left.min(PIECE))))
+    });
+    let body = BodyExt::boxed(StreamBody::new(stream::iter(pieces)));
+    let request = hyper::Request::put(url)
+        .header("host", "localhost")
+        .header("content-length", length);
+    sender.ready().await?;
+    let response = sender.send_request(request.body(body)?).await?;
+    if response.status() != 200 {
+        return Err(format!("a part was answered {}", response.status()).into());
+    }
+    response.into_body().collect().await?;
     Ok(())
 }
-
-fn cpu() -> Vec<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let f: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    f[11..15].iter().map(|f| f.parse::<f64>().unwrap() * 10.0).collect()
-}
-#[global_allocator]
-static A: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use kaiwa_media_pipeline::objects::adapters::folder::{Disk, OsDisk};
 use kaiwa_media_pipeline::ports::{ObjectError, Objects};
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -210,14 +210,13 @@ impl Disk for Small {
         Ok(u64::MAX)
     }
 
-    fn write_at(&self, file: &File, pieces: &mut [IoSlice<'_>], at: u64) -> io::Result<()> {
+    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         let left = self.0.load(Ordering::Relaxed);
-        let wanted: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let Some(left) = left.checked_sub(wanted as u64) else {
+        let Some(left) = left.checked_sub(bytes.len() as u64) else {
             return Err(io::ErrorKind::StorageFull.into());
         };
         self.0.store(left, Ordering::Relaxed);
-        OsDisk.write_at(file, pieces, at)
+        OsDisk.write_at(file, bytes, at)
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {

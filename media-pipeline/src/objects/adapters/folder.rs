@@ -9,6 +9,7 @@
 //! An object appears, changes and goes with its row's commit. Before the commit its bytes are on disk under their
 //! final name; after it what it replaced is deleted. What a crash leaves between is swept at the next start.
 
+mod buffer;
 mod complete;
 mod disk;
 mod index;
@@ -22,7 +23,7 @@ use crate::objects::key::{check_key, check_type};
 use crate::objects::sign::Keyring;
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan};
 use bytes::Bytes;
-use disk::{Places, refused, sync_folder};
+use disk::{Direct, Places, refused, sync_folder};
 use futures_util::Stream;
 use index::{ObjectRow, PartRow, etag_of};
 use kaiwa_common::limits::{
@@ -163,8 +164,9 @@ impl FolderObjects {
             Some(claim) => {
                 let data = self.inner.places.data(upload);
                 let at = u64::from(plan.number - 1) * stride;
-                let opened = opened(move || shared_file(&data)).await?;
-                let sink = Sink::new(disk, opened, at, Box::new(claim));
+                let size = plan.size;
+                let (file, direct) = opened(move || part_files(&data, at, size)).await?;
+                let sink = Sink::new(disk, file, at, Box::new(claim)).past_the_cache(direct);
                 (None, pour(sink, bytes, promise).await?.1)
             }
             None => {
@@ -441,9 +443,9 @@ fn check_upload(upload: &str) -> Result<(), ObjectError> {
     }
 }
 
-async fn opened(
-    open: impl FnOnce() -> std::io::Result<File> + Send + 'static,
-) -> Result<File, ObjectError> {
+async fn opened<T: Send + 'static>(
+    open: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ObjectError> {
     joined(tokio::task::spawn_blocking(open).await)?.map_err(|error| refused(&error))
 }
 
@@ -453,9 +455,11 @@ fn new_file(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The parts' file. Its name is made to last when the upload begins.
-fn shared_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).open(path)
+/// The parts' file, with room for a part at its place. Its name is made to last when the upload begins.
+fn part_files(path: &Path, at: u64, size: u64) -> std::io::Result<(File, Option<Direct>)> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    disk::make_room(&file, at, size)?;
+    Ok((file, Direct::open(path)))
 }
 
 /// A file that is gone is gone; one that stays is swept at the next start.
