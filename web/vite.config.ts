@@ -8,7 +8,8 @@ export default defineConfig({
     target: 'es2022',
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    chunkSizeWarningLimit: 400,
+    // The largest is hls.js, which is loaded with the first clip that is played.
+    chunkSizeWarningLimit: 600,
   },
   server: {
     proxy: {

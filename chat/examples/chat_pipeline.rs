@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 struct Silent;
 
 impl Bus for Silent {
+    fn clip_progress(&self, _: kaiwa_chat::model::ClipProgress) {}
+
     fn publish(&self, _: Published) {}
 }
 

@@ -68,6 +68,7 @@ fn batch(room: u64, expected: Seq, messages: u64, text: &str) -> Append {
             text: Some(Redacted(text.to_owned())),
             reply_to: None,
             mentions: Mentions::default(),
+            clip: None,
         };
         event(room, Seq(seq), Some(cid(room, seq)), body)
     };

@@ -1,6 +1,6 @@
 //! Port: where committed events go.
 
-use crate::model::{Event, RoomInfo};
+use crate::model::{ClipProgress, Event, RoomInfo};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::position::Seq;
 
@@ -11,6 +11,9 @@ use kaiwa_common::position::Seq;
 pub trait Bus: Send + Sync + 'static {
     /// Takes one room's newly committed events. Must not block.
     fn publish(&self, published: Published);
+
+    /// Tells those who follow a room how far a clip is; the latest is all that counts. Must not block.
+    fn clip_progress(&self, progress: ClipProgress);
 }
 
 /// One room's newly committed events.

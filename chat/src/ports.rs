@@ -4,7 +4,7 @@ use crate::model::{
     Event, HistoryFrom, HistoryPage, Marked, Member, Membership, Message, Page, Role, RoomInfo,
     RoomKind, User, Visibility,
 };
-use kaiwa_common::id::{Cid, RoomId, UserId};
+use kaiwa_common::id::{Cid, ClipId, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
@@ -16,7 +16,7 @@ mod notify;
 
 pub use notify::{
     Among, Announce, Announcement, Attendance, Attention, LogPos, Logged, OptIns, Outbox, Posted,
-    Question, RingOutcome,
+    Question, ReadyClip, RingOutcome,
 };
 
 /// A store's answer to come. An append is queued when its method returns, in the caller's order, and
@@ -68,6 +68,10 @@ pub trait RoomLog: Send + Sync + 'static {
 pub trait RoomViews: Send + Sync + 'static {
     /// How a person stands to these rooms, in their order; `None` for a room that does not exist.
     fn standings(&self, user: &UserId, rooms: Vec<RoomId>) -> Answer<Vec<Option<Standing>>>;
+
+    /// The last event by which somebody who had joined the room no longer had, whether they left or were removed;
+    /// [`Seq::ZERO`] for none, also where that was before the store kept it. `None` when there is no such room.
+    fn revocation(&self, room: &RoomId) -> Answer<Option<Seq>>;
 
     /// Stretches of logs in one snapshot, in the order asked, each with the person's standing.
     fn read_logs(&self, user: &UserId, ranges: Vec<LogRange>) -> Answer<Vec<LogSlice>>;
@@ -193,6 +197,8 @@ pub enum WriteKind {
     Delete,
     /// A room.
     Create,
+    /// A clip's message.
+    PostClip,
 }
 
 /// What the owner of a room begins with.
@@ -294,6 +300,8 @@ pub struct MessageFact {
     pub sender: UserId,
     /// It was deleted.
     pub deleted: bool,
+    /// Of a clip's message that was not deleted: which clip, and the version that it shows.
+    pub clip: Option<(ClipId, u64)>,
 }
 
 /// What a command has to know of a person whom it names.
@@ -308,6 +316,8 @@ pub struct UserFact {
 /// How somebody stands to a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
+    /// How it works.
+    pub kind: RoomKind,
     /// Who can find it.
     pub visibility: Visibility,
     /// Where its log ends.

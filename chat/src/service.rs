@@ -5,6 +5,7 @@
 //! what is committed, and each read checks the reader's standing in its own snapshot.
 
 mod admission;
+mod clips;
 mod housekeeping;
 mod reads;
 mod shard;
@@ -62,6 +63,7 @@ pub struct Chat {
 
 struct Inner {
     store: Arc<dyn Store>,
+    bus: Arc<dyn Bus>,
     limits: Limits,
     shards: Vec<mpsc::UnboundedSender<Arrival>>,
     stats: Arc<ShardStats>,
@@ -95,6 +97,7 @@ impl Chat {
         let housekeeping = Housekeeping::new(Arc::clone(&store), options.clock, cleaners);
         let inner = Arc::new(Inner {
             store,
+            bus,
             limits: options.limits,
             shards,
             stats,
@@ -320,6 +323,9 @@ fn room_of(actor: &UserId, write: &Write) -> Result<RoomId, ChatError> {
         Write::Send { room, .. }
         | Write::Edit { room, .. }
         | Write::Delete { room, .. }
+        | Write::PostClip { room, .. }
+        | Write::ShowClip { room, .. }
+        | Write::RemoveClip { room, .. }
         | Write::Join { room }
         | Write::Leave { room }
         | Write::Invite { room, .. }

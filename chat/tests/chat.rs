@@ -6,6 +6,8 @@
     reason = "a test names what it looks for"
 )]
 
+#[path = "chat/clips.rs"]
+mod clips;
 #[path = "chat/conformance.rs"]
 mod conformance;
 #[path = "chat/erasure.rs"]

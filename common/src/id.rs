@@ -70,6 +70,43 @@ text_id! {
     SessionId, "session id", 40, "_"
 }
 
+/// A clip: a UUIDv7 (RFC 9562, section 5.7), written in lower case with hyphens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClipId(pub Uuid);
+
+impl ClipId {
+    /// Checks a text from outside.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when it is not the hyphenated form of a UUID of version 7 in lower case.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let invalid = InvalidId {
+            kind: "clip id",
+            rule: "a UUID of version 7, as 36 characters in lower case",
+        };
+        let id = Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| invalid.clone())?;
+        if id.0.get_version_num() == 7 && id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(invalid)
+        }
+    }
+
+    /// The key under which its message is posted, once for each room.
+    #[must_use]
+    pub fn cid(&self) -> Cid {
+        Cid(self.0)
+    }
+}
+
+impl fmt::Display for ClipId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0.hyphenated(), f)
+    }
+}
+
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_short(f, &self.0)
@@ -248,6 +285,22 @@ mod tests {
             "017f22e2-79b0-7cc3-98c4-dc0c0c07398g",
         ] {
             assert!(Cid::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_clip_id_is_a_uuid_of_version_7_in_lower_case() {
+        let text = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";
+        let clip = ClipId::parse(text).expect("a clip id");
+        assert_eq!(clip.to_string(), text);
+        assert_eq!(clip.cid().to_string(), text);
+        for wrong in [
+            "",
+            "017F22E2-79B0-7CC3-98C4-DC0C0C07398F",
+            "017f22e279b07cc398c4dc0c0c07398f",
+            "919108f7-52d1-4320-9bac-f847db4148a8",
+        ] {
+            assert!(ClipId::parse(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -60,6 +60,10 @@ pub struct Limits {
     pub call_away_s: u32,
     /// Seconds for which a ring lasts ([`CALL_RING`] at most, 1 at least). Then it is over (`timed_out`).
     pub call_ring_s: u32,
+    /// The largest file of a clip, in bytes; 0 on a server without clips. It is set by the clips' settings, not
+    /// here: clients are told it before they choose a file, and the clips' own service refuses larger ones.
+    #[serde(skip)]
+    pub clip_bytes: u64,
 }
 
 impl Default for Limits {
@@ -87,6 +91,7 @@ impl Default for Limits {
             call_participants: 1_000,
             call_away_s: 30,
             call_ring_s: 45,
+            clip_bytes: 0,
         }
     }
 }
@@ -181,6 +186,9 @@ pub const NOTIFY_RETURN: Duration = Duration::from_secs(60);
 /// After this nobody wants to hear of a message: what providers keep for a device that is off.
 pub const NOTIFY_MESSAGE_TTL: Duration = Duration::from_secs(28 * 24 * 3600);
 
+/// After this nobody wants to hear that a clip is ready, or never will be: its message tells.
+pub const NOTIFY_CLIP_TTL: Duration = Duration::from_secs(24 * 3600);
+
 /// How long it is of use to take a notification away from a device.
 pub const NOTIFY_READ_TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -236,9 +244,9 @@ pub const HTTP_CONNECTION: Duration = Duration::from_secs(120);
 /// the room's head with the next ping, and read the log. A batch has half a megabyte of text at most.
 pub const FANOUT_QUEUE: usize = 512;
 
-/// Signals that wait for one session, one of each kind. A later one takes its place; past the bound the
-/// oldest is dropped.
-pub const SIGNALS: usize = 4;
+/// Signals that wait for one session: one of each kind, and one of each clip. A later one takes its place; past the
+/// bound the oldest is dropped. Two are a call's, and more than a few clips at once nobody watches.
+pub const SIGNALS: usize = 8;
 
 /// Calls of one node. Another is refused (`call_full`): some kilobytes each, and a few packets a second.
 pub const CALLS: usize = 5_000;
@@ -710,6 +718,14 @@ pub const CLIP_GRANT: Duration = Duration::from_secs(15 * 60);
 
 /// Bytes that one person may register in a day, whatever becomes of them (`RESOURCE_EXHAUSTED`).
 pub const CLIP_BYTES_PER_DAY: u64 = 20 * 1024 * 1024 * 1024;
+
+/// How long what one person brings in a day may play, all together (`RESOURCE_EXHAUSTED`, `MEDIA_QUOTA`): two whole
+/// working days, which cost this machine about as long to transcode.
+pub const CLIP_MEDIA_PER_DAY: Duration = Duration::from_secs(16 * 3600);
+
+/// Transcodings of one clip, those that begin by themselves among them. Then nobody can ask for another: each may cost
+/// hours of a processor.
+pub const CLIP_ATTEMPTS: u32 = 12;
 
 /// Clips of one person that are registered or uploading at once (`RESOURCE_EXHAUSTED`).
 pub const CLIP_OPEN: u32 = 10;

@@ -1,22 +1,11 @@
 //! What a clip is.
 
+pub use kaiwa_common::id::ClipId;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
-use uuid::Uuid;
-
-/// A clip: UUIDv7, written in lower case with hyphens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClipId(pub Uuid);
-
-impl fmt::Display for ClipId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
 
 /// Where a clip is in its life.
 ///
@@ -121,7 +110,7 @@ pub struct Clip {
 pub struct Chores {
     /// It is to have a message in its room.
     pub share: bool,
-    /// Other rooms in which it is shown, and its message there; at most 16.
+    /// Other rooms in which it is shown, and its message there (0: not known yet); at most 16.
     pub rooms: BTreeMap<RoomId, u64>,
     /// Errands, in the order in which they came up.
     pub todo: Vec<Chore>,
@@ -137,6 +126,10 @@ pub struct Chores {
     pub retries: u32,
     /// When the transcoder last got further.
     pub heard: Option<UnixMs>,
+    /// The store's mark of the bytes that were looked at: others under the same key are none of this clip's.
+    pub seen: Option<String>,
+    /// How long it plays, as it was found: counts for the uploader's minutes of the day, also when it is deleted.
+    pub media: Duration,
 }
 
 /// An errand: done at least once, and doing it again does no harm.

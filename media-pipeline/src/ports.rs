@@ -93,6 +93,10 @@ pub trait ClipStore: Send + Sync + 'static {
 pub struct Usage {
     /// Bytes declared, of all clips registered in that time, whatever became of them.
     pub bytes: u64,
+    /// How long what was registered since then plays, as far as it was looked at ([`Chores::media`]).
+    ///
+    /// [`Chores::media`]: crate::model::Chores::media
+    pub media: Duration,
     /// Clips that are registered or being uploaded now.
     pub open: u32,
 }

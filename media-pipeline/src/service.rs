@@ -32,7 +32,9 @@ use crate::ports::{
 };
 use events::Parked;
 use hub::Hub;
-use kaiwa_common::limits::{CLIP_BYTES, CLIP_BYTES_PER_DAY, CLIP_INSPECTIONS, CLIP_OPEN};
+use kaiwa_common::limits::{
+    CLIP_BYTES, CLIP_BYTES_PER_DAY, CLIP_INSPECTIONS, CLIP_MEDIA_PER_DAY, CLIP_OPEN,
+};
 use kaiwa_platform::clock::Clock;
 use quota::Turns;
 use std::collections::BTreeSet;
@@ -75,6 +77,8 @@ pub struct Options {
     pub max_bytes: u64,
     /// Bytes that a person may register in a day.
     pub bytes_per_day: u64,
+    /// How long what a person brings in a day may play, all together.
+    pub media_per_day: Duration,
     /// Uploads of a person at once.
     pub open: u32,
     /// Clips that are looked at at once.
@@ -89,6 +93,7 @@ impl Default for Options {
             rules: Rules::default(),
             max_bytes: CLIP_BYTES,
             bytes_per_day: CLIP_BYTES_PER_DAY,
+            media_per_day: CLIP_MEDIA_PER_DAY,
             open: CLIP_OPEN,
             inspections: CLIP_INSPECTIONS,
             segment_s: 6,

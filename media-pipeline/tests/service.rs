@@ -11,10 +11,16 @@ mod calls;
 mod chat;
 #[path = "service/events.rs"]
 mod events;
+#[path = "service/hostile.rs"]
+mod hostile;
 #[path = "service/objects.rs"]
 mod objects;
+#[path = "service/once.rs"]
+mod once;
 #[path = "service/simulation.rs"]
 mod simulation;
+#[path = "service/store.rs"]
+mod store;
 #[path = "service/transcoder.rs"]
 mod transcoder;
 #[path = "service/watching.rs"]

@@ -12,10 +12,12 @@ use crate::call::service::WeakCalls;
 use crate::codec::EncodedOnce;
 use crate::metrics::Metrics;
 use crate::session::Session;
-use crate::session::core::outbox::Reliable;
+use crate::session::core::outbox::{Reliable, SignalKey};
 use crate::session::registry::Sessions;
 use frames::Batch;
 use kaiwa_chat::bus::{Bus, MemberChange, Published};
+use kaiwa_chat::model::ClipProgress;
+use kaiwa_chat::wire::clip_progress;
 use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::FANOUT_QUEUE;
 use kaiwa_common::position::{Epoch, Position, Seq};
@@ -115,12 +117,17 @@ impl Follow {
     }
 
     fn tell(&self, notice: &Notice) {
-        if self.is_active() && notice.except.binary_search(&self.session.no).is_err() {
-            self.session.push(Reliable {
+        if !self.is_active() || notice.except.binary_search(&self.session.no).is_ok() {
+            return;
+        }
+        let frame = notice.push.frame(self.session.codec()).clone();
+        match notice.signal {
+            None => self.session.push(Reliable {
                 room: None,
-                frame: notice.push.frame(self.session.codec()).clone(),
+                frame,
                 pushes: 1,
-            });
+            }),
+            Some(key) => self.session.signal(key, frame),
         }
     }
 
@@ -152,13 +159,27 @@ pub(crate) struct Notice {
     push: EncodedOnce,
     /// By ascending number.
     except: Vec<u64>,
+    /// It is a signal of this kind, and no reliable push.
+    signal: Option<SignalKey>,
 }
 
 impl Notice {
     /// A reliable push for everybody but these sessions, which are given by ascending number.
     pub(crate) fn new(push: Push, except: Vec<u64>) -> Arc<Self> {
-        let push = EncodedOnce::new(push);
-        Arc::new(Self { push, except })
+        Arc::new(Self {
+            push: EncodedOnce::new(push),
+            except,
+            signal: None,
+        })
+    }
+
+    /// A signal for everybody.
+    fn signal(push: Push, key: SignalKey) -> Arc<Self> {
+        Arc::new(Self {
+            push: EncodedOnce::new(push),
+            except: Vec::new(),
+            signal: Some(key),
+        })
     }
 }
 
@@ -274,8 +295,8 @@ impl Hub {
                 notice: Arc::clone(&notice),
                 pending: Pending::of(&room.pending),
             };
-            // Nobody tells it again, so without a place it is told here.
-            if worker.try_send(job).is_err() {
+            // Nobody tells it again, so without a place it is told here; a signal is lost.
+            if worker.try_send(job).is_err() && notice.signal.is_none() {
                 part.read().values().for_each(|follow| follow.tell(&notice));
             }
         }
@@ -448,6 +469,12 @@ impl Hub {
 }
 
 impl Bus for Hub {
+    fn clip_progress(&self, progress: ClipProgress) {
+        let key = SignalKey::Clip(progress.clip, progress.target);
+        let push = Push::ClipProgress(clip_progress(&progress));
+        self.tell(&progress.room, Notice::signal(push, key));
+    }
+
     fn publish(&self, mut published: Published) {
         let changes = std::mem::take(&mut published.changes);
         let room = published.room.clone();

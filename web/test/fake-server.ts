@@ -60,6 +60,8 @@ export class FakeServer {
   /** Called with each event before anybody hears of it. */
   persist: () => void = () => {};
   pingMs = 25_000;
+  /** 0: no clips. */
+  clipBytes = 0n;
   tokenMs = 3_600_000;
   readonly users = new Map<string, string>();
   readonly rooms = new Map<string, FakeRoom>();
@@ -411,7 +413,7 @@ export class FakeConnection {
       timeMs: BigInt(server.now()),
       pingMs: server.pingMs,
       resumeMs: 120_000,
-      limits: create(pb.LimitsSchema, { frameBytes: 65_536, textBytes: 4_000, subscriptions: 1_000, inFlight: 32, page: PAGE }),
+      limits: create(pb.LimitsSchema, { frameBytes: 65_536, textBytes: 4_000, subscriptions: 1_000, inFlight: 32, page: PAGE, clipBytes: this.#server.clipBytes }),
       rooms,
       node: 'fake',
     });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Timeline } from '../src/client/timeline.js';
+import type { ClipView } from '../src/client/clip-types.js';
 import type { EventBody, HistoryPage, Message, RoomEvent } from '../src/client/types.js';
 import { seeded } from './harness.js';
 
@@ -20,14 +21,17 @@ function replay(log: RoomEvent[], asOf: number): Message[] {
     if (e.body.kind === 'posted') {
       messages.set(e.seq, {
         seq: e.seq, sender: e.sender, senderName: '', timeMs: e.timeMs, text: e.body.text, replyTo: 0,
-        editedMs: 0, editedSeq: 0, deletedMs: 0, deletedSeq: 0, deleted: false, cid: '', mentions: e.body.mentions, mentionAll: false,
+        editedMs: 0, editedSeq: 0, deletedMs: 0, deletedSeq: 0, deleted: false, cid: '', mentions: e.body.mentions, mentionAll: false, clip: e.body.clip,
       });
     } else if (e.body.kind === 'edited') {
       const m = messages.get(e.body.target)!;
       Object.assign(m, { text: e.body.text, mentions: e.body.mentions, editedSeq: e.seq, editedMs: e.timeMs });
+    } else if (e.body.kind === 'clip_changed') {
+      const m = messages.get(e.body.target)!;
+      if (e.body.clip && m.clip && e.body.clip.version > m.clip.version) m.clip = e.body.clip;
     } else if (e.body.kind === 'deleted') {
       const m = messages.get(e.body.target)!;
-      Object.assign(m, { text: '', mentions: [], deletedSeq: e.seq, deletedMs: e.timeMs, deleted: true });
+      Object.assign(m, { text: '', clip: null, mentions: [], deletedSeq: e.seq, deletedMs: e.timeMs, deleted: true });
     }
   }
   return [...messages.values()];
@@ -39,6 +43,8 @@ function page(log: RoomEvent[], asOf: number, before: number, limit: number): Hi
   return { room: 'r', epoch: 1, messages, asOf, more: messages.length < all.length };
 }
 
+const view = (version: number): ClipView => ({ id: 'c', version, kind: 'video', state: 'processing', title: 't', durationMs: 0, width: 0, height: 0 });
+
 function randomLog(length: number, random: () => number): RoomEvent[] {
   const log: RoomEvent[] = [];
   const alive: number[] = [];
@@ -46,8 +52,14 @@ function randomLog(length: number, random: () => number): RoomEvent[] {
     const dice = random();
     const target = alive[Math.floor(random() * alive.length)];
     if (dice < 0.5 || target === undefined) {
-      log.push(event(seq, { kind: 'posted', text: `m${seq}`, replyTo: 0, erased: false, mentions: [`m${seq}`], mentionAll: false }));
+      const clip = random() < 0.5 ? view(1) : null;
+      log.push(event(seq, { kind: 'posted', text: `m${seq}`, replyTo: 0, erased: false, mentions: [`m${seq}`], mentionAll: false, clip }));
       alive.push(seq);
+    } else if (dice < 0.6) {
+      // Written by several hands: a later event may carry an earlier version.
+      const posted = log[target - 1]!.body;
+      const isClip = posted.kind === 'posted' && posted.clip !== null;
+      log.push(event(seq, isClip ? { kind: 'clip_changed', target, clip: view(1 + Math.floor(random() * 20)) } : { kind: 'unknown' }));
     } else if (dice < 0.75) {
       log.push(event(seq, { kind: 'edited', target, text: `e${seq}`, erased: false, mentions: [`e${seq}`], mentionAll: false }));
     } else if (dice < 0.9) {
@@ -64,7 +76,8 @@ function randomLog(length: number, random: () => number): RoomEvent[] {
 function erased(log: RoomEvent[]): RoomEvent[] {
   const gone = new Set(log.flatMap((e) => (e.body.kind === 'deleted' ? [e.body.target] : [])));
   return log.map((e) => {
-    if (e.body.kind === 'posted' && gone.has(e.seq)) return { ...e, body: { ...e.body, text: '', mentions: [], erased: true } };
+    if (e.body.kind === 'posted' && gone.has(e.seq)) return { ...e, body: { ...e.body, text: '', mentions: [], erased: true, clip: null } };
+    if (e.body.kind === 'clip_changed' && gone.has(e.body.target)) return { ...e, body: { ...e.body, clip: null } };
     if (e.body.kind === 'edited' && gone.has(e.body.target)) return { ...e, body: { ...e.body, text: '', mentions: [], erased: true } };
     return e;
   });
@@ -90,7 +103,7 @@ describe('timeline', () => {
       }
       expect(timeline.messages, `seed ${seed}`).toEqual(
         replay(log, 60).map((m) => ({ ...m, ...(m.deleted && { text: '' }) })).map((m) => expect.objectContaining({
-          seq: m.seq, text: m.text, deleted: m.deleted, deletedSeq: m.deletedSeq, editedSeq: m.editedSeq,
+          seq: m.seq, text: m.text, deleted: m.deleted, deletedSeq: m.deletedSeq, editedSeq: m.editedSeq, clip: m.clip,
         })),
       );
     }
@@ -98,8 +111,8 @@ describe('timeline', () => {
 
   it('gives the same list for every order of two pages and the changes between them', () => {
     const log = [
-      event(1, { kind: 'posted', text: 'one', replyTo: 0, erased: false, mentions: [], mentionAll: false }),
-      event(2, { kind: 'posted', text: 'two', replyTo: 0, erased: false, mentions: [], mentionAll: false }),
+      event(1, { kind: 'posted', text: 'one', replyTo: 0, erased: false, mentions: [], mentionAll: false, clip: null }),
+      event(2, { kind: 'posted', text: 'two', replyTo: 0, erased: false, mentions: [], mentionAll: false, clip: null }),
       event(3, { kind: 'edited', target: 1, text: 'ONE', erased: false, mentions: [], mentionAll: false }),
       event(4, { kind: 'edited', target: 1, text: 'One', erased: false, mentions: [], mentionAll: false }),
       event(5, { kind: 'deleted', target: 2 }),
@@ -120,7 +133,7 @@ describe('timeline', () => {
   });
 
   it('refuses a page that is older than what it began with', () => {
-    const log = [event(1, { kind: 'posted', text: 'x', replyTo: 0, erased: false, mentions: [], mentionAll: false }), event(2, { kind: 'edited', target: 1, text: 'y', erased: false, mentions: [], mentionAll: false })];
+    const log = [event(1, { kind: 'posted', text: 'x', replyTo: 0, erased: false, mentions: [], mentionAll: false, clip: null }), event(2, { kind: 'edited', target: 1, text: 'y', erased: false, mentions: [], mentionAll: false })];
     const timeline = new Timeline(2);
     expect(timeline.applyOlder(page(log, 1, timeline.floor, 5))).toBe(false);
     expect(timeline.applyOlder(page(log, 2, timeline.floor, 5))).toBe(true);

@@ -5,13 +5,14 @@
 use crate::core::page::{PageBytes, Take};
 use crate::core::projection::{Projection, erased};
 use crate::model::{
-    Event, EventBody, HistoryFrom, HistoryPage, Marked, Member, Membership, Message, Page, Role,
-    RoomInfo, RoomKind, Unread, User, Visibility,
+    ClipShown, ClipView, Event, EventBody, HistoryFrom, HistoryPage, Marked, Member, Membership,
+    Mentions, Message, Page, Role, RoomInfo, RoomKind, Unread, User, Visibility,
 };
 use crate::ports::{
     Among, Answer, Append, Appended, CidKey, Facts, FirstResult, LogPos, LogRange, LogSlice,
-    Logged, Marking, Marks, MessageFact, Outbox, PageOf, Part, Posted, Question, RoomList, RoomLog,
-    RoomRecord, RoomViews, Standing, StoreError, UnreadTotal, UserFact, Wanted, WriteKind,
+    Logged, Marking, Marks, MessageFact, Outbox, PageOf, Part, Posted, Question, ReadyClip,
+    RoomList, RoomLog, RoomRecord, RoomViews, Standing, StoreError, UnreadTotal, UserFact, Wanted,
+    WriteKind,
 };
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{UNREAD, UNREAD_SCAN};
@@ -94,15 +95,18 @@ impl RoomLog for MemoryStore {
 
     fn purge_cids(&self, made_before: UnixMs, limit: usize) -> Answer<usize> {
         self.with(|tables| {
-            let old = |key: &CidKey| key.1.made_at_ms() < made_before.0;
+            // A clip is posted once for each room, for ever.
+            let old = |(key, first): &(&CidKey, &FirstResult)| {
+                key.1.made_at_ms() < made_before.0 && first.kind != WriteKind::PostClip
+            };
             let mut left = limit;
             for room in tables.rooms.values_mut() {
                 let keys: Vec<_> = room
                     .cids
-                    .keys()
-                    .filter(|key| old(key))
+                    .iter()
+                    .filter(old)
                     .take(left)
-                    .cloned()
+                    .map(|(key, _)| key.clone())
                     .collect();
                 left -= keys.len();
                 for key in keys {
@@ -124,6 +128,10 @@ impl RoomViews for MemoryStore {
             let standing = |room| tables.rooms.get(room).map(|room| room.standing(user));
             Ok(rooms.iter().map(standing).collect())
         })
+    }
+
+    fn revocation(&self, room: &RoomId) -> Answer<Option<Seq>> {
+        self.with(|tables| Ok(tables.rooms.get(room).map(|room| room.fold.revoked)))
     }
 
     fn read_logs(&self, user: &UserId, ranges: Vec<LogRange>) -> Answer<Vec<LogSlice>> {
@@ -261,6 +269,9 @@ impl Tables {
         let event = event.expect("the outbox is the log");
         let message = room.fold.messages.get(seq);
         let posted = message.and_then(|message| {
+            if message.clip.is_some() {
+                return None;
+            }
             let target = message.reply_to.and_then(|to| room.fold.messages.get(&to));
             Some(Box::new(Posted {
                 room: event.room.clone(),
@@ -272,20 +283,50 @@ impl Tables {
                 text: message.text.clone()?,
                 mentions: message.mentions.clone(),
                 answers: target.map(|target| target.sender.id.clone()),
+                clip: None,
             }))
         });
         Logged {
             pos,
             time: event.time,
-            posted,
+            posted: posted.or_else(|| self.ready(room, event)),
         }
+    }
+
+    /// The clip, when its message first shows it as ready by this event, and was not deleted since.
+    fn ready(&self, room: &Room, event: &Event) -> Option<Box<Posted>> {
+        let at = event.position.seq;
+        let (message, clip) = shown(event)?;
+        let is_ready = |clip: &ClipView| clip.state == ClipShown::Ready;
+        let mut before = room.log.iter().take_while(|event| event.position.seq < at);
+        let was_ready = before
+            .any(|event| shown(event).is_some_and(|(of, clip)| of == message && is_ready(clip)));
+        let is_there = room.fold.messages.get(&message)?.deleted.is_none();
+        let is_told = is_there && is_ready(clip) && !was_ready;
+        is_told.then(|| {
+            Box::new(Posted {
+                room: event.room.clone(),
+                position: event.position,
+                kind: room.fold.kind,
+                title: room.fold.title.clone(),
+                joined: room.fold.counts.joined,
+                sender: self.named(&event.sender),
+                text: Redacted(clip.text()),
+                mentions: Mentions::default(),
+                answers: None,
+                clip: Some(ReadyClip {
+                    clip: clip.clip,
+                    message,
+                }),
+            })
+        })
     }
 
     fn candidates(&self, question: &Question) -> Vec<UserId> {
         let Some(room) = self.rooms.get(&question.room) else {
             return Vec::new();
         };
-        let message = room.fold.messages.get(&question.seq);
+        let message = room.fold.messages.get(&question.message);
         if message.is_some_and(|message| message.text.is_none()) {
             return Vec::new();
         }
@@ -409,6 +450,7 @@ impl Tables {
             let fact = message.map(|message| MessageFact {
                 sender: message.sender.id.clone(),
                 deleted: message.deleted.is_some(),
+                clip: message.clip.as_ref().map(|clip| (clip.clip, clip.version)),
             });
             (seq, fact)
         };
@@ -633,6 +675,7 @@ impl Room {
 
     fn standing(&self, user: &UserId) -> Standing {
         Standing {
+            kind: self.fold.kind,
             visibility: self.fold.visibility,
             head: self.fold.head,
             part: self.fold.members.get(user).copied(),
@@ -659,11 +702,26 @@ fn fold_room(room: &Room) -> RoomId {
         .expect("a room has its first event")
 }
 
+/// The message whose clip an event shows, and how.
+fn shown(event: &Event) -> Option<(Seq, &ClipView)> {
+    match &event.body {
+        EventBody::Posted { clip, .. } => Some((event.position.seq, clip.as_deref()?)),
+        EventBody::ClipChanged { target, clip } => Some((*target, clip.as_deref()?)),
+        EventBody::Edited { .. }
+        | EventBody::Deleted { .. }
+        | EventBody::Member { .. }
+        | EventBody::Created { .. } => None,
+    }
+}
+
 fn text_bytes(event: &Event) -> usize {
     match &event.body {
         EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => {
             text.as_ref().map_or(0, |text| text.0.len())
         }
-        EventBody::Deleted { .. } | EventBody::Member { .. } | EventBody::Created { .. } => 0,
+        EventBody::ClipChanged { .. }
+        | EventBody::Deleted { .. }
+        | EventBody::Member { .. }
+        | EventBody::Created { .. } => 0,
     }
 }

@@ -21,7 +21,7 @@ use crate::ports::{
 };
 use append::PreparedAppend;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::position::Position;
+use kaiwa_common::position::{Position, Seq};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::sqlite::{
     Keep, OpenError, ReadError, Sqlite, SqliteOptions, Submitted, WriteError, WriterStats,
@@ -153,6 +153,11 @@ impl RoomViews for SqliteStore {
                 .map(|room| Ok(facts::standing(connection, &user, room)?.map(|(_, found)| found)))
                 .collect()
         })
+    }
+
+    fn revocation(&self, room: &RoomId) -> Answer<Option<Seq>> {
+        let room = room.clone();
+        self.read(move |connection| facts::revocation(connection, &room))
     }
 
     fn read_logs(&self, user: &UserId, ranges: Vec<LogRange>) -> Answer<Vec<LogSlice>> {

@@ -1,7 +1,7 @@
 //! Who may do what: pure functions over somebody's standing. `docs/protocol.md`, section 6.
 
 use crate::error::ChatError;
-use crate::model::{Membership, Role, RoomKind, Visibility};
+use crate::model::{Membership, Rights, Role, RoomKind, Visibility};
 use crate::ports::Part;
 use kaiwa_common::limits::LARGE_ROOM;
 use kaiwa_common::token::ServerRole;
@@ -120,6 +120,20 @@ pub fn may_delete(viewer: Viewer, door: Door, own: bool) -> Result<(), ChatError
         Ok(())
     } else {
         at_least(role, Role::Moderator)
+    }
+}
+
+/// The most that they may do with the room's messages.
+#[must_use]
+pub fn rights(viewer: Viewer, door: Door) -> Rights {
+    if may_read(viewer, door.visibility).is_err() {
+        Rights::Nothing
+    } else if may_delete(viewer, door, false).is_ok() && may_send(viewer, door).is_ok() {
+        Rights::Moderate
+    } else if may_send(viewer, door).is_ok() {
+        Rights::Write
+    } else {
+        Rights::Read
     }
 }
 

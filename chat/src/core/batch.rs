@@ -81,9 +81,14 @@ impl Making<'_> {
         recent: &mut Recent,
     ) {
         let outcome = match decision {
-            Decision::Change { cid, bodies, reply } => {
+            Decision::Change {
+                cid,
+                bodies,
+                reply,
+                by,
+            } => {
                 self.bytes += command.bytes();
-                let seq = self.change(&command, (cid, bodies), state, recent);
+                let seq = self.change((&command, by), (cid, bodies), state, recent);
                 match reply {
                     ReplyWith::Position => Outcome::Position(seq, self.now, Dup::No),
                     ReplyWith::Room => Outcome::Room,
@@ -103,15 +108,16 @@ impl Making<'_> {
         self.batch.commands.push((command, outcome));
     }
 
-    /// Makes the events of one command; gives the first one's place.
+    /// Makes the events of one command, in its actor's name or in another's; gives the first one's place.
     fn change(
         &mut self,
-        command: &Command,
+        (command, by): (&Command, Option<UserId>),
         (cid, bodies): (Option<Cid>, Vec<EventBody>),
         state: &mut Option<RoomState>,
         recent: &mut Recent,
     ) -> Seq {
         let sender = &command.actor.user;
+        let by = by.unwrap_or_else(|| sender.id.clone());
         let head = state.as_ref().map(|state| state.head);
         let first = head.map_or(Seq(1), |head| head.seq.next());
         let epoch = head.map_or(FIRST_EPOCH, |head| head.epoch);
@@ -121,7 +127,7 @@ impl Making<'_> {
                 seq: first,
                 time: self.now,
             };
-            self.batch.cids.insert((sender.id.clone(), cid), result);
+            self.batch.cids.insert((by.clone(), cid), result);
         }
         let mut cid = cid;
         for (seq, body) in (first.0..).map(Seq).zip(bodies) {
@@ -129,7 +135,7 @@ impl Making<'_> {
                 room: self.room.clone(),
                 position: Position { epoch, seq },
                 time: self.now,
-                sender: sender.id.clone(),
+                sender: by.clone(),
                 cid: cid.take(),
                 body,
             };
@@ -165,6 +171,7 @@ fn changed_user(body: &EventBody) -> Option<&UserId> {
         EventBody::Posted { .. }
         | EventBody::Edited { .. }
         | EventBody::Deleted { .. }
+        | EventBody::ClipChanged { .. }
         | EventBody::Created { .. } => None,
     }
 }

@@ -2,7 +2,7 @@
 //! nothing from the store. Each part is bounded, and can be wrong in one way only: by not knowing.
 
 use crate::ports::{CidKey, FirstResult, MessageFact, Part};
-use kaiwa_common::id::UserId;
+use kaiwa_common::id::{ClipId, UserId};
 use kaiwa_common::position::Seq;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -87,9 +87,18 @@ impl Recent {
                 target,
                 Some(MessageFact {
                     deleted: true,
+                    clip: None,
                     ..fact
                 }),
             );
+        }
+    }
+
+    /// A batch shows a clip's message otherwise.
+    pub(super) fn mark_shown(&mut self, target: Seq, clip: (ClipId, u64)) {
+        if let Some(Some(fact)) = self.messages.get(&target).cloned() {
+            let clip = Some(clip);
+            self.set_message(target, Some(MessageFact { clip, ..fact }));
         }
     }
 

@@ -60,6 +60,9 @@ impl Command {
             Write::Send { .. }
             | Write::Edit { .. }
             | Write::Delete { .. }
+            | Write::PostClip { .. }
+            | Write::ShowClip { .. }
+            | Write::RemoveClip { .. }
             | Write::Join { .. }
             | Write::Leave { .. } => {}
         }
@@ -74,7 +77,11 @@ impl Command {
             Write::Send { text, mentions, .. } | Write::Edit { text, mentions, .. } => {
                 text.0.len() + mentions.users.len() * MENTION_BYTES + COMMAND_BYTES
             }
+            Write::PostClip { clip, .. } | Write::ShowClip { clip, .. } => {
+                2 * clip.title.0.len() + COMMAND_BYTES
+            }
             Write::Create(_)
+            | Write::RemoveClip { .. }
             | Write::Delete { .. }
             | Write::OpenDirect { .. }
             | Write::Join { .. }
@@ -139,11 +146,12 @@ impl WriteKind {
     #[must_use]
     pub fn of(body: &EventBody) -> Option<Self> {
         match body {
-            EventBody::Posted { .. } => Some(Self::Send),
+            EventBody::Posted { clip: None, .. } => Some(Self::Send),
+            EventBody::Posted { clip: Some(_), .. } => Some(Self::PostClip),
             EventBody::Edited { .. } => Some(Self::Edit),
             EventBody::Deleted { .. } => Some(Self::Delete),
             EventBody::Created { .. } => Some(Self::Create),
-            EventBody::Member { .. } => None,
+            EventBody::ClipChanged { .. } | EventBody::Member { .. } => None,
         }
     }
 }
@@ -157,7 +165,10 @@ impl Write {
             Self::Edit { cid, .. } => Some((*cid, WriteKind::Edit)),
             Self::Delete { cid, .. } => Some((*cid, WriteKind::Delete)),
             Self::Create(new) => Some((new.cid, WriteKind::Create)),
+            Self::PostClip { clip, .. } => Some((clip.clip.cid(), WriteKind::PostClip)),
             Self::OpenDirect { .. }
+            | Self::ShowClip { .. }
+            | Self::RemoveClip { .. }
             | Self::Join { .. }
             | Self::Leave { .. }
             | Self::Invite { .. }

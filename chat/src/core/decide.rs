@@ -7,10 +7,10 @@ use super::state::RoomState;
 use super::validate;
 use crate::error::ChatError;
 use crate::model::{
-    EventBody, Membership, Mentions, NewRoom, Role, RoomKind, User, Visibility, Write,
+    ClipView, EventBody, Membership, Mentions, NewRoom, Role, RoomKind, User, Visibility, Write,
 };
-use crate::ports::{CidKey, FirstResult, Part, UserFact, Wanted, WriteKind};
-use kaiwa_common::id::{Cid, UserId};
+use crate::ports::{CidKey, FirstResult, MessageFact, Part, UserFact, Wanted, WriteKind};
+use kaiwa_common::id::{Cid, ClipId, UserId};
 use kaiwa_common::limits::MENTIONS;
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
@@ -25,6 +25,8 @@ pub(super) enum Decision {
         cid: Option<Cid>,
         bodies: Vec<EventBody>,
         reply: ReplyWith,
+        /// Whose events these are, if not the actor's.
+        by: Option<UserId>,
     },
     /// It is so already.
     Unchanged(ReplyWith),
@@ -64,7 +66,12 @@ pub(super) fn wants(state: Option<&RoomState>, recent: &Recent, command: &Comman
     let mut wanted = Wanted::default();
     let actor = &command.actor.user.id;
     let mut users: Vec<&UserId> = Vec::new();
-    let mut parts: Vec<&UserId> = if state.is_some() {
+    // Of the server's own writes nobody's rights are asked.
+    let is_actors = !matches!(
+        command.write,
+        Write::ShowClip { .. } | Write::RemoveClip { .. }
+    );
+    let mut parts: Vec<&UserId> = if state.is_some() && is_actors {
         vec![actor]
     } else {
         Vec::new()
@@ -80,14 +87,16 @@ pub(super) fn wants(state: Option<&RoomState>, recent: &Recent, command: &Comman
             ..
         }
         | Write::Edit { target, .. }
-        | Write::Delete { target, .. } => {
+        | Write::Delete { target, .. }
+        | Write::ShowClip { target, .. }
+        | Write::RemoveClip { target, .. } => {
             let known = recent.message(*target).is_some();
             // A message after the head may be one that is still in the queue.
             if !known && state.is_some_and(|state| *target <= state.head.seq) {
                 wanted.messages.push(*target);
             }
         }
-        Write::Send { reply_to: None, .. } | Write::Leave { .. } => {}
+        Write::Send { reply_to: None, .. } | Write::PostClip { .. } | Write::Leave { .. } => {}
         Write::Join { .. } => users.push(actor),
         Write::OpenDirect { peer } => users.extend([actor, peer]),
         Write::Create(new) if state.is_none() => {
@@ -161,6 +170,9 @@ fn absent(scene: &Scene<'_>, command: &Command) -> Ruled {
         Write::Send { .. }
         | Write::Edit { .. }
         | Write::Delete { .. }
+        | Write::PostClip { .. }
+        | Write::ShowClip { .. }
+        | Write::RemoveClip { .. }
         | Write::Join { .. }
         | Write::Leave { .. }
         | Write::Invite { .. }
@@ -200,6 +212,7 @@ fn create(scene: &Scene<'_>, command: &Command, new: &NewRoom) -> Ruled {
         cid: Some(new.cid),
         bodies,
         reply: ReplyWith::Room,
+        by: None,
     })
 }
 
@@ -222,6 +235,7 @@ fn open_direct(scene: &Scene<'_>, command: &Command, peer: &UserId) -> Ruled {
         cid: None,
         bodies,
         reply: ReplyWith::Room,
+        by: None,
     })
 }
 
@@ -250,6 +264,9 @@ impl Deciding<'_> {
                 ..
             } => self.edit(*cid, *target, text, mentions),
             Write::Delete { cid, target, .. } => self.delete(*cid, *target),
+            Write::PostClip { clip, .. } => self.post_clip(clip),
+            Write::ShowClip { target, clip, .. } => self.show_clip(*target, clip),
+            Write::RemoveClip { target, .. } => self.remove_clip(*target),
             // The id is the hash of the creator and the cid, so this is the same creation again.
             Write::Create(_) => Ok(Decision::Unchanged(ReplyWith::Room)),
             Write::OpenDirect { .. } => Ok(Decision::Unchanged(ReplyWith::Room)),
@@ -280,11 +297,13 @@ impl Deciding<'_> {
             text: Some(text.clone()),
             reply_to,
             mentions: mentions.clone(),
+            clip: None,
         };
         Ok(Decision::Change {
             cid: Some(cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
+            by: None,
         })
     }
 
@@ -298,6 +317,9 @@ impl Deciding<'_> {
         if deleted {
             return Err(ChatError::MessageDeleted);
         }
+        if self.fact(target)?.clip.is_some() {
+            return Err(NOT_EDITABLE);
+        }
         let body = EventBody::Edited {
             target,
             text: Some(text.clone()),
@@ -307,6 +329,7 @@ impl Deciding<'_> {
             cid: Some(cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
+            by: None,
         })
     }
 
@@ -340,7 +363,55 @@ impl Deciding<'_> {
             cid: Some(cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
+            by: None,
         })
+    }
+
+    fn post_clip(&self, clip: &ClipView) -> Ruled {
+        access::may_send(self.viewer(), self.state.door())?;
+        // An old clip may be posted as well: that it was not before, the store knows for ever.
+        let cid = clip.clip.cid();
+        let text = clip.text();
+        validate::text(&text, self.scene.limits.text_bytes)?;
+        let body = EventBody::Posted {
+            text: Some(Redacted(text)),
+            reply_to: None,
+            mentions: Mentions::default(),
+            clip: Some(Box::new(clip.clone())),
+        };
+        Ok(Decision::Change {
+            cid: Some(cid),
+            bodies: vec![body],
+            reply: ReplyWith::Position,
+            by: None,
+        })
+    }
+
+    /// Views may come in any order and again: only a newer one of the message's clip changes anything.
+    fn show_clip(&self, target: Seq, clip: &ClipView) -> Ruled {
+        validate::text(&clip.text(), self.scene.limits.text_bytes)?;
+        let fact = self.fact(target)?;
+        let is_newer =
+            |&(shown, version): &(ClipId, u64)| shown == clip.clip && version < clip.version;
+        if !fact.clip.as_ref().is_some_and(is_newer) {
+            return Ok(Decision::Unchanged(ReplyWith::Position));
+        }
+        let body = EventBody::ClipChanged {
+            target,
+            clip: Some(Box::new(clip.clone())),
+        };
+        Ok(for_uploader(fact, body))
+    }
+
+    fn remove_clip(&self, target: Seq) -> Ruled {
+        let fact = self.fact(target)?;
+        if fact.deleted {
+            return Ok(Decision::Unchanged(ReplyWith::Position));
+        }
+        if fact.clip.is_none() {
+            return Err(ChatError::MessageNotFound);
+        }
+        Ok(for_uploader(fact, EventBody::Deleted { target }))
     }
 
     fn join(&self) -> Ruled {
@@ -369,6 +440,7 @@ impl Deciding<'_> {
             cid: None,
             bodies,
             reply: ReplyWith::Room,
+            by: None,
         })
     }
 
@@ -429,13 +501,13 @@ impl Deciding<'_> {
 
     /// A message: whether it is the actor's own, and whether it was deleted.
     fn message(&self, seq: Seq) -> Result<(bool, bool), ChatError> {
-        let fact = self
-            .scene
-            .recent
-            .message(seq)
-            .flatten()
-            .ok_or(ChatError::MessageNotFound)?;
+        let fact = self.fact(seq)?;
         Ok((fact.sender == self.command.actor.user.id, fact.deleted))
+    }
+
+    fn fact(&self, seq: Seq) -> Result<&MessageFact, ChatError> {
+        let known = self.scene.recent.message(seq).flatten();
+        known.ok_or(ChatError::MessageNotFound)
     }
 
     /// A member with the name that the store knows.
@@ -470,6 +542,11 @@ const NOT_MENTIONABLE: ChatError = ChatError::Invalid {
     rule: "people who have joined the room",
 };
 
+const NOT_EDITABLE: ChatError = ChatError::Invalid {
+    field: "target",
+    rule: "a clip's message cannot be edited",
+};
+
 const NOT_IN_ROOM: ChatError = ChatError::Invalid {
     field: "user",
     rule: "is not in the room",
@@ -480,6 +557,17 @@ fn change(body: EventBody) -> Decision {
         cid: None,
         bodies: vec![body],
         reply: ReplyWith::Position,
+        by: None,
+    }
+}
+
+/// The server changes a clip's message in its uploader's name, who may have left since.
+fn for_uploader(fact: &MessageFact, body: EventBody) -> Decision {
+    Decision::Change {
+        cid: None,
+        bodies: vec![body],
+        reply: ReplyWith::Position,
+        by: Some(fact.sender.clone()),
     }
 }
 

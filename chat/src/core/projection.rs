@@ -2,7 +2,7 @@
 //! the other adapters keep the same in tables, and the conformance suite compares.
 
 use super::state::{part_of, posted};
-use crate::model::{Event, EventBody, Mentions, Message, RoomKind, User, Visibility};
+use crate::model::{Event, EventBody, Membership, Mentions, Message, RoomKind, User, Visibility};
 use crate::ports::{Counts, Part};
 use kaiwa_common::id::UserId;
 use kaiwa_common::position::{Position, Seq};
@@ -31,7 +31,9 @@ pub struct Projection {
     pub members: BTreeMap<UserId, Part>,
     /// The messages as they are now, their senders without names.
     pub messages: BTreeMap<Seq, Message>,
-    /// The events that say what a message said, its edits.
+    /// The event by which somebody who had joined last went; zero for none.
+    pub revoked: Seq,
+    /// The events that say what a message said or showed, its edits and its clip's changes.
     pub edits: BTreeMap<Seq, Vec<Seq>>,
 }
 
@@ -57,6 +59,7 @@ impl Projection {
             counts: Counts::default(),
             members: BTreeMap::new(),
             messages: BTreeMap::new(),
+            revoked: Seq::ZERO,
             edits: BTreeMap::new(),
         })
     }
@@ -71,15 +74,15 @@ impl Projection {
                 text,
                 reply_to,
                 mentions,
+                clip,
             } => {
                 let sender = User {
                     id: event.sender.clone(),
                     name: Redacted::default(),
                 };
-                self.messages.insert(
-                    seq,
-                    posted(event, &sender, (text.clone(), mentions), *reply_to),
-                );
+                let mut message = posted(event, &sender, (text.clone(), mentions), *reply_to);
+                message.clip.clone_from(clip);
+                self.messages.insert(seq, message);
             }
             EventBody::Edited {
                 target,
@@ -98,10 +101,17 @@ impl Projection {
                 if let Some(message) = self.messages.get_mut(target) {
                     message.text = None;
                     message.mentions = Mentions::default();
+                    message.clip = None;
                     message.deleted = Some((seq, event.time));
                 }
                 let edits = self.edits.get(target).into_iter().flatten().copied();
                 return std::iter::once(*target).chain(edits).collect();
+            }
+            EventBody::ClipChanged { target, clip } => {
+                self.edits.entry(*target).or_default().push(seq);
+                if let Some(message) = self.messages.get_mut(target) {
+                    message.clip.clone_from(clip);
+                }
             }
             EventBody::Member {
                 user,
@@ -113,6 +123,10 @@ impl Projection {
                     Some(part) => self.members.insert(user.id.clone(), part),
                     None => self.members.remove(&user.id),
                 };
+                let was_joined = before.is_some_and(|part| part.membership == Membership::Joined);
+                if was_joined && after.is_none() {
+                    self.revoked = seq;
+                }
                 self.counts = self.counts.moved(before, after);
             }
             EventBody::Created { .. } => {}
@@ -132,13 +146,20 @@ impl Projection {
     }
 }
 
-/// The event without the text that it carried, and without whom it named.
+/// The event without the text that it carried, without whom it named, and without the clip that it showed.
 #[must_use]
 pub fn erased(mut event: Event) -> Event {
     match &mut event.body {
-        EventBody::Posted { text, mentions, .. } | EventBody::Edited { text, mentions, .. } => {
+        EventBody::Posted {
+            text,
+            mentions,
+            clip,
+            ..
+        } => (*text, *mentions, *clip) = (None, Mentions::default(), None),
+        EventBody::Edited { text, mentions, .. } => {
             (*text, *mentions) = (None, Mentions::default());
         }
+        EventBody::ClipChanged { clip, .. } => *clip = None,
         EventBody::Deleted { .. } | EventBody::Member { .. } | EventBody::Created { .. } => {}
     }
     event

@@ -1,4 +1,5 @@
-//! The relay's rules: the log over all rooms is the outbox, and this tells people of its messages.
+//! The relay's rules: the log over all rooms is the outbox, and this tells people of its messages, and of clips
+//! once they are ready.
 //!
 //! ```text
 //!          commit, due            page                answers            all taken
@@ -23,7 +24,7 @@ pub use intent::{Intent, event_id};
 use crate::ports::{Among, Attention, LogPos, Logged, Posted, Question};
 use kaiwa_common::id::UserId;
 use kaiwa_common::limits::{
-    LARGE_ROOM, NOTIFY_GRACE, NOTIFY_HELD, NOTIFY_MESSAGE_TTL, NOTIFY_RECIPIENTS, NOTIFY_RETURN,
+    LARGE_ROOM, NOTIFY_GRACE, NOTIFY_HELD, NOTIFY_RECIPIENTS, NOTIFY_RETURN,
 };
 use kaiwa_common::time::UnixMs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -428,7 +429,7 @@ impl RelayCore {
     fn begin(&mut self, logged: Logged, stage: Option<Stage>, now: UnixMs) {
         let Logged { pos, time, posted } = logged;
         let Some(posted) = posted else { return };
-        if now.since(time) > NOTIFY_MESSAGE_TTL {
+        if now.since(time) > intent::ttl(&posted) {
             self.stats.expired += 1;
             return;
         }
@@ -499,10 +500,16 @@ fn ask(todo: &Todo) -> Asked {
         }
         Stage::Held(users) => Among::These(users.clone()),
     };
+    let clip = todo.posted.clip;
     let question = Question {
         room: todo.posted.room.clone(),
         seq: todo.posted.position.seq,
-        sender: Some(todo.posted.sender.id.clone()),
+        message: clip.map_or(todo.posted.position.seq, |clip| clip.message),
+        // A clip's uploader waits for it as the others do.
+        sender: match clip {
+            Some(_) => None,
+            None => Some(todo.posted.sender.id.clone()),
+        },
         among,
         limit: match &todo.stage {
             Stage::Held(users) => users.len(),
@@ -516,10 +523,11 @@ fn ask(todo: &Todo) -> Asked {
     }
 }
 
-/// Whom a message names or answers, ascending.
+/// Whom a message names or answers, ascending; of a clip its uploader.
 fn named(posted: &Posted) -> Vec<UserId> {
     let mut named = posted.mentions.users.clone();
     named.extend(posted.answers.clone());
+    named.extend(posted.clip.map(|_| posted.sender.id.clone()));
     named.sort();
     named.dedup();
     named

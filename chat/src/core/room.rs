@@ -337,6 +337,7 @@ impl RoomCore {
             EventBody::Posted { .. }
             | EventBody::Edited { .. }
             | EventBody::Deleted { .. }
+            | EventBody::ClipChanged { .. }
             | EventBody::Created { .. } => None,
         };
         events.iter().filter_map(change).collect()

@@ -103,18 +103,17 @@ impl RoomState {
                 text,
                 reply_to,
                 mentions,
+                clip,
             } => {
                 let fact = MessageFact {
                     sender: event.sender.clone(),
                     deleted: false,
+                    clip: clip.as_ref().map(|clip| (clip.clip, clip.version)),
                 };
                 recent.set_message(event.position.seq, Some(fact));
-                self.last = Some(Arc::new(posted(
-                    event,
-                    sender,
-                    (text.clone(), mentions),
-                    *reply_to,
-                )));
+                let mut message = posted(event, sender, (text.clone(), mentions), *reply_to);
+                message.clip.clone_from(clip);
+                self.last = Some(Arc::new(message));
             }
             EventBody::Edited {
                 target,
@@ -134,8 +133,15 @@ impl RoomState {
                 self.change_last(*target, |last| {
                     last.text = None;
                     last.mentions = Mentions::default();
+                    last.clip = None;
                     last.deleted = deleted;
                 });
+            }
+            EventBody::ClipChanged { target, clip } => {
+                if let Some(clip) = clip {
+                    recent.mark_shown(*target, (clip.clip, clip.version));
+                }
+                self.change_last(*target, |last| last.clip.clone_from(clip));
             }
             EventBody::Member {
                 user,
@@ -157,7 +163,7 @@ impl RoomState {
     }
 }
 
-/// The message that an event posts.
+/// The message that an event posts, without its clip.
 pub(super) fn posted(
     event: &Event,
     sender: &User,
@@ -174,6 +180,7 @@ pub(super) fn posted(
         edited: None,
         deleted: None,
         mentions: mentions.clone(),
+        clip: None,
     }
 }
 

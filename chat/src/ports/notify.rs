@@ -3,7 +3,7 @@
 
 use super::Answer;
 use crate::model::{Mentions, RoomKind, User};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::{ClipId, RoomId, UserId};
 use kaiwa_common::position::{Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
@@ -39,11 +39,12 @@ pub struct Logged {
     pub pos: LogPos,
     /// When it was committed.
     pub time: UnixMs,
-    /// The message that it posted, unless that was deleted; `None` for any other event.
+    /// The message that it posted, unless that was deleted or is a clip's; or the clip, when this is the event by
+    /// which its message first shows it as ready and was not deleted since. `None` for any other event.
     pub posted: Option<Box<Posted>>,
 }
 
-/// A message as people are told of it.
+/// A message, or a clip that is ready, as people are told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
     /// Where.
@@ -64,15 +65,28 @@ pub struct Posted {
     pub mentions: Mentions,
     /// Whose message it replies to.
     pub answers: Option<UserId>,
+    /// The clip that is ready: the sender is its uploader, the text its title.
+    pub clip: Option<ReadyClip>,
 }
 
-/// Who may have to be told of a message?
+/// A clip that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadyClip {
+    /// Which.
+    pub clip: ClipId,
+    /// Its message.
+    pub message: Seq,
+}
+
+/// Who may have to be told of an event?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// In which room.
     pub room: RoomId,
-    /// Of which message.
+    /// Of which event: the message's, or the one by which its clip is ready.
     pub seq: Seq,
+    /// The message: of one that was deleted nobody is told.
+    pub message: Seq,
     /// Who wrote it, to be left out; `None` leaves nobody out.
     pub sender: Option<UserId>,
     /// Among whom.
@@ -156,6 +170,21 @@ pub enum Announcement {
         until: UnixMs,
         /// Why.
         outcome: RingOutcome,
+    },
+    /// A clip can never be played: its uploader alone is told.
+    ClipFailed {
+        /// The uploader.
+        user: UserId,
+        /// The room whose clip it is.
+        room: RoomId,
+        /// Which clip.
+        clip: ClipId,
+        /// Its version then: one that fails again after another try is told again.
+        version: u64,
+        /// Its title.
+        title: Redacted<String>,
+        /// Why, for people.
+        reason: String,
     },
 }
 

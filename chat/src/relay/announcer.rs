@@ -8,7 +8,7 @@ use crate::ports::{Announce, Announcement, RoomLog};
 use crate::service::Clock;
 use crate::wire::notify;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::NOTIFY_ANNOUNCEMENTS;
+use kaiwa_common::limits::{NOTIFY_ANNOUNCEMENTS, NOTIFY_CLIP_TTL};
 use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::queue::{BATCH, SendError, Topic};
@@ -57,6 +57,8 @@ pub struct Announcer {
     /// Beside reads, which are many: they take no place from these.
     rings: mpsc::Sender<Announcement>,
     reads: mpsc::Sender<Announcement>,
+    /// Beside both for the same reason.
+    clips: mpsc::Sender<Announcement>,
     stats: Arc<AnnouncerStats>,
 }
 
@@ -67,6 +69,7 @@ impl Announcer {
     pub fn start(rooms: Arc<dyn RoomLog>, topic: Arc<dyn Topic>, clock: Clock) -> Arc<Self> {
         let (rings, of_rings) = mpsc::channel(NOTIFY_ANNOUNCEMENTS);
         let (reads, of_reads) = mpsc::channel(NOTIFY_ANNOUNCEMENTS);
+        let (clips, of_clips) = mpsc::channel(NOTIFY_ANNOUNCEMENTS);
         let stats: Arc<AnnouncerStats> = Arc::default();
         let task = Task {
             rooms,
@@ -76,10 +79,11 @@ impl Announcer {
             reads: BTreeMap::new(),
             out: VecDeque::new(),
         };
-        tokio::spawn(task.run(of_rings, of_reads));
+        tokio::spawn(task.run(of_rings, of_reads, of_clips));
         Arc::new(Self {
             rings,
             reads,
+            clips,
             stats,
         })
     }
@@ -96,6 +100,7 @@ impl Announce for Announcer {
         let queue = match announcement {
             Announcement::Read { .. } => &self.reads,
             Announcement::Ringing { .. } | Announcement::RingOver { .. } => &self.rings,
+            Announcement::ClipFailed { .. } => &self.clips,
         };
         if queue.try_send(announcement).is_err() {
             self.stats.dropped.fetch_add(1, Relaxed);
@@ -119,6 +124,7 @@ impl Task {
         mut self,
         mut rings: mpsc::Receiver<Announcement>,
         mut reads: mpsc::Receiver<Announcement>,
+        mut clips: mpsc::Receiver<Announcement>,
     ) {
         let mut is_open = true;
         let mut gather_until: Option<Instant> = None;
@@ -133,6 +139,10 @@ impl Task {
                     Some(read) => self.take(read),
                     None => is_open = false,
                 },
+                taken = clips.recv(), if is_open => match taken {
+                    Some(clip) => self.take(clip),
+                    None => is_open = false,
+                },
                 () = tokio::time::sleep_until(due), if gather_until.is_some() => {
                     gather_until = None;
                     self.flush();
@@ -140,6 +150,11 @@ impl Task {
             }
             while let Ok(read) = reads.try_recv() {
                 self.take(read);
+            }
+            while self.out.len() < 2 * NOTIFY_ANNOUNCEMENTS
+                && let Ok(clip) = clips.try_recv()
+            {
+                self.take(clip);
             }
             if !is_open {
                 // Both have ended, and nothing comes any more.
@@ -162,12 +177,21 @@ impl Task {
             }
             ring @ Announcement::Ringing { until, .. } => self.before_reads(ring, until),
             over @ Announcement::RingOver { .. } => self.before_reads(over, until),
+            failed @ Announcement::ClipFailed { .. } => {
+                self.out
+                    .push_back((failed, (self.clock)().plus(NOTIFY_CLIP_TTL)));
+            }
         }
     }
 
     /// Behind the rings that wait, before the reads.
     fn before_reads(&mut self, ring: Announcement, until: UnixMs) {
-        let is_ring = |(one, _): &(Announcement, UnixMs)| !matches!(one, Announcement::Read { .. });
+        let is_ring = |(one, _): &(Announcement, UnixMs)| {
+            matches!(
+                one,
+                Announcement::Ringing { .. } | Announcement::RingOver { .. }
+            )
+        };
         let rings = self.out.partition_point(is_ring);
         self.out.insert(rings, (ring, until));
     }
@@ -256,7 +280,9 @@ impl Task {
     async fn title(&self, announcement: &Announcement) -> String {
         let room = match announcement {
             Announcement::Ringing { room, .. } => room,
-            Announcement::Read { .. } | Announcement::RingOver { .. } => return String::new(),
+            Announcement::Read { .. }
+            | Announcement::RingOver { .. }
+            | Announcement::ClipFailed { .. } => return String::new(),
         };
         match self.rooms.load(room).await {
             Ok(record) => record.map(|record| record.title).unwrap_or_default(),

@@ -87,8 +87,12 @@ fn bytes_of(write: &Write) -> usize {
         Write::Send { text, mentions, .. } | Write::Edit { text, mentions, .. } => {
             WRITE_BYTES + text.0.len() + mentions.users.len() * UserId::MAX_BYTES
         }
+        Write::PostClip { clip, .. } | Write::ShowClip { clip, .. } => {
+            WRITE_BYTES + 2 * clip.title.0.len()
+        }
         Write::Create(new) => WRITE_BYTES * (1 + new.invite.len()),
         Write::Delete { .. }
+        | Write::RemoveClip { .. }
         | Write::OpenDirect { .. }
         | Write::Join { .. }
         | Write::Leave { .. }

@@ -1,11 +1,11 @@
 //! Reading: asks the store, then the rules.
 
 use super::refusal;
-use crate::core::access::{self, Viewer};
+use crate::core::access::{self, Door, Viewer};
 use crate::error::ChatError;
 use crate::model::{
     Actor, CatchUp, EventPage, HistoryFrom, HistoryPage, Marked, Member, Membership, Page,
-    ResetReason, RoomInfo,
+    ResetReason, Rights, RoomInfo,
 };
 use crate::ports::{LogRange, LogSlice, PageOf, Part, RoomList, Standing, Store};
 use kaiwa_common::id::{RoomId, UserId};
@@ -36,6 +36,28 @@ pub(super) async fn authorize(
             .collect(),
         Err(error) => vec![Err(refusal(error)); count],
     }
+}
+
+/// What this person may do in the room.
+pub(super) async fn rights(
+    store: &dyn Store,
+    actor: &Actor,
+    room: &RoomId,
+) -> Result<Rights, ChatError> {
+    let rooms = vec![room.clone()];
+    let found = store.standings(&actor.user.id, rooms).await;
+    let standing = found.map_err(refusal)?.pop().flatten();
+    Ok(standing.map_or(Rights::Nothing, |standing| {
+        let viewer = Viewer {
+            server: actor.role,
+            part: standing.part,
+        };
+        let door = Door {
+            kind: standing.kind,
+            visibility: standing.visibility,
+        };
+        access::rights(viewer, door)
+    }))
 }
 
 pub(super) async fn catch_up(

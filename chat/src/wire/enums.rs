@@ -1,6 +1,6 @@
 //! Enumerations. On the wire they are open: an unknown number is `None` here.
 
-use crate::model::{Membership, Role, RoomKind, Visibility};
+use crate::model::{ClipKind, Membership, Role, RoomKind, Visibility};
 use kaiwa_proto::client::v1 as proto;
 
 macro_rules! wire_enum {
@@ -29,6 +29,10 @@ wire_enum! {
 wire_enum! {
     /// A room's visibility from its number on the wire.
     visibility: Visibility { Private, Public }
+}
+wire_enum! {
+    /// A clip's kind from its number on the wire.
+    clip_kind: ClipKind { Video, Audio, Image }
 }
 wire_enum! {
     /// A role from its number on the wire.

@@ -1,6 +1,6 @@
 //! Events and messages.
 
-use super::enums;
+use super::{clip, enums};
 use crate::model::{Committed, Event, EventBody, Mentions, Message, User};
 use kaiwa_common::id::{Cid, InvalidId, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
@@ -53,12 +53,14 @@ impl From<&EventBody> for Body {
                 text,
                 reply_to,
                 mentions,
+                clip,
             } => Self::Message(proto::MessagePosted {
                 text: shown(text.as_ref()),
                 reply_to: reply_to.unwrap_or_default().0,
                 erased: text.is_none(),
                 mentions: named(mentions),
                 mention_all: mentions.all,
+                clip: clip.as_deref().map(clip::boxed),
             }),
             EventBody::Edited {
                 target,
@@ -74,6 +76,10 @@ impl From<&EventBody> for Body {
             EventBody::Deleted { target } => {
                 Self::Deleted(proto::MessageDeleted { target: target.0 })
             }
+            EventBody::ClipChanged { target, clip } => Self::ClipChanged(proto::ClipChanged {
+                target: target.0,
+                clip: clip.as_deref().map(clip::boxed),
+            }),
             EventBody::Member {
                 user,
                 membership,
@@ -133,6 +139,7 @@ impl TryFrom<Body> for EventBody {
                 text: text(posted.text, posted.erased)?,
                 reply_to: Some(Seq(posted.reply_to)).filter(|seq| *seq != Seq::ZERO),
                 mentions: mentions(&posted.mentions, posted.mention_all)?,
+                clip: clip::read(posted.clip)?,
             },
             Body::Edited(edited) => Self::Edited {
                 target: target(edited.target)?,
@@ -141,6 +148,10 @@ impl TryFrom<Body> for EventBody {
             },
             Body::Deleted(deleted) => Self::Deleted {
                 target: target(deleted.target)?,
+            },
+            Body::ClipChanged(changed) => Self::ClipChanged {
+                target: target(changed.target)?,
+                clip: clip::read(changed.clip)?,
             },
             Body::Member(member) => Self::Member {
                 user: User::try_from(member.user.ok_or(InvalidEvent::Field("member.user"))?)?,
@@ -187,6 +198,7 @@ impl From<&Message> for proto::Message {
             sender_name: message.sender.name.0.clone(),
             mentions: named(&message.mentions),
             mention_all: message.mentions.all,
+            clip: message.clip.as_deref().map(clip::boxed),
         }
     }
 }

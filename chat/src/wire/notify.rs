@@ -6,7 +6,7 @@ use crate::ports::{Announcement, RingOutcome};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{NOTIFY_READ_TTL, NOTIFY_RETURN};
+use kaiwa_common::limits::{NOTIFY_CLIP_TTL, NOTIFY_READ_TTL, NOTIFY_RETURN};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::queue::Outgoing;
 use kaiwa_proto::notify::v1 as proto;
@@ -21,6 +21,16 @@ const SCHEMA: u32 = 1;
 #[must_use]
 pub fn intent(intent: &Intent) -> Outgoing {
     let ids = |users: &[UserId]| users.iter().map(UserId::to_string).collect::<Vec<_>>();
+    if let Some(clip) = intent.clip {
+        let finished = proto::ClipFinished {
+            clip_id: clip.to_string(),
+            room_id: intent.room.to_string(),
+            title: intent.text.0.clone(),
+            is_ready: true,
+            reason: String::new(),
+        };
+        return outgoing(&of(intent, What::Clip(finished)), "clip");
+    }
     let posted = proto::MessagePosted {
         room_id: intent.room.to_string(),
         epoch: intent.position.epoch.0.into(),
@@ -32,16 +42,19 @@ pub fn intent(intent: &Intent) -> Outgoing {
         text: intent.text.0.clone(),
         mentions: ids(&intent.mentions),
     };
-    let event = proto::Event {
+    outgoing(&of(intent, What::Message(posted)), "message")
+}
+
+fn of(intent: &Intent, what: What) -> proto::Event {
+    proto::Event {
         schema: SCHEMA,
         id: intent.id.to_string(),
         time_ms: intent.time.0,
         expires_ms: intent.expires.0,
         traceparent: String::new(),
-        recipients: ids(&intent.recipients),
-        what: Some(What::Message(posted)),
-    };
-    outgoing(&event, "message")
+        recipients: intent.recipients.iter().map(UserId::to_string).collect(),
+        what: Some(what),
+    }
 }
 
 /// An announcement as a queue's message; `title` is the room's.
@@ -102,6 +115,26 @@ pub fn announcement(announcement: &Announcement, title: &str, now: UnixMs) -> Ou
             // A ring that was shown late has to be taken away as well.
             let expires = (*until).max(now).plus(NOTIFY_RETURN);
             outgoing(&event(&id, expires, user, What::CallOver(over)), "call")
+        }
+        Announcement::ClipFailed {
+            user,
+            room,
+            clip,
+            version,
+            title,
+            reason,
+        } => {
+            let (clip_id, version) = (clip.to_string(), version.to_string());
+            let id = ["clip", &clip_id, "failed", &version];
+            let finished = proto::ClipFinished {
+                clip_id: clip_id.clone(),
+                room_id: room.to_string(),
+                title: title.0.clone(),
+                is_ready: false,
+                reason: reason.clone(),
+            };
+            let expires = now.plus(NOTIFY_CLIP_TTL);
+            outgoing(&event(&id, expires, user, What::Clip(finished)), "clip")
         }
     }
 }

@@ -59,6 +59,7 @@ fn body() -> impl Strategy<Value = EventBody> {
                 text,
                 reply_to,
                 mentions,
+                clip: None,
             }
         }),
         (seq(), text(), mentions()).prop_map(|(target, text, mentions)| {

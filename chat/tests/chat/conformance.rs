@@ -206,6 +206,7 @@ pub(crate) fn posted(says: &str) -> EventBody {
         text: Some(text(says)),
         reply_to: None,
         mentions: Mentions::default(),
+        clip: None,
     }
 }
 

@@ -13,7 +13,7 @@ use kaiwa_chat::ports::{
 };
 use kaiwa_chat::service::{Chat, ChatOptions};
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::position::Position;
+use kaiwa_common::position::{Position, Seq};
 use kaiwa_common::time::UnixMs;
 use std::path::Path;
 use std::sync::Arc;
@@ -151,6 +151,10 @@ impl Marks for Forgetful {
 impl RoomViews for Forgetful {
     fn standings(&self, user: &UserId, rooms: Vec<RoomId>) -> Answer<Vec<Option<Standing>>> {
         self.store.standings(user, rooms)
+    }
+
+    fn revocation(&self, room: &RoomId) -> Answer<Option<Seq>> {
+        self.store.revocation(room)
     }
 
     fn read_logs(&self, user: &UserId, ranges: Vec<LogRange>) -> Answer<Vec<LogSlice>> {

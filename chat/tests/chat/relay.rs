@@ -300,6 +300,7 @@ impl World {
             text: Some(text("tea?")),
             reply_to: None,
             mentions: Mentions::default(),
+            clip: None,
         };
         let seq = self.append(&sender, body);
         let fate = Fate {
@@ -454,6 +455,7 @@ fn logged(joined: u32, mentions: Mentions) -> kaiwa_chat::ports::Logged {
         text: text(&"話".repeat(1_000)),
         mentions,
         answers: Some(user_id("carol")),
+        clip: None,
     };
     kaiwa_chat::ports::Logged {
         pos: LogPos(1),

@@ -21,13 +21,13 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A service over a store, and the bus that listens.
-struct Server {
-    chat: Chat,
-    bus: Arc<Recorder>,
-    _dir: Option<TempDir>,
+pub(crate) struct Server {
+    pub(crate) chat: Chat,
+    pub(crate) bus: Arc<Recorder>,
+    pub(crate) dir: Option<TempDir>,
 }
 
-fn start(store: Arc<dyn Store>, dir: Option<TempDir>) -> Server {
+pub(crate) fn start(store: Arc<dyn Store>, dir: Option<TempDir>) -> Server {
     let bus = Arc::new(Recorder::default());
     let limits = Limits {
         room_members: 12,
@@ -39,18 +39,14 @@ fn start(store: Arc<dyn Store>, dir: Option<TempDir>) -> Server {
         ..ChatOptions::default()
     };
     let chat = Chat::start(store, Arc::clone(&bus) as Arc<dyn Bus>, options);
-    Server {
-        chat,
-        bus,
-        _dir: dir,
-    }
+    Server { chat, bus, dir }
 }
 
-fn memory() -> Server {
+pub(crate) fn memory() -> Server {
     start(Arc::new(MemoryStore::new()), None)
 }
 
-fn sqlite() -> Server {
+pub(crate) fn sqlite() -> Server {
     let dir = tempfile::tempdir().unwrap();
     let store = open_fast(&dir.path().join("chat.db"));
     start(Arc::new(store), Some(dir))

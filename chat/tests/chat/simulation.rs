@@ -528,6 +528,9 @@ impl World {
                     let moderates = acts_as >= Some(Role::Moderator);
                     acts_as.is_some() && message(target).is_some_and(|m| own(m) || moderates)
                 }
+                EventBody::ClipChanged { target, .. } => {
+                    message(target).is_some_and(|m| own(m) && m.clip.is_some())
+                }
                 EventBody::Member {
                     user,
                     membership: Membership::Left,

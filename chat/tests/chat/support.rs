@@ -4,11 +4,11 @@ use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::bus::{Bus, Published};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, Committed, Event, EventBody, Mentions, NewRoom, RoomInfo, RoomKind, User, Visibility,
-    Write, Written,
+    Actor, ClipKind, ClipProgress, ClipShown, ClipView, Committed, Event, EventBody, Mentions,
+    NewRoom, RoomInfo, RoomKind, User, Visibility, Write, Written,
 };
 use kaiwa_chat::service::Chat;
-use kaiwa_common::id::{Cid, RoomId, UserId};
+use kaiwa_common::id::{Cid, ClipId, RoomId, UserId};
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
@@ -70,6 +70,25 @@ pub(crate) fn send(room: &RoomId, cid: Cid, says: &str) -> Write {
         text: text(says),
         reply_to: None,
         mentions: Mentions::default(),
+    }
+}
+
+/// The clip with this number.
+pub(crate) fn clip_id(number: u64) -> ClipId {
+    ClipId::parse(&cid(number).to_string()).expect("a clip id")
+}
+
+/// A view of a clip.
+pub(crate) fn view(number: u64, version: u64, state: ClipShown) -> ClipView {
+    ClipView {
+        clip: clip_id(number),
+        version,
+        kind: ClipKind::Video,
+        state,
+        title: text(&format!("clip {number}")),
+        duration_ms: 61_000,
+        width: 1280,
+        height: 720,
     }
 }
 
@@ -140,11 +159,16 @@ pub(crate) fn is_in_a_file(dir: &Path, text: &str) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     published: Mutex<Vec<Published>>,
+    progress: Mutex<Vec<ClipProgress>>,
 }
 
 impl Recorder {
     pub(crate) fn published(&self) -> Vec<Published> {
         self.published.lock().unwrap().clone()
+    }
+
+    pub(crate) fn progress(&self) -> Vec<ClipProgress> {
+        self.progress.lock().unwrap().clone()
     }
 
     /// The seqs published for a room, in their order.
@@ -160,6 +184,10 @@ impl Recorder {
 }
 
 impl Bus for Recorder {
+    fn clip_progress(&self, progress: ClipProgress) {
+        self.progress.lock().unwrap().push(progress);
+    }
+
     fn publish(&self, published: Published) {
         let panics = |event: &Event| match &event.body {
             EventBody::Posted {

@@ -46,6 +46,7 @@ fn naming(says: &str, users: &[&str], all: bool) -> EventBody {
             users: users.iter().map(|user| user_id(user)).collect(),
             all,
         },
+        clip: None,
     }
 }
 
@@ -232,6 +233,7 @@ async fn the_outbox_is_the_log_with_messages_as_they_are_now(subject: &Subject) 
         text: Some(text("two")),
         reply_to: Some(first),
         mentions: Mentions::default(),
+        clip: None,
     };
     writer.write("bob", Some(cid(2)), answer).await;
     let third = writer.write("bob", Some(cid(3)), posted("three")).await;
@@ -276,6 +278,7 @@ async fn candidates_have_joined_before_and_not_read(subject: &Subject) {
         let question = Question {
             room: room.clone(),
             seq,
+            message: seq,
             sender: leaves_out.map(user_id),
             among,
             limit,
@@ -306,9 +309,10 @@ async fn nobody_is_a_candidate_of_a_message_that_was_deleted(subject: &Subject) 
     let stays = writer.write("alice", Some(cid(2)), posted("tea?")).await;
     let deleted = EventBody::Deleted { target: gone };
     writer.write("alice", Some(cid(3)), deleted).await;
-    let question = |seq, among| Question {
+    let question = |seq: Seq, among| Question {
         room: room.clone(),
         seq,
+        message: seq,
         sender: Some(user_id("alice")),
         among,
         limit: 10,

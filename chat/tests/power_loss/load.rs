@@ -41,6 +41,8 @@ pub(crate) struct Run {
 struct Silent;
 
 impl Bus for Silent {
+    fn clip_progress(&self, _: kaiwa_chat::model::ClipProgress) {}
+
     fn publish(&self, _: Published) {}
 }
 

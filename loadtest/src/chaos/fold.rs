@@ -25,6 +25,7 @@ fn apply(messages: &mut BTreeMap<u64, Message>, event: &Event) {
                 text: posted.text.clone(),
                 reply_to: posted.reply_to,
                 cid: event.cid.clone(),
+                clip: posted.clip.clone(),
                 ..Message::default()
             };
             messages.insert(event.seq, message);
@@ -39,8 +40,14 @@ fn apply(messages: &mut BTreeMap<u64, Message>, event: &Event) {
         Some(event::Body::Deleted(deleted)) => {
             if let Some(message) = messages.get_mut(&deleted.target) {
                 message.text.clear();
+                message.clip = None;
                 message.deleted_ms = event.time_ms;
                 message.deleted_seq = event.seq;
+            }
+        }
+        Some(event::Body::ClipChanged(changed)) => {
+            if let Some(message) = messages.get_mut(&changed.target) {
+                message.clip.clone_from(&changed.clip);
             }
         }
         Some(event::Body::Member(_) | event::Body::Created(_)) | None => {}

@@ -197,7 +197,10 @@ impl From<&Event> for Seen {
                 text: hash(&e.text),
             },
             Some(event::Body::Deleted(d)) => Content::Deleted { target: d.target },
-            Some(event::Body::Member(_) | event::Body::Created(_)) | None => Content::Other,
+            Some(
+                event::Body::ClipChanged(_) | event::Body::Member(_) | event::Body::Created(_),
+            )
+            | None => Content::Other,
         };
         Self {
             epoch: event.epoch,

@@ -461,6 +461,8 @@ impl Core {
             }
             Some(push::Push::Ping(ping)) => self.handle_ping(&ping),
             Some(push::Push::Bye(bye)) => self.bye = Some(bye),
+            // Nobody here watches a clip grow.
+            Some(push::Push::ClipProgress(_)) => {}
             // A kind of a later version; a reliable one would be a new major version.
             None => {}
         }

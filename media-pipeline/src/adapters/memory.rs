@@ -173,6 +173,7 @@ impl ClipStore for MemoryStore {
             for clip in clips.filter(|clip| clip.uploader == *uploader) {
                 if clip.created >= since {
                     usage.bytes = usage.bytes.saturating_add(clip.declared.size);
+                    usage.media = usage.media.saturating_add(clip.chores.media);
                 }
                 let is_open = matches!(clip.state, ClipState::Created | ClipState::Uploading);
                 usage.open += u32::from(is_open);

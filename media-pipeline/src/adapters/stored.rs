@@ -11,6 +11,7 @@ use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use uuid::Uuid;
 use value::{StoredSource, StoredUpload};
 
@@ -49,6 +50,10 @@ struct StoredClip {
     work_fails: u32,
     retries: u32,
     heard: Option<i64>,
+    #[serde(default)]
+    seen: Option<String>,
+    #[serde(default)]
+    media_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -167,6 +172,8 @@ impl From<&Clip> for StoredClip {
             work_fails: chores.work_fails,
             retries: chores.retries,
             heard: chores.heard.map(|at| at.0),
+            seen: chores.seen.clone(),
+            media_ms: u64::try_from(chores.media.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
@@ -221,6 +228,8 @@ impl TryFrom<StoredClip> for Clip {
                 work_fails: s.work_fails,
                 retries: s.retries,
                 heard: s.heard.map(UnixMs),
+                seen: s.seen,
+                media: Duration::from_millis(s.media_ms),
             },
         })
     }

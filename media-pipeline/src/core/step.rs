@@ -33,14 +33,18 @@ pub enum Input {
     Retry,
     /// Subtitles were stored.
     Captioned(Language, Captions),
+    /// It is to be shown in a room.
+    Shared(RoomId),
     /// It has a message in a room.
     Posted(RoomId, u64),
+    /// Somebody asks for what is so already.
+    Asked,
     /// Its object is there.
     Arrived(Arrived),
     /// Somebody looked, and its object is not there.
     Absent,
-    /// Somebody begins to look at its bytes.
-    Inspecting,
+    /// Somebody begins to look at its bytes, which have this mark of their store.
+    Inspecting(String),
     /// What its bytes are.
     Inspected(Box<Source>),
     /// Its bytes may not be shared.
@@ -141,10 +145,12 @@ pub fn step(clip: &Clip, input: &Input, at: At<'_>) -> Step {
         Input::Delete => next.delete(),
         Input::Retry => next.retry(),
         Input::Captioned(language, captions) => next.captioned(language, captions),
+        Input::Shared(room) => next.shared(room),
         Input::Posted(room, number) => next.posted(room, *number),
+        Input::Asked => Verdict::Stale,
         Input::Arrived(arrived) => next.arrived(*arrived),
         Input::Absent => next.absent(),
-        Input::Inspecting => next.inspecting(),
+        Input::Inspecting(mark) => next.inspecting(mark),
         Input::Inspected(source) => next.inspected(source),
         Input::Unfit(error) => next.unfit(error),
         Input::Submitted(attempt, job) => next.submitted(*attempt, job),

@@ -30,7 +30,7 @@ impl Inner {
         match verdict.map_err(store)? {
             // A viewer of this server brings nothing, whatever the room says.
             Verdict::Allowed if need == Need::Upload && caller.role == ServerRole::Viewer => {
-                Err(ApiError::Denied("ROLE"))
+                Err(ApiError::Denied("ROLE_TOO_LOW"))
             }
             Verdict::Allowed => Ok(()),
             Verdict::Denied(reason) => Err(ApiError::Denied(reason)),
@@ -44,6 +44,26 @@ impl Inner {
         for room in std::iter::once(&clip.room).chain(clip.chores.rooms.keys()) {
             match self.room(caller, room, Need::View).await {
                 Ok(()) => return Ok(room.clone()),
+                Err(error @ ApiError::Denied(_)) => why = error,
+                Err(ApiError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(why)
+    }
+
+    /// The room in which the caller may play the clip, and its epoch: read before the question, so that whoever is
+    /// removed between the two gets a right that is over already.
+    pub(super) async fn plays_in(
+        &self,
+        caller: &Caller,
+        clip: &Clip,
+    ) -> Result<(RoomId, u64), ApiError> {
+        let mut why = ApiError::NotFound;
+        for room in std::iter::once(&clip.room).chain(clip.chores.rooms.keys()) {
+            let epoch = self.authz.epoch(room).await.map_err(store)?;
+            match self.room(caller, room, Need::View).await {
+                Ok(()) => return Ok((room.clone(), epoch)),
                 Err(error @ ApiError::Denied(_)) => why = error,
                 Err(ApiError::NotFound) => {}
                 Err(error) => return Err(error),
@@ -89,5 +109,15 @@ impl Inner {
             Verdict::Allowed => Ok(clip),
             Verdict::Denied(_) | Verdict::Hidden => Err(ApiError::Denied("NOT_UPLOADER")),
         }
+    }
+
+    /// A clip that the caller may add to, and have worked on: as [`Inner::theirs`], but whoever brought it has to be
+    /// welcome in its room still.
+    pub(super) async fn worked_on(&self, caller: &Caller, id: ClipId) -> Result<Clip, ApiError> {
+        let clip = self.theirs(caller, id).await?;
+        if clip.uploader == caller.user {
+            self.room(caller, &clip.room, Need::Upload).await?;
+        }
+        Ok(clip)
     }
 }

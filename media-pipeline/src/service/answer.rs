@@ -6,12 +6,13 @@ use super::{ClipService, Inner};
 use crate::api::{
     Answer, ApiError, Caller, Clips, Grant, NewClip, Playback, WantGrant, Watch, WatchItem,
 };
-use crate::core::step::{Input, Verdict};
+use crate::core::step::Input;
 use crate::model::{Clip, ClipId, ClipState, Language};
 use crate::ports::{ObjectError, Page, Part, Query, StoreError};
+use crate::replay;
 use futures_util::stream::BoxStream;
 use kaiwa_common::id::RoomId;
-use kaiwa_common::limits::{CLIP_LEAST_DEADLINE, CLIP_PAGE, CLIP_ROOMS};
+use kaiwa_common::limits::{CLIP_ATTEMPTS, CLIP_LEAST_DEADLINE, CLIP_PAGE};
 use std::sync::Arc;
 
 pub(super) fn store(error: StoreError) -> ApiError {
@@ -55,7 +56,8 @@ async fn in_time<T: Send + 'static>(
     if left.is_some_and(|left| left < CLIP_LEAST_DEADLINE) {
         return Err(ApiError::Deadline);
     }
-    let task = inner.tasks.spawn(work);
+    // What is noticed in the work's own task is said again in the caller's.
+    let task = inner.tasks.spawn(replay::noticed(work));
     let until = async {
         match deadline {
             Some(deadline) => inner.clock.sleep_until(deadline).await,
@@ -63,7 +65,13 @@ async fn in_time<T: Send + 'static>(
         }
     };
     tokio::select! {
-        done = task => done.unwrap_or(Err(ApiError::Unavailable("this server"))),
+        done = task => {
+            let (answer, is_replay) = done.unwrap_or((Err(ApiError::Unavailable("this server")), false));
+            if is_replay {
+                replay::mark();
+            }
+            answer
+        }
         () = until => Err(ApiError::Deadline),
     }
 }
@@ -185,22 +193,21 @@ impl Inner {
         let print = Fingerprint::about(&format!("{input:?}"), id);
         let request = self.request(caller, print, id)?;
         // Rights come before memory: whoever lost them gets no answer that they once had.
-        self.theirs(caller, id).await?;
+        let clip = if input == Input::Retry {
+            self.worked_on(caller, id).await?
+        } else {
+            self.theirs(caller, id).await?
+        };
         if let Some(clip) = self.replay(request.as_ref()).await? {
             return Ok(clip);
         }
-        let applied = match self.apply(id, &input, request.as_ref()).await {
-            Err(StoreError::Conflict) => {
-                let again = self.replay(request.as_ref()).await?;
-                return again.ok_or(ApiError::Conflict);
-            }
-            applied => applied.map_err(store)?,
-        };
-        let applied = applied.ok_or(ApiError::NotFound)?;
-        match applied.verdict {
-            Verdict::Refused(state) => Err(ApiError::State(state)),
-            Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
+        if input == Input::Retry && clip.attempt >= CLIP_ATTEMPTS {
+            return Err(ApiError::Quota {
+                what: "attempts of a clip",
+                retry_after: None,
+            });
         }
+        self.asked(id, &input, request.as_ref()).await
     }
 
     async fn several(&self, caller: &Caller, ids: Vec<ClipId>) -> Result<Vec<Clip>, ApiError> {
@@ -235,11 +242,10 @@ impl Inner {
         let clip = self.store.get(id).await.map_err(store)?;
         let clip = clip.ok_or(ApiError::NotFound)?;
         // Also whoever brought it: playing is for those who are in a room where it is shown.
-        let room = self.seen_in(caller, &clip).await?;
+        let (room, epoch) = self.plays_in(caller, &clip).await?;
         if clip.state != ClipState::Ready {
             return Err(ApiError::State(clip.state));
         }
-        let epoch = self.authz.epoch(&room).await.map_err(store)?;
         let issued = self.playback.issue(&clip, &caller.user, &room, epoch).await;
         issued.map_err(objects)
     }
@@ -250,43 +256,57 @@ impl Inner {
         id: ClipId,
         room: RoomId,
     ) -> Result<u64, ApiError> {
+        let print = Fingerprint::about("share", id).with(room.as_str().as_bytes());
+        let request = self.request(caller, print, id)?;
         let clip = self.clip_for(caller, id).await?;
         self.seen_in(caller, &clip).await?;
         self.room(caller, &room, Need::Upload).await?;
-        match clip.state {
-            ClipState::Expired
-            | ClipState::Rejected
-            | ClipState::Failed
-            | ClipState::Cancelled
-            | ClipState::Deleted => return Err(ApiError::State(clip.state)),
-            ClipState::Created
-            | ClipState::Uploading
-            | ClipState::Uploaded
-            | ClipState::Validating
-            | ClipState::Submitted
-            | ClipState::Processing
-            | ClipState::Verifying
-            | ClipState::Ready => {}
-        }
-        let own = (clip.room == room).then_some(clip.message).flatten();
-        if let Some(number) = own.or_else(|| clip.chores.rooms.get(&room).copied()) {
-            return Ok(number);
-        }
-        if clip.room != room && clip.chores.rooms.len() >= CLIP_ROOMS {
-            return Err(ApiError::Quota {
+        let clip = match self.replay(request.as_ref()).await? {
+            Some(clip) => clip,
+            None => {
+                let shared = Input::Shared(room.clone());
+                self.asked(id, &shared, request.as_ref()).await?
+            }
+        };
+        let number = if clip.room == room {
+            Some(clip.message.unwrap_or(0))
+        } else {
+            clip.chores.rooms.get(&room).copied()
+        };
+        match number {
+            None => Err(ApiError::Quota {
                 what: "rooms of a clip",
                 retry_after: None,
-            });
+            }),
+            Some(0) => self.post(&clip, &room).await.map_err(store),
+            Some(number) => Ok(number),
         }
+    }
+
+    /// Posts its message in a room, once: posting again gives the same.
+    pub(super) async fn post(
+        self: &Arc<Self>,
+        clip: &Clip,
+        room: &RoomId,
+    ) -> Result<u64, StoreError> {
+        let is_gone = matches!(
+            clip.state,
+            ClipState::Expired | ClipState::Cancelled | ClipState::Deleted
+        );
         let shown = Clip {
             room: room.clone(),
             message: None,
-            ..clip
+            // A message of what is gone is only made to be taken away: one from before a crash must not stay.
+            state: if is_gone {
+                ClipState::Failed
+            } else {
+                clip.state
+            },
+            ..clip.clone()
         };
-        // Posting again gives the same message: a crash between the two is made good by asking again.
-        let number = self.messages.post(&shown).await.map_err(store)?;
-        let posted = Input::Posted(room, number);
-        self.apply(id, &posted, None).await.map_err(store)?;
+        let number = self.messages.post(&shown).await?;
+        let posted = Input::Posted(room.clone(), number);
+        self.apply(clip.id, &posted, None).await?;
         Ok(number)
     }
 }

@@ -39,10 +39,18 @@ impl Inner {
                 rules: &self.options.rules,
             };
             let step = step(&before, input, at);
-            let Some(clip) = step.clip else {
-                let verdict = step.verdict;
-                let clip = before;
-                return Ok(Some(Applied { clip, verdict }));
+            let is_refused = matches!(step.verdict, Verdict::Refused(_));
+            let clip = match (step.clip, request) {
+                (Some(clip), _) => clip,
+                // It changes nothing, but that it was answered is to be known.
+                (None, Some(_)) if !is_refused => Clip {
+                    version: before.version + 1,
+                    ..before.clone()
+                },
+                (None, _) => {
+                    let (clip, verdict) = (before, step.verdict);
+                    return Ok(Some(Applied { clip, verdict }));
+                }
             };
             match self.store.update(before.version, &clip, request).await {
                 Ok(revision) => {
@@ -102,11 +110,15 @@ impl Inner {
         }
     }
 
-    /// An input whose answer nobody waits for. What is not stored is found by its due time.
-    pub(super) async fn feed(self: &Arc<Self>, id: ClipId, input: Input) {
-        if let Err(error) = self.apply(id, &input, None).await {
-            metrics::failed("store");
-            tracing::warn!(clip = %id, %error, "not stored, to be done again");
+    /// An input whose answer nobody waits for. What is not stored is found by its due time. Gives whether it was.
+    pub(super) async fn feed(self: &Arc<Self>, id: ClipId, input: Input) -> bool {
+        match self.apply(id, &input, None).await {
+            Ok(_) => true,
+            Err(error) => {
+                metrics::failed("store");
+                tracing::warn!(clip = %id, %error, "not stored, to be done again");
+                false
+            }
         }
     }
 }

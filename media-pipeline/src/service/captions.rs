@@ -1,10 +1,11 @@
 //! Subtitles beside a clip.
 
 use super::Inner;
-use super::answer::{objects, store};
+use super::answer::objects;
+use super::requests::Fingerprint;
 use crate::api::{ApiError, Caller, Violation};
 use crate::core::names;
-use crate::core::step::{Input, Verdict};
+use crate::core::step::Input;
 use crate::model::{Captions, Clip, ClipId, ClipState, Language};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
@@ -24,7 +25,16 @@ impl Inner {
         if !wrong.is_empty() {
             return Err(ApiError::Invalid(wrong));
         }
-        let clip = self.theirs(caller, id).await?;
+        let language = canonical(&language);
+        let print = Fingerprint::about("captions", id)
+            .with(language.0.as_bytes())
+            .with(label.as_bytes())
+            .with(vtt.as_bytes());
+        let request = self.request(caller, print, id)?;
+        let clip = self.worked_on(caller, id).await?;
+        if let Some(clip) = self.replay(request.as_ref()).await? {
+            return Ok(clip);
+        }
         let is_new = !clip.captions.contains_key(&language);
         if is_new && clip.captions.len() >= CLIP_LANGUAGES {
             return Err(ApiError::Quota {
@@ -47,13 +57,31 @@ impl Inner {
         put.map_err(objects)?;
         let captions = Captions { file, label };
         let input = Input::Captioned(language, captions);
-        let applied = self.apply(id, &input, None).await.map_err(store)?;
-        let applied = applied.ok_or(ApiError::NotFound)?;
-        match applied.verdict {
-            Verdict::Refused(state) => Err(ApiError::State(state)),
-            Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
-        }
+        self.asked(id, &input, request.as_ref()).await
     }
+}
+
+/// RFC 5646, section 2.1.1: case says nothing, so that there is one writing of each.
+fn canonical(language: &Language) -> Language {
+    let mut is_single = false;
+    let parts = language.0.split('-').enumerate().map(|(place, part)| {
+        let after_single = std::mem::replace(&mut is_single, part.len() == 1);
+        let is_word = part.bytes().all(|b| b.is_ascii_alphabetic());
+        match part.len() {
+            2 if place > 0 && !after_single => part.to_ascii_uppercase(),
+            4 if place > 0 && !after_single && is_word => {
+                let (first, rest) = part.split_at(1);
+                format!(
+                    "{}{}",
+                    first.to_ascii_uppercase(),
+                    rest.to_ascii_lowercase()
+                )
+            }
+            _ => part.to_ascii_lowercase(),
+        }
+    });
+    let parts: Vec<String> = parts.collect();
+    Language(parts.join("-"))
 }
 
 fn wrong(language: &Language, label: &str, vtt: &str) -> Vec<Violation> {

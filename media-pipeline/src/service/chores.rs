@@ -12,7 +12,12 @@ impl Inner {
     /// In their order: a job is stopped before what it wrote is swept.
     pub(super) fn errands(self: Arc<Self>, id: ClipId, chores: Vec<Chore>) -> Work {
         Box::pin(async move {
+            let (mut failed, mut is_working) = (false, false);
             for chore in chores {
+                // A job that could not be stopped may still write: its outputs are swept once it is.
+                if is_working && matches!(chore, Chore::Sweep(_) | Chore::Erase) {
+                    continue;
+                }
                 let clip = match self.store.get(id).await {
                     Ok(Some(clip)) => clip,
                     Ok(None) | Err(_) => return,
@@ -22,16 +27,22 @@ impl Inner {
                     continue;
                 }
                 match self.errand(&clip, &chore).await {
-                    Ok(()) => self.feed(id, Input::Did(chore)).await,
+                    Ok(()) => {
+                        self.feed(id, Input::Did(chore)).await;
+                    }
                     Err(error) => {
                         tracing::warn!(clip = %id, ?chore, error, "an errand, to be run again");
                         if clip.chores.todo_fails >= self.options.rules.chore_tries {
                             tracing::error!(clip = %id, ?chore, "errands are left undone");
                         }
-                        self.feed(id, Input::ChoreFailed).await;
-                        return;
+                        // The others do not wait for it: a message must not, for a transcoder that is away.
+                        (failed, is_working) =
+                            (true, is_working || matches!(chore, Chore::StopJob(_)));
                     }
                 }
+            }
+            if failed {
+                self.feed(id, Input::ChoreFailed).await;
             }
         })
     }
@@ -71,13 +82,14 @@ impl Inner {
 
     async fn show(self: &Arc<Self>, clip: &Clip) -> Result<(), StoreError> {
         let gone = clip.state == ClipState::Deleted;
-        if clip.chores.share && clip.message.is_none() && !gone {
-            let number = self.messages.post(clip).await?;
-            let posted = Input::Posted(clip.room.clone(), number);
-            self.apply(clip.id, &posted, None).await?;
+        if clip.chores.share && clip.message.is_none() {
+            self.post(clip, &clip.room).await?;
+        }
+        for room in clip.chores.rooms.iter().filter(|(_, no)| **no == 0) {
+            self.post(clip, room.0).await?;
         }
         let own = clip.message.is_some().then(|| clip.clone());
-        let others = clip.chores.rooms.iter();
+        let others = clip.chores.rooms.iter().filter(|(_, no)| **no > 0);
         let others = others.map(|(room, number)| Clip {
             room: room.clone(),
             message: Some(*number),

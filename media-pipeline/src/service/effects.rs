@@ -5,7 +5,7 @@ use super::metrics;
 use crate::core::mark::Word;
 use crate::core::names;
 use crate::core::step::{Arrived, Effect, Input};
-use crate::model::{Clip, ClipError, ClipId, ClipKind, ClipState, Outputs};
+use crate::model::{Clip, ClipError, ClipId, ClipKind, ClipState, Outputs, Source};
 use crate::ports::{InspectError, ObjectError, ObjectInfo, Order, Report, TranscodeError};
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -65,10 +65,21 @@ impl Inner {
     }
 
     async fn inspect(self: &Arc<Self>, clip: &Clip) -> Option<Input> {
-        self.feed(clip.id, Input::Inspecting).await;
-        let found = self.inspector.inspect(&names::source(clip)).await;
+        let key = names::source(clip);
+        let mark = match self.mark(&key).await {
+            Ok(mark) => mark,
+            Err(error) => return Some(objects_failed(clip, &error)),
+        };
+        self.feed(clip.id, Input::Inspecting(mark.clone())).await;
+        let found = self.inspector.inspect(&key).await;
+        // A form or credentials may still be good: what was looked at is what was there before and after.
+        match self.mark(&key).await {
+            Ok(after) if after == mark => {}
+            Ok(_) => return Some(Input::WorkFailed(None)),
+            Err(error) => return Some(objects_failed(clip, &error)),
+        }
         Some(match found {
-            Ok(source) => Input::Inspected(Box::new(source)),
+            Ok(source) => return self.fits(clip, source).await,
             Err(InspectError::Rejected(error)) => Input::Unfit(error),
             Err(InspectError::Unavailable(message)) => {
                 metrics::failed("inspector");
@@ -76,6 +87,35 @@ impl Inner {
                 Input::WorkFailed(None)
             }
         })
+    }
+
+    /// The store's mark of the bytes that are there.
+    async fn mark(&self, key: &str) -> Result<String, ObjectError> {
+        let info = self.objects.head(key).await?;
+        info.map(|info| info.etag).ok_or(ObjectError::NotFound)
+    }
+
+    /// Takes what was found, if the uploader has the minutes; counted one clip of a person after the other.
+    async fn fits(self: &Arc<Self>, clip: &Clip, source: Source) -> Option<Input> {
+        let _turn = self.turns.of(&clip.uploader).await;
+        match self.minutes_left(&clip.uploader).await {
+            Err(_) => return Some(Input::WorkFailed(None)),
+            Ok(left) if source.duration > left => {
+                metrics::refused("minutes");
+                return Some(Input::Unfit(ClipError {
+                    reason: "MEDIA_QUOTA".to_owned(),
+                    message:
+                        "it plays for longer than what is left of your day's minutes: try tomorrow"
+                            .to_owned(),
+                    retryable: false,
+                    provider_code: None,
+                }));
+            }
+            Ok(_) => {}
+        }
+        // Stored within the turn, so that the next one counts it.
+        self.feed(clip.id, Input::Inspected(Box::new(source))).await;
+        None
     }
 
     async fn submit(&self, clip: &Clip, attempt: u32) -> Option<Input> {
@@ -109,16 +149,35 @@ impl Inner {
 
     /// Nothing is ready that was not looked at: every file that the transcoder names has to be there, whole.
     async fn verify(&self, clip: &Clip) -> Option<Input> {
-        let checked = if clip.kind == ClipKind::Video {
-            self.outputs(clip).await
-        } else {
-            self.original(clip).await
+        let checked = match self.unchanged(clip).await {
+            Ok(Ok(())) if clip.kind == ClipKind::Video => self.outputs(clip).await,
+            Ok(Ok(())) => self.original(clip).await,
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(failed) => Err(failed),
         };
         Some(match checked {
             Ok(Ok(outputs)) => Input::Verified(clip.attempt, Box::new(outputs)),
             Ok(Err(error)) => Input::Faulty(clip.attempt, error),
             Err(failed) => failed,
         })
+    }
+
+    /// What was looked at is still what is there: else something was played, or shown, that nobody has looked at.
+    async fn unchanged(&self, clip: &Clip) -> Result<Result<(), ClipError>, Input> {
+        let Some(seen) = &clip.chores.seen else {
+            return Ok(Ok(()));
+        };
+        match self.mark(&names::source(clip)).await {
+            Ok(mark) if mark == *seen => Ok(Ok(())),
+            Ok(_) => Ok(Err(ClipError {
+                reason: "SOURCE_CHANGED".to_owned(),
+                message: "the file was replaced after it was checked: upload it again".to_owned(),
+                retryable: false,
+                provider_code: None,
+            })),
+            Err(ObjectError::NotFound) => Ok(Err(missing("the file itself"))),
+            Err(error) => Err(objects_failed(clip, &error)),
+        }
     }
 
     async fn original(&self, clip: &Clip) -> Result<Result<Outputs, ClipError>, Input> {

@@ -64,7 +64,9 @@ impl ClipService {
         }
         // What is there decides, not what was said of it.
         match inner.objects.head(key).await {
-            Ok(Some(info)) => inner.feed(id, arrived(&info)).await,
+            Ok(Some(info)) => {
+                inner.feed(id, arrived(&info)).await;
+            }
             Ok(None) => {}
             Err(error) => {
                 metrics::failed("objects");

@@ -53,3 +53,7 @@ pub(super) fn failed(port: &'static str) {
 pub(super) fn swept(count: u64) {
     counter!("kaiwa_clips_swept_total").increment(count);
 }
+
+pub(super) fn refused(what: &'static str) {
+    counter!("kaiwa_clips_quota_refusals_total", "quota" => what).increment(1);
+}

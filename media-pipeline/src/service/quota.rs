@@ -3,6 +3,7 @@
 use super::Inner;
 use super::answer::store;
 use crate::api::ApiError;
+use crate::ports::Usage;
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -40,22 +41,31 @@ impl Turns {
 impl Inner {
     /// Whether this person may register that much more.
     pub(super) async fn within_quota(&self, user: &UserId, size: u64) -> Result<(), ApiError> {
+        let usage = self.usage(user).await?;
+        let hour = Some(Duration::from_secs(3_600));
+        let (what, retry_after) = if usage.open >= self.options.open {
+            ("concurrent uploads", None)
+        } else if usage.bytes.saturating_add(size) > self.options.bytes_per_day {
+            ("bytes a day", hour)
+        } else if usage.media >= self.options.media_per_day {
+            ("media minutes a day", hour)
+        } else {
+            return Ok(());
+        };
+        super::metrics::refused(what);
+        Err(ApiError::Quota { what, retry_after })
+    }
+
+    /// How much longer what this person brings today may play.
+    pub(super) async fn minutes_left(&self, user: &UserId) -> Result<Duration, ApiError> {
+        let usage = self.usage(user).await?;
+        Ok(self.options.media_per_day.saturating_sub(usage.media))
+    }
+
+    async fn usage(&self, user: &UserId) -> Result<Usage, ApiError> {
         let now = self.clock.now();
         let day = i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX);
         let since = UnixMs(now.0.saturating_sub(day));
-        let usage = self.store.usage(user, since).await.map_err(store)?;
-        if usage.open >= self.options.open {
-            return Err(ApiError::Quota {
-                what: "concurrent uploads",
-                retry_after: None,
-            });
-        }
-        if usage.bytes.saturating_add(size) > self.options.bytes_per_day {
-            return Err(ApiError::Quota {
-                what: "bytes a day",
-                retry_after: Some(Duration::from_secs(3_600)),
-            });
-        }
-        Ok(())
+        self.store.usage(user, since).await.map_err(store)
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn run(inner: &Arc<Inner>) {
     }
 }
 
-/// One round; gives how many clips were due.
+/// One round; gives how many clips were due, 0 when not all of them could be stored: then nobody hurries.
 pub(super) async fn tick(inner: &Arc<Inner>) -> usize {
     inner.unpark().await;
     inner.heal().await;
@@ -48,13 +48,14 @@ pub(super) async fn tick(inner: &Arc<Inner>) -> usize {
             return 0;
         }
     };
+    let mut is_stored = true;
     for clip in &due {
         if inner.stop.is_cancelled() {
             return 0;
         }
-        inner.feed(clip.id, Input::Due).await;
+        is_stored &= inner.feed(clip.id, Input::Due).await;
     }
-    due.len()
+    if is_stored { due.len() } else { 0 }
 }
 
 impl Inner {

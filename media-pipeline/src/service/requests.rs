@@ -2,10 +2,12 @@
 
 use super::Inner;
 use super::answer::store;
-use crate::api::{ApiError, Caller, NewClip, Violation};
+use crate::api::{ApiError, Caller, NewClip, Violation, WantGrant};
+use crate::core::step::{Input, Verdict};
 use crate::model::{Clip, ClipId};
-use crate::ports::Request;
+use crate::ports::{Part, Request, StoreError};
 use ring::digest::{Context, SHA256};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A request as a hash: every part with its length, so that no two requests give the same bytes.
@@ -39,6 +41,29 @@ impl Fingerprint {
             .with(&[u8::from(new.share)]);
         for (key, value) in &new.labels {
             print = print.with(key.as_bytes()).with(value.as_bytes());
+        }
+        print
+    }
+
+    pub(super) fn granting(clip: ClipId, want: &WantGrant) -> Self {
+        let mut print = Self::about(&format!("grant {:?}", want.mode), clip);
+        for part in &want.parts {
+            print = print
+                .with(&part.number.to_be_bytes())
+                .with(&part.size.to_be_bytes())
+                .with(part.sha256.as_ref().map_or(&[][..], |hash| hash));
+        }
+        print
+    }
+
+    pub(super) fn completing(clip: ClipId, parts: &[Part]) -> Self {
+        let mut print = Self::about("complete", clip);
+        for part in parts {
+            print = print
+                .with(&part.number.to_be_bytes())
+                .with(&part.size.to_be_bytes())
+                .with(part.etag.as_bytes())
+                .with(part.sha256.as_ref().map_or(&[][..], |hash| hash));
         }
         print
     }
@@ -78,6 +103,28 @@ impl Inner {
         }))
     }
 
+    /// Applies an input, and notes with it that the request was answered.
+    pub(super) async fn asked(
+        self: &Arc<Self>,
+        id: ClipId,
+        input: &Input,
+        request: Option<&Request>,
+    ) -> Result<Clip, ApiError> {
+        let applied = match self.apply(id, input, request).await {
+            // Asked twice at once: the other one was faster.
+            Err(StoreError::Conflict) => {
+                let again = self.replay(request).await?;
+                return again.ok_or(ApiError::Conflict);
+            }
+            applied => applied.map_err(store)?,
+        };
+        let applied = applied.ok_or(ApiError::NotFound)?;
+        match applied.verdict {
+            Verdict::Refused(state) => Err(ApiError::State(state)),
+            Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
+        }
+    }
+
     /// The clip that this request was about, if it was answered.
     pub(super) async fn replay(&self, request: Option<&Request>) -> Result<Option<Clip>, ApiError> {
         let Some(request) = request else {
@@ -92,6 +139,7 @@ impl Inner {
             None => Ok(None),
             Some(known) if known.hash != request.hash => Err(ApiError::KeyReused),
             Some(known) => {
+                crate::replay::mark();
                 let clip = self.store.get(known.clip).await.map_err(store)?;
                 clip.map(Some).ok_or(ApiError::NotFound)
             }

@@ -7,9 +7,9 @@ use super::effects::arrived;
 use super::requests::Fingerprint;
 use crate::api::{ApiError, Caller, Grant, NewClip, Violation, WantGrant};
 use crate::core::names;
-use crate::core::step::{Effect, Input, Verdict};
+use crate::core::step::{Effect, Input};
 use crate::model::{Chore, Chores, Clip, ClipId, ClipKind, ClipState, Upload, UploadMode};
-use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan, StoreError};
+use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan, Request, StoreError};
 use kaiwa_common::limits::{
     CLIP_GRANT, CLIP_LABELS, CLIP_NAME_BYTES, CLIP_PART_BYTES, CLIP_PARTS, CLIP_PARTS_ASKED,
     CLIP_POST_BYTES, CLIP_TITLE_CHARS,
@@ -156,7 +156,13 @@ impl Inner {
         id: ClipId,
         want: &WantGrant,
     ) -> Result<Grant, ApiError> {
+        let print = Fingerprint::granting(id, want);
+        let request = self.request(caller, print, id)?;
         let clip = self.uploading(caller, id).await?;
+        // Asked again it is signed again: the way in is the same, the first signatures may have expired.
+        let is_again = self.replay(request.as_ref()).await?.is_some();
+        let request = request.filter(|_| !is_again);
+        let request = request.as_ref();
         if !matches!(clip.state, ClipState::Created | ClipState::Uploading) {
             return Err(ApiError::State(clip.state));
         }
@@ -173,15 +179,15 @@ impl Inner {
         }
         let key = names::source(&clip);
         match want.mode {
-            UploadMode::Multipart => self.sign_parts(clip, &want.parts).await,
+            UploadMode::Multipart => self.sign_parts(clip, &want.parts, request).await,
             UploadMode::Post => {
-                self.granted(&clip, want.mode, None).await?;
+                self.granted(&clip, want.mode, None, request).await?;
                 let kind = &clip.declared.content_type;
                 let form = self.objects.sign_post(&key, kind, size, CLIP_GRANT).await;
                 Ok(Grant::Form(form.map_err(objects)?))
             }
             UploadMode::Credentials => {
-                self.granted(&clip, want.mode, None).await?;
+                self.granted(&clip, want.mode, None, request).await?;
                 // Of the source alone: who could write outputs could get around every check.
                 let session = clip.id.0.simple().to_string();
                 let given = self.objects.credentials(&key, &session, CLIP_GRANT).await;
@@ -194,6 +200,7 @@ impl Inner {
         self: &Arc<Self>,
         mut clip: Clip,
         plans: &[PartPlan],
+        request: Option<&Request>,
     ) -> Result<Grant, ApiError> {
         let size = clip.declared.size;
         let part_size = part_size(size);
@@ -207,8 +214,10 @@ impl Inner {
             let kind = &clip.declared.content_type;
             let upload = self.objects.begin(&key, kind).await.map_err(objects)?;
             clip = self
-                .granted(&clip, UploadMode::Multipart, Some(upload))
+                .granted(&clip, UploadMode::Multipart, Some(upload), request)
                 .await?;
+        } else if request.is_some() {
+            clip = self.asked(clip.id, &Input::Asked, request).await?;
         }
         // Of two that began at once the first one's holds.
         let Some(Upload {
@@ -237,6 +246,7 @@ impl Inner {
         clip: &Clip,
         mode: UploadMode,
         id: Option<String>,
+        request: Option<&Request>,
     ) -> Result<Clip, ApiError> {
         let upload = Upload {
             mode,
@@ -244,12 +254,7 @@ impl Inner {
             part_size: part_size(clip.declared.size),
             expires: clip.created.plus(self.options.rules.upload),
         };
-        let applied = self.apply(clip.id, &Input::Granted(upload), None).await;
-        let applied = applied.map_err(store)?.ok_or(ApiError::NotFound)?;
-        match applied.verdict {
-            Verdict::Refused(state) => Err(ApiError::State(state)),
-            Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
-        }
+        self.asked(clip.id, &Input::Granted(upload), request).await
     }
 
     pub(super) async fn parts(&self, caller: &Caller, id: ClipId) -> Result<Vec<Part>, ApiError> {
@@ -270,31 +275,28 @@ impl Inner {
         id: ClipId,
         parts: Vec<Part>,
     ) -> Result<Clip, ApiError> {
+        let print = Fingerprint::completing(id, &parts);
+        let request = self.request(caller, print, id)?;
         let clip = self.uploading(caller, id).await?;
-        match clip.state {
-            ClipState::Uploading => {}
+        if let Some(clip) = self.replay(request.as_ref()).await? {
+            return completed(clip);
+        }
+        let input = match clip.state {
+            ClipState::Uploading => arrived(&self.make_whole(&clip, parts).await?),
             ClipState::Uploaded
             | ClipState::Validating
             | ClipState::Submitted
             | ClipState::Processing
             | ClipState::Verifying
-            | ClipState::Ready => return Ok(clip),
+            | ClipState::Ready => Input::Asked,
             ClipState::Created
             | ClipState::Expired
             | ClipState::Rejected
             | ClipState::Failed
             | ClipState::Cancelled
             | ClipState::Deleted => return Err(ApiError::State(clip.state)),
-        }
-        let info = self.make_whole(&clip, parts).await?;
-        let applied = self.apply(id, &arrived(&info), None).await;
-        let clip = applied.map_err(store)?.ok_or(ApiError::NotFound)?.clip;
-        match clip.error {
-            Some(error) if clip.state == ClipState::Rejected => {
-                Err(ApiError::Corrupt(error.message))
-            }
-            Some(_) | None => Ok(clip),
-        }
+        };
+        completed(self.asked(id, &input, request.as_ref()).await?)
     }
 
     async fn make_whole(&self, clip: &Clip, parts: Vec<Part>) -> Result<ObjectInfo, ApiError> {
@@ -317,6 +319,17 @@ impl Inner {
         }
         let head = self.objects.head(&key).await.map_err(objects)?;
         head.ok_or_else(|| ApiError::Corrupt("nothing has arrived".to_owned()))
+    }
+}
+
+/// What is said to who completed it: that it is not what was promised, or that it was stopped meanwhile.
+fn completed(clip: Clip) -> Result<Clip, ApiError> {
+    match (clip.state, clip.error.as_ref()) {
+        (ClipState::Rejected, Some(error)) => Err(ApiError::Corrupt(error.message.clone())),
+        (ClipState::Expired | ClipState::Cancelled | ClipState::Deleted, _) => {
+            Err(ApiError::State(clip.state))
+        }
+        _ => Ok(clip),
     }
 }
 

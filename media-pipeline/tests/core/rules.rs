@@ -17,7 +17,7 @@ fn submitted() -> Clip {
     after(&[
         Input::Granted(upload()),
         arrived(),
-        Input::Inspecting,
+        Input::Inspecting("e".to_owned()),
         Input::Inspected(Box::new(source())),
         Input::Submitted(1, job(1)),
     ])

@@ -122,7 +122,7 @@ impl World {
                 self.give(&input);
             }
             Effect::Inspect => {
-                self.give(&Input::Inspecting);
+                self.give(&Input::Inspecting("e".to_owned()));
                 self.give(&Input::Inspected(Box::new(source())));
             }
             Effect::Submit(attempt) => {

@@ -127,7 +127,7 @@ async fn roles_and_rooms_are_asked_on_every_call() {
         ..who("bob")
     };
     let denied = service.create(&viewer, new_clip()).await;
-    assert_eq!(denied, Err(ApiError::Denied("ROLE")));
+    assert_eq!(denied, Err(ApiError::Denied("ROLE_TOO_LOW")));
     assert_eq!(service.list(&viewer, query).await.unwrap().clips.len(), 1);
     assert!(service.playback(&viewer, id).await.is_ok());
     let bob = who("bob");

@@ -20,6 +20,11 @@ pub(crate) struct Chat {
     pub(crate) failed: Mutex<BTreeMap<ClipId, u32>>,
     /// Messages that are refused before one is taken.
     pub(crate) failing: Mutex<u32>,
+    /// Posts that are done and whose answer is lost, before one is not.
+    pub(crate) losing: Mutex<u32>,
+    /// Who is removed from which room right after the next question about them.
+    pub(crate) leaving: Mutex<Option<(String, String)>>,
+    removals: Mutex<u64>,
 }
 
 impl Chat {
@@ -31,6 +36,7 @@ impl Chat {
     pub(crate) fn leave(&self, user: &str, room: &str) {
         let member = (user.to_owned(), room.to_owned());
         self.members.lock().unwrap().remove(&member);
+        *self.removals.lock().unwrap() += 1;
     }
 
     /// The message's state; `None` inside: a tombstone.
@@ -70,17 +76,28 @@ impl RoomAuthz for Chat {
             Action::Moderate if user.as_str() != "mod" => Verdict::Denied("NOT_MODERATOR"),
             Action::Moderate | Action::View | Action::Upload => Verdict::Allowed,
         };
+        let leaving = self.leaving.lock().unwrap().take();
+        if let Some((user, room)) = leaving {
+            self.leave(&user, &room);
+        }
         Box::pin(std::future::ready(Ok(verdict)))
     }
 
     fn epoch<'a>(&'a self, _: &'a RoomId) -> Answer<'a, u64, StoreError> {
-        Box::pin(std::future::ready(Ok(3)))
+        let epoch = 3 + *self.removals.lock().unwrap();
+        Box::pin(std::future::ready(Ok(epoch)))
     }
 }
 
 impl RoomMessages for Chat {
     fn post<'a>(&'a self, clip: &'a Clip) -> Answer<'a, u64, StoreError> {
-        Box::pin(std::future::ready(self.set(clip, Some(clip.state))))
+        let mut done = self.set(clip, Some(clip.state));
+        let mut losing = self.losing.lock().unwrap();
+        if done.is_ok() && *losing > 0 {
+            *losing -= 1;
+            done = Err(StoreError::Unavailable("lost".to_owned()));
+        }
+        Box::pin(std::future::ready(done))
     }
 
     fn update<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {

@@ -82,7 +82,7 @@ fn info(key: &str, size: u64, modified: UnixMs) -> ObjectInfo {
     ObjectInfo {
         key: key.to_owned(),
         size,
-        etag: "e".to_owned(),
+        etag: format!("e{}", modified.0),
         sha256: None,
         modified,
     }

@@ -209,6 +209,9 @@ impl Transcoder for Fake {
     }
 
     fn cancel<'a>(&'a self, job: &'a Job) -> Answer<'a, (), TranscodeError> {
+        if self.faults.lock().unwrap().throttled >= 100 {
+            return Box::pin(std::future::ready(Err(throttled())));
+        }
         let mut state = self.state.lock().unwrap();
         if let Some(running) = state.jobs.get_mut(&job.id) {
             running.end.get_or_insert(Report::Cancelled);

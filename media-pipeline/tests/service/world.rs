@@ -27,6 +27,7 @@ pub(crate) struct World {
     pub(crate) transcoder: Arc<Fake>,
     pub(crate) chat: Arc<Chat>,
     pub(crate) clock: ManualClock,
+    pub(crate) options: Options,
     seed: u64,
 }
 
@@ -92,6 +93,7 @@ impl World {
             objects,
             chat: Arc::new(Chat::default()),
             clock: ManualClock::at(UnixMs(1_795_000_000_000)),
+            options: Options::default(),
             seed,
         };
         world.chat.join("alice", "r_1");
@@ -112,7 +114,7 @@ impl World {
             playback: Arc::new(Tokens),
             clock: Arc::new(self.clock.clone()),
             seed: self.seed,
-            options: Options::default(),
+            options: self.options,
         });
     }
 

@@ -57,6 +57,8 @@ pub(crate) fn full(number: u128) -> Clip {
         interval_ms: 2_000,
     });
     clip.outputs = Some(made);
+    clip.chores.seen = Some("mark".to_owned());
+    clip.chores.media = Duration::from_millis(61_040);
     let captions = Captions {
         file: "captions/ja.vtt".to_owned(),
         label: "日本語".to_owned(),
@@ -317,6 +319,8 @@ pub(crate) async fn usage_counts_a_persons_bytes_and_open_uploads(store: Store) 
     for (number, state) in (1_u32..).zip(states) {
         let mut clip = numbered(u128::from(number));
         clip.state = state;
+        clip.chores.media =
+            Duration::from_millis(30_166) + Duration::from_millis(u64::from(number % 2));
         clip.created = START.plus(Duration::from_secs(u64::from(number)));
         store.insert(&clip, None).await.unwrap();
     }
@@ -324,6 +328,7 @@ pub(crate) async fn usage_counts_a_persons_bytes_and_open_uploads(store: Store) 
     let since = START.plus(Duration::from_secs(2));
     let usage = store.usage(&alice, since).await.unwrap();
     assert_eq!((usage.bytes, usage.open), (3 * make::SIZE, 2));
+    assert_eq!(usage.media, Duration::from_millis(90_499));
     let bob = UserId::parse("bob").unwrap();
     let usage = store.usage(&bob, START).await.unwrap();
     assert_eq!((usage.bytes, usage.open), (0, 0));

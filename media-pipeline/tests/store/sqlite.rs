@@ -4,7 +4,7 @@ use crate::conformance::{full, numbered, request};
 use crate::make::START;
 use kaiwa_media_pipeline::adapters::sqlite::SqliteStore;
 use kaiwa_media_pipeline::model::Backend;
-use kaiwa_media_pipeline::ports::{ClipStore, StoreError};
+use kaiwa_media_pipeline::ports::{ClipStore, Query, StoreError};
 use kaiwa_platform::sqlite::{Sqlite, SqliteOptions};
 use std::path::Path;
 
@@ -45,4 +45,36 @@ async fn what_cannot_be_read_is_an_error_and_no_clip() {
     spoil.await.unwrap();
     let read = store.get(full(1).id).await;
     assert!(matches!(read, Err(StoreError::Broken(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_stands_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = database(folder.path());
+    let store = SqliteStore::open(sqlite.clone()).await.unwrap();
+    for number in 1..=3 {
+        store.insert(&numbered(number), None).await.unwrap();
+    }
+    let spoiled = numbered(2).id.0.into_bytes().to_vec();
+    let spoil = sqlite.writer.submit(0, |connection| {
+        let sql = "UPDATE clips_clips SET body = 'no JSON', due_ms = 0 WHERE id = ?1";
+        connection.execute(sql, [spoiled])?;
+        Ok((kaiwa_platform::sqlite::Keep::Yes, ()))
+    });
+    spoil.await.unwrap();
+    let whole = [numbered(1).id, numbered(3).id];
+    let end = START.plus(std::time::Duration::from_secs(1_000_000));
+    let due = store.due(end, 2).await.unwrap();
+    assert_eq!(due.iter().map(|clip| clip.id).collect::<Vec<_>>(), whole);
+    let query = Query {
+        uploader: Some(numbered(1).uploader),
+        limit: 10,
+        ..Query::default()
+    };
+    assert_eq!(store.list(&query).await.unwrap().clips.len(), 2);
+    assert_eq!(store.changes(0, 10).await.unwrap().len(), 2);
+    let all = [numbered(1).id, numbered(2).id, numbered(3).id];
+    assert_eq!(store.get_many(&all).await.unwrap().len(), 2);
+    let usage = store.usage(&numbered(1).uploader, START).await;
+    assert!(usage.is_ok(), "{usage:?}");
 }

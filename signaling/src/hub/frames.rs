@@ -114,9 +114,21 @@ fn frame(codec: Codec, events: &[Event]) -> Reliable {
     }
 }
 
+/// About what a clip takes on the wire beside its title.
+const CLIP_BYTES: usize = 200;
+
 /// About what an event takes on the wire.
 fn text_bytes(event: &Event) -> usize {
     let text = match &event.body {
+        // A clip's title stands in it twice.
+        EventBody::Posted {
+            text,
+            clip: Some(_),
+            ..
+        } => 2 * text.as_ref().map_or(0, |text| text.0.len()) + CLIP_BYTES,
+        EventBody::ClipChanged { clip, .. } => {
+            clip.as_ref().map_or(0, |clip| clip.title.0.len()) + CLIP_BYTES
+        }
         EventBody::Posted { text, .. } | EventBody::Edited { text, .. } => {
             text.as_ref().map_or(0, |text| text.0.len())
         }

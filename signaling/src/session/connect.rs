@@ -230,6 +230,7 @@ impl Begun {
             limits: Some(wire::Limits {
                 frame_bytes: limits.frame_bytes,
                 text_bytes: limits.text_bytes,
+                clip_bytes: limits.clip_bytes,
                 subscriptions: limits.subscriptions,
                 in_flight: limits.in_flight,
                 page: limits.page,

@@ -1,11 +1,14 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { utf8Length, type Kaiwa, type Message, type RoomView } from '../client/index.js';
+import { AttachButton, filesOf, pick, PickedTray, sharePicked, trayOf } from './clip-pick.js';
+import { clipBytes } from './clip-state.js';
+import { UploadTray } from './clip-upload-view.js';
 import { t } from './i18n.js';
 import { mayModerate } from './members.js';
 import { mentionsIn } from './mentions.js';
 import { IconButton, Icon } from './parts.js';
 import { titleOf } from './room-list.js';
-import { keep, kept, showToast } from './state.js';
+import { keep, kept, roomTick, showToast, statusTick } from './state.js';
 
 export type Intent = { kind: 'write' } | { kind: 'reply'; message: Message } | { kind: 'edit'; message: Message };
 
@@ -35,6 +38,10 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
   const limit = kaiwa.limits?.textBytes || TEXT_BYTES;
   const over = utf8Length(text) - limit;
   const empty = text.trim() === '';
+  statusTick.value;
+  roomTick(id).value;
+  const takesClips = clipBytes(kaiwa) > 0 && editing === null;
+  const picked = editing === null ? trayOf(id).picked.length : 0;
 
   useEffect(() => {
     if (matchMedia('(pointer: fine)').matches) box.current?.focus();
@@ -66,7 +73,9 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
   }, [kaiwa, id, naming]);
 
   const submit = () => {
-    if (empty || over > 0) return;
+    if (over > 0) return;
+    if (picked > 0) sharePicked(id);
+    if (empty) return;
     const value = text.replace(/^\s*\n|\s+$/g, '');
     const mayAll = mayModerate(room) || room.info.members <= ALL_MAX;
     const names = mentionsIn(value, kaiwa.members(id) ?? [], kaiwa.me.id, mayAll);
@@ -101,14 +110,22 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
       event.preventDefault();
       onIntent({ kind: 'write' });
     } else if (event.key === 'ArrowUp' && text === '' && intent.kind === 'write') {
-      const last = kaiwa.messages(id).messages.findLast((m) => m.sender === kaiwa.me.id && !m.deleted);
+      const last = kaiwa.messages(id).messages.findLast((m) => m.sender === kaiwa.me.id && !m.deleted && !m.clip);
       if (!last) return;
       event.preventDefault();
       onIntent({ kind: 'edit', message: last });
     }
   };
 
+  const onPaste = (event: ClipboardEvent) => {
+    const data = event.clipboardData;
+    if (!takesClips || !data || data.files.length === 0) return;
+    event.preventDefault();
+    void filesOf(data).then((files) => pick(kaiwa, id, files));
+  };
+
   const title = titleOf(kaiwa, room);
+  const shown = (clip: string) => kaiwa.messages(id).messages.some((m) => m.clip?.id === clip && m.clip.state === 'uploading');
   return (
     <form
       class="composer"
@@ -128,7 +145,10 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
           <IconButton icon="close" label={t('cancel')} onClick={() => onIntent({ kind: 'write' })} testid="cancel-intent" />
         </div>
       )}
+      <UploadTray room={id} shown={shown} />
+      {editing === null && <PickedTray room={id} />}
       <div class={`composer-box ${over > 0 ? 'over' : ''}`}>
+        {takesClips && <AttachButton kaiwa={kaiwa} room={id} />}
         <textarea
           ref={box}
           rows={1}
@@ -139,9 +159,10 @@ export function Composer({ kaiwa, room, intent, onIntent }: Props) {
           dir="auto"
           onInput={(e) => change(e.currentTarget.value)}
           onKeyDown={onKeyDown}
+          onPaste={onPaste}
           data-testid="composer"
         />
-        <button type="submit" class="send" aria-label={t(editing ? 'save' : 'send')} title={t(editing ? 'save' : 'send')} disabled={empty || over > 0} data-testid="send">
+        <button type="submit" class="send" aria-label={t(editing ? 'save' : 'send')} title={t(editing ? 'save' : 'send')} disabled={(empty && picked === 0) || over > 0} data-testid="send">
           <Icon name={editing ? 'check' : 'send'} />
         </button>
       </div>

@@ -1,6 +1,7 @@
 /** Both languages, word for word in one place. English is the shape that Japanese has to fill. */
 import { signal } from '@preact/signals';
 import { callEn, callJa } from './i18n-call.js';
+import { clipEn, clipJa } from './i18n-clip.js';
 import { notifyEn, notifyJa } from './i18n-notify.js';
 
 export type Lang = 'en' | 'ja';
@@ -8,6 +9,7 @@ export type Lang = 'en' | 'ja';
 const en = {
   ...callEn,
   ...notifyEn,
+  ...clipEn,
   // Signing in
   signInTitle: 'Come in',
   signInName: 'Your name',
@@ -185,6 +187,7 @@ export type Key = keyof typeof en;
 const ja: Record<Key, string> = {
   ...callJa,
   ...notifyJa,
+  ...clipJa,
   signInTitle: 'ようこそ',
   signInName: 'お名前',
   signInHint: '招待には ID を使います。「Alice」の ID は「alice」、日本語の名前には英数字の ID が割り当てられます。',

@@ -1,5 +1,5 @@
 /** What the browser keeps, and where one is: what other parts of the app's state stand on. */
-import { signal } from '@preact/signals';
+import { batch, signal } from '@preact/signals';
 
 export function keep(key: string, value: string | null): void {
   try {
@@ -18,19 +18,30 @@ export function kept(key: string): string | null {
   }
 }
 
-function routeOf(): string {
+/** A room has its conversation and a page of its clips. */
+export type RoomPage = 'chat' | 'clips';
+
+function routeOf(): { room: string; page: RoomPage } {
+  const [, room = '', page] = /^#\/r\/([^/]+)(\/clips)?$/.exec(location.hash) ?? [];
   try {
-    return decodeURIComponent(/^#\/r\/(.+)$/.exec(location.hash)?.[1] ?? '');
+    return { room: decodeURIComponent(room), page: page ? 'clips' : 'chat' };
   } catch {
     // A broken link leads to the list.
-    return '';
+    return { room: '', page: 'chat' };
   }
 }
 /** The open room's id; empty for the list. */
-export const openRoom = signal(routeOf());
+export const openRoom = signal(routeOf().room);
+export const openPage = signal(routeOf().page);
 
-export function goTo(room: string): void {
-  location.hash = room === '' ? '#/' : `#/r/${encodeURIComponent(room)}`;
+export function goTo(room: string, page: RoomPage = 'chat'): void {
+  location.hash = room === '' ? '#/' : `#/r/${encodeURIComponent(room)}${page === 'clips' ? '/clips' : ''}`;
 }
 
-window.addEventListener('hashchange', () => (openRoom.value = routeOf()));
+window.addEventListener('hashchange', () =>
+  batch(() => {
+    const { room, page } = routeOf();
+    openRoom.value = room;
+    openPage.value = page;
+  }),
+);

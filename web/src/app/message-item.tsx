@@ -1,6 +1,7 @@
 import { memo } from 'preact/compat';
 import { useState } from 'preact/hooks';
 import type { Kaiwa, Message, Write } from '../client/index.js';
+import { ClipBody } from './clip-message.js';
 import { explainReason } from './errors.js';
 import { clockTime, fullTime } from './format.js';
 import { t } from './i18n.js';
@@ -37,19 +38,24 @@ interface Props {
   mayReply: boolean;
   mayEdit: boolean;
   mayDelete: boolean;
+  /** Show its clip in another room; add subtitles to it. */
+  mayShare: boolean;
   onJump: (seq: number) => void;
   onReply: (message: Message) => void;
   onEdit: (message: Message) => void;
   onDelete: (message: Message) => void;
+  onShare: (message: Message) => void;
+  onCaptions: (message: Message) => void;
 }
 
 export const MessageItem = memo(function MessageItem(props: Props) {
-  const { item, kaiwa, first, last, name, focusable, flash } = props;
+  const { item, kaiwa, first, last, name, focusable, flash, room } = props;
   const { message, write, own } = item;
   const [hot, setHot] = useState(false);
   const pendingEdit = write?.op.kind === 'edit' && write.state.kind !== 'failed' ? write.op.text : null;
   const deleted = message?.deleted ?? false;
   const edited = (message?.editedSeq ?? 0) > 0 || pendingEdit !== null;
+  const clip = deleted ? null : (message?.clip ?? null);
   const showActions = hot && message !== null && !deleted;
   return (
     <li
@@ -76,9 +82,10 @@ export const MessageItem = memo(function MessageItem(props: Props) {
         )}
         {first && own && <span class="visually-hidden">{t('you')}</span>}
         <div class="bubble-row">
-          <div class={`bubble ${deleted ? 'tombstone' : ''}`}>
+          <div class={`bubble ${deleted ? 'tombstone' : ''} ${clip ? 'with-clip' : ''}`}>
             {item.replyTo > 0 && !deleted && <Quote {...props} />}
-            <span class="message-text" dir="auto" data-testid="text">
+            {clip && message && <ClipBody kaiwa={kaiwa} room={room} seq={message.seq} clip={clip} own={own} name={name} />}
+            <span class={clip && clip.state !== 'ready' ? 'visually-hidden' : 'message-text'} dir="auto" data-testid="text">
               {deleted ? t('deleted') : <Text text={pendingEdit ?? item.text} />}
             </span>
             <span class="message-meta">
@@ -97,12 +104,17 @@ export const MessageItem = memo(function MessageItem(props: Props) {
   );
 });
 
-function Actions({ mayReply, mayEdit, mayDelete, message, onReply, onEdit, onDelete }: Props & { message: Message }) {
-  if (!mayReply && !mayEdit && !mayDelete) return null;
+function Actions({ item, mayReply, mayEdit, mayDelete, mayShare, message, onReply, onEdit, onDelete, onShare, onCaptions }: Props & { message: Message }) {
+  const { clip } = message;
+  const share = mayShare && clip !== null && clip.state !== 'failed';
+  const captions = mayShare && item.own && clip?.kind === 'video' && clip.state !== 'failed';
+  if (!mayReply && !mayEdit && !mayDelete && !share) return null;
   return (
     <span class="message-actions" role="group" aria-label={t('actions')}>
       {mayReply && <IconButton icon="reply" label={t('reply')} onClick={() => onReply(message)} testid="reply" />}
-      {mayEdit && <IconButton icon="edit" label={t('edit')} onClick={() => onEdit(message)} testid="edit" />}
+      {share && <IconButton icon="share" label={t('clipShare')} onClick={() => onShare(message)} testid="share" />}
+      {captions && <IconButton icon="captions" label={t('clipCaptionsAdd')} onClick={() => onCaptions(message)} testid="captions" />}
+      {mayEdit && !clip && <IconButton icon="edit" label={t('edit')} onClick={() => onEdit(message)} testid="edit" />}
       {mayDelete && <IconButton icon="trash" label={t('delete')} onClick={() => onDelete(message)} testid="delete" />}
     </span>
   );

@@ -2,6 +2,7 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } fr
 import type { Kaiwa, Message, RoomView, Write } from '../client/index.js';
 import type { Intent } from './composer.js';
 import { dayName, dayStart } from './format.js';
+import { clipBytes, jumpTo } from './clip-state.js';
 import { lang, t } from './i18n.js';
 import { mayModerate, mayWrite } from './members.js';
 import { MessageItem, type Item } from './message-item.js';
@@ -24,9 +25,11 @@ interface Props {
   room: RoomView;
   onIntent: (intent: Intent) => void;
   onDelete: (message: Message) => void;
+  onShare: (message: Message) => void;
+  onCaptions: (message: Message) => void;
 }
 
-export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
+export function MessageList({ kaiwa, room, onIntent, onDelete, onShare, onCaptions }: Props) {
   const id = room.info.room;
   const tick = roomTick(id).value;
   const { messages, more, loading, ready, writes } = kaiwa.messages(id);
@@ -140,6 +143,14 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
     [kaiwa, id],
   );
 
+  // From the page of clips to the message of one.
+  useEffect(() => {
+    const target = jumpTo.value;
+    if (!ready || target?.room !== id) return;
+    jumpTo.value = null;
+    void jump(target.seq);
+  }, [ready, id, jump]);
+
   const writable = mayWrite(room);
   const moderates = mayModerate(room);
   const reply = useCallback((m: Message) => onIntent({ kind: 'reply', message: m }), [onIntent]);
@@ -165,7 +176,7 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
     const own = message.sender === me;
     const key = event.key.toLowerCase();
     if (key === 'r' && writable) reply(message);
-    else if (key === 'e' && own && writable) edit(message);
+    else if (key === 'e' && own && writable && !message.clip) edit(message);
     else if ((event.key === 'Delete' || event.key === 'Backspace') && ((own && writable) || moderates)) onDelete(message);
     else return;
     event.preventDefault();
@@ -243,12 +254,15 @@ export function MessageList({ kaiwa, room, onIntent, onDelete }: Props) {
                 focusable={item.key === focusable}
                 flash={item.key === flash}
                 mayReply={writable}
-                mayEdit={writable && item.own}
+                mayEdit={writable && item.own && !item.message?.clip}
                 mayDelete={(writable && item.own) || moderates}
+                mayShare={clipBytes(kaiwa) > 0}
                 onJump={jump}
                 onReply={reply}
                 onEdit={edit}
                 onDelete={onDelete}
+                onShare={onShare}
+                onCaptions={onCaptions}
               />,
             ];
           })}

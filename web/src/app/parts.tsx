@@ -39,6 +39,17 @@ const ICONS = {
   next: 'M9 5l7 7-7 7',
   bell: 'M6 17V11a6 6 0 0 1 12 0v6l1.5 1.5h-15L6 17ZM10 21h4M12 5V3',
   bellOff: 'M8 6.5A6 6 0 0 1 18 11v4M6 10.5V17l-1.5 1.5H17M10 21h4M12 5V3M4 4l16 16',
+  attach: 'M8.5 12.5l6-6a3 3 0 0 1 4.2 4.2l-8 8a5 5 0 0 1-7-7l7.6-7.6',
+  film: 'M3.5 5h17v14h-17zM8 5v14M16 5v14M3.5 9.7H8M3.5 14.3H8M16 9.7h4.5M16 14.3h4.5',
+  image: 'M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9.5h.01',
+  music: 'M9 18.5a2.5 2.5 0 1 1-2.5-2.5c1.4 0 2.5 1.1 2.5 2.5V6l10-2v12.5a2.5 2.5 0 1 1-2.5-2.5c1.4 0 2.5 1.1 2.5 2.5',
+  play: 'M8 5.2v13.6L19 12 8 5.2Z',
+  pause: 'M8.5 5.5v13M15.5 5.5v13',
+  captions: 'M3.5 5.5h17v13h-17zM10.5 10.4a2.2 2.2 0 1 0 0 3.2M17.3 10.4a2.2 2.2 0 1 0 0 3.2',
+  pip: 'M3.5 5h17v14h-17zM12 12.5h6v4h-6z',
+  share: 'M14 5l6 5.5-6 5.5v-3.4c-5 0-8 1.4-10 4.4.6-5 3.6-8.6 10-9V5Z',
+  soundOff: 'M4 9.5v5h3.5l5 4v-13l-5 4H4ZM16.5 9.8l4.4 4.4M20.9 9.8l-4.4 4.4',
+  up: 'M12 19V6M6 11.5L12 5.5l6 6',
   horn: 'M4 10v4h3l8 5V5l-8 5H4Zm14-1c1.3 1.6 1.3 4.4 0 6',
 } as const;
 
@@ -105,12 +116,14 @@ function hash(text: string): number {
 interface DialogProps {
   title: string;
   testid: string;
+  /** For what needs room. */
+  wide?: boolean;
   onClose: () => void;
   children: ComponentChildren;
 }
 
 /** A modal dialog; the browser keeps the focus in it and gives it back afterwards. */
-export function Dialog({ title, testid, onClose, children }: DialogProps) {
+export function Dialog({ title, testid, wide = false, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const opener = useRef(document.activeElement as HTMLElement | null);
   // A layout effect: it is undone at once, and not after others have taken the focus.
@@ -128,7 +141,7 @@ export function Dialog({ title, testid, onClose, children }: DialogProps) {
   return (
     <dialog
       ref={ref}
-      class="dialog"
+      class={`dialog ${wide ? 'wide' : ''}`}
       aria-labelledby={`${testid}-title`}
       data-testid={testid}
       onCancel={(e) => {
@@ -139,7 +152,9 @@ export function Dialog({ title, testid, onClose, children }: DialogProps) {
     >
       <div class="dialog-body">
         <header class="dialog-head">
-          <h2 id={`${testid}-title`}>{title}</h2>
+          <h2 id={`${testid}-title`} dir="auto">
+            {title}
+          </h2>
           <IconButton icon="close" label={t('close')} onClick={onClose} testid={`${testid}-close`} />
         </header>
         {children}
@@ -152,17 +167,19 @@ interface ConfirmProps {
   title: string;
   text?: string;
   action: string;
+  /** What not to do is called; “Cancel” unless that says something else here. */
+  cancel?: string;
   onConfirm: () => void;
   onClose: () => void;
 }
 
-export function Confirm({ title, text, action, onConfirm, onClose }: ConfirmProps) {
+export function Confirm({ title, text, action, cancel, onConfirm, onClose }: ConfirmProps) {
   return (
     <Dialog title={title} testid="confirm" onClose={onClose}>
       {text && <p class="dialog-text">{text}</p>}
       <div class="dialog-actions">
         <button type="button" class="button quiet" onClick={onClose} data-testid="confirm-no">
-          {t('cancel')}
+          {cancel ?? t('cancel')}
         </button>
         <button
           type="button"

@@ -3,6 +3,8 @@ import type { Kaiwa, RoomView } from '../client/index.js';
 import { BrowseDialog, NewRoomDialog } from './dialogs.js';
 import { explain } from './errors.js';
 import { shortTime } from './format.js';
+import { UploadsMark } from './clip-upload-view.js';
+import { KIND_NAMES, titleText } from './clip-words.js';
 import { t } from './i18n.js';
 import { Avatar, Icon, IconButton, Logo } from './parts.js';
 import { isQuietRoom } from './notify-room.js';
@@ -82,6 +84,7 @@ export function RoomList({ kaiwa }: { kaiwa: Kaiwa }) {
           )}
         </section>
       </div>
+      <UploadsMark />
       <footer class="sidebar-foot">
         <Avatar id={me?.id ?? ''} name={me?.name ?? ''} size={32} />
         <span class="me" data-testid="me">
@@ -207,7 +210,8 @@ function LastMessage({ kaiwa, room: { newest, writes, info } }: { kaiwa: Kaiwa; 
   if (!newest) return <>{t('noMessages')}</>;
   if (newest.deleted) return <i>{t('deleted')}</i>;
   const name = newest.sender === kaiwa.me.id ? t('you') : info.kind === 'direct' ? '' : kaiwa.nameOf(newest.sender);
-  return <>{name ? `${name}: ${newest.text}` : newest.text}</>;
+  const text = newest.clip ? t('clipLast', { kind: t(KIND_NAMES[newest.clip.kind]), title: titleText(newest.clip) }) : newest.text;
+  return <>{name ? `${name}: ${text}` : text}</>;
 }
 
 function Invitation({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {

@@ -3,6 +3,12 @@ import type { Kaiwa, Message } from '../client/index.js';
 import { CallButton } from './call-around.js';
 import { roomLayout } from './call-state.js';
 import { CallView } from './call-view.js';
+import { deleteClip } from './clip-delete.js';
+import { CaptionsDialog, ShareDialog } from './clip-dialogs.js';
+import { DropZone } from './clip-drop.js';
+import { ClipsPage } from './clip-page.js';
+import { clipBytes } from './clip-state.js';
+import { explainClip } from './clip-words.js';
 import { Composer, type Intent } from './composer.js';
 import { memberCount } from './dialogs.js';
 import { t } from './i18n.js';
@@ -12,15 +18,17 @@ import { NotifyOffer } from './notify-offer.js';
 import { RoomBell } from './notify-room.js';
 import { Confirm, Icon, IconButton } from './parts.js';
 import { RoomAvatar, titleOf } from './room-list.js';
-import { goTo, roomsTick, showToast, statusTick } from './state.js';
-import { explain } from './errors.js';
+import { goTo, openPage, roomsTick, showToast, statusTick } from './state.js';
 
 export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
   roomsTick.value;
+  statusTick.value;
   const room = kaiwa.room(id);
   const [members, setMembers] = useState(false);
   const [intent, setIntent] = useState<Intent>({ kind: 'write' });
   const [deleting, setDeleting] = useState<Message | null>(null);
+  const [sharing, setSharing] = useState<Message | null>(null);
+  const [captioning, setCaptioning] = useState<Message | null>(null);
   const heading = useRef<HTMLHeadingElement>(null);
   const joined = room?.info.membership === 'joined';
 
@@ -34,6 +42,8 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
     setIntent({ kind: 'write' });
     setDeleting(null);
     setMembers(false);
+    setSharing(null);
+    setCaptioning(null);
   }, [id]);
 
   if (!room || !joined) return <NotHere kaiwa={kaiwa} />;
@@ -41,9 +51,12 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
   const { info } = room;
 
   const layout = roomLayout.value;
+  const hasClips = clipBytes(kaiwa) > 0;
+  const page = openPage.value;
+  const writes = mayWrite(room);
 
   const remove = (message: Message) => {
-    kaiwa.delete(id, message.seq).catch((error: unknown) => showToast(explain(error), 'error'));
+    deleteClip(kaiwa, id, message).catch((error: unknown) => showToast(explainClip(error), 'error'));
   };
 
   return (
@@ -64,30 +77,43 @@ export function RoomView({ kaiwa, id }: { kaiwa: Kaiwa; id: string }) {
           </p>
         </div>
         <CallButton kaiwa={kaiwa} room={room} />
+        {hasClips && (
+          <IconButton
+            icon={page === 'clips' ? 'chat' : 'film'}
+            label={t(page === 'clips' ? 'clipsBack' : 'clips')}
+            onClick={() => goTo(id, page === 'clips' ? 'chat' : 'clips')}
+            testid="open-clips"
+          />
+        )}
         <RoomBell kaiwa={kaiwa} room={room} />
         <IconButton icon="people" label={t('members')} onClick={() => setMembers(true)} testid="open-members" />
       </header>
       <div class="room-body">
         {layout !== 'chat' && <CallView kaiwa={kaiwa} room={room} />}
-        {layout !== 'call' && (
-          <div class="chat">
-            <MessageList key={id} kaiwa={kaiwa} room={room} onIntent={setIntent} onDelete={setDeleting} />
+        {layout !== 'call' && page === 'clips' && <ClipsPage key={`clips ${id}`} kaiwa={kaiwa} room={room} />}
+        {layout !== 'call' && page === 'chat' && (
+          <DropZone kaiwa={kaiwa} room={id} title={title} enabled={hasClips && writes}>
+            <MessageList key={id} kaiwa={kaiwa} room={room} onIntent={setIntent} onDelete={setDeleting} onShare={setSharing} onCaptions={setCaptioning} />
             <NotifyOffer kaiwa={kaiwa} room={id} />
-            {mayWrite(room) ? (
+            {writes ? (
               <Composer key={`composer ${id}`} kaiwa={kaiwa} room={room} intent={intent} onIntent={setIntent} />
             ) : (
               <p class="read-only">{t(info.kind === 'broadcast' ? 'readOnly' : 'readOnlyGuest')}</p>
             )}
-          </div>
+          </DropZone>
         )}
       </div>
+      {sharing?.clip && <ShareDialog kaiwa={kaiwa} room={id} clip={sharing.clip} onClose={() => setSharing(null)} />}
+      {captioning?.clip && <CaptionsDialog clip={captioning.clip} onClose={() => setCaptioning(null)} />}
       {members && <MembersDialog kaiwa={kaiwa} room={room} onClose={() => setMembers(false)} />}
       {deleting && (
         <Confirm
           title={
-            deleting.sender === kaiwa.me.id ? t('deleteSure') : t('deleteSureOther', { name: kaiwa.nameOf(deleting.sender) })
+            deleting.sender !== kaiwa.me.id
+              ? t('deleteSureOther', { name: kaiwa.nameOf(deleting.sender) })
+              : t(deleting.clip ? 'clipDeleteSure' : 'deleteSure')
           }
-          text={t('deleteWhat')}
+          text={t(deleting.clip ? 'clipDeleteWhat' : 'deleteWhat')}
           action={t('delete')}
           onConfirm={() => remove(deleting)}
           onClose={() => setDeleting(null)}

@@ -3,10 +3,11 @@ import { computed, signal, type Signal } from '@preact/signals';
 import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
 import { showBadge, unmutedUnread } from './badge.js';
 import { t } from './i18n.js';
+import { beginClips, clips, clipTick, endClips, pauseClips } from './clip-state.js';
 import { goTo, keep, kept, openRoom } from './kept.js';
 import { beginPush, endPush, wishes } from './push-device.js';
 
-export { goTo, keep, kept, openRoom } from './kept.js';
+export { goTo, keep, kept, openPage, openRoom } from './kept.js';
 
 // --- kept in the browser ---
 
@@ -110,6 +111,7 @@ export async function signOut(): Promise<void> {
   if (user) {
     for (const key of keptKeys()) if (key.startsWith(`kaiwa.draft.${user}.`)) keep(key, null);
     await storeOf(user).clear().catch(() => {});
+    await endClips(user);
   }
   goTo('');
 }
@@ -171,6 +173,7 @@ export function begin(): void {
   });
   kaiwa.onChange((change) => handleChange(kaiwa, change));
   client.value = kaiwa;
+  beginClips(kaiwa, getToken);
   void kaiwa.start();
 }
 
@@ -183,6 +186,7 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
       if (status.kind === 'live') {
         keep('kaiwa.clock', String(Math.round(kaiwa.clockOffsetMs)));
         void beginPush(kaiwa);
+        clips.value?.uploads.wake();
       }
       if (status.kind === 'stopped' && status.reason === 'unauthorized') expire(kaiwa);
       return;
@@ -194,6 +198,9 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
       return;
     case 'room':
       roomTick(change.room).value++;
+      return;
+    case 'clip_progress':
+      clipTick.value++;
       return;
     case 'gone':
       roomTick(change.room).value++;
@@ -216,7 +223,7 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
     case 'message': {
       const { room, message } = change;
       if (room === openRoom.value) {
-        spoken.value = t('saysLive', { name: kaiwa.nameOf(message.sender), text: message.text });
+        spoken.value = t('saysLive', { name: kaiwa.nameOf(message.sender), text: message.text || t('clips') });
       }
     }
   }
@@ -232,6 +239,7 @@ function expire(kaiwa: Kaiwa): void {
   auth.value = null;
   keep(AUTH, null);
   void kaiwa.stop();
+  void pauseClips();
 }
 
 // --- the browser's own events ---
@@ -240,6 +248,7 @@ export function listen(): void {
   window.addEventListener('online', () => {
     online.value = true;
     client.value?.wake();
+    clips.value?.uploads.wake();
     client.value?.call.networkChanged();
   });
   window.addEventListener('offline', () => (online.value = false));

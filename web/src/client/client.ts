@@ -4,6 +4,7 @@ import { Calls, defaultOpenPeer, type CallChange } from './call.js';
 import type { OpenPeer } from './call-negotiation.js';
 import type { CallIn } from './call-roster.js';
 import type { CodecName } from './codec.js';
+import type { ClipView } from './clip-types.js';
 import { Connection, type GetToken } from './connection.js';
 import { Notifications } from './notify.js';
 import { commandOf, Outbox, type Write, type WriteOp } from './outbox.js';
@@ -62,6 +63,8 @@ export type Change =
   | { kind: 'room'; room: string }
   /** Somebody wrote. Called once for each message of somebody else that arrives live. */
   | { kind: 'message'; room: string; message: Message }
+  /** How far a clip is. */
+  | { kind: 'clip_progress'; room: string; seq: number }
   /** One isn't in this room any more. */
   | { kind: 'gone'; room: string }
   | CallChange;
@@ -317,6 +320,11 @@ export class Kaiwa {
     return null;
   }
 
+  /** How far a clip is that is being made playable, 0 to 100; null while that isn't known. */
+  clipPercent(id: string, seq: number, clip: ClipView): number | null {
+    return this.#rooms.get(id)?.clipPercent(seq, clip) ?? null;
+  }
+
   /** Who is in a room's call, as far as is known: how many, since when. */
   callIn(id: string): CallIn {
     return this.call.callIn(id);
@@ -538,6 +546,11 @@ export class Kaiwa {
         return this.#handleState(push.state);
       case 'marked':
         return this.#handleMarked(push.marked);
+      case 'clip_progress': {
+        const { room, seq } = push.progress;
+        if (this.#rooms.get(room)?.handleClipProgress(push.progress)) this.#changed({ kind: 'clip_progress', room, seq });
+        return;
+      }
       case 'unknown':
         return;
       default:
@@ -987,6 +1000,7 @@ export class Kaiwa {
   /** Changes of one key count once in a batch. */
   #changeKey(change: Change): string {
     if (change.kind === 'message') return `message ${change.room} ${change.message.seq}`;
+    if (change.kind === 'clip_progress') return `progress ${change.room} ${change.seq}`;
     if (change.kind === 'call_notice') return `notice ${this.#changes.size}`;
     return `${change.kind} ${'room' in change ? change.room : ''}`;
   }

@@ -2,6 +2,7 @@
 import { RoomLog } from './room-log.js';
 import { Timeline } from './timeline.js';
 import type { StoredRoom } from './ports.js';
+import type { ClipProgress, ClipView } from './clip-types.js';
 import type { Marked, Member, Message, Position, RoomEvent, RoomInfo } from './types.js';
 
 /** Kept over a reload, and while nobody looks at the room. */
@@ -10,6 +11,8 @@ const TRIM_AT = 600;
 
 /** The server counts no further. */
 const UNREAD_MAX = 999;
+/** Clips of one room whose progress is remembered; of others the next word is awaited. */
+const CLIPS_MAX = 100;
 
 /** It names this person. */
 export const isNamed = (m: Message, user: string): boolean => m.mentionAll === true || (m.mentions ?? []).includes(user);
@@ -46,6 +49,8 @@ export class Room {
   loading: Promise<void> | null = null;
   /** The store has a list of this room's messages. */
   isKept = false;
+  /** Of clips that are being made playable, by their messages' seq. */
+  readonly #clipProgress = new Map<number, ClipProgress>();
   /** Quoted messages that were asked for once. */
   readonly asked = new Set<number>();
 
@@ -119,6 +124,24 @@ export class Room {
     return true;
   }
 
+  /** Of two words on a clip the one with the greater version is right, and then the one that is further. False: an old one. */
+  handleClipProgress(progress: ClipProgress): boolean {
+    const known = this.#clipProgress.get(progress.seq);
+    const isOld = known?.clip === progress.clip && (known.version > progress.version || (known.version === progress.version && known.percent >= progress.percent));
+    if (isOld) return false;
+    this.#clipProgress.delete(progress.seq);
+    this.#clipProgress.set(progress.seq, progress);
+    if (this.#clipProgress.size > CLIPS_MAX) this.#clipProgress.delete(this.#clipProgress.keys().next().value!);
+    return true;
+  }
+
+  /** 0 to 100; null where nothing is known, or nothing that still holds. */
+  clipPercent(seq: number, clip: ClipView): number | null {
+    const known = this.#clipProgress.get(seq);
+    const holds = known?.clip === clip.id && known.version >= clip.version && clip.state === 'processing';
+    return holds ? known.percent : null;
+  }
+
   unread(me: string): Unread {
     const { marked } = this;
     // What the server counted holds as long as nothing more was read here.
@@ -158,9 +181,11 @@ export class Room {
     if (newest && newest.seq >= (this.info.last?.seq ?? 0)) {
       this.info.last = newest;
     } else if (this.info.last && event.body.kind === 'deleted' && event.body.target === this.info.last.seq) {
-      this.info.last = { ...this.info.last, deleted: true, text: '' };
+      this.info.last = { ...this.info.last, deleted: true, text: '', clip: null };
     } else if (this.info.last && event.body.kind === 'edited' && event.body.target === this.info.last.seq) {
       this.info.last = { ...this.info.last, text: event.body.text, editedSeq: event.seq };
+    } else if (this.info.last && event.body.kind === 'clip_changed' && event.body.target === this.info.last.seq) {
+      this.info.last = { ...this.info.last, clip: event.body.clip };
     }
   }
 }

@@ -2,12 +2,13 @@
  * The messages of one room as they are now, put together from history pages and events.
  *
  * Every message keeps the seq of the change that it shows (`editedSeq`, `deletedSeq`), and the
- * greater one wins. Changes to messages that aren't loaded are kept until their page comes. So the
+ * greater one wins; of a clip it is the greater version of the clip itself. Changes to messages that aren't loaded are kept until their page comes. So the
  * result doesn't depend on the order in which pages and events arrive; it is what the log says.
  *
  * `floor` is where the list begins: every message from there to the log's position is here. Single
  * older messages (quoted ones) may be known too, but aren't in the list.
  */
+import type { ClipView } from './clip-types.js';
 import type { HistoryPage, Message, RoomEvent } from './types.js';
 
 interface Change {
@@ -19,6 +20,7 @@ interface Change {
   deletedSeq: number;
   deletedMs: number;
   erased: boolean;
+  clip: ClipView | null;
 }
 
 /** What is kept over a reload. */
@@ -110,6 +112,7 @@ export class Timeline {
           cid: event.cid,
           mentions: body.mentions,
           mentionAll: body.mentionAll,
+          clip: body.erased ? null : body.clip,
         });
       case 'edited':
         return this.#change(body.target, {
@@ -121,6 +124,8 @@ export class Timeline {
           mentionAll: body.mentionAll,
           erased: body.erased,
         });
+      case 'clip_changed':
+        return this.#change(body.target, { ...NO_CHANGE, clip: body.clip });
       case 'deleted':
         return this.#change(body.target, {
           ...NO_CHANGE,
@@ -187,16 +192,17 @@ export class Timeline {
   }
 }
 
-const NO_CHANGE: Change = { editedSeq: 0, editedMs: 0, text: '', mentions: [], mentionAll: false, deletedSeq: 0, deletedMs: 0, erased: false };
+const NO_CHANGE: Change = { editedSeq: 0, editedMs: 0, text: '', mentions: [], mentionAll: false, deletedSeq: 0, deletedMs: 0, erased: false, clip: null };
 
 function changeOf(m: Message): Change {
   const { editedSeq, editedMs, text, deletedSeq, deletedMs, deleted } = m;
   // What a device kept from before there were mentions has none.
-  return { editedSeq, editedMs, text, mentions: m.mentions ?? [], mentionAll: m.mentionAll ?? false, deletedSeq, deletedMs, erased: deleted };
+  return { editedSeq, editedMs, text, mentions: m.mentions ?? [], mentionAll: m.mentionAll ?? false, deletedSeq, deletedMs, erased: deleted, clip: m.clip ?? null };
 }
 
 function joined(a: Change, b: Change): Change {
-  const [older, newer] = a.editedSeq <= b.editedSeq ? [a, b] : [b, a];
+  // Of two that are equally old the first is the message, and the second may have no text to give.
+  const [older, newer] = a.editedSeq < b.editedSeq ? [a, b] : [b, a];
   return {
     editedSeq: newer.editedSeq,
     editedMs: newer.editedMs,
@@ -206,8 +212,12 @@ function joined(a: Change, b: Change): Change {
     deletedSeq: Math.max(older.deletedSeq, newer.deletedSeq),
     deletedMs: Math.max(older.deletedMs, newer.deletedMs),
     erased: older.erased || newer.erased,
+    clip: newerClip(a.clip, b.clip),
   };
 }
+
+/** Views carry the clip's own version: their events' order says nothing of it. */
+const newerClip = (a: ClipView | null, b: ClipView | null): ClipView | null => (!a || (b && b.version > a.version) ? b : a);
 
 function merged(message: Message, change: Change, senderName: string): Message {
   const now = joined(changeOf(message), change);
@@ -218,6 +228,7 @@ function merged(message: Message, change: Change, senderName: string): Message {
     text: deleted ? '' : now.text,
     mentions: deleted ? [] : now.mentions,
     mentionAll: !deleted && now.mentionAll,
+    clip: deleted ? null : now.clip,
     editedSeq: now.editedSeq,
     editedMs: now.editedMs,
     deletedSeq: now.deletedSeq,

@@ -3,6 +3,8 @@
  * stays below 2^53 for longer than anybody will chat) and every enum is a word.
  */
 
+import type { ClipProgress, ClipView } from './clip-types.js';
+
 export type RoomKind = 'direct' | 'group' | 'broadcast' | 'unknown';
 export type Visibility = 'private' | 'public';
 export type Role = 'none' | 'guest' | 'member' | 'moderator' | 'owner';
@@ -43,6 +45,8 @@ export interface Message {
   mentions: string[];
   /** It names everybody in the room. */
   mentionAll: boolean;
+  /** Of a clip's message, the clip as it is now; its `text` is the clip's title. Null when deleted. */
+  clip: ClipView | null;
 }
 
 /** Whom a message names. */
@@ -52,9 +56,11 @@ export interface Mentions {
 }
 
 export type EventBody =
-  | ({ kind: 'posted'; text: string; replyTo: number; erased: boolean } & Mentions)
+  | ({ kind: 'posted'; text: string; replyTo: number; erased: boolean; clip: ClipView | null } & Mentions)
   | ({ kind: 'edited'; target: number; text: string; erased: boolean } & Mentions)
   | { kind: 'deleted'; target: number }
+  /** A clip's message shows it in another state. Null when the message was deleted later. */
+  | { kind: 'clip_changed'; target: number; clip: ClipView | null }
   | { kind: 'member'; user: User; membership: Membership; role: Role }
   | { kind: 'created'; roomKind: RoomKind; title: string; visibility: Visibility }
   /** A kind that this version doesn't know. It still counts as one step of the log. */
@@ -145,6 +151,8 @@ export interface Limits {
   subscriptions: number;
   inFlight: number;
   page: number;
+  /** The largest file of a clip, in bytes; 0: the server has no clips. */
+  clipBytes: number;
 }
 
 export interface Connected {
@@ -334,6 +342,7 @@ export type Push =
   | { kind: 'ping'; count: number; heads: { room: string; position: Position }[] }
   | { kind: 'bye'; bye: Bye }
   | { kind: 'marked'; marked: Marked }
+  | { kind: 'clip_progress'; progress: ClipProgress }
   | CallPush
   | { kind: 'unknown' };
 

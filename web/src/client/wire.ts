@@ -2,6 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import * as pb from '../gen/kaiwa/client/v1/client_pb.js';
 import { callAnswerOf, callCommandToWire, callJoinedOf, callPushOf, callRosterOf } from './wire-call.js';
+import { clipProgressOf, clipViewOf } from './wire-clip.js';
 import { errorOf, userOf } from './wire-common.js';
 import { markedOf, notifyCommandToWire, notifyResultOf } from './wire-notify.js';
 import type {
@@ -51,6 +52,7 @@ export function messageOf(m: pb.Message): Message {
     cid: m.cid,
     mentions: [...m.mentions],
     mentionAll: m.mentionAll,
+    clip: clipViewOf(m.clip),
   };
 }
 
@@ -65,6 +67,7 @@ function bodyOf(event: pb.Event): EventBody {
         erased: body.value.erased,
         mentions: [...body.value.mentions],
         mentionAll: body.value.mentionAll,
+        clip: clipViewOf(body.value.clip),
       };
     case 'edited':
       return {
@@ -77,6 +80,8 @@ function bodyOf(event: pb.Event): EventBody {
       };
     case 'deleted':
       return { kind: 'deleted', target: Number(body.value.target) };
+    case 'clipChanged':
+      return { kind: 'clip_changed', target: Number(body.value.target), clip: clipViewOf(body.value.clip) };
     case 'member':
       return {
         kind: 'member',
@@ -184,6 +189,7 @@ function connectedOf(c: pb.Connected): Connected {
       subscriptions: c.limits?.subscriptions ?? 0,
       inFlight: c.limits?.inFlight ?? 0,
       page: c.limits?.page ?? 0,
+      clipBytes: Number(c.limits?.clipBytes ?? 0n),
     },
     rooms: c.rooms.map(subscribedOf),
     node: c.node,
@@ -272,6 +278,8 @@ function pushOf(message: pb.Push): Push {
       };
     case 'marked':
       return { kind: 'marked', marked: markedOf(push.value) };
+    case 'clipProgress':
+      return { kind: 'clip_progress', progress: clipProgressOf(push.value) };
     default:
       return callPushOf(push) ?? { kind: 'unknown' };
   }

@@ -24,7 +24,8 @@ export function handleFetch(event: FetchEvent): void {
   const url = new URL(request.url);
   if (request.method !== 'GET' || url.origin !== location.origin) return;
   if (request.mode === 'navigate') {
-    if (url.pathname.startsWith('/api/') || url.pathname === '/ws') return;
+    // A clip's files, and what carries them, are the server's business alone.
+    if (/^\/(api|v|objects)\//.test(url.pathname) || url.pathname === '/ws') return;
     event.respondWith(
       fetch(request).then(
         (page) => {

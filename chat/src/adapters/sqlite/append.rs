@@ -56,6 +56,9 @@ enum Change {
     Delete {
         target: Seq,
     },
+    Clip {
+        target: Seq,
+    },
     Part {
         user: UserId,
         membership: Membership,
@@ -192,6 +195,7 @@ impl LogRow {
                 mentions: mentions.clone(),
             },
             EventBody::Deleted { target } => Change::Delete { target: *target },
+            EventBody::ClipChanged { target, .. } => Change::Clip { target: *target },
             EventBody::Member {
                 user,
                 membership,
@@ -234,7 +238,22 @@ impl LogRow {
                 write_number(kind),
                 self.time.0,
             ])?;
-        Ok(claimed == 1)
+        if claimed == 0 || kind != WriteKind::PostClip {
+            return Ok(claimed == 1);
+        }
+        let posted = connection
+            .prepare_cached(
+                "INSERT INTO clips (clip, room, sender, seq, time_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                cid.as_bytes(),
+                room,
+                sender.as_str(),
+                seq_number(self.seq),
+                self.time.0,
+            ])?;
+        Ok(posted == 1)
     }
 
     fn write(&self, connection: &Connection, room: i64) -> rusqlite::Result<()> {
@@ -250,7 +269,7 @@ impl LogRow {
             return marks::write_mentions(connection, own, mentions);
         }
         let edit = match &self.change {
-            Change::Edit { target, .. } => Some(key(room, *target)?),
+            Change::Edit { target, .. } | Change::Clip { target } => Some(key(room, *target)?),
             Change::Post { .. } | Change::Delete { .. } | Change::Part { .. } | Change::Nothing => {
                 None
             }
@@ -280,6 +299,10 @@ impl LogRow {
                     .execute(params![seq_number(self.seq), self.time.0, message])?;
                 erase(connection, message)
             }
+            Change::Clip { target } => connection
+                .prepare_cached("UPDATE messages SET clip_pos = ?1 WHERE key = ?2")?
+                .execute([pos, key(room, *target)?])
+                .map(drop),
             Change::Part {
                 user,
                 membership,
@@ -289,7 +312,8 @@ impl LogRow {
     }
 }
 
-/// Takes the text out of a message's event and out of those of its edits, and whom they name.
+/// Takes the text out of a message's event and out of those of its edits, whom they name, and the clip that they
+/// and its changes show.
 fn erase(connection: &Connection, message: i64) -> rusqlite::Result<()> {
     let mut select = connection.prepare_cached(
         "SELECT pos, event FROM log WHERE pos IN
@@ -318,10 +342,18 @@ fn write_part(
     role: Role,
 ) -> rusqlite::Result<()> {
     if membership == Membership::Left {
-        return connection
-            .prepare_cached("DELETE FROM members WHERE room = ?1 AND user = ?2")?
-            .execute(params![room, user.as_str()])
-            .map(drop);
+        let before: Option<i32> = connection
+            .prepare_cached(
+                "DELETE FROM members WHERE room = ?1 AND user = ?2 RETURNING membership",
+            )?
+            .query_row(params![room, user.as_str()], |row| row.get(0))
+            .optional()?;
+        if before == Some(membership_number(Membership::Joined)) {
+            connection
+                .prepare_cached("UPDATE rooms SET revoked = ?1 WHERE no = ?2")?
+                .execute([seq_number(seq), room])?;
+        }
+        return Ok(());
     }
     connection
         .prepare_cached(
@@ -346,8 +378,12 @@ pub(super) fn first_result(
     (sender, cid): &CidKey,
 ) -> rusqlite::Result<Option<FirstResult>> {
     connection
+        // Clips first: of one whose cid was purged, the cid that is being claimed again is not the first.
         .prepare_cached(
-            "SELECT seq, kind, time_ms FROM cids WHERE cid = ?1 AND room = ?2 AND sender = ?3",
+            "SELECT seq, 5, time_ms FROM clips WHERE clip = ?1 AND room = ?2 AND sender = ?3
+             UNION ALL
+             SELECT seq, kind, time_ms FROM cids WHERE cid = ?1 AND room = ?2 AND sender = ?3
+             LIMIT 1",
         )?
         .query_row(params![cid.as_bytes(), room, sender.as_str()], |row| {
             let (seq, kind) = (seq(row, 0)?, write_kind(row, 1)?);

@@ -31,6 +31,7 @@ pub(super) const fn write_number(kind: WriteKind) -> i32 {
         WriteKind::Edit => 2,
         WriteKind::Delete => 3,
         WriteKind::Create => 4,
+        WriteKind::PostClip => 5,
     }
 }
 
@@ -40,6 +41,7 @@ pub(super) fn write_kind(row: &Row<'_>, index: usize) -> rusqlite::Result<WriteK
         2 => Ok(WriteKind::Edit),
         3 => Ok(WriteKind::Delete),
         4 => Ok(WriteKind::Create),
+        5 => Ok(WriteKind::PostClip),
         other => Err(rusqlite::Error::IntegralValueOutOfRange(index, other)),
     }
 }

@@ -4,13 +4,14 @@ use super::append::first_result;
 use super::columns::{damaged, number, part, seq, user_id};
 use super::schema::{key_up_to, seq_of};
 use super::views::newest;
-use crate::model::{RoomKind, User};
+use crate::model::{ClipView, EventBody, RoomKind, User};
 use crate::ports::{Counts, Facts, MessageFact, Part, RoomRecord, Standing, UserFact, Wanted};
 use crate::wire::{self, stored};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use std::sync::Arc;
 
@@ -163,8 +164,9 @@ pub(super) fn message_fact(
 ) -> rusqlite::Result<Option<MessageFact>> {
     connection
         .prepare_cached(
-            "SELECT m.key, m.deleted_seq IS NOT NULL, l.event
-             FROM messages m JOIN log l ON l.pos = m.pos WHERE m.key = ?1",
+            "SELECT m.key, m.deleted_seq IS NOT NULL, l.event, c.event
+             FROM messages m JOIN log l ON l.pos = m.pos LEFT JOIN log c ON c.pos = m.clip_pos
+             WHERE m.key = ?1",
         )?
         .query_row([key_up_to(no, seq)], |row| {
             let position = Position {
@@ -173,11 +175,45 @@ pub(super) fn message_fact(
             };
             let event = stored::decode(room, position, row.get_ref(2)?.as_blob()?);
             let event = event.map_err(damaged)?;
+            let EventBody::Posted { clip: posted, .. } = event.body else {
+                return Err(rusqlite::Error::InvalidQuery);
+            };
+            let clip = clip_now(room, position, posted, row.get_ref(3)?)?;
             Ok(MessageFact {
                 sender: event.sender,
                 deleted: row.get(1)?,
+                clip: clip.map(|clip| (clip.clip, clip.version)),
             })
         })
+        .optional()
+}
+
+/// The clip that a message shows: as it was posted, or as the newest change has it, if there is one.
+pub(super) fn clip_now(
+    room: &RoomId,
+    position: Position,
+    posted: Option<Box<ClipView>>,
+    changed: ValueRef<'_>,
+) -> rusqlite::Result<Option<Box<ClipView>>> {
+    let Some(changed) = changed.as_blob_or_null()? else {
+        return Ok(posted);
+    };
+    let changed = stored::decode(room, position, changed).map_err(damaged)?;
+    match changed.body {
+        EventBody::ClipChanged { clip, .. } => Ok(clip),
+        EventBody::Posted { .. }
+        | EventBody::Edited { .. }
+        | EventBody::Deleted { .. }
+        | EventBody::Member { .. }
+        | EventBody::Created { .. } => Err(rusqlite::Error::InvalidQuery),
+    }
+}
+
+/// By which event somebody last stopped being a member.
+pub(super) fn revocation(connection: &Connection, room: &RoomId) -> rusqlite::Result<Option<Seq>> {
+    connection
+        .prepare_cached("SELECT revoked FROM rooms WHERE id = ?1")?
+        .query_row([room.as_str()], |row| seq(row, 0))
         .optional()
 }
 
@@ -189,12 +225,13 @@ pub(super) fn standing(
 ) -> rusqlite::Result<Option<(i64, Standing)>> {
     connection
         .prepare_cached(
-            "SELECT r.no, r.visibility, r.epoch, r.head, m.membership, m.role
+            "SELECT r.no, r.visibility, r.epoch, r.head, m.membership, m.role, r.kind
              FROM rooms r LEFT JOIN members m ON m.room = r.no AND m.user = ?2
              WHERE r.id = ?1",
         )?
         .query_row(params![room.as_str(), user.as_str()], |row| {
             let standing = Standing {
+                kind: number(row, 6, wire::room_kind)?,
                 visibility: number(row, 1, wire::visibility)?,
                 head: Position {
                     epoch: Epoch(row.get(2)?),

@@ -2,10 +2,10 @@
 
 use super::columns::{damaged, number, seq, seq_number, user_id};
 use super::facts::message_fact;
-use super::schema::seq_of;
+use super::schema::{key_up_to, seq_of};
 use super::views::name_of;
-use crate::model::{EventBody, Mentions, User};
-use crate::ports::{Among, LogPos, Logged, Posted, Question};
+use crate::model::{ClipShown, ClipView, Event, EventBody, Mentions, User};
+use crate::ports::{Among, LogPos, Logged, Posted, Question, ReadyClip};
 use crate::wire::{self, stored};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
@@ -69,8 +69,7 @@ fn logged(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Logged> {
     let made = if is_message {
         posted(connection, row)
     } else {
-        let time = stored::time(row.get_ref(2)?.as_blob()?);
-        time.map(|time| (time, None)).map_err(damaged)
+        changed(connection, row)
     };
     let (time, posted) = made.unwrap_or_else(|error| {
         // One damaged row must not keep everybody from hearing of all that comes after it.
@@ -82,22 +81,42 @@ fn logged(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Logged> {
 
 type Made = (UnixMs, Option<Box<Posted>>);
 
-fn posted(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Made> {
+/// The event in a row, with its room.
+fn decoded(row: &Row<'_>) -> rusqlite::Result<Event> {
     let room = RoomId::parse(row.get_ref(5)?.as_str()?).map_err(damaged)?;
-    let epoch = Epoch(row.get(6)?);
     let position = Position {
-        epoch,
+        epoch: Epoch(row.get(6)?),
         seq: seq_of(row.get(1)?),
     };
-    let event = stored::decode(&room, position, row.get_ref(2)?.as_blob()?).map_err(damaged)?;
+    stored::decode(&room, position, row.get_ref(2)?.as_blob()?).map_err(damaged)
+}
+
+fn posted(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Made> {
+    let event = decoded(row)?;
+    let (room, position) = (event.room, event.position);
+    let epoch = position.epoch;
     let EventBody::Posted {
         text,
         reply_to,
         mentions,
+        clip,
     } = event.body
     else {
         return Err(rusqlite::Error::InvalidQuery);
     };
+    if let Some(clip) = clip {
+        if clip.state != ClipShown::Ready {
+            return Ok((event.time, None));
+        }
+        let posted = ready(
+            connection,
+            row,
+            (position, position.seq),
+            &event.sender,
+            *clip,
+        )?;
+        return Ok((event.time, Some(posted)));
+    }
     let (text, mentions) = match row.get_ref(4)?.as_blob_or_null()? {
         Some(edit) => edited(&room, position, edit)?,
         None => (text, mentions),
@@ -121,9 +140,100 @@ fn posted(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Made> {
             text,
             mentions,
             answers: answers.map(|fact| fact.sender),
+            clip: None,
         }))
     });
     Ok((event.time, posted.transpose()?))
+}
+
+/// An event that is no message: told when a clip is ready by it.
+fn changed(connection: &Connection, row: &Row<'_>) -> rusqlite::Result<Made> {
+    let (time, is_clip) = stored::glance(row.get_ref(2)?.as_blob()?).map_err(damaged)?;
+    if !is_clip {
+        return Ok((time, None));
+    }
+    let event = decoded(row)?;
+    let EventBody::ClipChanged {
+        target,
+        clip: Some(clip),
+    } = event.body
+    else {
+        return Ok((time, None));
+    };
+    let message = key_up_to(row.get(10)?, target);
+    let is_told = clip.state == ClipShown::Ready
+        && is_first_ready(
+            connection,
+            (&event.room, event.position),
+            message,
+            row.get(0)?,
+        )?;
+    if !is_told {
+        return Ok((time, None));
+    }
+    let posted = ready(
+        connection,
+        row,
+        (event.position, target),
+        &event.sender,
+        *clip,
+    )?;
+    Ok((time, Some(posted)))
+}
+
+/// Whether a message was not deleted, and no event before this place showed its clip as ready.
+fn is_first_ready(
+    connection: &Connection,
+    (room, position): (&RoomId, Position),
+    message: i64,
+    pos: i64,
+) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare_cached(
+        "SELECT event FROM log WHERE pos < ?2 AND pos IN
+             (SELECT pos FROM messages WHERE key = ?1 AND deleted_seq IS NULL
+              UNION ALL SELECT pos FROM changes WHERE edit = ?1)",
+    )?;
+    let mut rows = select.query([message, pos])?;
+    let mut is_there = false;
+    while let Some(row) = rows.next()? {
+        let event = stored::decode(room, position, row.get_ref(0)?.as_blob()?).map_err(damaged)?;
+        if let EventBody::Posted { clip, .. } | EventBody::ClipChanged { clip, .. } = event.body {
+            is_there = true;
+            if clip.is_some_and(|clip| clip.state == ClipShown::Ready) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(is_there)
+}
+
+/// A clip that is ready by the event in a row.
+fn ready(
+    connection: &Connection,
+    row: &Row<'_>,
+    (position, message): (Position, Seq),
+    uploader: &UserId,
+    clip: ClipView,
+) -> rusqlite::Result<Box<Posted>> {
+    let room = RoomId::parse(row.get_ref(5)?.as_str()?).map_err(damaged)?;
+    Ok(Box::new(Posted {
+        room,
+        position,
+        kind: number(row, 7, wire::room_kind)?,
+        title: row.get(8)?,
+        joined: row.get(9)?,
+        sender: User {
+            name: name_of(connection, uploader)?,
+            id: uploader.clone(),
+        },
+        text: Redacted(clip.text()),
+        mentions: Mentions::default(),
+        answers: None,
+        clip: Some(ReadyClip {
+            clip: clip.clip,
+            message,
+        }),
+    }))
 }
 
 fn edited(
@@ -134,17 +244,19 @@ fn edited(
     match stored::decode(room, position, edit).map_err(damaged)?.body {
         EventBody::Edited { text, mentions, .. } => Ok((text, mentions)),
         EventBody::Posted { .. }
+        | EventBody::ClipChanged { .. }
         | EventBody::Deleted { .. }
         | EventBody::Member { .. }
         | EventBody::Created { .. } => Err(rusqlite::Error::InvalidQuery),
     }
 }
 
-/// The condition that makes a member a candidate; `?1` is the room, `?2` the sender or NULL, `?3` the seq.
+/// The condition that makes a member a candidate; `?1` is the room, `?2` the sender or NULL, `?3` the event's seq,
+/// `?4` its message's.
 const CANDIDATE: &str = "m.room = (SELECT no FROM rooms WHERE id = ?1) AND m.membership = 2
      AND m.user IS NOT ?2 AND m.read_seq < ?3 AND m.since < ?3
      AND NOT EXISTS (SELECT 1 FROM messages g
-                     WHERE g.key = (m.room << 32 | ?3) AND g.deleted_seq IS NOT NULL)";
+                     WHERE g.key = (m.room << 32 | ?4) AND g.deleted_seq IS NOT NULL)";
 
 pub(super) fn candidates(
     connection: &Connection,
@@ -154,15 +266,15 @@ pub(super) fn candidates(
         question.room.as_str(),
         question.sender.as_ref().map(UserId::as_str),
     );
-    let message = seq_number(question.seq);
+    let (event, message) = (seq_number(question.seq), seq_number(question.message));
     match &question.among {
         Among::MembersAfter(after) => {
             let after = after.as_ref().map_or("", UserId::as_str);
             let mut select = connection.prepare_cached(&format!(
-                "SELECT m.user FROM members m WHERE {CANDIDATE} AND m.user > ?4
+                "SELECT m.user FROM members m WHERE {CANDIDATE} AND m.user > ?5
                  ORDER BY m.user"
             ))?;
-            let mut rows = select.query(params![room, sender, message, after])?;
+            let mut rows = select.query(params![room, sender, event, message, after])?;
             let mut found = Vec::new();
             // Counted here: a page that one damaged row shortens would look like the last.
             while found.len() < question.limit
@@ -172,7 +284,7 @@ pub(super) fn candidates(
                 match name.and_then(user_id) {
                     Ok(user) => found.push(user),
                     Err(error) => {
-                        tracing::error!(%error, room, seq = message, "a member can't be read: they are not told");
+                        tracing::error!(%error, room, seq = event, "a member can't be read: they are not told");
                     }
                 }
             }
@@ -180,11 +292,11 @@ pub(super) fn candidates(
         }
         Among::These(users) => {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT 1 FROM members m WHERE {CANDIDATE} AND m.user = ?4"
+                "SELECT 1 FROM members m WHERE {CANDIDATE} AND m.user = ?5"
             ))?;
             let mut found = Vec::new();
             for user in users.iter().take(question.limit) {
-                if select.exists(params![room, sender, message, user.as_str()])? {
+                if select.exists(params![room, sender, event, message, user.as_str()])? {
                     found.push(user.clone());
                 }
             }

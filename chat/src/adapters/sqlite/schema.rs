@@ -27,7 +27,7 @@ use kaiwa_common::position::Seq;
 use kaiwa_platform::sqlite::Migration;
 
 /// From version 0 on.
-pub(super) const MIGRATIONS: &[Migration] = &[V1, V2];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3];
 
 const V1: Migration = "
 CREATE TABLE rooms (
@@ -78,7 +78,7 @@ CREATE TABLE messages (                   -- events that post, and what became o
 CREATE TABLE changes (                    -- all other events
     key  INTEGER PRIMARY KEY,             -- room << 32 | seq
     pos  INTEGER NOT NULL,                -- in log
-    edit INTEGER                          -- of an edit: the key of its message
+    edit INTEGER                          -- of an edit, and of a clip's change: the key of its message
 ) STRICT;
 CREATE INDEX changes_edits ON changes (edit) WHERE edit IS NOT NULL;
 
@@ -87,7 +87,7 @@ CREATE TABLE cids (
     room    INTEGER NOT NULL,
     sender  TEXT    NOT NULL,
     seq     INTEGER NOT NULL,
-    kind    INTEGER NOT NULL,             -- 1 send, 2 edit, 3 delete, 4 create
+    kind    INTEGER NOT NULL,             -- 1 send, 2 edit, 3 delete, 4 create, 5 clip
     time_ms INTEGER NOT NULL,
     PRIMARY KEY (cid, room, sender)
 ) STRICT, WITHOUT ROWID
@@ -115,6 +115,22 @@ CREATE TABLE progress (
 INSERT INTO progress VALUES
     ('marks', 0),                                -- how often a mark moved
     ('relay', (SELECT coalesce(max(pos), 0) FROM log));  -- people were told up to here
+";
+
+/// Clips, and who stopped being a member. When somebody last went before this version is not known; nothing that
+/// asks was given out before it. A clip may be posted long after its id was made, when the cids of that time are
+/// purged: `clips` keeps it to one message for each room.
+const V3: Migration = "
+CREATE TABLE clips (
+    clip    BLOB    NOT NULL,
+    room    INTEGER NOT NULL,
+    sender  TEXT    NOT NULL,
+    seq     INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    PRIMARY KEY (clip, room, sender)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE messages ADD COLUMN clip_pos INTEGER;  -- in log: the newest change of the clip that it shows
+ALTER TABLE rooms ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;  -- the event by which a member last went
 ";
 
 /// The key of an event: two thousand million rooms with four thousand million events each.
@@ -176,6 +192,7 @@ mod tests {
                 text: Some(Redacted(text.to_owned())),
                 reply_to: None,
                 mentions: Mentions::default(),
+                clip: None,
             },
         }
     }
@@ -237,6 +254,7 @@ mod tests {
         let question = Question {
             room: room.clone(),
             seq: Seq(3),
+            message: Seq(3),
             sender: Some(user("alice")),
             among: Among::MembersAfter(None),
             limit: 10,

@@ -1,7 +1,7 @@
 //! What people read.
 
 use super::columns::{damaged, part};
-use super::facts::{ROOM_COLUMNS, RoomRow, named, part_in, standing};
+use super::facts::{ROOM_COLUMNS, RoomRow, clip_now, named, part_in, standing};
 use super::marks;
 use super::schema::{key_up_to, seq_of};
 use crate::core::page::{PageBytes, Take};
@@ -82,11 +82,11 @@ fn read_log(
 
 /// The columns that [`message`] reads.
 const MESSAGE_COLUMNS: &str = "m.key, l.event, e.event, m.edited_seq, m.edited_ms, m.deleted_seq, \
-     m.deleted_ms";
+     m.deleted_ms, c.event";
 
-/// Where they come from: a message, its event, and that of its last edit.
-const MESSAGES: &str =
-    "messages m JOIN log l ON l.pos = m.pos LEFT JOIN log e ON e.pos = m.edited_pos";
+/// Where they come from: a message, its event, that of its last edit, and that of its clip's last change.
+const MESSAGES: &str = "messages m JOIN log l ON l.pos = m.pos LEFT JOIN log e ON e.pos = m.edited_pos \
+     LEFT JOIN log c ON c.pos = m.clip_pos";
 
 fn message(
     connection: &Connection,
@@ -103,6 +103,7 @@ fn message(
         text: posted,
         reply_to,
         mentions,
+        clip,
     } = event.body
     else {
         return Err(rusqlite::Error::InvalidQuery);
@@ -117,12 +118,17 @@ fn message(
             match edit.map_err(damaged)?.body {
                 EventBody::Edited { text, mentions, .. } => (text, mentions),
                 EventBody::Posted { .. }
+                | EventBody::ClipChanged { .. }
                 | EventBody::Deleted { .. }
                 | EventBody::Member { .. }
                 | EventBody::Created { .. } => return Err(rusqlite::Error::InvalidQuery),
             }
         }
         (None, None) => (posted, mentions),
+    };
+    let clip = match deleted {
+        Some(_) => None,
+        None => clip_now(room, position, clip, row.get_ref(7)?)?,
     };
     let name = name_of(connection, &event.sender)?;
     let sender = User {
@@ -139,6 +145,7 @@ fn message(
         edited,
         deleted,
         mentions,
+        clip,
     })
 }
 

@@ -2,17 +2,18 @@
 
 use crate::model::{RoomKind, User};
 use crate::ports::Posted;
-use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{NOTIFY_MESSAGE_TTL, NOTIFY_TEXT};
+use kaiwa_common::id::{ClipId, RoomId, UserId};
+use kaiwa_common::limits::{NOTIFY_CLIP_TTL, NOTIFY_MESSAGE_TTL, NOTIFY_TEXT};
 use kaiwa_common::position::Position;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The names of events are made in this namespace (RFC 9562, section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6a1f_5d1e_93c4_4f0b_8a57_2f6b_0c9d_e413);
 
-/// Some people are to be told of a message.
+/// Some people are to be told of a message, or of a clip that is ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
     /// The same each time, and for all chunks of recipients.
@@ -37,18 +38,24 @@ pub struct Intent {
     pub sender: User,
     /// The beginning of what it says.
     pub text: Redacted<String>,
+    /// It is no message but this clip, which is ready: the sender is its uploader, the text its title.
+    pub clip: Option<ClipId>,
 }
 
 impl Intent {
     pub(super) fn new(posted: &Posted, time: UnixMs, recipients: &[UserId]) -> Self {
         let Position { epoch, seq } = posted.position;
         let (epoch, seq) = (epoch.0.to_string(), seq.to_string());
+        let id = match posted.clip {
+            None => event_id(&["message", posted.room.as_str(), &epoch, &seq]),
+            Some(ready) => event_id(&["clip", &ready.clip.to_string(), "ready"]),
+        };
         let is_named =
             |user: &&UserId| posted.mentions.names(user) || posted.answers.as_ref() == Some(*user);
         Self {
-            id: event_id(&["message", posted.room.as_str(), &epoch, &seq]),
+            id,
             time,
-            expires: time.plus(NOTIFY_MESSAGE_TTL),
+            expires: time.plus(ttl(posted)),
             recipients: recipients.to_vec(),
             mentions: recipients.iter().filter(is_named).cloned().collect(),
             room: posted.room.clone(),
@@ -57,7 +64,16 @@ impl Intent {
             title: posted.title.clone(),
             sender: posted.sender.clone(),
             text: Redacted(cut(&posted.text.0, NOTIFY_TEXT)),
+            clip: posted.clip.map(|ready| ready.clip),
         }
+    }
+}
+
+/// How long people want to be told of it.
+pub(super) fn ttl(posted: &Posted) -> Duration {
+    match posted.clip {
+        None => NOTIFY_MESSAGE_TTL,
+        Some(_) => NOTIFY_CLIP_TTL,
     }
 }
 

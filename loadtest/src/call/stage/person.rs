@@ -297,6 +297,7 @@ impl Listener {
             | push::Push::CallSpeakers(_)
             | push::Push::CallRinging(_)
             | push::Push::CallQuality(_)
+            | push::Push::ClipProgress(_)
             | push::Push::Marked(_)
             | push::Push::Event(_)
             | push::Push::State(_)

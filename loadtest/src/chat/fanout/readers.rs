@@ -306,6 +306,7 @@ fn take(message: ServerMessage, side: Side, now_us: u64, last: &mut u64, catch: 
         Some(push::Push::Gap(_) | push::Push::Bye(_)) => catch.faults += 1,
         Some(
             push::Push::State(_)
+            | push::Push::ClipProgress(_)
             | push::Push::Marked(_)
             | push::Push::CallRoster(_)
             | push::Push::CallSlots(_)

@@ -9,6 +9,7 @@ use kaiwa_common::limits::CLIP_PAGE;
 use kaiwa_common::time::UnixMs;
 use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use std::time::Duration;
 use uuid::Uuid;
 
 pub(super) fn get(connection: &Connection, id: ClipId) -> rusqlite::Result<Option<Clip>> {
@@ -20,7 +21,8 @@ pub(super) fn get(connection: &Connection, id: ClipId) -> rusqlite::Result<Optio
 
 pub(super) fn get_many(connection: &Connection, ids: &[ClipId]) -> rusqlite::Result<Vec<Clip>> {
     let ids = ids.iter().take(CLIP_PAGE);
-    let found: Result<Vec<_>, _> = ids.map(|id| get(connection, *id)).collect();
+    let found = ids.filter_map(|id| get(connection, *id).transpose());
+    let found: Result<Vec<_>, _> = found.map(readable).collect();
     Ok(found?.into_iter().flatten().collect())
 }
 
@@ -62,10 +64,11 @@ pub(super) fn list(connection: &Connection, query: &Query) -> rusqlite::Result<P
         " WHERE {wheres} ORDER BY {key} DESC LIMIT ?{limit_at}"
     ));
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| clip(row, 0))?;
+    let rows = statement.query_map(params_from_iter(values), |row| readable(clip(row, 0)))?;
     let mut clips = rows.collect::<Result<Vec<_>, _>>()?;
     let more = clips.len() > limit;
     clips.truncate(limit);
+    let clips = clips.into_iter().flatten().collect();
     Ok(Page { clips, more })
 }
 
@@ -79,8 +82,29 @@ pub(super) fn due(
             "SELECT body FROM clips_clips WHERE due_ms IS NOT NULL AND due_ms <= ?1
              ORDER BY due_ms, id LIMIT ?2",
         )?
-        .query_map((now.0, count(limit)), |row| clip(row, 0))?
+        // Those that cannot be read stay due for ever: they must not stand before all others.
+        .query_map((now.0, count(limit.saturating_add(UNREADABLE))), |row| {
+            readable(clip(row, 0))
+        })?
+        .filter_map(Result::transpose)
+        .take(limit)
         .collect()
+}
+
+/// Rows that cannot be read which are passed over in one look for what is due.
+const UNREADABLE: usize = 1_000;
+
+/// A row that cannot be read (a newer program wrote it, or a bit has turned) is left out where others stand with it: what
+/// stands behind it goes on.
+fn readable(row: rusqlite::Result<Clip>) -> rusqlite::Result<Option<Clip>> {
+    match row {
+        Err(rusqlite::Error::FromSqlConversionFailure(_, _, what)) => {
+            metrics::counter!("kaiwa_clips_unreadable_total").increment(1);
+            tracing::warn!(%what, "a clip's row cannot be read");
+            Ok(None)
+        }
+        row => row.map(Some),
+    }
 }
 
 pub(super) fn by_job(
@@ -133,8 +157,10 @@ pub(super) fn changes(
             "SELECT revision, body FROM clips_clips WHERE revision > ?1 ORDER BY revision LIMIT ?2",
         )?
         .query_map((after, count(limit)), |row| {
-            Ok((unsigned(row.get(0)?), clip(row, 1)?))
+            let revision = unsigned(row.get(0)?);
+            Ok(readable(clip(row, 1))?.map(|clip| (revision, clip)))
         })?
+        .filter_map(Result::transpose)
         .collect()
 }
 
@@ -144,11 +170,14 @@ pub(super) fn usage(
     since: UnixMs,
 ) -> rusqlite::Result<Usage> {
     // A total of floating point: sizes are declared by whoever likes, and a sum of integers could overflow.
-    let bytes: f64 = connection
+    let (bytes, media_ms): (f64, f64) = connection
         .prepare_cached(
-            "SELECT total(size) FROM clips_clips WHERE uploader = ?1 AND created_ms >= ?2",
+            "SELECT total(size), total(CASE WHEN json_valid(body) THEN json_extract(body, '$.media_ms') END) FROM clips_clips
+             WHERE uploader = ?1 AND created_ms >= ?2",
         )?
-        .query_row(params![uploader.as_str(), since.0], |row| row.get(0))?;
+        .query_row(params![uploader.as_str(), since.0], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
     let open: u32 = connection
         .prepare_cached("SELECT count(*) FROM clips_clips WHERE uploader = ?1 AND state <= 1")?
         .query_row([uploader.as_str()], |row| row.get(0))?;
@@ -157,8 +186,12 @@ pub(super) fn usage(
         clippy::cast_sign_loss,
         reason = "a sum of sizes is not negative, and the cast ends at the largest number"
     )]
-    let bytes = bytes as u64;
-    Ok(Usage { bytes, open })
+    let (bytes, media_ms) = (bytes as u64, media_ms as u64);
+    Ok(Usage {
+        bytes,
+        media: Duration::from_millis(media_ms),
+        open,
+    })
 }
 
 fn clip(row: &Row<'_>, column: usize) -> rusqlite::Result<Clip> {

@@ -5,6 +5,7 @@ use super::{Effect, Next, Verdict, error};
 use crate::core::mark::is_over;
 use crate::model::{Captions, Chore, ClipState, Language};
 use kaiwa_common::id::RoomId;
+use kaiwa_common::limits::CLIP_ROOMS;
 use kaiwa_common::redact::Redacted;
 
 impl Next<'_> {
@@ -104,6 +105,39 @@ impl Next<'_> {
         Verdict::Taken
     }
 
+    /// Noted before anything is posted, so that a message whose number nobody could note is found again.
+    pub(super) fn shared(&mut self, room: &RoomId) -> Verdict {
+        match self.clip.state {
+            ClipState::Expired
+            | ClipState::Rejected
+            | ClipState::Failed
+            | ClipState::Cancelled
+            | ClipState::Deleted => return self.refused(),
+            ClipState::Created
+            | ClipState::Uploading
+            | ClipState::Uploaded
+            | ClipState::Validating
+            | ClipState::Submitted
+            | ClipState::Processing
+            | ClipState::Verifying
+            | ClipState::Ready => {}
+        }
+        let chores = &mut self.clip.chores;
+        if *room == self.clip.room {
+            if chores.share {
+                return Verdict::Stale;
+            }
+            chores.share = true;
+        } else {
+            if chores.rooms.contains_key(room) || chores.rooms.len() >= CLIP_ROOMS {
+                return Verdict::Stale;
+            }
+            chores.rooms.insert(room.clone(), 0);
+        }
+        self.show();
+        Verdict::Taken
+    }
+
     pub(super) fn posted(&mut self, room: &RoomId, number: u64) -> Verdict {
         if *room == self.clip.room {
             if self.clip.message.is_some() {
@@ -116,7 +150,7 @@ impl Next<'_> {
             .chores
             .rooms
             .insert(room.clone(), number)
-            .is_some()
+            .is_some_and(|before| before > 0)
         {
             return Verdict::Stale;
         }

@@ -14,6 +14,9 @@ impl Next<'_> {
         }
         let id = |upload: &Upload| upload.id.clone();
         let (old, new) = (self.clip.upload.as_ref().and_then(id), id(upload));
+        if old.is_some() && old == new {
+            return Verdict::Stale;
+        }
         if let (Some(_), Some(new)) = (old, new) {
             // Two asked at once: the first one's parts may be under way already.
             self.chore(Chore::AbortUpload(new));
@@ -73,7 +76,7 @@ impl Next<'_> {
         Verdict::Taken
     }
 
-    pub(super) fn inspecting(&mut self) -> Verdict {
+    pub(super) fn inspecting(&mut self, mark: &str) -> Verdict {
         match self.clip.state {
             ClipState::Uploaded => self.to(ClipState::Validating),
             ClipState::Validating => {}
@@ -89,6 +92,7 @@ impl Next<'_> {
             | ClipState::Cancelled
             | ClipState::Deleted => return Verdict::Stale,
         }
+        self.clip.chores.seen = Some(mark.to_owned());
         self.wait(self.at.rules.lease);
         Verdict::Taken
     }
@@ -103,6 +107,8 @@ impl Next<'_> {
         }
         self.clip.kind = kind(source);
         self.clip.source = Some(source.clone());
+        // Stays when the clip is deleted: what was used of a day's minutes is used.
+        self.clip.chores.media = source.duration;
         if self.clip.kind == ClipKind::Video {
             self.new_attempt();
             let attempt = self.clip.attempt;

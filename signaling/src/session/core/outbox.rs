@@ -15,9 +15,9 @@
 
 use crate::codec::Codec;
 use crate::transport::Frame;
-use kaiwa_common::id::RoomId;
+use kaiwa_common::id::{ClipId, RoomId};
 use kaiwa_common::limits::{Limits, SIGNALS};
-use kaiwa_common::position::Position;
+use kaiwa_common::position::{Position, Seq};
 use kaiwa_proto::client::v1 as wire;
 use std::collections::VecDeque;
 
@@ -42,6 +42,8 @@ pub enum SignalKey {
     Speakers,
     /// How well people's media gets through in one's call.
     Quality,
+    /// How far a clip is, by its message: one clip may be shown in several rooms.
+    Clip(ClipId, Seq),
 }
 
 /// Signals that wait, the oldest first; one of each kind.

@@ -1,0 +1,369 @@
+//! Clips as messages, over both stores.
+
+use crate::service::Server;
+use crate::support::{
+    actor, clip_id, committed, fresh_cid, group, info, is_in_a_file, refused, room, seen, send,
+    text, user, user_id, view,
+};
+use kaiwa_chat::error::ChatError;
+use kaiwa_chat::model::{
+    Actor, CatchUp, ClipShown, ClipView, Committed, Event, EventBody, HistoryFrom, Mentions,
+    Message, Rights, Role, RoomKind, Visibility, Write,
+};
+use kaiwa_chat::service::Chat;
+use kaiwa_common::id::RoomId;
+use kaiwa_common::position::{Epoch, Position, Seq};
+use kaiwa_common::token::ServerRole;
+
+macro_rules! over_both_stores {
+    ($($name:ident),* $(,)?) => {
+        mod over_memory {
+            $(#[tokio::test] async fn $name() {
+                super::$name(crate::service::memory()).await;
+            })*
+        }
+        mod over_sqlite {
+            $(#[tokio::test] async fn $name() {
+                super::$name(crate::service::sqlite()).await;
+            })*
+        }
+    };
+}
+
+over_both_stores! {
+    a_clip_is_a_message_and_is_shown_as_it_is_now,
+    the_same_post_again_gives_the_first_place,
+    only_a_newer_view_of_the_same_clip_changes_anything,
+    posting_needs_the_right_to_write_and_showing_nobodys,
+    a_deleted_clip_is_erased_and_stays_deleted,
+    the_server_removes_clips_and_nothing_else,
+    a_clips_message_cannot_be_edited,
+    changes_of_a_clip_are_not_unread,
+    a_revocation_is_the_last_end_of_a_membership,
+    rights_follow_the_role,
+    progress_goes_to_the_bus_alone,
+}
+
+/// A room of alice, with bob in it.
+async fn open(chat: &Chat) -> RoomId {
+    seen(chat, &["alice", "bob", "carol"]).await;
+    let room = info(chat, "alice", group(fresh_cid(), &["bob"])).await.room;
+    info(chat, "bob", join(&room)).await;
+    room
+}
+
+fn join(room: &RoomId) -> Write {
+    Write::Join { room: room.clone() }
+}
+
+fn leave(room: &RoomId) -> Write {
+    Write::Leave { room: room.clone() }
+}
+
+fn delete(room: &RoomId, target: Seq) -> Write {
+    Write::Delete {
+        room: room.clone(),
+        cid: fresh_cid(),
+        target,
+    }
+}
+
+async fn post(chat: &Chat, room: &RoomId, name: &str, view: ClipView) -> Seq {
+    let posted = chat.post_clip(room, &user(name), view).await.unwrap();
+    assert!(!posted.dup);
+    posted.position.seq
+}
+
+async fn posted_by(chat: &Chat, room: &RoomId, name: &str) -> Result<Committed, ChatError> {
+    let uploading = view(1, 1, ClipShown::Uploading);
+    chat.post_clip(room, &user(name), uploading).await
+}
+
+async fn messages(chat: &Chat, room: &RoomId) -> Vec<Message> {
+    let reader = actor("alice");
+    let page = chat.history(&reader, room, HistoryFrom::Newest, 0);
+    page.await.unwrap().messages
+}
+
+async fn log(chat: &Chat, room: &RoomId) -> Vec<Event> {
+    let start = Position {
+        epoch: Epoch(1),
+        seq: Seq::ZERO,
+    };
+    let reader = actor("alice");
+    let read = chat.catch_up(&reader, vec![(room.clone(), start)], 100);
+    match read.await.remove(0) {
+        Ok(CatchUp::Events(page)) => page.events,
+        other => panic!("no events: {other:?}"),
+    }
+}
+
+async fn a_clip_is_a_message_and_is_shown_as_it_is_now(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let uploading = view(1, 1, ClipShown::Uploading);
+    let target = post(chat, &room, "alice", uploading.clone()).await;
+    let ready = view(1, 7, ClipShown::Ready);
+    chat.show_clip(&room, target, ready.clone()).await.unwrap();
+    let shown = &messages(chat, &room).await[0];
+    assert_eq!((shown.seq, shown.clip.as_deref()), (target, Some(&ready)));
+    assert_eq!(shown.text, Some(text("clip 1")));
+    assert_eq!(shown.edited, None, "it is no edit");
+    let last = chat.room(&actor("bob"), &room).await.unwrap().last.unwrap();
+    assert_eq!(last.clip.as_deref(), Some(&ready));
+    // What the room's owner has in memory is what the store has.
+    let again = info(chat, "bob", join(&room)).await.last.unwrap();
+    assert_eq!(again.clip.as_deref(), Some(&ready));
+    let log = log(chat, &room).await;
+    let [.., posted, changed] = log.as_slice() else {
+        panic!("two events");
+    };
+    let EventBody::Posted { clip, .. } = &posted.body else {
+        panic!("the post: {posted:?}");
+    };
+    assert_eq!(clip.as_deref(), Some(&uploading));
+    assert_eq!(posted.cid, Some(clip_id(1).cid()));
+    let clip = Some(Box::new(ready));
+    assert_eq!(changed.body, EventBody::ClipChanged { target, clip });
+    assert_eq!((&changed.sender, changed.cid), (&user_id("alice"), None));
+}
+
+async fn the_same_post_again_gives_the_first_place(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let first = post(chat, &room, "alice", view(1, 1, ClipShown::Uploading)).await;
+    committed(chat, "bob", send(&room, fresh_cid(), "what is it?")).await;
+    let later = view(1, 2, ClipShown::Processing);
+    let again = chat.post_clip(&room, &user("alice"), later.clone()).await;
+    let again = again.unwrap();
+    assert_eq!((again.position.seq, again.dup), (first, true));
+    // Also when she has left since, and when its cid is long purged.
+    committed(chat, "alice", role(&room, "bob", Role::Owner)).await;
+    committed(chat, "alice", leave(&room)).await;
+    chat.keep_house().await;
+    let again = chat.post_clip(&room, &user("alice"), later).await.unwrap();
+    assert_eq!((again.position.seq, again.dup), (first, true));
+    // In another room it is another message.
+    let other = info(chat, "alice", group(fresh_cid(), &[])).await.room;
+    post(chat, &other, "alice", view(1, 2, ClipShown::Processing)).await;
+    // A client cannot take the key for something else.
+    let clash = refused(chat, "alice", send(&other, clip_id(1).cid(), "mine")).await;
+    assert_eq!(clash, ChatError::CidConflict);
+}
+
+async fn only_a_newer_view_of_the_same_clip_changes_anything(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let target = post(chat, &room, "alice", view(1, 3, ClipShown::Processing)).await;
+    let said = committed(chat, "bob", send(&room, fresh_cid(), "nice")).await;
+    let said = said.position.seq;
+    for (target, late) in [
+        (target, view(1, 2, ClipShown::Uploading)),
+        (target, view(1, 3, ClipShown::Failed)),
+        (target, view(2, 9, ClipShown::Ready)),
+        (said, view(1, 9, ClipShown::Ready)),
+    ] {
+        chat.show_clip(&room, target, late).await.unwrap();
+    }
+    assert_eq!(log(chat, &room).await.last().unwrap().position.seq, said);
+    // Together, in whatever order, they leave the newest.
+    let views = [5, 9, 4, 8].map(|version| view(1, version, ClipShown::Processing));
+    let shown = views.map(|view| chat.show_clip(&room, target, view));
+    for shown in futures_util::future::join_all(shown).await {
+        shown.unwrap();
+    }
+    let clip = messages(chat, &room).await.remove(0).clip.unwrap();
+    assert_eq!(clip.version, 9);
+    let missing = chat.show_clip(&room, Seq(99), view(1, 9, ClipShown::Ready));
+    assert_eq!(missing.await, Err(ChatError::MessageNotFound));
+}
+
+async fn posting_needs_the_right_to_write_and_showing_nobodys(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let outsider = posted_by(chat, &room, "carol");
+    assert_eq!(outsider.await, Err(ChatError::RoomNotFound));
+    committed(chat, "alice", role(&room, "bob", Role::Guest)).await;
+    let guest = posted_by(chat, &room, "bob");
+    assert!(matches!(guest.await, Err(ChatError::Forbidden { .. })));
+    committed(chat, "alice", role(&room, "bob", Role::Member)).await;
+    let target = post(chat, &room, "bob", view(1, 1, ClipShown::Uploading)).await;
+    committed(chat, "bob", leave(&room)).await;
+    let ready = view(1, 2, ClipShown::Ready);
+    chat.show_clip(&room, target, ready).await.unwrap();
+    let changed = log(chat, &room).await.pop().unwrap();
+    assert_eq!(changed.sender, user_id("bob"));
+    chat.remove_clip(&room, target).await.unwrap();
+    let deleted = log(chat, &room).await.pop().unwrap();
+    assert_eq!(deleted.body, EventBody::Deleted { target });
+    assert_eq!(deleted.sender, user_id("bob"));
+    let nowhere = RoomId::parse("r_none").unwrap();
+    let nowhere = chat.show_clip(&nowhere, target, view(1, 3, ClipShown::Ready));
+    assert_eq!(nowhere.await, Err(ChatError::RoomNotFound));
+}
+
+async fn a_deleted_clip_is_erased_and_stays_deleted(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let named = |version, title: &str| ClipView {
+        title: text(title),
+        ..view(1, version, ClipShown::Processing)
+    };
+    let target = post(chat, &room, "bob", named(1, "holiday in Mallorca")).await;
+    let renamed = named(2, "holiday in Menorca");
+    chat.show_clip(&room, target, renamed).await.unwrap();
+    committed(chat, "alice", delete(&room, target)).await;
+    let head = log(chat, &room).await.len();
+    let late = named(3, "holiday in Formentera");
+    chat.show_clip(&room, target, late).await.unwrap();
+    chat.remove_clip(&room, target).await.unwrap();
+    let log = log(chat, &room).await;
+    assert_eq!(log.len(), head, "nothing changes any more");
+    let shown = |event: &Event| match &event.body {
+        EventBody::Posted { text, clip, .. } => Some(text.is_some() || clip.is_some()),
+        EventBody::ClipChanged { clip, .. } => Some(clip.is_some()),
+        _ => None,
+    };
+    let shown: Vec<bool> = log.iter().filter_map(shown).collect();
+    assert_eq!(shown, [false, false]);
+    let message = messages(chat, &room).await.remove(0);
+    assert_eq!((message.text, message.clip), (None, None));
+    chat.keep_house().await;
+    if let Some(dir) = &server.dir {
+        for gone in ["Mallorca", "Menorca", "Formentera"] {
+            assert!(!is_in_a_file(dir.path(), gone), "{gone}");
+        }
+    }
+}
+
+async fn the_server_removes_clips_and_nothing_else(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let said = committed(chat, "bob", send(&room, fresh_cid(), "stays")).await;
+    let not_a_clip = chat.remove_clip(&room, said.position.seq).await;
+    assert_eq!(not_a_clip, Err(ChatError::MessageNotFound));
+    let none = chat.remove_clip(&room, Seq(1)).await;
+    assert_eq!(none, Err(ChatError::MessageNotFound), "no message at all");
+    assert_eq!(messages(chat, &room).await[0].text, Some(text("stays")));
+}
+
+async fn a_clips_message_cannot_be_edited(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let target = post(chat, &room, "bob", view(1, 1, ClipShown::Ready)).await;
+    let edit = Write::Edit {
+        room: room.clone(),
+        cid: fresh_cid(),
+        target,
+        text: text("something else"),
+        mentions: Mentions::default(),
+    };
+    let field = "target";
+    let error = refused(chat, "bob", edit).await;
+    assert!(
+        matches!(error, ChatError::Invalid { field: f, .. } if f == field),
+        "{error}"
+    );
+    // Its uploader may delete it, as any message of theirs.
+    committed(chat, "bob", delete(&room, target)).await;
+}
+
+async fn changes_of_a_clip_are_not_unread(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let target = post(chat, &room, "alice", view(1, 1, ClipShown::Uploading)).await;
+    let unread = async || chat.room(&actor("bob"), &room).await.unwrap().unread.count;
+    assert_eq!(unread().await, 1);
+    let at = Position {
+        epoch: Epoch(1),
+        seq: target,
+    };
+    chat.mark(&actor("bob"), &room, at).await.unwrap();
+    let ready = view(1, 2, ClipShown::Ready);
+    chat.show_clip(&room, target, ready).await.unwrap();
+    assert_eq!(unread().await, 0);
+}
+
+async fn a_revocation_is_the_last_end_of_a_membership(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    assert_eq!(chat.revocation(&room).await, Ok(0));
+    let invite = Write::Invite {
+        room: room.clone(),
+        user: user_id("carol"),
+    };
+    committed(chat, "alice", invite).await;
+    committed(chat, "carol", leave(&room)).await;
+    committed(chat, "alice", role(&room, "bob", Role::Guest)).await;
+    // Who was invited saw nothing, and a guest still does.
+    assert_eq!(chat.revocation(&room).await, Ok(0));
+    let left = committed(chat, "bob", leave(&room)).await.position.seq;
+    assert_eq!(chat.revocation(&room).await, Ok(left.0));
+    committed(chat, "alice", send(&room, fresh_cid(), "alone")).await;
+    assert_eq!(chat.revocation(&room).await, Ok(left.0));
+    let invite = Write::Invite {
+        room: room.clone(),
+        user: user_id("bob"),
+    };
+    committed(chat, "alice", invite).await;
+    info(chat, "bob", join(&room)).await;
+    let remove = Write::Remove {
+        room: room.clone(),
+        user: user_id("bob"),
+    };
+    let removed = committed(chat, "alice", remove).await.position.seq;
+    assert_eq!(chat.revocation(&room).await, Ok(removed.0));
+    let nowhere = RoomId::parse("r_none").unwrap();
+    assert_eq!(
+        chat.revocation(&nowhere).await,
+        Err(ChatError::RoomNotFound)
+    );
+}
+
+async fn rights_follow_the_role(server: Server) {
+    let chat = &server.chat;
+    let private = open(chat).await;
+    let standing = async |name: &str, server: ServerRole, room: &RoomId| {
+        let someone = Actor {
+            role: server,
+            ..actor(name)
+        };
+        chat.standing(&someone, room).await.unwrap()
+    };
+    let creator = ServerRole::Creator;
+    assert_eq!(standing("alice", creator, &private).await, Rights::Moderate);
+    assert_eq!(standing("bob", creator, &private).await, Rights::Write);
+    let viewer = ServerRole::Viewer;
+    assert_eq!(standing("bob", viewer, &private).await, Rights::Read);
+    assert_eq!(standing("carol", creator, &private).await, Rights::Nothing);
+    let admin = ServerRole::Admin;
+    assert_eq!(standing("carol", admin, &private).await, Rights::Nothing);
+    let stage = room(fresh_cid(), RoomKind::Broadcast, Visibility::Public, &[]);
+    let stage = info(chat, "alice", stage).await.room;
+    assert_eq!(standing("carol", creator, &stage).await, Rights::Nothing);
+    info(chat, "carol", join(&stage)).await;
+    assert_eq!(standing("carol", creator, &stage).await, Rights::Read);
+    assert_eq!(standing("alice", creator, &stage).await, Rights::Moderate);
+    let nowhere = RoomId::parse("r_none").unwrap();
+    assert_eq!(standing("alice", creator, &nowhere).await, Rights::Nothing);
+}
+
+async fn progress_goes_to_the_bus_alone(server: Server) {
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let target = post(chat, &room, "alice", view(1, 1, ClipShown::Uploading)).await;
+    let before = log(chat, &room).await;
+    chat.clip_progress(&room, target, clip_id(1), 1, 250);
+    let told = server.bus.progress();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].percent, told[0].target), (100, target));
+    assert_eq!(log(chat, &room).await, before);
+}
+
+fn role(room: &RoomId, name: &str, role: Role) -> Write {
+    Write::SetRole {
+        room: room.clone(),
+        user: user_id(name),
+        role,
+    }
+}
