@@ -171,7 +171,7 @@ pub enum UploadMode {
     Multipart,
     /// One signed form post, for small files.
     Post,
-    /// Temporary credentials for one prefix (STS).
+    /// Temporary credentials for one key (STS).
     Credentials,
 }
 

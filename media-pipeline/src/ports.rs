@@ -196,10 +196,10 @@ pub trait Objects: Send + Sync + 'static {
         ttl: Duration,
     ) -> Answer<'a, SignedForm, ObjectError>;
 
-    /// Credentials that open this prefix for writing and nothing else.
+    /// Credentials that open exactly this key for writing, and nothing else.
     fn credentials<'a>(
         &'a self,
-        prefix: &'a str,
+        key: &'a str,
         session: &'a str,
         ttl: Duration,
     ) -> Answer<'a, Credentials, ObjectError>;
@@ -315,8 +315,8 @@ pub struct Credentials {
     pub region: String,
     /// In which bucket.
     pub bucket: String,
-    /// Below which prefix.
-    pub prefix: String,
+    /// The object that is to be written.
+    pub key: String,
     /// Another address than Amazon's.
     pub endpoint: Option<String>,
     /// When they expire.

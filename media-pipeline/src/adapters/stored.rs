@@ -77,6 +77,12 @@ pub(super) fn read(text: &str) -> Result<Clip, String> {
     Clip::try_from(stored)
 }
 
+/// Counts and tells of a row that is left out since it cannot be read: a newer program wrote it, or a bit has turned.
+pub(super) fn left_out(what: &dyn std::fmt::Display) {
+    metrics::counter!("kaiwa_clips_unreadable_total").increment(1);
+    tracing::warn!(%what, "a clip's row cannot be read");
+}
+
 /// A state's number, which is never changed.
 pub(super) fn state_number(state: ClipState) -> u8 {
     match state {

@@ -2,9 +2,10 @@
 
 use crate::embedded::{Embedded, files};
 use crate::world::{TTL, World, all, noise, pieces, plan, send_part};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use kaiwa_media_pipeline::objects::adapters::folder::{Disk, OsDisk};
 use kaiwa_media_pipeline::ports::{ObjectError, Objects};
+use kaiwa_platform::sqlite::{Keep, Sqlite, SqliteOptions};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -257,4 +258,46 @@ async fn what_would_take_of_the_reserve_is_refused_before_it_is_read() {
         world.store.put("a", "video/mp4", never, 10).await,
         Err(full)
     );
+}
+
+#[tokio::test]
+async fn a_part_that_has_arrived_is_not_written_over_while_it_is_noted() {
+    let world = Embedded::new().await;
+    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    // From here on the stride is known: a part is written without a write to the index before it.
+    send_part(&world, KEY, &upload, 2, &noise(9, 2)).await;
+    let db = Sqlite::open(SqliteOptions::new(world.dir.path().join("db")), &[]).unwrap();
+    let (held, release) = std::sync::mpsc::channel::<()>();
+    let (is_held, begun) = tokio::sync::oneshot::channel();
+    let holding = db.writer.submit(0, move |_| {
+        let _ = is_held.send(());
+        let _ = release.recv();
+        Ok((Keep::No, ()))
+    });
+    let holding = tokio::spawn(holding);
+    begun.await.unwrap();
+    let first = noise(STRIDE, 1);
+    let store = world.store.clone();
+    let (id, plan_1) = (upload.clone(), plan(1, &first));
+    let bytes = first.clone();
+    let sent =
+        tokio::spawn(async move { store.put_part(KEY, &id, &plan_1, &mut pieces(&bytes)).await });
+    // Its bytes are on the disk, and the index is busy.
+    let data = world.root().join("uploads").join(&upload).join("data");
+    while std::fs::read(&data).unwrap().get(..STRIDE) != Some(&first[..]) {
+        tokio::task::yield_now().await;
+    }
+    // The client gave up waiting and sends it again, and breaks off.
+    let half = noise(3 * 1024 * 1024, 3);
+    let broken = pieces(&half).chain(stream::iter([Err(io::ErrorKind::ConnectionReset.into())]));
+    let second = plan(1, &noise(STRIDE, 3));
+    let mut broken = Box::pin(broken);
+    let again = world.store.put_part(KEY, &upload, &second, &mut broken);
+    assert!(matches!(again.await, Err(ObjectError::Mismatch(_))));
+    drop(held);
+    holding.await.unwrap().unwrap();
+    sent.await.unwrap().unwrap();
+    world.store.complete(KEY, &upload, &[]).await.unwrap();
+    let path = world.store.local_path(KEY).unwrap();
+    assert!(std::fs::read(path).unwrap() == [first, noise(9, 2)].concat());
 }

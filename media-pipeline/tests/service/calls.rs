@@ -180,7 +180,7 @@ async fn credentials_open_the_source_and_no_output() {
     let Grant::Credentials(given) = granted else {
         panic!("{granted:?}");
     };
-    assert!(given.prefix.ends_with(&format!("/{id}/source")));
+    assert!(given.key.ends_with(&format!("/{id}/source")));
 }
 
 #[tokio::test]

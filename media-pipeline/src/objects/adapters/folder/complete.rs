@@ -82,7 +82,7 @@ impl FolderObjects {
         let before = self
             .change(move |db| index::complete(db, &id, &row))
             .await?;
-        self.forget(before);
+        self.forget(before).await;
         self.remove_upload(upload).await;
         Ok(info)
     }

@@ -148,6 +148,14 @@ pub(super) fn put(db: &Connection, row: &ObjectRow) -> rusqlite::Result<Option<S
     Ok(before.filter(|before| *before != row.blob))
 }
 
+/// Puts the object there if there is none; whether it did.
+pub(super) fn put_new(db: &Connection, row: &ObjectRow) -> rusqlite::Result<bool> {
+    if find(db, &row.info.key)?.is_some() {
+        return Ok(false);
+    }
+    put(db, row).map(|_| true)
+}
+
 /// Takes up to a page of objects away; gives their files.
 pub(super) fn delete(db: &Connection, prefix: &str) -> rusqlite::Result<Vec<String>> {
     let rows = list(db, prefix, "")?;
