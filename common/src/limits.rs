@@ -869,8 +869,6 @@ pub const OBJECT_CREDENTIALS: Duration = Duration::from_secs(900);
 /// Characters of a session's name at STS (its own bound). The rest is cut.
 pub const OBJECT_CREDENTIALS_NAME: usize = 64;
 
-/// Uploads whose SHA-256 is computed while their parts arrive. That of another one is computed at its end.
-pub const OBJECT_PREFIXES: usize = 256;
 /// First bytes of a clip that say what it is. What they do not say is refused.
 pub const CLIP_SNIFF_BYTES: u64 = 16 * 1024;
 
