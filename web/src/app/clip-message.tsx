@@ -151,8 +151,12 @@ function VideoPoster({ clip, large, onPlay }: { clip: ClipView; large: boolean; 
         <span class="clip-play-mark">
           <Icon name="play" />
         </span>
-        {clip.durationMs > 0 && <span class="clip-length">{lengthText(clip.durationMs)}</span>}
       </button>
+      {clip.durationMs > 0 && (
+        <span class="clip-length" aria-hidden="true">
+          {lengthText(clip.durationMs)}
+        </span>
+      )}
     </div>
   );
 }

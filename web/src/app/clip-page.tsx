@@ -166,21 +166,27 @@ function Tile({ kaiwa, room, clip, onOpen }: { kaiwa: Kaiwa; room: string; clip:
           : t('clipFailedOther');
   return (
     <div ref={ref} class={`clips-tile ${state}`} data-testid="clip-tile" data-clip={clip.id} data-state={state}>
-      <button type="button" class="clips-picture" disabled={state !== 'ready'} onClick={onOpen} aria-label={t(clip.kind === 'image' ? 'clipOpenImage' : 'clipPlayBare', { title })}>
-        {picture ? (
-          <img class="clip-poster-image" src={picture} alt="" onError={handleBroken} />
-        ) : (
-          <span class={`clip-poster-none ${state === 'ready' && !grant && !error && clip.kind !== 'audio' ? 'waits' : ''}`}>
-            <Icon name={state === 'failed' ? 'warn' : state === 'uploading' ? 'up' : KIND_ICONS[clip.kind]} />
+      <div class="clips-frame">
+        <button type="button" class="clips-picture" disabled={state !== 'ready'} onClick={onOpen} aria-label={t(clip.kind === 'image' ? 'clipOpenImage' : 'clipPlayBare', { title })}>
+          {picture ? (
+            <img class="clip-poster-image" src={picture} alt="" onError={handleBroken} />
+          ) : (
+            <span class={`clip-poster-none ${state === 'ready' && !grant && !error && clip.kind !== 'audio' ? 'waits' : ''}`}>
+              <Icon name={state === 'failed' ? 'warn' : state === 'uploading' ? 'up' : KIND_ICONS[clip.kind]} />
+            </span>
+          )}
+          {state === 'ready' && clip.kind !== 'image' && (
+            <span class="clip-play-mark small">
+              <Icon name="play" />
+            </span>
+          )}
+        </button>
+        {clip.durationMs > 0 && (
+          <span class="clip-length" aria-hidden="true">
+            {lengthText(clip.durationMs)}
           </span>
         )}
-        {state === 'ready' && clip.kind !== 'image' && (
-          <span class="clip-play-mark small">
-            <Icon name="play" />
-          </span>
-        )}
-        {clip.durationMs > 0 && <span class="clip-length">{lengthText(clip.durationMs)}</span>}
-      </button>
+      </div>
       {state === 'processing' && <Bar label={t('clipProgressOf', { title })} percent={percent} />}
       <span class="clips-tile-title" dir="auto">
         {title}
