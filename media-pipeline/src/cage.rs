@@ -67,7 +67,10 @@ impl Tools {
     /// The program can't be run, or says something else.
     pub async fn version(&self) -> std::io::Result<String> {
         let mut command = tokio::process::Command::new(&self.ffmpeg);
-        command.arg("-version").stdin(std::process::Stdio::null()).env_clear();
+        command
+            .arg("-version")
+            .stdin(std::process::Stdio::null())
+            .env_clear();
         let said = tokio::time::timeout(VERSION, command.kill_on_drop(true).output()).await;
         let said = said.map_err(|_| std::io::ErrorKind::TimedOut)??;
         let said = String::from_utf8_lossy(&said.stdout);

@@ -99,7 +99,10 @@ impl World {
                 "arn:aws:iam::000000000000:role/transcode".to_owned(),
             ),
             ("KAIWA_CLIPS__AWS__MEDIACONVERT_ENDPOINT", self.double.url()),
-            ("KAIWA_CLIPS__AWS__OBJECTS_QUEUE", "clips-objects".to_owned()),
+            (
+                "KAIWA_CLIPS__AWS__OBJECTS_QUEUE",
+                "clips-objects".to_owned(),
+            ),
             ("KAIWA_CLIPS__AWS__JOBS_QUEUE", "clips-jobs".to_owned()),
             (
                 "KAIWA_CLIPS__AWS__WEBHOOK_KEY_FILE",
@@ -216,7 +219,10 @@ fn film(path: &Path) {
     let mut command = Command::new("ffmpeg");
     command
         .args("-nostdin -loglevel error -f lavfi -i testsrc2=s=640x360:r=30:d=8".split(' '))
-        .args("-f lavfi -i sine=d=8 -vf noise=alls=90:allf=t -c:v libx264 -preset ultrafast".split(' '))
+        .args(
+            "-f lavfi -i sine=d=8 -vf noise=alls=90:allf=t -c:v libx264 -preset ultrafast"
+                .split(' '),
+        )
         .args("-b:v 12M -minrate 12M -maxrate 12M -bufsize 6M -pix_fmt yuv420p -c:a aac".split(' '))
         .arg(path);
     run(&mut command);

@@ -5,8 +5,8 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::api::Playback;
 use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState};
 use kaiwa_media_pipeline::ports::{
-    Action, Answer, Asker, Notice, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages, StoreError,
-    Verdict,
+    Action, Answer, Asker, Notice, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages,
+    StoreError, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
