@@ -21,13 +21,18 @@ const SCHEMA: u32 = 1;
 #[must_use]
 pub fn intent(intent: &Intent) -> Outgoing {
     let ids = |users: &[UserId]| users.iter().map(UserId::to_string).collect::<Vec<_>>();
-    if let Some(clip) = intent.clip {
+    if let Some(ready) = intent.clip {
         let finished = proto::ClipFinished {
-            clip_id: clip.to_string(),
+            clip_id: ready.clip.to_string(),
             room_id: intent.room.to_string(),
             title: intent.text.0.clone(),
             is_ready: true,
             reason: String::new(),
+            uploader_id: intent.sender.id.to_string(),
+            uploader_name: intent.sender.name.0.clone(),
+            epoch: intent.position.epoch.0.into(),
+            seq: intent.position.seq.0,
+            message_seq: ready.message.0,
         };
         return outgoing(&of(intent, What::Clip(finished)), "clip");
     }
@@ -132,6 +137,8 @@ pub fn announcement(announcement: &Announcement, title: &str, now: UnixMs) -> Ou
                 title: title.0.clone(),
                 is_ready: false,
                 reason: reason.clone(),
+                uploader_id: user.to_string(),
+                ..proto::ClipFinished::default()
             };
             let expires = now.plus(NOTIFY_CLIP_TTL);
             outgoing(&event(&id, expires, user, What::Clip(finished)), "clip")
