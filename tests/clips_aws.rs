@@ -17,7 +17,12 @@ use world::{Site, WEBHOOK_KEY, World};
 
 /// The way of a clip that nothing happens to.
 fn went_well(found: &Value) {
-    let states: Vec<&str> = found["states"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
+    let states: Vec<&str> = found["states"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s.as_str().unwrap())
+        .collect();
     assert_eq!(states.last(), Some(&"READY"), "{found}");
     let played = &found["played"];
     assert!(played["renditions"].as_u64().unwrap() >= 1, "{found}");
@@ -30,7 +35,9 @@ async fn a_clip_goes_by_sts_s3_sqs_and_mediaconvert_and_is_played() {
     let world = World::new().await;
     let site = Site::start(&world.spec()).await;
 
-    let found = world.backend(&site, json!({"step": "by_credentials"})).await;
+    let found = world
+        .backend(&site, json!({"step": "by_credentials"}))
+        .await;
     went_well(&found);
     assert!(found["parts"].as_u64().unwrap() > 1, "{found}");
     for (what, came) in found["opened"].as_object().unwrap() {
@@ -48,14 +55,21 @@ async fn a_clip_goes_by_sts_s3_sqs_and_mediaconvert_and_is_played() {
     let webhook = format!("http://{}/webhooks/mediaconvert", site.server.address);
     let to = json!({"queue": null, "webhook": webhook, "key": WEBHOOK_KEY});
     world.double.tell(to).await;
-    let found = world.backend(&site, json!({"step": "by_credentials"})).await;
+    let found = world
+        .backend(&site, json!({"step": "by_credentials"}))
+        .await;
     went_well(&found);
     let given = found["given"].clone();
 
     // The last: from here on the emulator's clock is ahead.
     world.emulator.pass(901);
-    let written = world.backend(&site, json!({"step": "written", "given": given})).await;
-    assert!(written["own"].as_str().unwrap().contains("Expired"), "{written}");
+    let written = world
+        .backend(&site, json!({"step": "written", "given": given}))
+        .await;
+    assert!(
+        written["own"].as_str().unwrap().contains("Expired"),
+        "{written}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,13 +77,23 @@ async fn a_server_that_is_killed_in_the_middle_is_taken_over_and_nothing_is_done
     let world = World::new().await;
     let spec = world.spec();
     let site = Site::start(&spec).await;
-    world.double.faults(json!({"events": [{"status": "COMPLETE", "do": "delay", "seconds": 3}]})).await;
+    world
+        .double
+        .faults(json!({"events": [{"status": "COMPLETE", "do": "delay", "seconds": 3}]}))
+        .await;
     let begun = world.backend(&site, json!({"step": "begun"})).await;
     let clip = begun["clip"].as_str().unwrap();
     let states = ["SUBMITTED", "PROCESSING", "VERIFYING", "READY"];
-    world.backend(&site, json!({"step": "reached", "clip": clip, "states": states})).await;
+    world
+        .backend(
+            &site,
+            json!({"step": "reached", "clip": clip, "states": states}),
+        )
+        .await;
     let site = site.killed(&spec);
-    let found = world.backend(&site, json!({"step": "ended", "clip": clip})).await;
+    let found = world
+        .backend(&site, json!({"step": "ended", "clip": clip}))
+        .await;
     went_well(&found);
     assert_eq!(world.double.jobs(clip).await.len(), 1);
 }
@@ -92,25 +116,55 @@ async fn whatever_goes_wrong_every_clip_ends_and_nothing_is_done_again_after_suc
     ];
     for script in tellings {
         world.double.faults(script.clone()).await;
-        let found = world.backend(&site, json!({"step": "by_credentials"})).await;
+        let found = world
+            .backend(&site, json!({"step": "by_credentials"}))
+            .await;
         went_well(&found);
         assert_eq!(found["attempt"], 1, "{script}: {found}");
     }
-    world.double.faults(json!({"jobs": [{"do": "error", "code": 1404}]})).await;
-    let found = world.backend(&site, json!({"step": "by_credentials"})).await;
+    world
+        .double
+        .faults(json!({"jobs": [{"do": "error", "code": 1404}]}))
+        .await;
+    let found = world
+        .backend(&site, json!({"step": "by_credentials"}))
+        .await;
     went_well(&found);
     assert_eq!(found["attempt"], 2, "what may pass is tried again: {found}");
 
-    world.double.faults(json!({"jobs": [{"do": "error", "code": 1040, "times": 0}]})).await;
+    world
+        .double
+        .faults(json!({"jobs": [{"do": "error", "code": 1040, "times": 0}]}))
+        .await;
     let begun = world.backend(&site, json!({"step": "begun"})).await;
-    let found = world.backend(&site, json!({"step": "ended", "clip": begun["clip"]})).await;
-    assert_eq!(found["states"].as_array().unwrap().last().unwrap(), "FAILED", "{found}");
+    let found = world
+        .backend(&site, json!({"step": "ended", "clip": begun["clip"]}))
+        .await;
+    assert_eq!(
+        found["states"].as_array().unwrap().last().unwrap(),
+        "FAILED",
+        "{found}"
+    );
     assert_eq!(found["reason"], "TRANSCODE_REFUSED", "{found}");
 
-    world.double.faults(json!({"jobs": [{"do": "stuck"}]})).await;
+    world
+        .double
+        .faults(json!({"jobs": [{"do": "stuck"}]}))
+        .await;
     let begun = world.backend(&site, json!({"step": "begun"})).await;
     let clip = begun["clip"].as_str().unwrap();
-    world.backend(&site, json!({"step": "reached", "clip": clip, "states": ["SUBMITTED", "PROCESSING"]})).await;
-    let found = world.backend(&site, json!({"step": "cancelled", "clip": clip})).await;
-    assert_eq!(found["states"].as_array().unwrap().last().unwrap(), "CANCELLED", "{found}");
+    world
+        .backend(
+            &site,
+            json!({"step": "reached", "clip": clip, "states": ["SUBMITTED", "PROCESSING"]}),
+        )
+        .await;
+    let found = world
+        .backend(&site, json!({"step": "cancelled", "clip": clip}))
+        .await;
+    assert_eq!(
+        found["states"].as_array().unwrap().last().unwrap(),
+        "CANCELLED",
+        "{found}"
+    );
 }
