@@ -25,13 +25,13 @@ role = iam.create_role(RoleName='upload', AssumeRolePolicyDocument=json.dumps(tr
 may = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': 's3:*', 'Resource': '*'}]}
 iam.put_role_policy(RoleName='upload', PolicyName='all', PolicyDocument=json.dumps(may))
 urls = {}
-for name in ('clips-objects', 'clips-jobs'):
+for name in ('kaiwa-clip-objects', 'kaiwa-clip-jobs'):
     for queue in (name, name + '-dead'):
         urls[queue] = sqs.create_queue(QueueName=queue)['QueueUrl']
-arn = sqs.get_queue_attributes(QueueUrl=urls['clips-objects'], AttributeNames=['QueueArn'])['Attributes']['QueueArn']
+arn = sqs.get_queue_attributes(QueueUrl=urls['kaiwa-clip-objects'], AttributeNames=['QueueArn'])['Attributes']['QueueArn']
 leave = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Principal': {'Service': 's3.amazonaws.com'},
          'Action': 'sqs:SendMessage', 'Resource': arn}]}
-sqs.set_queue_attributes(QueueUrl=urls['clips-objects'], Attributes={'Policy': json.dumps(leave)})
+sqs.set_queue_attributes(QueueUrl=urls['kaiwa-clip-objects'], Attributes={'Policy': json.dumps(leave)})
 s3.put_bucket_notification_configuration(Bucket='clips', NotificationConfiguration={'QueueConfigurations': [
     {'QueueArn': arn, 'Events': ['s3:ObjectCreated:*']}]})
 print(json.dumps({'role': role['Role']['Arn'], 'queues': urls}))
@@ -56,7 +56,10 @@ impl World {
     pub(crate) async fn new() -> Self {
         let emulator = Emulator::start(Kind::MiniStack).await;
         let made: Value = serde_json::from_str(&emulator.python(SETUP)).unwrap();
-        let jobs_queue = made["queues"]["clips-jobs"].as_str().unwrap().to_owned();
+        let jobs_queue = made["queues"]["kaiwa-clip-jobs"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("service-secret");
         std::fs::write(&secret, SECRET).unwrap();
@@ -93,20 +96,17 @@ impl World {
                 self.emulator.endpoint().to_owned(),
             ),
             ("KAIWA_CLIPS__AWS__BUCKET", "clips".to_owned()),
+            ("KAIWA_CLIPS__AWS__PATH_STYLE", "true".to_owned()),
             ("KAIWA_CLIPS__AWS__UPLOAD_ROLE", self.role.clone()),
             (
-                "KAIWA_CLIPS__AWS__JOB_ROLE",
+                "KAIWA_CLIPS__AWS__MEDIACONVERT_ROLE",
                 "arn:aws:iam::000000000000:role/transcode".to_owned(),
             ),
             ("KAIWA_CLIPS__AWS__MEDIACONVERT_ENDPOINT", self.double.url()),
+            ("KAIWA_CLIPS__AWS__ASK_AFTER_S", "2".to_owned()),
             (
-                "KAIWA_CLIPS__AWS__OBJECTS_QUEUE",
-                "clips-objects".to_owned(),
-            ),
-            ("KAIWA_CLIPS__AWS__JOBS_QUEUE", "clips-jobs".to_owned()),
-            (
-                "KAIWA_CLIPS__AWS__WEBHOOK_KEY_FILE",
-                self.path("webhook-key").display().to_string(),
+                "KAIWA_CLIPS__AWS__WEBHOOK__API_KEY_FILES",
+                format!("[{:?}]", self.path("webhook-key")),
             ),
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
