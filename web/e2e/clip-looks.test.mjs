@@ -101,8 +101,8 @@ test('from a phone: sound, pictures, an upright film, and one that fails', async
   await held.release();
   await held.end();
   await inState(desk, 'From the bridge', 'ready').waitFor();
-  await shareFiles(phone, await makePicture(folder, 'pond.png'), 'The pond');
-  await inState(desk, 'The pond', 'ready').waitFor();
+  await shareFiles(phone, await makePicture(folder, 'pond.png'), 'A heron');
+  await inState(desk, 'A heron', 'ready').waitFor();
   await shareFiles(phone, await makeSound(folder, 'frogs.mp3'), 'Frogs at night');
   await inState(desk, 'Frogs', 'ready').waitFor();
   await shareFiles(phone, wrong, 'Damaged');
@@ -112,7 +112,7 @@ test('from a phone: sound, pictures, an upright film, and one that fails', async
     await shot(someone, '08-failed-and-sound');
     await clipMessage(someone, 'From the bridge').scrollIntoViewIfNeeded();
     await clipMessage(someone, 'From the bridge').locator('[data-testid="clip-poster"]').waitFor();
-    await clipMessage(someone, 'The pond').locator('[data-testid="clip-poster"]').waitFor();
+    await clipMessage(someone, 'A heron').locator('[data-testid="clip-poster"]').waitFor();
     await shot(someone, '09-posters');
   }
 });
@@ -140,7 +140,7 @@ test('subtitles, sharing, playing', async () => {
     await tour.scrollIntoViewIfNeeded();
     await tour.locator('[data-testid="clip-poster"]').waitFor();
     await tour.locator('[data-testid="clip-play"]').click();
-    await someone.page.waitForFunction(() => document.querySelector('video.player-video')?.currentTime > 0.3);
+    await someone.page.waitForFunction(() => document.querySelector('[data-testid="player"]:not(.audio) video')?.currentTime > 0.3);
     await someone.page.evaluate(() => document.querySelector('[data-testid="player"]:not(.audio) video').pause());
     await tour.locator('[data-testid="player-captions"]').click();
     await tour.locator('[data-testid="player-seek"]').hover({ position: { x: 120, y: 8 } });
@@ -151,7 +151,7 @@ test('subtitles, sharing, playing', async () => {
     await shot(someone, '13-menu');
     await someone.page.keyboard.press('Escape');
   }
-  await clipMessage(phone, 'The pond').locator('[data-testid="clip-image"]').tap();
+  await clipMessage(phone, 'A heron').locator('[data-testid="clip-image"]').tap();
   await phone.page.waitForFunction(() => document.querySelector('[data-testid="lightbox-image"]')?.naturalWidth > 0);
   await shot(phone, '14-lightbox');
   await phone.id('lightbox-close').tap();

@@ -265,7 +265,7 @@ test('a clip is shown in another room, and its deletion leaves nothing in either
   await alice.id('open-clips').click();
   await alice.page.locator('[data-testid="clip-tile"]', { hasText: 'Garden' }).waitFor();
   await alice.page.locator('[data-testid="clip-tile"]', { hasText: FILM }).waitFor();
-  await alice.id('clips-back').click();
+  await alice.id('open-clips').click();
   await clipMessage(alice, 'Garden').hover();
   await alice.id('delete').click();
   await alice.id('confirm').getByText('from every room in which it is shown').waitFor();

@@ -18,7 +18,7 @@ export function UploadCard({ upload }: { upload: ClipUpload }) {
   const percent = percentOf(upload);
   const moves = ['starting', 'sending', 'completing', 'waiting'].includes(state.kind);
   return (
-    <div class={`clip-card upload ${state.kind}`} data-testid="upload" data-state={state.kind} data-sent={upload.sent}>
+    <div class={`clip-card upload state-${state.kind}`} data-testid="upload" data-state={state.kind} data-sent={upload.sent}>
       <span class="clip-tile">
         <Icon name={state.kind === 'failed' ? 'warn' : KIND_ICONS[upload.kind]} />
       </span>
