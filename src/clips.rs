@@ -1,16 +1,19 @@
 //! Shared clips: their service and its ports, the doors on the edge, and the gRPC port, put together.
 
 mod admin;
+pub(crate) mod aws;
 mod embedded;
 mod grpc;
+mod hints;
 mod keys;
 mod messages;
 mod playback;
 mod rooms;
 mod tell;
 
-use crate::config::{Clips as Settings, ClipsBackend, Config, Hook};
+use crate::config::{Clips as Settings, ClipsBackend, CloudFront, Config, Hook};
 use crate::data::{DataDir, read_secret, read_secret_text};
+use crate::notify::Prepared as Notifications;
 use admin::Admin;
 use anyhow::Context as _;
 use axum::Router;
@@ -23,16 +26,18 @@ use kaiwa_media_pipeline::adapters::sqlite::SqliteStore as ClipRows;
 use kaiwa_media_pipeline::api::Clips as Api;
 use kaiwa_media_pipeline::authz::{HookConfig, HookedRooms, PermissionHook, Tokens};
 use kaiwa_media_pipeline::core::names;
+use kaiwa_media_pipeline::core::rules::Rules;
 use kaiwa_media_pipeline::ffmpeg::FfmpegTranscoder;
 use kaiwa_media_pipeline::front::Front;
 use kaiwa_media_pipeline::http;
+use kaiwa_media_pipeline::mediaconvert::WebhookOptions;
 use kaiwa_media_pipeline::model::Clip;
 use kaiwa_media_pipeline::playback as played;
 use kaiwa_media_pipeline::ports::{ClipStore, Inspector, Objects, RoomAuthz, Transcoder};
 use kaiwa_media_pipeline::service::{self, ClipService, Options, Parts};
 use kaiwa_platform::clock::{Clock, SystemClock};
 use kaiwa_platform::outbound::{Guard, Outbound, OutboundConfig};
-use kaiwa_platform::queue::{DeadLetters, Topic};
+use kaiwa_platform::queue::DeadLetters;
 use kaiwa_signaling::edge::guest::{Guests, Rule};
 use kaiwa_signaling::edge::tls::Certificates;
 use messages::Messages;
@@ -40,9 +45,9 @@ use rooms::Rooms;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tell::Operators;
+use tell::Tell;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How much longer than the route's own deadline a connection is left to a request.
@@ -91,6 +96,8 @@ pub(crate) struct Here {
     keys: Arc<played::PlaybackKeys>,
     tokens: Tokens,
     hook: Option<PermissionHook>,
+    cloudfront: Option<played::CloudFront>,
+    callers: Option<WebhookOptions>,
     port: Option<Port>,
     options: Options,
 }
@@ -105,6 +112,8 @@ struct Backend {
     /// Doors of its own on the edge.
     routes: Router,
     queues: Vec<DeadLetters>,
+    /// Rows in another place than the data folder.
+    store: Option<Arc<dyn ClipStore>>,
     /// For the announcement.
     told: String,
 }
@@ -120,6 +129,7 @@ pub(crate) struct Clips {
     max_bytes: u64,
     drain: CancellationToken,
     grpc: Mutex<Option<JoinHandle<()>>>,
+    consumers: Mutex<JoinSet<()>>,
     local: Option<Local>,
 }
 
@@ -151,16 +161,28 @@ pub(crate) async fn prepare(
     let port = Port::bind(config, certificates).await?;
     let backend = match settings.backend {
         ClipsBackend::Embedded => embedded::open(config, data, database, tools).await?,
-        ClipsBackend::Aws => anyhow::bail!("clips.backend"),
+        ClipsBackend::Aws => aws::open(config, data, tools).await?,
     };
+    let aws = settings.aws.as_ref();
+    let mut rules = Rules::default();
+    if let Some(aws) = aws {
+        rules.poll_remote = Duration::from_secs(aws.ask_after_s.into());
+    }
     Ok(Prepared::Here(Box::new(Here {
-        store: Arc::new(store),
+        store: backend.store.clone().unwrap_or_else(|| Arc::new(store)),
         backend,
         keys: keys::playback(data)?,
         tokens: tokens(settings, data.token_key(&config.auth)?)?,
         hook: settings.permission_hook.as_ref().map(hook).transpose()?,
+        cloudfront: aws
+            .and_then(|aws| aws.cloudfront.as_ref().map(cloudfront))
+            .transpose()?,
+        callers: aws
+            .and_then(|aws| aws.webhook.as_ref().map(hints::callers))
+            .transpose()?,
         port,
         options: Options {
+            rules,
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
             open: settings.uploads_at_once,
@@ -205,22 +227,38 @@ fn hook(settings: &Hook) -> anyhow::Result<PermissionHook> {
     hook.context("clips.permission_hook")
 }
 
+fn cloudfront(settings: &CloudFront) -> anyhow::Result<played::CloudFront> {
+    let config = played::CloudFrontConfig {
+        base: settings.base.clone(),
+        key_pair_id: settings.key_pair_id.clone(),
+        private_key: read_secret_text(&settings.private_key_file)?,
+    };
+    played::CloudFront::new(&config).context("clips.aws.cloudfront")
+}
+
 impl Prepared {
-    /// Starts what there is; `topic` is where operators are told.
+    /// Starts what there is.
+    ///
+    /// # Errors
+    /// Keys of the webhook.
     pub(crate) fn start(
         self,
         chat: &Chat,
         names: &SqliteStore,
-        topic: Option<Arc<dyn Topic>>,
-    ) -> Started {
-        match self {
+        notify: Option<&Notifications>,
+    ) -> anyhow::Result<Started> {
+        Ok(match self {
             Self::Off => Started::Off("off".to_owned()),
             Self::Missing(why) => Started::Closed(format!("off: {why}")),
             Self::Here(here) => {
-                let messages = Messages::new(chat.clone(), names.clone(), topic.map(Operators));
-                Started::Running(Arc::new(here.start(Rooms(chat.clone()), messages)))
+                let tell = Tell {
+                    announce: notify.map(Notifications::announce),
+                    topic: notify.map(Notifications::topic),
+                };
+                let messages = Messages::new(chat.clone(), names.clone(), tell);
+                Started::Running(Arc::new(here.start(Rooms(chat.clone()), messages)?))
             }
-        }
+        })
     }
 }
 
@@ -269,7 +307,7 @@ impl Started {
 }
 
 impl Here {
-    fn start(self, rooms: Rooms, messages: Messages) -> Clips {
+    fn start(self, rooms: Rooms, messages: Messages) -> anyhow::Result<Clips> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
         let rooms: Arc<dyn RoomAuthz> = match self.hook {
@@ -277,7 +315,10 @@ impl Here {
             None => rooms,
         };
         let backend = self.backend;
-        let issuer = played::Issuer::new(Arc::clone(&self.keys));
+        let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
+        if let Some(cloudfront) = self.cloudfront {
+            issuer = issuer.with_cloudfront(cloudfront);
+        }
         let service = ClipService::new(Parts {
             store: Arc::clone(&self.store),
             objects: Arc::clone(&backend.objects),
@@ -293,7 +334,7 @@ impl Here {
         let drain = CancellationToken::new();
         let front = Arc::new(Front::new(
             Arc::new(service.clone()) as Arc<dyn Api>,
-            Arc::new(Admin::new(Arc::clone(&self.store), backend.queues)),
+            Arc::new(Admin::new(Arc::clone(&self.store), backend.queues.clone())),
             self.tokens,
             Arc::clone(&clock),
             drain.clone(),
@@ -308,22 +349,27 @@ impl Here {
             played::PlaybackSettings::default(),
         );
         let router = http::router(Arc::clone(&front));
-        let router = router.merge(playing).merge(backend.routes);
+        let mut router = router.merge(playing).merge(backend.routes);
+        if let Some(callers) = &self.callers {
+            router = router.merge(hints::webhook(callers, &service)?);
+        }
+        let consumers = hints::consume(backend.queues, &service, &drain);
         let told = told(&backend.told, self.port.as_ref().map(Port::address));
         let grpc = self
             .port
             .map(|port| port.serve(front, self.store, drain.clone()));
         let reaper = service.clone();
         tokio::spawn(async move { reaper.run().await });
-        Clips {
+        Ok(Clips {
             service,
             guests: Guests::new(router, RULES),
             told,
             max_bytes: self.options.max_bytes,
             drain,
             grpc: Mutex::new(grpc),
+            consumers: Mutex::new(consumers),
             local: backend.local,
-        }
+        })
     }
 }
 
@@ -344,6 +390,8 @@ impl Clips {
                 let _ = tokio::time::timeout(grace, grpc).await;
             }
         };
+        // A poll waits for its messages; what they hold is hidden and comes again when they are dropped.
+        self.consumers.lock().await.abort_all();
         let (is_done, ()) = tokio::join!(self.service.drain(grace), calls);
         if let Some(Local(ffmpeg)) = &self.local {
             ffmpeg.stop().await;

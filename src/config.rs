@@ -6,7 +6,7 @@
 mod clips;
 mod push;
 
-pub(crate) use clips::{Clips, ClipsBackend, GrpcListen, Hook};
+pub(crate) use clips::{Clips, ClipsAws, ClipsBackend, CloudFront, GrpcListen, Hook, Webhook};
 pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend, Sns};
 
 use ipnet::IpNet;

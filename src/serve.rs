@@ -153,7 +153,7 @@ fn build(
     let hub = Hub::start(Arc::clone(&sessions), metrics.clone(), workers);
     let chat = start_chat(config, store, &hub);
     let announce = prepared.as_ref().map(Prepared::announce);
-    let clips = clips.start(&chat, store, prepared.as_ref().map(Prepared::topic));
+    let clips = clips.start(&chat, store, prepared.as_ref())?;
     limits.clip_bytes = clips.max_bytes();
     let parts = |engine: &Arc<Engine>, inbox| Parts {
         sfu: Arc::clone(engine) as Sfu,

@@ -1,7 +1,7 @@
 //! A clip's message in its rooms: which state is shown, and how far it is.
 
 use super::rooms::unavailable;
-use super::tell::Operators;
+use super::tell::Tell;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{ClipKind as Kind, ClipShown, ClipView, User};
@@ -10,7 +10,7 @@ use kaiwa_common::id::{ClipId, RoomId};
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_media_pipeline::model::{Clip, ClipKind, ClipState, Progress};
-use kaiwa_media_pipeline::ports::{Answer, RoomMessages, StoreError};
+use kaiwa_media_pipeline::ports::{Answer, Notice, RoomMessages, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct Messages {
     chat: Chat,
     names: SqliteStore,
-    operators: Option<Operators>,
+    tell: Tell,
     /// What each message shows, as far as this process knows: a change within a state is no event.
     shown: Mutex<BTreeMap<(ClipId, RoomId), ClipShown>>,
 }
@@ -34,11 +34,11 @@ enum Wanted {
 }
 
 impl Messages {
-    pub(super) fn new(chat: Chat, names: SqliteStore, operators: Option<Operators>) -> Self {
+    pub(super) fn new(chat: Chat, names: SqliteStore, tell: Tell) -> Self {
         Self {
             chat,
             names,
-            operators,
+            tell,
             shown: Mutex::default(),
         }
     }
@@ -79,6 +79,9 @@ impl Messages {
                     .await;
                 settled(shown)?;
                 self.remember(clip, state);
+                if clip.state == ClipState::Rejected {
+                    self.tell.uploader(clip);
+                }
                 Ok(())
             }
         }
@@ -119,6 +122,10 @@ impl RoomMessages for Messages {
                 .post_clip(&clip.room, &uploader, view(clip, state))
                 .await;
             let posted = posted.map_err(|error| unavailable(&error))?;
+            if !posted.dup {
+                // So that the way from `created` to `uploading` is no event.
+                self.remember(clip, state);
+            }
             Ok(posted.position.seq.0)
         })
     }
@@ -148,11 +155,15 @@ impl RoomMessages for Messages {
 
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
         Box::pin(async move {
-            match &self.operators {
-                Some(operators) => operators.failed(clip).await,
-                None => Ok(()),
-            }
+            self.tell.operators(clip).await?;
+            self.tell.uploader(clip);
+            Ok(())
         })
+    }
+
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        tracing::warn!(?notice, "operators should look into it");
+        Box::pin(self.tell.notice(notice))
     }
 }
 

@@ -87,6 +87,7 @@ impl Spec {
         let mut server = Server {
             child,
             address: ([0, 0, 0, 0], 0).into(),
+            announced: "\n".to_owned(),
             key: None,
             log,
             reading,
@@ -100,6 +101,10 @@ impl Spec {
             .nth(1)
             .and_then(|a| a.trim_end_matches('/').parse().ok());
         server.address = address.unwrap_or_else(|| panic!("no address in {url:?}"));
+        while !server.announced.contains("\n  data ") {
+            let read = stdout.read_line(&mut server.announced).expect("a line");
+            assert!(read > 0, "no facts: {}", server.stop_and_read_log());
+        }
         // Whoever reads no more of it must not end it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         server.key = std::fs::read(self.data.join("token-secret"))
@@ -125,6 +130,7 @@ impl Spec {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    announced: String,
     key: Option<Key>,
     log: Arc<Mutex<String>>,
     reading: Option<std::thread::JoinHandle<()>>,
@@ -180,6 +186,21 @@ impl Server {
     /// A good token for somebody, for an hour.
     pub(crate) fn token(&self, user: &str) -> String {
         self.key().token(user, 3600)
+    }
+
+    /// What it has announced of this part of it, such as `clips`.
+    pub(crate) fn announced(&self, part: &str) -> &str {
+        let mut lines = self.announced.lines();
+        let fact = lines.find_map(|line| line.trim_start().strip_prefix(part));
+        fact.unwrap_or_else(|| panic!("nothing of {part}: {}", self.announced))
+            .trim()
+    }
+
+    /// Where it serves gRPC.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        let told = self.announced("clips").split("gRPC at ").nth(1);
+        let address = told.and_then(|address| address.parse().ok());
+        address.unwrap_or_else(|| panic!("no gRPC: {}", self.announced))
     }
 
     /// The port.

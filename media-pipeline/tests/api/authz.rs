@@ -3,7 +3,7 @@
 use crate::support::{key, room, service_token, token_of, tokens, user};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::ServerRole;

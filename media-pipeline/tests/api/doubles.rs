@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::model::{Clip, ClipId, UploadMode};
 use kaiwa_media_pipeline::playback::{Playable, PlayableClips};

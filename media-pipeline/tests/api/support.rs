@@ -218,7 +218,7 @@ impl Clips for Scripted {
                     session_token: Secret::new("session".to_owned()),
                     region: "eu-west-1".to_owned(),
                     bucket: "clips".to_owned(),
-                    prefix: "video/alice/".to_owned(),
+                    key: "video/alice/source".to_owned(),
                     endpoint: None,
                     expires,
                 }),
