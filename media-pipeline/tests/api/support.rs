@@ -499,7 +499,12 @@ impl Server {
         let settings = grpc::GrpcSettings { reflection: true };
         let (routes, health) = grpc::routes(Arc::clone(&self.front), settings).await;
         health.set(true).await;
-        tokio::spawn(grpc::serve(listener, (routes, health), self.drain.clone()));
+        tokio::spawn(grpc::serve(
+            listener,
+            None,
+            (routes, health),
+            self.drain.clone(),
+        ));
         address
     }
 
