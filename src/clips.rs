@@ -26,6 +26,7 @@ use kaiwa_media_pipeline::adapters::sqlite::SqliteStore as ClipRows;
 use kaiwa_media_pipeline::api::Clips as Api;
 use kaiwa_media_pipeline::authz::{HookConfig, HookedRooms, PermissionHook, Tokens};
 use kaiwa_media_pipeline::core::names;
+use kaiwa_media_pipeline::core::rules::Rules;
 use kaiwa_media_pipeline::ffmpeg::FfmpegTranscoder;
 use kaiwa_media_pipeline::front::Front;
 use kaiwa_media_pipeline::http;
@@ -111,6 +112,8 @@ struct Backend {
     /// Doors of its own on the edge.
     routes: Router,
     queues: Vec<DeadLetters>,
+    /// Rows in another place than the data folder.
+    store: Option<Arc<dyn ClipStore>>,
     /// For the announcement.
     told: String,
 }
@@ -161,8 +164,12 @@ pub(crate) async fn prepare(
         ClipsBackend::Aws => aws::open(config, data, tools).await?,
     };
     let aws = settings.aws.as_ref();
+    let mut rules = Rules::default();
+    if let Some(aws) = aws {
+        rules.poll_remote = Duration::from_secs(aws.ask_after_s.into());
+    }
     Ok(Prepared::Here(Box::new(Here {
-        store: Arc::new(store),
+        store: backend.store.clone().unwrap_or_else(|| Arc::new(store)),
         backend,
         keys: keys::playback(data)?,
         tokens: tokens(settings, data.token_key(&config.auth)?)?,
@@ -175,6 +182,7 @@ pub(crate) async fn prepare(
             .transpose()?,
         port,
         options: Options {
+            rules,
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
             open: settings.uploads_at_once,

@@ -40,6 +40,7 @@ mod here {
     use crate::data::DataDir;
     use anyhow::Context as _;
     use axum::Router;
+    use kaiwa_media_pipeline::adapters::dynamo::DynamoStore;
     use kaiwa_media_pipeline::cage::Tools;
     use kaiwa_media_pipeline::inspect::FfprobeInspector;
     use kaiwa_media_pipeline::ladder::ladder;
@@ -48,7 +49,7 @@ mod here {
     use kaiwa_media_pipeline::mediaconvert::{MediaConvert, MediaConvertOptions, Rung};
     use kaiwa_media_pipeline::model::Source;
     use kaiwa_media_pipeline::objects::{S3Objects, S3Options};
-    use kaiwa_media_pipeline::ports::Objects;
+    use kaiwa_media_pipeline::ports::{ClipStore, Objects};
     use kaiwa_platform::clock::SystemClock;
     use kaiwa_platform::queue::aws::{AwsOptions, SdkConfig, Sender, SqsQueue, load, open_to};
     use kaiwa_platform::queue::{DeadLetters, Queue, dead_letters};
@@ -102,6 +103,16 @@ mod here {
             let dead: Arc<dyn Queue> = Arc::new(found(&dead_letters::name_of(&name)).await?);
             queues.push(DeadLetters::new(queue, dead));
         }
+        let store: Option<Arc<dyn ClipStore>> = match &settings.table {
+            Some(table) => {
+                let opened = DynamoStore::open(&aws, table, Arc::new(SystemClock)).await;
+                let opened = opened.with_context(|| {
+                    format!("the table {table} at DynamoDB (`kaiwa clips create-table` makes it)")
+                })?;
+                Some(Arc::new(opened))
+            }
+            None => None,
+        };
         Ok(Backend {
             objects,
             inspector: Arc::new(inspector),
@@ -109,6 +120,7 @@ mod here {
             local: None,
             routes: Router::new(),
             queues,
+            store,
             told: format!("S3 bucket {}, MediaConvert", settings.bucket),
         })
     }

@@ -77,6 +77,7 @@ pub(super) async fn open(
         local: Some(Local(transcoder)),
         routes: router(folder, HttpOptions::default()),
         queues: Vec::new(),
+        store: None,
         told,
     })
 }

@@ -77,9 +77,19 @@ pub(crate) struct ClipsAws {
     /// Who may call `POST /webhooks/mediaconvert`; without it there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) webhook: Option<Webhook>,
+    /// The DynamoDB table of clips, for several servers; without it they are in the data folder's database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) table: Option<String>,
+    /// A job of which nothing is told for so many seconds is asked about.
+    #[serde(default = "ask_after_s")]
+    pub(crate) ask_after_s: u32,
     /// CloudFront in front of the bucket, with its signed cookies in place of path tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cloudfront: Option<CloudFront>,
+}
+
+const fn ask_after_s() -> u32 {
+    600
 }
 
 fn queue_prefix() -> String {
@@ -323,6 +333,9 @@ impl ClipsAws {
             return rule(format!(
                 "clips.aws.queue_prefix: at most {PREFIX_CHARS} of A-Z a-z 0-9 - and _, as in SQS's names"
             ));
+        }
+        if !(1..=3_600).contains(&self.ask_after_s) {
+            return rule("clips.aws.ask_after_s has to be from 1 to 3600");
         }
         if let Some(webhook) = &self.webhook
             && webhook.api_key_files.is_empty()
