@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --features kaiwa-media-pipeline/aws --locked --quiet -- -D warnings
+cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 if cargo deny --version >/dev/null 2>&1; then
   cargo deny --offline --log-level error check bans licenses sources
 else

@@ -14,21 +14,18 @@ missing=()
 need() { command -v "$2" >/dev/null || missing+=("$1"); }
 
 need build-essential cc
+# Looks at clips and transcodes them.
+need ffmpeg ffmpeg
 if [ "$1" = test ]; then
   need chromium chromium
   # The second kind of browser in calls.
   need firefox-esr firefox-esr
-  # Transcodes clips, and makes their tests' sources.
-  need ffmpeg ffmpeg
   need iproute2 ip
   need nftables nft
   need python3-venv python3
   python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
   # The Japanese screens are looked at with Japanese letters.
   [ -n "$(find /usr/share/fonts -iname '*noto*cjk*' -print -quit 2>/dev/null)" ] || missing+=(fonts-noto-cjk)
-fi
-if [ "$1" = run ] && ! command -v ffmpeg >/dev/null; then
-  say "clips wait until FFmpeg is there: apt-get install -y --no-install-recommends ffmpeg"
 fi
 if [ ${#missing[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || die "please install: ${missing[*]}"

@@ -6,8 +6,6 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 # The same cases each time: new ones are looked for by `make soak`, and those found are kept as tests.
 export PROPTEST_RNG_SEED=${PROPTEST_RNG_SEED:-1}
-# The root asks for it as soon as it is bound to clips.
-features=kaiwa-media-pipeline/aws
 times=()
 begun=$SECONDS
 
@@ -20,13 +18,14 @@ suite() {
 }
 
 suite "lints" scripts/check.sh
-suite "build" cargo build --workspace --all-targets --features "$features" --locked --quiet
+suite "build" cargo build --workspace --all-targets --locked --quiet
 export KAIWA_BIN=$target/debug/kaiwa
-suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --features "$features" --locked --quiet
+suite "rust: rules, conformance, simulation, hostile clients" cargo test --workspace --locked --quiet
 suite "the double of MediaConvert" env -C tools/fake-mediaconvert "${KAIWA_VENV:-$PWD/.venv}/bin/python" -m unittest -q
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
 suite "two people in two browsers" npm --prefix web run --silent e2e
+suite "clips in browsers" npm --prefix web run --silent e2e:clips
 suite "calls in browsers" npm --prefix web run --silent e2e:calls
 suite "notifications: service worker, Firefox against a push service" npm --prefix web run --silent e2e:fake
 suite "notifications: from the server to Firefox" npm --prefix web run --silent e2e:push

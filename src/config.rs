@@ -3,8 +3,10 @@
 //! An unknown key is an error, so that a typing mistake is not a default. docs/configuration.md
 //! lists all of them.
 
+mod clips;
 mod push;
 
+pub(crate) use clips::{Clips, ClipsAws, ClipsBackend, CloudFront, GrpcListen, Hook, Webhook};
 pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend, Sns};
 
 use ipnet::IpNet;
@@ -32,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) calls: Calls,
     pub(crate) push: Push,
     pub(crate) queue: Queue,
+    pub(crate) clips: Clips,
     pub(crate) log: Log,
     pub(crate) limits: Limits,
 }
@@ -148,6 +151,7 @@ impl Default for Config {
             calls: Calls::default(),
             push: Push::default(),
             queue: Queue::default(),
+            clips: Clips::default(),
             log: Log::default(),
             limits: Limits::default(),
         }
@@ -372,6 +376,8 @@ impl Config {
         }
         self.push.check()?;
         self.queue.check()?;
+        let is_protected = self.has_tls() || http.allow_plain;
+        self.clips.check(&self.auth.audience, is_protected)?;
         let limits = &self.limits;
         if limits.frame_bytes < limits.text_bytes.saturating_mul(2) {
             let text = "limits.frame_bytes has to be at least twice limits.text_bytes";

@@ -56,6 +56,17 @@ impl DataDir {
             .with_context(|| format!("the secret in {}", path.display()))
     }
 
+    /// Random bytes that sign something of this server's own; made the first time.
+    pub(crate) fn secret(&self, name: &str) -> anyhow::Result<Secret<Vec<u8>>> {
+        read_or_make_secret(&self.path.join(name))
+    }
+
+    /// Those that somebody has put there, if anybody has.
+    pub(crate) fn secret_if_there(&self, name: &str) -> anyhow::Result<Option<Secret<Vec<u8>>>> {
+        let path = self.path.join(name);
+        path.exists().then(|| read_secret(&path)).transpose()
+    }
+
     /// A secret line of text, such as the key that push services know this server by; made the first time.
     pub(crate) fn secret_text(
         &self,
@@ -121,7 +132,8 @@ pub(crate) fn read_secret_text(path: &Path) -> anyhow::Result<Secret<String>> {
     Ok(Secret::new(text.trim().to_owned()))
 }
 
-fn read_secret(path: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
+/// A secret; refused when others can read the file.
+pub(crate) fn read_secret(path: &Path) -> anyhow::Result<Secret<Vec<u8>>> {
     let about = || format!("the secret {}", path.display());
     let mode = fs::metadata(path).with_context(about)?.permissions().mode();
     if mode & 0o077 != 0 {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod cli;
+mod clips;
 mod config;
 mod data;
 mod notify;

@@ -18,7 +18,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_notifier::adapters::sqlite::SqliteStore as NotifyStore;
 use kaiwa_notifier::service::{ConsumerOptions, Notifier, NotifierOptions, Parts};
 use kaiwa_platform::clock::SystemClock;
-use kaiwa_platform::queue::LONG_POLL;
+use kaiwa_platform::queue::{LONG_POLL, Topic};
 use kaiwa_signaling::push::Push;
 use kaiwa_signaling::push::admin::NotifyAdmin;
 use kaiwa_signaling::session::attendance::Present;
@@ -96,6 +96,11 @@ impl Prepared {
     /// Where people are told at once.
     pub(crate) fn announce(&self) -> Arc<dyn Announce> {
         Arc::clone(&self.announcer) as Arc<dyn Announce>
+    }
+
+    /// Where events are published.
+    pub(crate) fn topic(&self) -> Arc<dyn Topic> {
+        Arc::clone(&self.queues.topic)
     }
 
     /// Starts the relay and the notifier.

@@ -1,6 +1,7 @@
 //! The composition root: the one place that knows every adapter.
 
 use crate::cli::announce;
+use crate::clips::{self, Started};
 use crate::config::{Config, SignIn as SignInSetting};
 use crate::data::DataDir;
 use crate::notify::{self, Notify, Prepared};
@@ -67,9 +68,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .with_context(|| format!("the database in {}", data.path().display()))?;
     let certificates = certificates(&config, &data)?;
     let tcp = bind(config.http.listen)?;
-    let prepared = notify::prepare(&config, &data, &store).await?;
+    let prepared = PreparedParts {
+        notify: notify::prepare(&config, &data, &store).await?,
+        clips: clips::prepare(&config, &data, &store, certificates.as_ref()).await?,
+    };
     let built = build(&config, &data, &store, prepared, prometheus)?;
-    let Built { edge, sfu, notify } = built;
+    let Built {
+        edge,
+        sfu,
+        notify,
+        clips,
+    } = built;
     let address = tcp.local_addr().context("the listener has no address")?;
     let stop = CancellationToken::new();
     let listener = Listener {
@@ -85,7 +94,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     // Before the announcement, so that whoever waits for it may signal at once.
     let mut stops = StopSignals::listen()?;
     let media = sfu.as_ref().map(|sfu| sfu.addresses());
-    let mut facts = facts(&config, media);
+    let mut facts = facts(&config, media, &clips);
     let others = elsewhere(address, config.has_tls(), &own_addresses());
     if !others.is_empty() {
         facts.insert(1, ("elsewhere", others.join(", ")));
@@ -94,7 +103,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 
     stops.next().await;
     let drain = drain(
-        (&edge, notify.as_deref()),
+        (&edge, notify.as_deref(), &clips),
         &store,
         Duration::from_secs(config.drain_s),
         stop,
@@ -116,6 +125,13 @@ struct Built {
     edge: Arc<Edge>,
     sfu: Option<Arc<Engine>>,
     notify: Option<Arc<Notify>>,
+    clips: Started,
+}
+
+/// What was opened before chat is there.
+struct PreparedParts {
+    notify: Option<Prepared>,
+    clips: clips::Prepared,
 }
 
 /// Puts the parts together.
@@ -123,16 +139,22 @@ fn build(
     config: &Config,
     data: &DataDir,
     store: &SqliteStore,
-    prepared: Option<Prepared>,
+    prepared: PreparedParts,
     prometheus: PrometheusHandle,
 ) -> anyhow::Result<Built> {
-    let limits = &config.limits;
+    let PreparedParts {
+        notify: prepared,
+        clips,
+    } = prepared;
+    let mut limits = config.limits.clone();
     let metrics = Metrics::new();
     let sessions = Arc::new(Sessions::new(limits.clone()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let hub = Hub::start(Arc::clone(&sessions), metrics.clone(), workers);
     let chat = start_chat(config, store, &hub);
     let announce = prepared.as_ref().map(Prepared::announce);
+    let clips = clips.start(&chat, store, prepared.as_ref())?;
+    limits.clip_bytes = clips.max_bytes();
     let parts = |engine: &Arc<Engine>, inbox| Parts {
         sfu: Arc::clone(engine) as Sfu,
         inbox,
@@ -176,6 +198,7 @@ fn build(
         sign_in: sign_in(config),
         token_ttl: Duration::from_secs(config.auth.token_ttl_s),
         public_metrics: config.http.public_metrics,
+        guests: clips.guests(),
         notify_admin: notify.as_ref().map(|notify| notify.admin()),
         assets: web::ASSETS,
         render_metrics: Box::new(move || {
@@ -192,7 +215,12 @@ fn build(
         version: env!("CARGO_PKG_VERSION"),
         context,
     });
-    Ok(Built { edge, sfu, notify })
+    Ok(Built {
+        edge,
+        sfu,
+        notify,
+        clips,
+    })
 }
 
 fn sign_in(config: &Config) -> SignIn {
@@ -277,7 +305,7 @@ impl StopSignals {
 /// Stops without losing anything: readiness goes, sessions are sent away, writes are answered, the
 /// store is closed. Within the time given.
 async fn drain(
-    (edge, notify): (&Edge, Option<&Notify>),
+    (edge, notify, clips): (&Edge, Option<&Notify>, &Started),
     store: &SqliteStore,
     within: Duration,
     stop: CancellationToken,
@@ -287,6 +315,8 @@ async fn drain(
     tracing::info!(sessions = edge.context.sessions.len(), "draining");
     edge.context.begin_drain();
     let orderly = async {
+        // First: what clips have begun may have to be written to their rooms.
+        clips.drain(within / 4).await;
         if tokio::time::timeout(within / 4, edge.context.chat.drain())
             .await
             .is_err()
@@ -362,7 +392,11 @@ fn own_addresses() -> Vec<IpAddr> {
     found.iter().map(|found| found.address.ip()).collect()
 }
 
-fn facts(config: &Config, media: Option<&[SocketAddr]>) -> Vec<(&'static str, String)> {
+fn facts(
+    config: &Config,
+    media: Option<&[SocketAddr]>,
+    clips: &Started,
+) -> Vec<(&'static str, String)> {
     let web = if web::ASSETS.0.is_empty() {
         "not in this binary: `make run` builds it"
     } else {
@@ -383,6 +417,7 @@ fn facts(config: &Config, media: Option<&[SocketAddr]>) -> Vec<(&'static str, St
                 None => "off".to_owned(),
             },
         ),
+        ("clips", clips.told()),
         ("data", config.data_dir.display().to_string()),
     ]
 }

@@ -45,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "kaiwa-sfu",
             "kaiwa-signaling",
             "kaiwa-notifier",
+            "kaiwa-media-pipeline",
         ],
     ),
 ];

@@ -597,6 +597,12 @@ pub const CLIP_PAGE_DEFAULT: usize = 50;
 /// Parts of one upload (S3's own bound). More are refused.
 pub const CLIP_PARTS: usize = 10_000;
 
+/// From a clip's failure until operators need not hear of it any more, as of other notices.
+pub const CLIP_NOTICE: Duration = Duration::from_secs(24 * 3600);
+
+/// Connections of the gRPC port at once. More wait with the kernel until one ends.
+pub const CLIP_GRPC_CONNECTIONS: usize = 1_000;
+
 /// Watches of one caller at once: a page of clips watches its room once. More are refused (429).
 pub const CLIP_WATCHES_PER_CALLER: usize = 16;
 
@@ -700,6 +706,38 @@ pub const CLIP_EVENT_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Old events and requests that one call forgets: one short commit.
 pub const CLIP_TRIM: usize = 1_000;
 
+/// Changes of clips that DynamoDB takes in one transaction. Twice as many would hold those that wait a little
+/// longer; a transaction ends at 100 items, and a new clip is five.
+pub const CLIP_DYNAMO_GROUP: usize = 16;
+
+/// Items of one transaction (DynamoDB's own bound).
+pub const CLIP_DYNAMO_ITEMS: usize = 100;
+
+/// A transaction, in bytes; DynamoDB's own bound is 4 MB, names included.
+pub const CLIP_DYNAMO_BYTES: usize = 3 * 1024 * 1024;
+
+/// A clip's text in a row of DynamoDB, in bytes after compression; an item ends at 400 KB, with its names. Clips of
+/// [`CLIP_OUTPUT_FILES`] stay below it; a larger one is an error of the store, and is not stored.
+pub const CLIP_DYNAMO_BODY: usize = 380 * 1024;
+
+/// A clip's text, in bytes: what is read of a row before it counts as broken. Four times that of
+/// [`CLIP_OUTPUT_FILES`].
+pub const CLIP_BODY_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Changes that wait for their transaction. Another is refused (`Unavailable`) and comes again: some seconds of
+/// what DynamoDB takes.
+pub const CLIP_DYNAMO_WAITING: usize = 1_024;
+
+/// Times that a transaction is tried while others write the same; then its changes are refused (`Unavailable`). With
+/// [`CLIP_DYNAMO_PAUSE`] some three seconds.
+pub const CLIP_DYNAMO_TRIES: u32 = 16;
+
+/// The longest pause between two of them.
+pub const CLIP_DYNAMO_PAUSE: Duration = Duration::from_millis(400);
+
+/// How long DynamoDB keeps which clip had which revision: longer than any watch.
+pub const CLIP_LOG_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A clip's file, in bytes. A larger one is refused (`declared.size`): what one disk and one transcoding of an hour
 /// can bear.
 pub const CLIP_BYTES: u64 = 4 * 1024 * 1024 * 1024;
@@ -738,6 +776,18 @@ pub const CLIP_NAME_BYTES: usize = 255;
 
 /// A clip's labels; their keys and their values, in characters.
 pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
+
+/// What a player calls subtitles, in characters: a menu's line.
+pub const CLIP_LABEL_CHARS: usize = 100;
+
+/// A job that waits for longer is told to operators: the transcoder is too slow, or away.
+pub const CLIP_LATE: Duration = Duration::from_secs(15 * 60);
+
+/// Between two notices of one kind to operators.
+pub const CLIP_NOTICE_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Clips of which the failures are counted: as soon as half of so many that ended last have failed, operators are told.
+pub const CLIP_ENDS_COUNTED: usize = 20;
 
 /// Languages in which a clip has subtitles.
 pub const CLIP_LANGUAGES: usize = 32;
@@ -790,6 +840,10 @@ pub const OBJECT_BUFFER_BYTES: usize = 1024 * 1024;
 /// Parts and forms that arrive at once. Another is answered 503 and comes again.
 pub const OBJECT_WRITES: usize = 64;
 
+/// Of them, those of one person: a browser has six connections, and four of them do not leave everybody else without a
+/// place. Another is answered 503 and comes again.
+pub const OBJECT_WRITES_PERSON: usize = 16;
+
 /// Silence of a client that sends a part. Then its request ends (408), and what came of it is thrown away.
 pub const OBJECT_SILENCE: Duration = Duration::from_secs(30);
 
@@ -815,16 +869,18 @@ pub const OBJECT_CREDENTIALS: Duration = Duration::from_secs(900);
 /// Characters of a session's name at STS (its own bound). The rest is cut.
 pub const OBJECT_CREDENTIALS_NAME: usize = 64;
 
-/// Uploads whose SHA-256 is computed while their parts arrive. That of another one is computed at its end.
-pub const OBJECT_PREFIXES: usize = 256;
 /// First bytes of a clip that say what it is. What they do not say is refused.
 pub const CLIP_SNIFF_BYTES: u64 = 16 * 1024;
 
 /// What a program that looks at a clip may say, in bytes: a hundred streams. More ends it (`UNREADABLE`).
 pub const CLIP_PROBE_BYTES: u64 = 1024 * 1024;
 
-/// How long one look at a clip may take. Longer is refused (`INSPECTION_TIMEOUT`).
+/// CPU time of one program that looks at a clip; reading 500 MB takes a second. More is refused (`INSPECTION_TIMEOUT`).
 pub const CLIP_PROBE: Duration = Duration::from_secs(20);
+
+/// From the first look at a clip to the last, by the clock. A machine that is too busy for it tries again later: less than
+/// [`CLIP_LEASE`], so that nobody else has begun meanwhile.
+pub const CLIP_INSPECTION: Duration = Duration::from_secs(110);
 
 /// Memory (address space) of a program that looks at a clip or transcodes it, in bytes: a 1080p ladder takes
 /// 0.6 GB, and twice as much is mapped. At the bound it fails, and so does the clip.

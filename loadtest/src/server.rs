@@ -149,6 +149,8 @@ impl Spec {
         };
         command.arg("serve").arg("--data").arg(&self.data);
         command.arg("--listen").arg(self.listen.to_string());
+        // A free port, so that servers can run beside each other.
+        command.env("KAIWA_CLIPS__GRPC_LISTEN", "127.0.0.1:0");
         command.args(&self.arguments);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         for (name, value) in &self.limits {

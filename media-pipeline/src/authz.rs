@@ -14,7 +14,7 @@ pub use hook::{AskHook, Asked, HookConfig, HookedRooms, InvalidHook, PermissionH
 pub use tokens::{ActsFor, ServiceRule, Tokens, Who};
 
 use crate::api::{ApiError, Caller};
-use crate::ports::{Action, RoomAuthz, StoreError, Verdict};
+use crate::ports::{Action, Asker, RoomAuthz, StoreError, Verdict};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::token::ServerRole;
 
@@ -160,7 +160,11 @@ pub async fn check(
     let Some(action) = operation.rule().2 else {
         return Ok(());
     };
-    match rooms.check(&caller.user, room, action).await {
+    let who = Asker {
+        user: &caller.user,
+        role: caller.role,
+    };
+    match rooms.check(who, room, action).await {
         Ok(Verdict::Allowed) => Ok(()),
         Ok(Verdict::Denied(why)) => Err(ApiError::Denied(why)),
         Ok(Verdict::Hidden) => Err(ApiError::NotFound),

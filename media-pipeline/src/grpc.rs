@@ -6,6 +6,7 @@
 //! ```
 
 mod admin;
+mod connections;
 mod pipeline;
 mod status;
 
@@ -16,6 +17,7 @@ use kaiwa_common::limits::{CLIP_ANSWER_BYTES, CLIP_REQUEST_BYTES};
 use kaiwa_proto::media::v1;
 use kaiwa_proto::media::v1::media_admin_server::MediaAdminServer;
 use kaiwa_proto::media::v1::media_pipeline_server::MediaPipelineServer;
+use rustls::ServerConfig;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -97,24 +98,14 @@ pub async fn routes(front: Arc<Front>, settings: GrpcSettings) -> (Routes, Healt
     (routes, health)
 }
 
-/// A server with our bounds, for who has connections of their own to serve (TLS).
-#[must_use]
-pub fn server() -> tonic::transport::Server {
-    tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .max_concurrent_streams(STREAMS)
-        .http2_max_header_list_size(HEADER_BYTES)
-        .tcp_nodelay(true)
-}
-
-/// Serves connections until `drain` is cancelled: then it says so to whoever asks for its health, and ends when the
-/// calls have ended.
+/// Serves connections, in TLS if there is a configuration of it (whose ALPN is `h2`), until `drain` is cancelled: then it
+/// says so to whoever asks for its health, and ends when the calls have ended.
 ///
 /// # Errors
 /// When the listener can't be served any more.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     (routes, health): (Routes, Health),
     drain: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
@@ -122,8 +113,12 @@ pub async fn serve(
         drain.cancelled().await;
         health.set(false).await;
     };
-    let connections = TcpIncoming::from(listener);
-    let mut server = server();
+    let connections = connections::accepted(listener, tls);
+    let mut server = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADER_BYTES);
     let serving = server.add_routes(routes);
     serving
         .serve_with_incoming_shutdown(connections, drained)

@@ -13,7 +13,7 @@ use crate::refusal::{Reason, Refusal};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use http::HeaderMap;
 use kaiwa_common::limits::CLIP_REQUEST_BYTES;
 use std::sync::Arc;
@@ -36,6 +36,23 @@ pub fn router(front: Arc<Front>) -> Router {
     router
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(CLIP_REQUEST_BYTES))
+}
+
+/// Answers for clips that are switched off on this server: 503 with why.
+pub fn closed(why: &str) -> Router {
+    let refusal = Arc::new(Refusal::new(Reason::Unavailable, why));
+    let answer = move |headers: HeaderMap| {
+        let refusal = Arc::clone(&refusal);
+        async move { answer::refusal(&crate::front::request_id(&headers), &refusal) }
+    };
+    let paths = [
+        "/api/v1/clips",
+        "/api/v1/clips/{*rest}",
+        "/objects/{*rest}",
+        "/v/{*rest}",
+    ];
+    let route = |router: Router, path| router.route(path, any(answer.clone()));
+    paths.into_iter().fold(Router::new(), route)
 }
 
 async fn unknown_method(headers: HeaderMap) -> Response {

@@ -15,4 +15,4 @@ pub use cloudfront::{CloudFront, CloudFrontConfig, InvalidSigner};
 pub use issue::{Issuer, life};
 pub use serve::{PlaybackSettings, router};
 pub use source::{Playable, PlayableClips, PrefixOf, StoredClips};
-pub use token::{Claims, InvalidPlaybackKey, PlaybackKey, PlaybackKeys};
+pub use token::{Claims, InvalidPlaybackKey, PlaybackKey, PlaybackKeys, room_epoch};

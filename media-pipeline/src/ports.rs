@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
+use kaiwa_common::token::ServerRole;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
@@ -196,10 +197,10 @@ pub trait Objects: Send + Sync + 'static {
         ttl: Duration,
     ) -> Answer<'a, SignedForm, ObjectError>;
 
-    /// Credentials that open this prefix for writing and nothing else.
+    /// Credentials that open exactly this key for writing, and nothing else.
     fn credentials<'a>(
         &'a self,
-        prefix: &'a str,
+        key: &'a str,
         session: &'a str,
         ttl: Duration,
     ) -> Answer<'a, Credentials, ObjectError>;
@@ -315,8 +316,8 @@ pub struct Credentials {
     pub region: String,
     /// In which bucket.
     pub bucket: String,
-    /// Below which prefix.
-    pub prefix: String,
+    /// The object that is to be written.
+    pub key: String,
     /// Another address than Amazon's.
     pub endpoint: Option<String>,
     /// When they expire.
@@ -475,18 +476,46 @@ pub enum Verdict {
     Hidden,
 }
 
+/// Who wants to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asker<'a> {
+    /// The person.
+    pub user: &'a UserId,
+    /// What they may do on this server.
+    pub role: ServerRole,
+}
+
 /// Chat's rules, and the external permission hook after them.
 pub trait RoomAuthz: Send + Sync + 'static {
     /// Asked at registering, credentials, completion, sharing and playback.
     fn check<'a>(
         &'a self,
-        user: &'a UserId,
+        who: Asker<'a>,
         room: &'a RoomId,
         action: Action,
     ) -> Answer<'a, Verdict, StoreError>;
 
     /// Rises when somebody loses the right to see the room: older playback tokens end.
     fn epoch<'a>(&'a self, room: &'a RoomId) -> Answer<'a, u64, StoreError>;
+}
+
+/// What operators should look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Jobs wait for long: this one, for so long. The transcoder is too slow, or away.
+    JobsWait {
+        /// One of them.
+        clip: crate::model::ClipId,
+        /// For how long.
+        waited: Duration,
+    },
+    /// Of the clips that ended last, so many have failed.
+    ManyFail {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+    },
 }
 
 /// A clip's message in the room.
@@ -505,6 +534,13 @@ pub trait RoomMessages: Send + Sync + 'static {
 
     /// Operators are told of a failure (Slack).
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
+
+    /// Operators are told that something is wrong with more than one clip, at most once an hour for each kind. Where nobody
+    /// carries it on it stands in the log alone.
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        tracing::warn!(?notice, "operators should look into it");
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 // --- playback ---

@@ -45,14 +45,4 @@ macro_rules! each_store {
     };
 }
 
-each_store! {
-    a_clip_comes_back_as_it_was
-    of_writers_at_once_one_wins
-    a_request_is_answered_once_for_a_day
-    pages_go_from_the_newest_on_and_leave_nothing_out
-    what_is_due_comes_longest_due_first
-    a_job_finds_its_clip
-    revisions_rise_without_holes_and_changes_come_in_their_order
-    an_event_is_new_once_a_week
-    usage_counts_a_persons_bytes_and_open_uploads
-}
+conformance::every_check!(each_store);

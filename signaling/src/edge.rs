@@ -4,6 +4,7 @@ pub mod address;
 pub mod api;
 pub mod assets;
 pub mod guard;
+pub mod guest;
 pub mod listener;
 pub mod notifications;
 pub mod stream;
@@ -21,6 +22,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use guard::Guard;
+use guest::Guests;
 use kaiwa_common::time::UnixMs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +57,8 @@ pub struct Edge {
     pub public_metrics: bool,
     /// What operators ask of the notifier; `None` on a server without notifications.
     pub notify_admin: Option<Arc<dyn NotifyAdmin>>,
+    /// Other components' routes, such as the clips'.
+    pub guests: Guests,
     /// The web app.
     pub assets: Assets,
     /// The metrics as Prometheus reads them.
@@ -86,6 +90,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
             notifications::router(Arc::clone(&edge)),
         )
         .route("/api/{*rest}", any(not_found))
+        .merge(edge.guests.router())
         .fallback(assets::serve)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&edge),

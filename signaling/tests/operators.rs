@@ -178,6 +178,7 @@ fn scene(has_notifier: bool) -> Scene {
         token_ttl: Duration::from_secs(60),
         public_metrics: false,
         notify_admin: has_notifier.then(|| Arc::clone(&asked) as Arc<dyn NotifyAdmin>),
+        guests: kaiwa_signaling::edge::guest::Guests::default(),
         assets: Assets(&[]),
         render_metrics: Box::new(String::new),
         not_ready: Box::new(|| None),

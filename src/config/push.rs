@@ -283,7 +283,7 @@ impl Queue {
     }
 }
 
-fn check_aws(
+pub(super) fn check_aws(
     section: &str,
     region: Option<&String>,
     endpoint: Option<&str>,
@@ -320,7 +320,7 @@ fn check_service(name: &str, endpoint: Option<&str>) -> Result<(), ConfigError> 
     }
 }
 
-fn is_url(text: &str, schemes: &[&str]) -> bool {
+pub(super) fn is_url(text: &str, schemes: &[&str]) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else {
         return false;
     };
@@ -328,7 +328,7 @@ fn is_url(text: &str, schemes: &[&str]) -> bool {
     schemes.contains(&scheme) && !host.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-fn rule<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+pub(super) fn rule<T>(text: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError::Rule(text.into()))
 }
 

@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_kaiwa");
 
 /// Rates per address out of the way: every client of these tests comes from one.
-const WIDE: [(&str, &str); 3] = [
+/// gRPC takes a free port, so that servers can run beside each other.
+const WIDE: [(&str, &str); 4] = [
+    ("KAIWA_CLIPS__GRPC_LISTEN", "127.0.0.1:0"),
     ("KAIWA_LIMITS__REQUESTS_PER_S", "100000"),
     ("KAIWA_LIMITS__REQUEST_BURST", "100000"),
     ("KAIWA_HTTP__ALLOWED_ORIGINS", "[\"https://app.example\"]"),
@@ -85,6 +87,7 @@ impl Spec {
         let mut server = Server {
             child,
             address: ([0, 0, 0, 0], 0).into(),
+            announced: "\n".to_owned(),
             key: None,
             log,
             reading,
@@ -98,6 +101,10 @@ impl Spec {
             .nth(1)
             .and_then(|a| a.trim_end_matches('/').parse().ok());
         server.address = address.unwrap_or_else(|| panic!("no address in {url:?}"));
+        while !server.announced.contains("\n  data ") {
+            let read = stdout.read_line(&mut server.announced).expect("a line");
+            assert!(read > 0, "no facts: {}", server.stop_and_read_log());
+        }
         // Whoever reads no more of it must not end it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         server.key = std::fs::read(self.data.join("token-secret"))
@@ -123,6 +130,7 @@ impl Spec {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    announced: String,
     key: Option<Key>,
     log: Arc<Mutex<String>>,
     reading: Option<std::thread::JoinHandle<()>>,
@@ -178,6 +186,21 @@ impl Server {
     /// A good token for somebody, for an hour.
     pub(crate) fn token(&self, user: &str) -> String {
         self.key().token(user, 3600)
+    }
+
+    /// What it has announced of this part of it, such as `clips`.
+    pub(crate) fn announced(&self, part: &str) -> &str {
+        let mut lines = self.announced.lines();
+        let fact = lines.find_map(|line| line.trim_start().strip_prefix(part));
+        fact.unwrap_or_else(|| panic!("nothing of {part}: {}", self.announced))
+            .trim()
+    }
+
+    /// Where it serves gRPC.
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        let told = self.announced("clips").split("gRPC at ").nth(1);
+        let address = told.and_then(|address| address.parse().ok());
+        address.unwrap_or_else(|| panic!("no gRPC: {}", self.announced))
     }
 
     /// The port.

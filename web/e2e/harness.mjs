@@ -1,8 +1,10 @@
 /** Starts the server and a browser, and ends both. Nothing sleeps: everything waits for a condition. */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +18,9 @@ const READY_MS = 30_000;
 export const WAIT_MS = 60_000;
 
 export const ROOM_FOR_COMMANDS = { KAIWA_LIMITS__COMMANDS_PER_S: '5000', KAIWA_LIMITS__COMMAND_BURST: '5000' };
+
+/** gRPC takes a free port, so that servers can run beside each other. */
+const FREE_GRPC = { KAIWA_CLIPS__GRPC_LISTEN: '127.0.0.1:0' };
 
 export class Server {
   #child = null;
@@ -42,7 +47,7 @@ export class Server {
   /** On the same data and, from the second time on, on the same port. */
   async restart() {
     const args = ['serve', '--data', this.#data, '--listen', this.#listen];
-    const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...this.#env } });
+    const child = spawn(BIN, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...FREE_GRPC, ...this.#env } });
     this.#child = child;
     child.stderr.on('data', (chunk) => (this.#log += chunk));
     this.url = await new Promise((resolve, reject) => {
@@ -84,6 +89,11 @@ export class Server {
   async end() {
     await this.kill();
     await rm(this.#data, { recursive: true, force: true });
+  }
+
+  /** The folder with all that it keeps. */
+  get data() {
+    return this.#data;
   }
 
   get running() {
@@ -134,6 +144,28 @@ export async function signIn({ page, id }, url, name) {
   await id('name').fill(name);
   await id('sign-in-button').click();
   await connected({ page });
+}
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** By the rules of axe: nothing serious on this screen. */
+export async function checkAccess(someone, screen) {
+  // What turns until something else happens is never finished.
+  const finite = () =>
+    Promise.all(
+      document
+        .getAnimations()
+        .filter((a) => a.effect?.getTiming().iterations !== Infinity)
+        .map((a) => a.finished.catch(() => {})),
+    );
+  await someone.page.evaluate(finite);
+  // Through the debugger, which the content policy lets pass.
+  await someone.page.evaluate(axe);
+  const found = await someone.page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const serious = found.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
+  const minor = found.violations.filter((v) => !serious.includes(v)).map((v) => v.id);
+  if (minor.length > 0) console.log(`# ${screen}: minor findings: ${minor.join(', ')}`);
+  assert.deepEqual(serious.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`), [], screen);
 }
 
 /** Left alone, a client comes back within 30 s of the server's return. */

@@ -22,6 +22,7 @@ use crate::ports::{
 use append::PreparedAppend;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::position::{Position, Seq};
+use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::sqlite::{
     Keep, OpenError, ReadError, Sqlite, SqliteOptions, Submitted, WriteError, WriterStats,
@@ -72,6 +73,16 @@ impl SqliteStore {
     #[must_use]
     pub fn database(&self) -> Sqlite {
         self.db.clone()
+    }
+
+    /// The name that somebody is shown by; `None` for who was never here.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database can't be read.
+    pub async fn name_of(&self, user: &UserId) -> Result<Option<Redacted<String>>, StoreError> {
+        let user = user.clone();
+        let found = self.read(move |connection| facts::user_fact(connection, &user));
+        Ok(found.await?.map(|fact| fact.name))
     }
 
     /// Takes no more writes, commits those queued, and waits until the file is closed for writing.

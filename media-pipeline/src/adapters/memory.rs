@@ -1,8 +1,9 @@
 //! Clips in memory: for tests, and for trying the pipeline out. It forgets everything when it ends.
 
+use crate::adapters::asked::is_asked_for;
 use crate::model::{Backend, Clip, ClipId, ClipState};
 use crate::ports::{Answer, ClipStore, Page, Query, Request, StoreError, Usage};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::UserId;
 use kaiwa_common::limits::{CLIP_EVENT_AGE, CLIP_PAGE, CLIP_REQUEST_AGE};
 use kaiwa_common::time::UnixMs;
 use std::collections::BTreeMap;
@@ -191,17 +192,4 @@ impl ClipStore for MemoryStore {
             Ok(before - state.events.len() - state.requests.len())
         })
     }
-}
-
-fn is_asked_for(clip: &Clip, query: &Query) -> bool {
-    let in_room = |room: &RoomId| clip.room == *room || clip.chores.rooms.contains_key(room);
-    let of_state = if query.states.is_empty() {
-        clip.state != ClipState::Deleted
-    } else {
-        query.states.contains(&clip.state)
-    };
-    query.room.as_ref().is_none_or(in_room)
-        && query.uploader.as_ref().is_none_or(|u| clip.uploader == *u)
-        && query.before.is_none_or(|before| clip.id < before)
-        && of_state
 }

@@ -51,6 +51,8 @@ struct StoredClip {
     retries: u32,
     heard: Option<i64>,
     #[serde(default)]
+    since: Option<i64>,
+    #[serde(default)]
     seen: Option<String>,
     #[serde(default)]
     media_ms: u64,
@@ -75,6 +77,12 @@ pub(super) fn write(clip: &Clip) -> String {
 pub(super) fn read(text: &str) -> Result<Clip, String> {
     let stored: StoredClip = serde_json::from_str(text).map_err(|error| error.to_string())?;
     Clip::try_from(stored)
+}
+
+/// Counts and tells of a row that is left out since it cannot be read: a newer program wrote it, or a bit has turned.
+pub(super) fn left_out(what: &dyn std::fmt::Display) {
+    metrics::counter!("kaiwa_clips_unreadable_total").increment(1);
+    tracing::warn!(%what, "a clip's row cannot be read");
 }
 
 /// A state's number, which is never changed.
@@ -172,6 +180,7 @@ impl From<&Clip> for StoredClip {
             work_fails: chores.work_fails,
             retries: chores.retries,
             heard: chores.heard.map(|at| at.0),
+            since: chores.since.map(|at| at.0),
             seen: chores.seen.clone(),
             media_ms: u64::try_from(chores.media.as_millis()).unwrap_or(u64::MAX),
         }
@@ -228,6 +237,7 @@ impl TryFrom<StoredClip> for Clip {
                 work_fails: s.work_fails,
                 retries: s.retries,
                 heard: s.heard.map(UnixMs),
+                since: s.since.map(UnixMs),
                 seen: s.seen,
                 media: Duration::from_millis(s.media_ms),
             },

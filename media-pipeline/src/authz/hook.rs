@@ -4,7 +4,7 @@
 //! status: 200 or 204 yes, 401 or 403 no, 404 not to be known of. Everything else, silence too, is no answer, and
 //! without one nobody may.
 
-use crate::ports::{Action, Answer, RoomAuthz, StoreError, Verdict};
+use crate::ports::{Action, Answer, Asker, RoomAuthz, StoreError, Verdict};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode};
@@ -122,7 +122,9 @@ impl PermissionHook {
     fn known(&self, question: &Question) -> Option<Verdict> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (verdict, until) = answers.get(question)?;
-        (*until > self.clock.now()).then(|| verdict.clone())
+        let now = self.clock.now();
+        // A clock that went back makes no answer older than it may get.
+        (*until > now && *until <= now.plus(CLIP_HOOK_CACHE)).then(|| verdict.clone())
     }
 
     fn remember(&self, question: Question, verdict: Verdict) {
@@ -184,13 +186,17 @@ impl HookedRooms {
 impl RoomAuthz for HookedRooms {
     fn check<'a>(
         &'a self,
-        user: &'a UserId,
+        who: Asker<'a>,
         room: &'a RoomId,
         action: Action,
     ) -> Answer<'a, Verdict, StoreError> {
         Box::pin(async move {
-            match self.rooms.check(user, room, action).await? {
-                Verdict::Allowed => self.hook.check((user.clone(), room.clone(), action)).await,
+            match self.rooms.check(who, room, action).await? {
+                Verdict::Allowed => {
+                    self.hook
+                        .check((who.user.clone(), room.clone(), action))
+                        .await
+                }
                 no @ (Verdict::Denied(_) | Verdict::Hidden) => Ok(no),
             }
         })

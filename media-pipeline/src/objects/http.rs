@@ -20,10 +20,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{options, post, put};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kaiwa_common::limits::{OBJECT_REQUEST, OBJECT_SILENCE, OBJECT_WRITES};
-use std::sync::Arc;
+use kaiwa_common::limits::{OBJECT_REQUEST, OBJECT_SILENCE, OBJECT_WRITES, OBJECT_WRITES_PERSON};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// `PUT {PART_PATH}?t={token}`
 pub const PART_PATH: &str = "/objects/part";
@@ -60,6 +61,29 @@ struct Door {
     objects: FolderObjects,
     options: HttpOptions,
     places: Arc<Semaphore>,
+    people: People,
+}
+
+/// Requests of each person that are under way.
+type People = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// One request's place among all, and among those of its person.
+struct Place<'a> {
+    person: String,
+    people: &'a People,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = people.get_mut(&self.person) {
+            *count -= 1;
+            if *count == 0 {
+                people.remove(&self.person);
+            }
+        }
+    }
 }
 
 /// The two doors.
@@ -68,6 +92,7 @@ pub fn router(objects: FolderObjects, http: HttpOptions) -> Router {
         objects,
         options: http,
         places: Arc::new(Semaphore::new(http.at_once)),
+        people: People::default(),
     };
     Router::new()
         .route(
@@ -122,7 +147,7 @@ async fn take_part(door: &Door, request: Request) -> Result<Response, Refusal> {
         }
         plan.sha256 = Some(declared);
     }
-    let _place = door.places.try_acquire().map_err(|_| Refusal::Busy)?;
+    let _place = door.place(&claim.key)?;
     let mut bytes = door.patience().stream(request.into_body());
     let part = door
         .objects
@@ -143,6 +168,23 @@ async fn take_part(door: &Door, request: Request) -> Result<Response, Refusal> {
 }
 
 impl Door {
+    /// A place, of which one person does not take all: the key's second part says whose it is.
+    fn place(&self, key: &str) -> Result<Place<'_>, Refusal> {
+        let permit = self.places.try_acquire().map_err(|_| Refusal::Busy)?;
+        let person = key.split('/').nth(1).unwrap_or_default().to_owned();
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = people.entry(person.clone()).or_default();
+        if *count >= OBJECT_WRITES_PERSON {
+            return Err(Refusal::Busy);
+        }
+        *count += 1;
+        Ok(Place {
+            person,
+            people: &self.people,
+            _permit: permit,
+        })
+    }
+
     fn patience(&self) -> Patience {
         Patience {
             silence: self.options.silence,

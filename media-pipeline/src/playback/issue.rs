@@ -2,10 +2,10 @@
 
 use super::cloudfront::CloudFront;
 use super::source::SOURCE;
-use super::token::{Claims, PlaybackKeys};
+use super::token::{Claims, PlaybackKeys, room_epoch};
 use crate::api::Playback;
 use crate::model::{Clip, ClipState};
-use kaiwa_common::id::UserId;
+use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CLIP_PLAYBACK, CLIP_PLAYBACK_SLACK};
 use kaiwa_common::time::UnixMs;
 use std::sync::Arc;
@@ -42,7 +42,8 @@ impl Issuer {
         self
     }
 
-    /// The right of this person to play this clip, whose objects are below `prefix` and whose room has this epoch.
+    /// The right of this person to play this clip, whose objects are below `prefix`, as it is shown in this room of
+    /// this epoch.
     ///
     /// # Errors
     /// The state of a clip that is not ready.
@@ -51,7 +52,7 @@ impl Issuer {
         clip: &Clip,
         prefix: &str,
         user: &UserId,
-        epoch: u64,
+        (room, epoch): (&RoomId, u64),
         now: UnixMs,
     ) -> Result<Playback, ClipState> {
         let ready = clip.outputs.as_ref();
@@ -64,7 +65,12 @@ impl Issuer {
             .map_or(Duration::ZERO, |source| source.duration);
         let expires = now.plus(life(duration));
         let (base, processed, cookies) = if let Some(cloudfront) = &self.cloudfront {
-            let cookies = cloudfront.cookies(prefix, expires);
+            // Of a clip that was transcoded the file itself is nobody's to play.
+            let below = match outputs.playlist {
+                Some(_) => format!("{prefix}processed/"),
+                None => prefix.to_owned(),
+            };
+            let cookies = cloudfront.cookies(&below, expires);
             (cloudfront.url(prefix), "processed/", cookies)
         } else {
             let person = self.keys.pseudonym(user);
@@ -72,7 +78,7 @@ impl Issuer {
                 clip: clip.id,
                 person,
                 expires,
-                epoch,
+                epoch: room_epoch(room, epoch),
             };
             let token = self.keys.issue(&claims);
             (format!("/v/{token}/{}/", clip.id), "", Vec::new())

@@ -6,7 +6,7 @@
 use super::files;
 use super::range::{Wanted, wanted};
 use super::source::{Playable, PlayableClips, PlayableFile};
-use super::token::{Claims, PlaybackKeys};
+use super::token::{Claims, PlaybackKeys, room_epoch};
 use crate::ports::{ObjectError, ObjectInfo, Objects, RoomAuthz};
 use axum::Router;
 use axum::body::Body;
@@ -149,13 +149,14 @@ impl Playing {
         let found = self.clips.playable(claims.clip).await;
         let found = found.map_err(|_| Refused::NotNow("the clips' store"))?;
         let playable = found.ok_or(Refused::No("no clip that is ready"))?;
-        let epoch = self.rooms.epoch(&playable.room).await;
-        let epoch = epoch.map_err(|_| Refused::NotNow("the rooms' store"))?;
-        if epoch == claims.epoch {
-            Ok(playable)
-        } else {
-            Err(Refused::No("another epoch of the room"))
+        for room in &playable.rooms {
+            let epoch = self.rooms.epoch(room).await;
+            let epoch = epoch.map_err(|_| Refused::NotNow("the rooms' store"))?;
+            if room_epoch(room, epoch) == claims.epoch {
+                return Ok(playable);
+            }
         }
+        Err(Refused::No("another epoch of the room"))
     }
 
     async fn file(
@@ -167,6 +168,9 @@ impl Playing {
     ) -> Result<Response, Refused> {
         let info = self.objects.head(&file.key).await.map_err(|e| object(&e))?;
         let info = info.ok_or(Refused::No("no such object"))?;
+        if file.mark.as_ref().is_some_and(|mark| *mark != info.etag) {
+            return Err(Refused::No("other bytes than were looked at"));
+        }
         let tag = format!("\"{}\"", info.etag.trim_matches('"'));
         let mut response = Response::new(Body::empty());
         set(&mut response, CONTENT_TYPE, file.content_type);
@@ -225,7 +229,9 @@ impl Playing {
 
     fn keep(&self, content_type: &str, expires: UnixMs) -> String {
         let left = expires.since(self.clock.now()).as_secs();
-        if content_type == "application/vnd.apple.mpegurl" {
+        // What may be replaced under its name: a retry's playlist, subtitles.
+        let changes = content_type.starts_with("text/vtt") || content_type.ends_with("mpegurl");
+        if changes {
             format!("private, max-age={}", left.min(KEEP_PLAYLIST.as_secs()))
         } else {
             format!("private, max-age={}, immutable", left.min(KEEP.as_secs()))

@@ -9,10 +9,10 @@
 use crate::model::ClipId;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kaiwa_common::id::UserId;
+use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
-use ring::hmac;
+use ring::{digest, hmac};
 use uuid::Uuid;
 
 const VERSION: u8 = 1;
@@ -30,8 +30,20 @@ pub struct Claims {
     pub person: [u8; 16],
     /// Until when.
     pub expires: UnixMs,
-    /// Of the clip's room, when it was made.
+    /// [`room_epoch`] of the room for which it was made, at that time.
     pub epoch: u64,
+}
+
+/// A room and its epoch in eight bytes: a token for one room where a clip is shown is none for another.
+#[must_use]
+pub fn room_epoch(room: &RoomId, epoch: u64) -> u64 {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(&epoch.to_be_bytes());
+    hash.update(room.as_str().as_bytes());
+    let hash = hash.finish();
+    let mut short = [0; 8];
+    short.copy_from_slice(&hash.as_ref()[..8]);
+    u64::from_be_bytes(short)
 }
 
 /// One key.

@@ -4,7 +4,7 @@ use super::Inner;
 use super::answer::store;
 use crate::api::{ApiError, Caller};
 use crate::model::{Clip, ClipId};
-use crate::ports::{Action, Verdict};
+use crate::ports::{Action, Asker, Verdict};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::token::ServerRole;
 
@@ -13,6 +13,13 @@ use kaiwa_common::token::ServerRole;
 pub(super) enum Need {
     View,
     Upload,
+}
+
+fn asker(caller: &Caller) -> Asker<'_> {
+    Asker {
+        user: &caller.user,
+        role: caller.role,
+    }
 }
 
 impl Inner {
@@ -26,7 +33,7 @@ impl Inner {
             Need::View => Action::View,
             Need::Upload => Action::Upload,
         };
-        let verdict = self.authz.check(&caller.user, room, action).await;
+        let verdict = self.authz.check(asker(caller), room, action).await;
         match verdict.map_err(store)? {
             // A viewer of this server brings nothing, whatever the room says.
             Verdict::Allowed if need == Need::Upload && caller.role == ServerRole::Viewer => {
@@ -98,13 +105,8 @@ impl Inner {
         if clip.uploader == caller.user {
             return Ok(clip);
         }
-        // An administrator moderates any room that they are in.
-        let action = if caller.role == ServerRole::Admin {
-            Action::View
-        } else {
-            Action::Moderate
-        };
-        let verdict = self.authz.check(&caller.user, &clip.room, action).await;
+        let action = Action::Moderate;
+        let verdict = self.authz.check(asker(caller), &clip.room, action).await;
         match verdict.map_err(store)? {
             Verdict::Allowed => Ok(clip),
             Verdict::Denied(_) | Verdict::Hidden => Err(ApiError::Denied("NOT_UPLOADER")),

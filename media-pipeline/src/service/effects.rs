@@ -5,6 +5,7 @@ use super::metrics;
 use crate::core::mark::Word;
 use crate::core::names;
 use crate::core::step::{Arrived, Effect, Input};
+use crate::inspect::check_declared;
 use crate::model::{Clip, ClipError, ClipId, ClipKind, ClipState, Outputs, Source};
 use crate::ports::{InspectError, ObjectError, ObjectInfo, Order, Report, TranscodeError};
 use std::collections::BTreeMap;
@@ -97,6 +98,9 @@ impl Inner {
 
     /// Takes what was found, if the uploader has the minutes; counted one clip of a person after the other.
     async fn fits(self: &Arc<Self>, clip: &Clip, source: Source) -> Option<Input> {
+        if let Err(error) = check_declared(&source, &clip.declared) {
+            return Some(Input::Unfit(error));
+        }
         let _turn = self.turns.of(&clip.uploader).await;
         match self.minutes_left(&clip.uploader).await {
             Err(_) => return Some(Input::WorkFailed(None)),

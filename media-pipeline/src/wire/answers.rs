@@ -180,7 +180,7 @@ pub(crate) fn grant(grant: Grant) -> v1::UploadGrant {
             session_token: credentials.session_token.expose().clone(),
             region: credentials.region,
             bucket: credentials.bucket,
-            prefix: credentials.prefix,
+            key: credentials.key,
             endpoint: credentials.endpoint.unwrap_or_default(),
             expire_time_ms: credentials.expires.0,
         }),

@@ -3,7 +3,7 @@
 use crate::support::{key, room, service_token, token_of, tokens, user};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::ServerRole;
@@ -11,7 +11,7 @@ use kaiwa_media_pipeline::api::{ApiError, Caller};
 use kaiwa_media_pipeline::authz::{
     AskHook, Asked, HookConfig, HookedRooms, Operation, PermissionHook, Scope, Tokens, check,
 };
-use kaiwa_media_pipeline::ports::{Action, Answer, RoomAuthz, StoreError, Verdict};
+use kaiwa_media_pipeline::ports::{Action, Answer, Asker, RoomAuthz, StoreError, Verdict};
 use kaiwa_platform::clock::ManualClock;
 use kaiwa_platform::outbound::{Outbound, OutboundConfig};
 use std::sync::{Arc, Mutex};
@@ -154,7 +154,7 @@ struct Rooms(Result<Verdict, StoreError>);
 impl RoomAuthz for Rooms {
     fn check<'a>(
         &'a self,
-        _: &'a UserId,
+        _: Asker<'a>,
         _: &'a RoomId,
         _: Action,
     ) -> Answer<'a, Verdict, StoreError> {

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::model::{Clip, ClipId, UploadMode};
 use kaiwa_media_pipeline::playback::{Playable, PlayableClips};
 use kaiwa_media_pipeline::ports::{
-    Action, Answer as PortAnswer, Credentials, ObjectError, ObjectInfo, Objects, Part, PartPlan,
-    Reading, RoomAuthz, SignedForm, SignedRequest, StoreError, Verdict,
+    Action, Answer as PortAnswer, Asker, Credentials, ObjectError, ObjectInfo, Objects, Part,
+    PartPlan, Reading, RoomAuthz, SignedForm, SignedRequest, StoreError, Verdict,
 };
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -120,7 +120,7 @@ pub(crate) struct Epoch(pub(crate) AtomicU64);
 impl RoomAuthz for Epoch {
     fn check<'a>(
         &'a self,
-        _: &'a UserId,
+        _: Asker<'a>,
         _: &'a RoomId,
         _: Action,
     ) -> PortAnswer<'a, Verdict, StoreError> {

@@ -108,7 +108,9 @@ async fn playing(settings: PlaybackSettings) -> Played {
 impl Played {
     fn url(&self, clip: &Clip) -> String {
         let now = UnixMs(1_000_000);
-        let right = self.issuer.playback(clip, PREFIX, &user("bob"), 4, now);
+        let right = self
+            .issuer
+            .playback(clip, PREFIX, &user("bob"), (&clip.room, 4), now);
         right.expect("it is ready").url
     }
 
@@ -398,7 +400,7 @@ async fn no_token_reaches_the_log_at_any_level() {
 fn only_what_is_ready_gets_a_right_and_it_names_what_there_is() {
     let key = PlaybackKey::new(1, &Secret::new(vec![9; 32])).expect("a key");
     let issuer = Issuer::new(Arc::new(PlaybackKeys::new(key, None).expect("one key")));
-    let of = |clip: &Clip| issuer.playback(clip, PREFIX, &user("bob"), 4, UnixMs(0));
+    let of = |clip: &Clip| issuer.playback(clip, PREFIX, &user("bob"), (&clip.room, 4), UnixMs(0));
     let right = of(&ready()).expect("it is ready");
     assert!(
         right
@@ -415,8 +417,8 @@ fn only_what_is_ready_gets_a_right_and_it_names_what_there_is() {
         assert_eq!(Playable::of(&clip, PREFIX), None);
     }
     assert_eq!(
-        Playable::of(&ready(), PREFIX).map(|p| p.room),
-        Some(room("r_lobby"))
+        Playable::of(&ready(), PREFIX).map(|p| p.rooms),
+        Some(vec![room("r_lobby")])
     );
 }
 
@@ -469,7 +471,13 @@ fn cloudfronts_cookies_are_those_that_openssl_signs() {
     let keys = PlaybackKeys::new(token_key, None).expect("one key");
     let issuer = Issuer::new(Arc::new(keys)).with_cloudfront(signer);
     let right = issuer
-        .playback(&ready(), prefix, &user("bob"), 4, UnixMs(0))
+        .playback(
+            &ready(),
+            prefix,
+            &user("bob"),
+            (&room("r_lobby"), 4),
+            UnixMs(0),
+        )
         .expect("it is ready");
     assert_eq!(
         right.url,

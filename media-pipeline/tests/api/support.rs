@@ -218,7 +218,7 @@ impl Clips for Scripted {
                     session_token: Secret::new("session".to_owned()),
                     region: "eu-west-1".to_owned(),
                     bucket: "clips".to_owned(),
-                    prefix: "video/alice/".to_owned(),
+                    key: "video/alice/source".to_owned(),
                     endpoint: None,
                     expires,
                 }),
@@ -499,7 +499,12 @@ impl Server {
         let settings = grpc::GrpcSettings { reflection: true };
         let (routes, health) = grpc::routes(Arc::clone(&self.front), settings).await;
         health.set(true).await;
-        tokio::spawn(grpc::serve(listener, (routes, health), self.drain.clone()));
+        tokio::spawn(grpc::serve(
+            listener,
+            None,
+            (routes, health),
+            self.drain.clone(),
+        ));
         address
     }
 

@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use kaiwa_media_pipeline::ports::{Objects, PartPlan, SignedRequest};
 use std::time::Duration;
+use tower::ServiceExt as _;
 
 const KEY: &str = "video/u/2026/11/c/source";
 
@@ -241,4 +242,45 @@ async fn more_clients_than_places_are_told_to_come_again() {
     let response = world.call(request(&good, b"bytes".to_vec())).await;
     assert_eq!(response.headers()["retry-after"], "2");
     assert_eq!(reason(response).await, (503, "BUSY".to_owned()));
+}
+
+#[tokio::test]
+async fn one_person_does_not_take_every_place() {
+    let world = Embedded::new().await;
+    let router = world.router();
+    let key = |user: &str| format!("video/{user}/2026/11/c/source");
+    let signed = async |user: &str, number| {
+        let key = key(user);
+        let upload = world.store.begin(&key, "video/mp4").await.unwrap();
+        let part = plan(number, b"abc");
+        world
+            .store
+            .sign_part(&key, &upload, &part, TTL)
+            .await
+            .unwrap()
+    };
+    let slow = |signed: &SignedRequest| {
+        let body = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+        let request = Request::put(&signed.url).header("content-length", 3);
+        router.clone().oneshot(request.body(body).unwrap())
+    };
+    let mut held = Vec::new();
+    for number in 1..=16 {
+        let signed = signed("mallory", number).await;
+        let mut call = Box::pin(slow(&signed));
+        assert!(futures_util::poll!(&mut call).is_pending());
+        held.push(call);
+    }
+    let one_more = signed("mallory", 17).await;
+    let refused = slow(&one_more).await.unwrap();
+    assert_eq!(reason(refused).await, (503, "BUSY".to_owned()));
+    let other = signed("alice", 1).await;
+    let taken = world.call(request(&other, b"abc".to_vec())).await;
+    assert_eq!(taken.status(), 200);
+    drop(held.pop());
+    let mut again = Box::pin(slow(&one_more));
+    assert!(
+        futures_util::poll!(&mut again).is_pending(),
+        "its place is free"
+    );
 }

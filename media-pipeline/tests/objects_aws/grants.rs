@@ -7,11 +7,12 @@ use crate::world::{TTL, World, plan};
 use aws_sdk_s3::config::Credentials as Key;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use kaiwa_media_pipeline::ports::{Credentials, ObjectError, Objects};
 use std::sync::Arc;
 use std::time::Duration;
 
-const PREFIX: &str = "video/u1/2026/11/clip1/";
+const KEY: &str = "video/u1/2026/11/clip1/source";
 
 /// A role that may do everything with both buckets: what narrows it is the session's policy alone.
 const ROLE: &str = r#"
@@ -72,166 +73,129 @@ fn code(error: &impl ProvideErrorMetadata) -> String {
 }
 
 #[tokio::test]
-async fn temporary_credentials_write_below_their_prefix() {
+async fn temporary_credentials_write_their_key() {
     let world = world().await;
-    let given = world
-        .store
-        .credentials(PREFIX, "user|1@x", TTL)
-        .await
-        .unwrap();
-    assert_eq!(
-        (given.bucket.as_str(), given.prefix.as_str()),
-        ("clips", PREFIX)
-    );
+    let given = world.store.credentials(KEY, "user|1@x", TTL).await.unwrap();
+    assert_eq!((given.bucket.as_str(), given.key.as_str()), ("clips", KEY));
     let life = given.expires.since(kaiwa_common::time::UnixMs::now());
     assert!(
         life <= Duration::from_secs(905) && life > Duration::from_secs(600),
         "{life:?}"
     );
     let s3 = client(&world, &given, None, None).await;
-    let key = format!("{PREFIX}source");
-    put(&s3, "clips", &key).await.unwrap();
-    assert_eq!(world.store.head(&key).await.unwrap().unwrap().size, 5);
-    let parts = format!("{PREFIX}parts");
-    let begun = s3
-        .create_multipart_upload()
-        .bucket("clips")
-        .key(&parts)
-        .send()
-        .await
-        .unwrap();
-    let upload = begun.upload_id().unwrap();
-    let part = s3
-        .upload_part()
-        .bucket("clips")
-        .key(&parts)
-        .upload_id(upload)
-        .part_number(1);
-    part.body(ByteStream::from_static(b"one"))
-        .send()
-        .await
-        .unwrap();
-    let listed = s3
-        .list_parts()
-        .bucket("clips")
-        .key(&parts)
-        .upload_id(upload)
-        .send()
-        .await
-        .unwrap();
+    put(&s3, "clips", KEY).await.unwrap();
+    assert_eq!(world.store.head(KEY).await.unwrap().unwrap().size, 5);
+    let of_parts = |upload: &str| (KEY.to_owned(), upload.to_owned());
+    let begun = s3.create_multipart_upload().bucket("clips").key(KEY);
+    let begun = begun.send().await.unwrap();
+    let (key, upload) = of_parts(begun.upload_id().unwrap());
+    let part = s3.upload_part().bucket("clips").key(&key);
+    let part = part.upload_id(&upload).part_number(1);
+    let sent = part.body(ByteStream::from_static(b"one")).send();
+    let etag = sent.await.unwrap().e_tag.unwrap();
+    let listed = s3.list_parts().bucket("clips").key(&key);
+    let listed = listed.upload_id(&upload).send().await.unwrap();
     assert_eq!(listed.parts().len(), 1);
-    assert_eq!(
-        world
-            .store
-            .complete(&parts, upload, &[])
-            .await
-            .unwrap()
-            .size,
-        3
-    );
+    let part = CompletedPart::builder().part_number(1).e_tag(etag).build();
+    let parts = CompletedMultipartUpload::builder().parts(part).build();
+    let done = s3.complete_multipart_upload().bucket("clips").key(&key);
+    let done = done.upload_id(&upload).multipart_upload(parts);
+    done.send().await.unwrap();
+    assert_eq!(world.store.head(KEY).await.unwrap().unwrap().size, 3);
+    // What was begun can be thrown away.
+    let begun = s3.create_multipart_upload().bucket("clips").key(KEY);
+    let begun = begun.send().await.unwrap();
+    let (key, upload) = of_parts(begun.upload_id().unwrap());
+    let aborted = s3.abort_multipart_upload().bucket("clips").key(&key);
+    aborted.upload_id(&upload).send().await.unwrap();
 }
 
 #[tokio::test]
 async fn temporary_credentials_open_nothing_else() {
     let world = world().await;
-    let given = world.store.credentials(PREFIX, "u1", TTL).await.unwrap();
+    let given = world.store.credentials(KEY, "u1", TTL).await.unwrap();
     let s3 = client(&world, &given, None, None).await;
-    let key = format!("{PREFIX}source");
-    put(&s3, "clips", &key).await.unwrap();
+    put(&s3, "clips", KEY).await.unwrap();
     for other in [
         "video/u1/2026/11/clip2/source",
         "video/u1/2026/11/clip1",
+        "video/u1/2026/11/clip1/source2",
+        "video/u1/2026/11/clip1/source/a",
+        "video/u1/2026/11/clip1/processed/hls/master.m3u8",
         "video/u1/2026/11/clip10/source",
         "source",
     ] {
-        assert_eq!(
-            put(&s3, "clips", other).await,
-            Err("AccessDenied".to_owned()),
-            "{other}"
-        );
+        assert_eq!(put(&s3, "clips", other).await, denied(), "{other}");
+        let begun = s3.create_multipart_upload().bucket("clips").key(other);
+        assert_eq!(outcome(begun.send().await), denied(), "{other}");
     }
-    assert_eq!(
-        put(&s3, "other", &key).await,
-        Err("AccessDenied".to_owned())
-    );
-    let denied = |code: String| assert_eq!(code, "AccessDenied");
-    denied(code(
-        &s3.get_object()
-            .bucket("clips")
-            .key(&key)
-            .send()
-            .await
-            .unwrap_err(),
-    ));
-    denied(code(
-        &s3.delete_object()
-            .bucket("clips")
-            .key(&key)
-            .send()
-            .await
-            .unwrap_err(),
-    ));
-    denied(code(
-        &s3.list_objects_v2()
-            .bucket("clips")
-            .prefix(PREFIX)
-            .send()
-            .await
-            .unwrap_err(),
-    ));
-    denied(code(
-        &s3.create_multipart_upload()
-            .bucket("clips")
-            .key("video/x")
-            .send()
-            .await
-            .unwrap_err(),
-    ));
+    assert_eq!(put(&s3, "other", KEY).await, denied());
+    let read = s3.get_object().bucket("clips").key(KEY);
+    assert_eq!(outcome(read.send().await), denied());
+    let looked = s3.head_object().bucket("clips").key(KEY);
+    assert!(looked.send().await.is_err());
+    let copied = s3.copy_object().copy_source(format!("clips/{KEY}"));
+    let copied = copied.bucket("clips").key("video/x");
+    assert_eq!(outcome(copied.send().await), denied());
+    let deleted = s3.delete_object().bucket("clips").key(KEY);
+    assert_eq!(outcome(deleted.send().await), denied());
+    let folder = KEY.trim_end_matches("source");
+    let listed = s3.list_objects_v2().bucket("clips").prefix(folder);
+    assert_eq!(outcome(listed.send().await), denied());
+    let uploads = s3.list_multipart_uploads().bucket("clips");
+    assert_eq!(outcome(uploads.send().await), denied());
     assert!(s3.list_buckets().send().await.is_err());
     assert!(
-        world.store.head(&key).await.unwrap().is_some(),
+        world.store.head(KEY).await.unwrap().is_some(),
         "it is still there"
     );
     let wrong = client(&world, &given, Some("wrong"), None).await;
-    assert!(put(&wrong, "clips", &key).await.is_err(), "another secret");
+    assert!(put(&wrong, "clips", KEY).await.is_err(), "another secret");
     let wrong = client(&world, &given, None, Some("wrong")).await;
-    assert!(put(&wrong, "clips", &key).await.is_err(), "another token");
+    assert!(put(&wrong, "clips", KEY).await.is_err(), "another token");
+}
+
+fn denied() -> Result<(), String> {
+    Err("AccessDenied".to_owned())
+}
+
+fn outcome<T, E: ProvideErrorMetadata>(answer: Result<T, E>) -> Result<(), String> {
+    answer.map(|_| ()).map_err(|error| code(&error))
 }
 
 #[tokio::test]
 async fn temporary_credentials_end() {
     let world = world().await;
-    let given = world.store.credentials(PREFIX, "u1", TTL).await.unwrap();
+    let given = world.store.credentials(KEY, "u1", TTL).await.unwrap();
     let s3 = client(&world, &given, None, None).await;
-    let key = format!("{PREFIX}source");
     world.emulator.pass(600);
-    put(&s3, "clips", &key).await.unwrap();
+    put(&s3, "clips", KEY).await.unwrap();
     world.emulator.pass(901);
-    let refused = put(&s3, "clips", &key).await.unwrap_err();
+    let refused = put(&s3, "clips", KEY).await.unwrap_err();
     assert!(refused.contains("Expired"), "{refused}");
 }
 
 #[tokio::test]
-async fn no_prefix_of_somebodys_text_gets_credentials() {
+async fn no_key_of_somebodys_text_gets_credentials() {
     let world = world().await;
-    for prefix in [
+    for key in [
         "",
         "/",
-        "*/",
-        "video/*/",
-        "video/${aws:userid}/",
-        "video/u1",
-        "../",
+        "*",
+        "video/*",
+        "video/${aws:userid}",
+        "video/u1/",
+        "../a",
     ] {
-        let given = world.store.credentials(prefix, "u1", TTL).await;
-        assert!(matches!(given, Err(ObjectError::Refused(_))), "{prefix}");
+        let given = world.store.credentials(key, "u1", TTL).await;
+        assert!(matches!(given, Err(ObjectError::Refused(_))), "{key}");
     }
 }
 
 #[tokio::test]
 async fn presigned_parts_and_forms_expire_and_cannot_be_bent() {
     let world = world().await;
-    let key = format!("{PREFIX}source");
+    let key = KEY.to_owned();
     let upload = world.store.begin(&key, "video/mp4").await.unwrap();
     let signed = world
         .store

@@ -5,7 +5,8 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::api::Playback;
 use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState};
 use kaiwa_media_pipeline::ports::{
-    Action, Answer, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages, StoreError, Verdict,
+    Action, Answer, Asker, Notice, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages,
+    StoreError, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -18,6 +19,7 @@ pub(crate) struct Chat {
     messages: Mutex<BTreeMap<(ClipId, String), Shown>>,
     pub(crate) ready: Mutex<BTreeMap<ClipId, u32>>,
     pub(crate) failed: Mutex<BTreeMap<ClipId, u32>>,
+    pub(crate) notices: Mutex<Vec<Notice>>,
     /// Messages that are refused before one is taken.
     pub(crate) failing: Mutex<u32>,
     /// Posts that are done and whose answer is lost, before one is not.
@@ -65,15 +67,15 @@ impl Chat {
 impl RoomAuthz for Chat {
     fn check<'a>(
         &'a self,
-        user: &'a UserId,
+        who: Asker<'a>,
         room: &'a RoomId,
         action: Action,
     ) -> Answer<'a, Verdict, StoreError> {
-        let member = (user.to_string(), room.to_string());
+        let member = (who.user.to_string(), room.to_string());
         let is_member = self.members.lock().unwrap().contains(&member);
         let verdict = match action {
             _ if !is_member => Verdict::Hidden,
-            Action::Moderate if user.as_str() != "mod" => Verdict::Denied("NOT_MODERATOR"),
+            Action::Moderate if who.user.as_str() != "mod" => Verdict::Denied("NOT_MODERATOR"),
             Action::Moderate | Action::View | Action::Upload => Verdict::Allowed,
         };
         let leaving = self.leaving.lock().unwrap().take();
@@ -111,6 +113,11 @@ impl RoomMessages for Chat {
 
     fn ready<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
         *self.ready.lock().unwrap().entry(clip.id).or_default() += 1;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        self.notices.lock().unwrap().push(notice);
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -145,7 +145,7 @@ impl Objects for Memory {
 
     fn credentials<'a>(
         &'a self,
-        prefix: &'a str,
+        key: &'a str,
         _: &'a str,
         _: Duration,
     ) -> Answer<'a, Credentials, ObjectError> {
@@ -156,7 +156,7 @@ impl Objects for Memory {
                 session_token: Secret::new("t".to_owned()),
                 region: "r".to_owned(),
                 bucket: "b".to_owned(),
-                prefix: prefix.to_owned(),
+                key: key.to_owned(),
                 endpoint: None,
                 expires: UnixMs(0),
             })

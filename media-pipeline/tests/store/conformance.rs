@@ -12,6 +12,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// Gives the names of all checks to a macro.
+macro_rules! every_check {
+    ($run:ident) => {
+        $run! {
+            a_clip_comes_back_as_it_was
+            of_writers_at_once_one_wins
+            a_request_is_answered_once_for_a_day
+            pages_go_from_the_newest_on_and_leave_nothing_out
+            what_is_due_comes_longest_due_first
+            a_job_finds_its_clip
+            revisions_rise_without_holes_and_changes_come_in_their_order
+            an_event_is_new_once_a_week
+            usage_counts_a_persons_bytes_and_open_uploads
+        }
+    };
+}
+pub(crate) use every_check;
+
 const DAY: Duration = Duration::from_secs(86_400);
 
 type Store = Arc<dyn ClipStore>;
@@ -57,6 +75,7 @@ pub(crate) fn full(number: u128) -> Clip {
         interval_ms: 2_000,
     });
     clip.outputs = Some(made);
+    clip.chores.since = Some(START);
     clip.chores.seen = Some("mark".to_owned());
     clip.chores.media = Duration::from_millis(61_040);
     let captions = Captions {
@@ -99,7 +118,7 @@ pub(crate) fn request(key: &str, clip: &Clip, at: UnixMs) -> Request {
     }
 }
 
-fn changed(clip: &Clip, change: impl FnOnce(&mut Clip)) -> Clip {
+pub(crate) fn changed(clip: &Clip, change: impl FnOnce(&mut Clip)) -> Clip {
     let mut clip = clip.clone();
     clip.version += 1;
     change(&mut clip);

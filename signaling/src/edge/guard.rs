@@ -9,6 +9,7 @@
 use super::Edge;
 use super::address::{Peer, peer};
 use super::api::problem;
+use super::guest::{Lease, Rule};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -125,11 +126,11 @@ pub(super) async fn check(
     let mut response = match admit(&edge, &request) {
         Ok(peer) => {
             request.extensions_mut().insert(peer);
-            let (request, read) = watched(request);
-            match tokio::time::timeout(HTTP_REQUEST, next.run(request)).await {
-                Ok(response) => response,
-                Err(_) => too_slow(read.is_waiting()),
+            let rule = edge.guests.rule(request.uri().path());
+            if let Some(lease) = request.extensions().get::<Lease>() {
+                lease.extend(rule.connection);
             }
+            answered(request, next, rule).await
         }
         Err(refused) => *refused,
     };
@@ -142,6 +143,22 @@ pub(super) async fn check(
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The answer, if it comes in time.
+async fn answered(request: Request, next: Next, rule: Rule) -> Response {
+    let (request, read) = watched(request);
+    let mut answer = std::pin::pin!(next.run(request));
+    if let Ok(response) = tokio::time::timeout(HTTP_REQUEST, answer.as_mut()).await {
+        return response;
+    }
+    if rule.streams_body || !read.is_waiting() {
+        let left = rule.answer.saturating_sub(HTTP_REQUEST);
+        if let Ok(response) = tokio::time::timeout(left, answer).await {
+            return response;
+        }
+    }
+    too_slow(read.is_waiting())
 }
 
 /// There was no answer in time: its body is waited for, or the fault is ours.
@@ -233,7 +250,11 @@ fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
             *request.method(),
             Method::GET | Method::HEAD | Method::OPTIONS
         );
-    if acts && let Some(origin) = headers.get(header::ORIGIN) {
+    let is_open = edge.guests.rule(request.uri().path()).any_origin;
+    if acts
+        && !is_open
+        && let Some(origin) = headers.get(header::ORIGIN)
+    {
         let known = origin
             .to_str()
             .is_ok_and(|o| edge.guard.knows_origin(o, &host));

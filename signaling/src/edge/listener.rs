@@ -2,12 +2,13 @@
 
 use super::address::{Addresses, Full, Slot};
 use super::guard::Ends;
+use super::guest::Lease;
 use super::stream::EdgeStream;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use kaiwa_common::limits::{HTTP_CONNECTION, HTTP_HEADER, TLS_HANDSHAKE};
+use kaiwa_common::limits::{HTTP_HEADER, TLS_HANDSHAKE};
 use rustls::ServerConfig;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,7 +86,9 @@ fn accept(
             return;
         }
     };
+    let lease = Lease::new();
     let router = axum::Extension(Ends { local, remote }).layer(router.clone());
+    let router = axum::Extension(lease.clone()).layer(router);
     let service = TowerToHyperService::new(router);
     let stop = stop.clone();
     tokio::spawn(async move {
@@ -108,7 +111,7 @@ fn accept(
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            () = tokio::time::sleep(HTTP_CONNECTION) => return,
+            () = lease.over() => return,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "an HTTP connection ended badly");

@@ -108,12 +108,25 @@ impl Certificates {
     /// Never: the versions are those of the provider.
     #[must_use]
     pub fn server_config(self: &Arc<Self>) -> Arc<ServerConfig> {
+        self.config(b"http/1.1")
+    }
+
+    /// TLS with this certificate for gRPC, which is HTTP/2 alone.
+    ///
+    /// # Panics
+    /// Never, as [`server_config`](Self::server_config).
+    #[must_use]
+    pub fn grpc_config(self: &Arc<Self>) -> Arc<ServerConfig> {
+        self.config(b"h2")
+    }
+
+    fn config(self: &Arc<Self>, protocol: &[u8]) -> Arc<ServerConfig> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has the default versions")
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         // Tickets save a returning client half a handshake; two are enough for a browser.
         config.send_tls13_tickets = 2;
         Arc::new(config)

@@ -130,7 +130,10 @@ pub(super) fn facts(
     Ok(facts)
 }
 
-fn user_fact(connection: &Connection, user: &UserId) -> rusqlite::Result<Option<UserFact>> {
+pub(super) fn user_fact(
+    connection: &Connection,
+    user: &UserId,
+) -> rusqlite::Result<Option<UserFact>> {
     connection
         .prepare_cached(
             "SELECT name, (SELECT count(*) FROM members WHERE user = ?1) FROM users WHERE id = ?1",

@@ -99,8 +99,7 @@ const UNREADABLE: usize = 1_000;
 fn readable(row: rusqlite::Result<Clip>) -> rusqlite::Result<Option<Clip>> {
     match row {
         Err(rusqlite::Error::FromSqlConversionFailure(_, _, what)) => {
-            metrics::counter!("kaiwa_clips_unreadable_total").increment(1);
-            tracing::warn!(%what, "a clip's row cannot be read");
+            stored::left_out(&what);
             Ok(None)
         }
         row => row.map(Some),

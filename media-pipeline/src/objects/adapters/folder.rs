@@ -9,10 +9,10 @@
 //! An object appears, changes and goes with its row's commit. Before the commit its bytes are on disk under their
 //! final name; after it what it replaced is deleted. What a crash leaves between is swept at the next start.
 
+mod buffer;
 mod complete;
 mod disk;
 mod index;
-mod prefix;
 mod read;
 mod store;
 mod write;
@@ -23,7 +23,7 @@ use crate::objects::key::{check_key, check_type};
 use crate::objects::sign::Keyring;
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan};
 use bytes::Bytes;
-use disk::{Places, refused, sync_folder};
+use disk::{Direct, Places, refused, sync_folder};
 use futures_util::Stream;
 use index::{ObjectRow, PartRow, etag_of};
 use kaiwa_common::limits::{
@@ -79,7 +79,6 @@ struct Inner {
     disk: Arc<dyn Disk>,
     /// Parts whose place in `data` somebody writes to now; number 0: somebody makes the object.
     busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
-    prefixes: Arc<prefix::Prefixes>,
 }
 
 impl FolderObjects {
@@ -115,7 +114,6 @@ impl FolderObjects {
             reserve,
             disk,
             busy: Arc::default(),
-            prefixes: Arc::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -145,16 +143,17 @@ impl FolderObjects {
         check_key(key)?;
         check_plan(plan)?;
         check_upload(upload)?;
+        // Taken before the look and kept until the part is noted: nobody who saw nothing there writes over what has
+        // arrived meanwhile.
+        let claim = self.claim(upload, plan.number);
         let (known, before) = self.part_before(key, upload, plan.number).await?;
         if known.done_etag.is_some() {
             return Err(ObjectError::NotFound);
         }
         self.room_for(plan.size)?;
         let stride = self.stride(upload, plan.size, known.stride).await?;
-        let claim = before
-            .is_none()
-            .then(|| self.claim(upload, plan.number))
-            .flatten();
+        let fits = before.is_none() && plan.size <= stride;
+        let claim = claim.filter(|_| fits).map(Arc::new);
         let promise = Promise {
             most: plan.size,
             least: plan.size,
@@ -162,12 +161,14 @@ impl FolderObjects {
         };
         let disk = Arc::clone(&self.inner.disk);
         let folder = self.inner.places.upload(upload);
-        let (file, sha256) = match claim.filter(|_| plan.size <= stride) {
+        let (file, sha256) = match &claim {
             Some(claim) => {
                 let data = self.inner.places.data(upload);
                 let at = u64::from(plan.number - 1) * stride;
-                let opened = opened(move || shared_file(&data)).await?;
-                let sink = Sink::new(disk, opened, at, Box::new(claim));
+                let size = plan.size;
+                let (file, direct) = opened(move || part_files(&data, at, size)).await?;
+                let sink =
+                    Sink::new(disk, file, at, Box::new(Arc::clone(claim))).past_the_cache(direct);
                 (None, pour(sink, bytes, promise).await?.1)
             }
             None => {
@@ -187,15 +188,7 @@ impl FolderObjects {
             sha256,
             file,
         };
-        let is_in_place = row.file.is_none() && row.size == stride;
-        let part = self.note_part(key, upload, row).await?;
-        if is_in_place {
-            let data = self.inner.places.data(upload);
-            self.inner
-                .prefixes
-                .arrived(upload, part.number, data, stride);
-        }
-        Ok(part)
+        self.note_part(key, upload, row).await
     }
 
     /// The upload, and the part of this number if it has arrived.
@@ -247,14 +240,51 @@ impl FolderObjects {
         }
     }
 
-    /// Stores a whole object of `least` to `most` bytes.
+    /// Stores a whole object of `least` to `most` bytes, also where there is one already.
     pub(crate) async fn store(
         &self,
         key: &str,
         content_type: &str,
         bytes: Incoming<'_>,
-        (least, most): (u64, u64),
+        bounds: (u64, u64),
     ) -> Result<ObjectInfo, ObjectError> {
+        let row = self.blob(key, content_type, bytes, bounds).await?;
+        let info = row.info.clone();
+        let before = self.change(move |db| index::put(db, &row)).await?;
+        self.forget(before).await;
+        Ok(info)
+    }
+
+    /// Stores a whole object where there is none; `None`: there is one, and it stays. Who has a form could else put
+    /// something else in the place of what was looked at.
+    pub(crate) async fn store_new(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: Incoming<'_>,
+        bounds: (u64, u64),
+    ) -> Result<Option<ObjectInfo>, ObjectError> {
+        let name = key.to_owned();
+        if self.look(move |db| index::find(db, &name)).await?.is_some() {
+            return Ok(None);
+        }
+        let row = self.blob(key, content_type, bytes, bounds).await?;
+        let (info, blob) = (row.info.clone(), row.blob.clone());
+        if self.change(move |db| index::put_new(db, &row)).await? {
+            return Ok(Some(info));
+        }
+        self.forget([blob]).await;
+        Ok(None)
+    }
+
+    /// Brings bytes to the disk, under their final name.
+    async fn blob(
+        &self,
+        key: &str,
+        content_type: &str,
+        bytes: Incoming<'_>,
+        (least, most): (u64, u64),
+    ) -> Result<ObjectRow, ObjectError> {
         check_key(key)?;
         check_type(content_type)?;
         self.room_for(least)?;
@@ -263,16 +293,14 @@ impl FolderObjects {
         let path = temporary.path.clone();
         let opened = opened(move || new_file(&path)).await?;
         let sink = Sink::new(Arc::clone(&self.inner.disk), opened, 0, Box::new(()));
-        let (size, sha256) = pour(
-            sink,
-            bytes,
-            Promise {
-                most,
-                least,
-                sha256: None,
-            },
-        )
-        .await?;
+        let promise = Promise {
+            most,
+            least,
+            sha256: None,
+        };
+        let (size, sha256) = pour(sink, bytes, promise).await?;
+        self.publish(&temporary.path, &blob).await?;
+        temporary.keep();
         let info = ObjectInfo {
             key: key.to_owned(),
             size,
@@ -280,16 +308,11 @@ impl FolderObjects {
             sha256: Some(sha256),
             modified: self.now(),
         };
-        let row = ObjectRow {
-            info: info.clone(),
-            blob: blob.clone(),
+        Ok(ObjectRow {
+            info,
+            blob,
             content_type: content_type.to_owned(),
-        };
-        self.publish(&temporary.path, &blob).await?;
-        temporary.keep();
-        let before = self.change(move |db| index::put(db, &row)).await?;
-        self.forget(before);
-        Ok(info)
+        })
     }
 
     /// Gives a file its final name, durably.
@@ -353,10 +376,13 @@ impl FolderObjects {
         })
     }
 
-    /// Deletes files whose rows are gone.
-    fn forget(&self, blobs: impl IntoIterator<Item = String>) {
-        for blob in blobs {
-            remove(&self.inner.places.blob(&blob));
+    /// Deletes files whose rows are gone; a large one takes the disk a while.
+    async fn forget(&self, blobs: impl IntoIterator<Item = String>) {
+        let places = &self.inner.places;
+        let paths: Vec<PathBuf> = blobs.into_iter().map(|blob| places.blob(&blob)).collect();
+        if !paths.is_empty() {
+            let removed = tokio::task::spawn_blocking(move || paths.iter().for_each(|p| remove(p)));
+            let _ = removed.await;
         }
     }
 
@@ -452,9 +478,9 @@ fn check_upload(upload: &str) -> Result<(), ObjectError> {
     }
 }
 
-async fn opened(
-    open: impl FnOnce() -> std::io::Result<File> + Send + 'static,
-) -> Result<File, ObjectError> {
+async fn opened<T: Send + 'static>(
+    open: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ObjectError> {
     joined(tokio::task::spawn_blocking(open).await)?.map_err(|error| refused(&error))
 }
 
@@ -464,9 +490,11 @@ fn new_file(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The parts' file. Its name is made to last when the upload begins.
-fn shared_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).open(path)
+/// The parts' file, with room for a part at its place. Its name is made to last when the upload begins.
+fn part_files(path: &Path, at: u64, size: u64) -> std::io::Result<(File, Option<Direct>)> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    disk::make_room(&file, at, size)?;
+    Ok((file, Direct::open(path)))
 }
 
 /// A file that is gone is gone; one that stays is swept at the next start.

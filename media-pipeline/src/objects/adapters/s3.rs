@@ -1,5 +1,5 @@
 //! Objects in a bucket of Amazon S3, or of what speaks like it. Clients upload to the bucket itself: by presigned
-//! parts, by a presigned form, or with credentials of STS for one prefix.
+//! parts, by a presigned form, or with credentials of STS for one key.
 
 mod errors;
 mod grant;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub struct S3Options {
     /// The bucket. It exists, has no public access, and its CORS rules allow `PUT` and `POST` and expose `ETag`.
     pub bucket: String,
-    /// The role whose credentials uploaders get, narrowed to one prefix. None: no such way in.
+    /// The role whose credentials uploaders get, narrowed to one key. None: no such way in.
     pub upload_role: Option<String>,
     /// `https://host/bucket/key` instead of `https://bucket.host/key`: for emulators.
     pub path_style: bool,

@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     Method,
     /// 408.
     Slow,
+    /// 409: it has arrived before.
+    Exists,
     /// 411.
     NoLength,
     /// 413.
@@ -57,6 +59,11 @@ impl Refusal {
                 StatusCode::REQUEST_TIMEOUT,
                 "TOO_SLOW",
                 "the bytes did not come in time".to_owned(),
+            ),
+            Self::Exists => (
+                StatusCode::CONFLICT,
+                "EXISTS",
+                "it has arrived already: complete the upload".to_owned(),
             ),
             Self::NoLength => (
                 StatusCode::LENGTH_REQUIRED,

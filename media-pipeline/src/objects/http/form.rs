@@ -32,10 +32,7 @@ async fn take_form(door: &Door, request: Request) -> Result<Response, Refusal> {
         .and_then(|value| value.to_str().ok());
     let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
     let boundary = boundary.ok_or_else(|| wrong("it is no multipart/form-data"))?;
-    let _place = door.places.try_acquire().map_err(|_| Refusal::Busy)?;
-    let pieces = Shared(Arc::new(Mutex::new(
-        door.patience().stream(request.into_body()),
-    )));
+    let pieces = Shared::new(door.patience().stream(request.into_body()));
     let limits = SizeLimit::new().for_field("token", OBJECT_TOKEN_BYTES as u64);
     let constraints = Constraints::new()
         .allowed_fields(vec!["token", "file"])
@@ -46,6 +43,9 @@ async fn take_form(door: &Door, request: Request) -> Result<Response, Refusal> {
         .ok_or(Refusal::Token(TokenError::Invalid))?;
     let token = token.text().await.map_err(|error| pieces.refusal(&error))?;
     let claim = door.objects.keys().open_form(&token, door.objects.now())?;
+    // Only now: a place is for who may upload.
+    let _place = door.place(&claim.key)?;
+    pieces.lock(|held| held.is_open = true);
     if length > claim.max.saturating_add(FRAME_BYTES) {
         return Err(Refusal::TooLarge);
     }
@@ -62,13 +62,14 @@ async fn take_form(door: &Door, request: Request) -> Result<Response, Refusal> {
     });
     let stored = door
         .objects
-        .store(&claim.key, &claim.content_type, &mut bytes, (0, claim.max))
+        .store_new(&claim.key, &claim.content_type, &mut bytes, (0, claim.max))
         .await;
     drop(bytes);
     if is_large {
         return Err(Refusal::TooLarge);
     }
-    let info = stored.map_err(|error| pieces.lock(|pieces| pieces.refusal(error)))?;
+    let info = stored.map_err(|error| pieces.lock(|held| held.pieces.refusal(error)))?;
+    let info = info.ok_or(Refusal::Exists)?;
     let etag = format!("\"{}\"", info.etag);
     Ok((StatusCode::NO_CONTENT, [(ETAG, etag)], Body::empty()).into_response())
 }
@@ -93,18 +94,46 @@ fn wrong(what: &str) -> Refusal {
     Refusal::Wrong(what.to_owned())
 }
 
+/// Bytes that are read before the token is known to be good; and at most one piece more.
+const HEAD_BYTES: usize = 8 * 1024;
+
+/// Times that the parser may ask for more than that: it asks before each field, its headers and its end.
+const ASKED: u32 = 64;
+
 /// The body, which the form's parser owns and which says afterwards whether it was slow.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<Pieces>>);
+struct Shared(Arc<Mutex<Held>>);
+
+struct Held {
+    pieces: Pieces,
+    given: usize,
+    /// How often more was asked for than a token takes.
+    asked: u32,
+    /// Its token is good: the file may come.
+    is_open: bool,
+    /// The last answer was a piece.
+    has_given: bool,
+}
 
 impl Shared {
-    fn lock<T>(&self, look: impl FnOnce(&mut Pieces) -> T) -> T {
+    fn new(pieces: Pieces) -> Self {
+        Self(Arc::new(Mutex::new(Held {
+            pieces,
+            given: 0,
+            asked: 0,
+            is_open: false,
+            has_given: false,
+        })))
+    }
+
+    fn lock<T>(&self, look: impl FnOnce(&mut Held) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn refusal(&self, error: &multer::Error) -> Refusal {
         let what = format!("the form cannot be read: {error}");
-        let refusal = self.lock(|pieces| pieces.refusal(crate::ports::ObjectError::Mismatch(what)));
+        let what = crate::ports::ObjectError::Mismatch(what);
+        let refusal = self.lock(|held| held.pieces.refusal(what));
         if matches!(error, multer::Error::FieldSizeExceeded { .. }) {
             return Refusal::TooLarge;
         }
@@ -116,6 +145,28 @@ impl Stream for Shared {
     type Item = io::Result<bytes::Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.lock(|pieces| pieces.poll_next_unpin(cx))
+        self.lock(|held| {
+            // The parser takes whatever is ready before it gives any of it: with one piece each time it is asked, it
+            // holds no more than the disk is behind.
+            if std::mem::take(&mut held.has_given) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !held.is_open && held.given > HEAD_BYTES {
+                // What it asks for may be in what it holds; if it keeps asking, it is not.
+                held.asked += 1;
+                if held.asked > ASKED {
+                    return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let polled = held.pieces.poll_next_unpin(cx);
+            if let Poll::Ready(Some(Ok(piece))) = &polled {
+                held.given += piece.len();
+                held.has_given = true;
+            }
+            polled
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::disk::{refused, sync_folder};
 use super::write::joined;
-use super::{FolderObjects, Incoming, check_plan, check_upload, index, remove};
+use super::{FolderObjects, Incoming, check_plan, check_upload, index};
 use crate::model::UploadMode;
 use crate::objects::http::{FORM_PATH, PART_PATH};
 use crate::objects::key::{check_key, check_prefix, check_type};
@@ -112,7 +112,7 @@ impl Objects for FolderObjects {
 
     fn credentials<'a>(
         &'a self,
-        _prefix: &'a str,
+        _key: &'a str,
         _session: &'a str,
         _ttl: Duration,
     ) -> Answer<'a, Credentials, ObjectError> {
@@ -153,8 +153,7 @@ impl Objects for FolderObjects {
                 .ok_or_else(|| ObjectError::Unavailable("it is being completed".to_owned()))?;
             let (key, id) = (key.to_owned(), upload.to_owned());
             if self.change(move |db| index::abort(db, &key, &id)).await? {
-                let _ = self.inner.prefixes.take(upload);
-                remove(&self.inner.places.blob(upload));
+                self.forget([upload.to_owned()]).await;
                 self.remove_upload(upload).await;
             }
             Ok(())
@@ -220,7 +219,7 @@ impl Objects for FolderObjects {
                     break;
                 }
                 deleted += blobs.len() as u64;
-                self.forget(blobs);
+                self.forget(blobs).await;
             }
             let below = prefix.to_owned();
             let open = self

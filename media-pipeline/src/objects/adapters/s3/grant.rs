@@ -2,7 +2,7 @@
 
 use super::{S3Objects, errors, policy};
 use crate::objects::adapters::folder::check_plan;
-use crate::objects::key::{check_key, check_prefix, check_type};
+use crate::objects::key::{check_key, check_type};
 use crate::ports::{Credentials, ObjectError, PartPlan, SignedForm, SignedRequest};
 use aws_sdk_s3::presigning::PresigningConfig;
 use base64::Engine;
@@ -94,10 +94,10 @@ impl S3Objects {
     /// more at once.
     pub(super) async fn assume(
         &self,
-        prefix: &str,
+        key: &str,
         session: &str,
     ) -> Result<Credentials, ObjectError> {
-        check_prefix(prefix)?;
+        check_key(key)?;
         let none = ObjectError::Unsupported("temporary credentials");
         let role = self.options.upload_role.as_deref().ok_or(none)?;
         let seconds = i32::try_from(OBJECT_CREDENTIALS.as_secs()).unwrap_or(900);
@@ -108,7 +108,7 @@ impl S3Objects {
             .role_session_name(name(session));
         let call = call
             .duration_seconds(seconds)
-            .policy(policy::session(self.bucket(), prefix)?);
+            .policy(policy::session(self.bucket(), key)?);
         let given = call.send().await.map_err(errors::call)?;
         let nothing = || ObjectError::Unavailable("STS gave no credentials".to_owned());
         let given = given.credentials.ok_or_else(nothing)?;
@@ -118,7 +118,7 @@ impl S3Objects {
             session_token: Secret::new(given.session_token),
             region: self.region.clone(),
             bucket: self.bucket().to_owned(),
-            prefix: prefix.to_owned(),
+            key: key.to_owned(),
             endpoint: self.endpoint.clone(),
             expires: UnixMs(given.expiration.to_millis().unwrap_or(0)),
         })

@@ -2,7 +2,7 @@
 //! by pasting text.
 
 use crate::objects::hex;
-use crate::objects::key::check_prefix;
+use crate::objects::key::check_key;
 use crate::ports::ObjectError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,18 +11,18 @@ use ring::hmac;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Writing below one prefix of one bucket, and nothing else: no reading, no listing, no deleting.
+/// Writing one object of one bucket, and nothing else: no reading, no listing, no deleting.
 ///
 /// # Errors
-/// `Refused` for a prefix with anything in it that is not made of ids: a `*` would be a wildcard.
-pub(super) fn session(bucket: &str, prefix: &str) -> Result<String, ObjectError> {
-    check_prefix(prefix)?;
+/// `Refused` for a key with anything in it that is not made of ids: a `*` would be a wildcard.
+pub(super) fn session(bucket: &str, key: &str) -> Result<String, ObjectError> {
+    check_key(key)?;
     let policy = json!({
         "Version": "2012-10-17",
         "Statement": [{
             "Effect": "Allow",
             "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
-            "Resource": format!("arn:aws:s3:::{bucket}/{prefix}*"),
+            "Resource": format!("arn:aws:s3:::{bucket}/{key}"),
         }],
     });
     Ok(policy.to_string())
@@ -108,23 +108,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_opens_one_prefix_and_no_text_makes_it_wider() {
-        let policy = session("clips", "video/u/2026/11/c/").expect("a policy");
+    fn a_session_opens_one_key_and_no_text_makes_it_wider() {
+        let policy = session("clips", "video/u/2026/11/c/source").expect("a policy");
         let policy: serde_json::Value = serde_json::from_str(&policy).expect("JSON");
         assert_eq!(policy["Statement"].as_array().map(Vec::len), Some(1));
         assert_eq!(
             policy["Statement"][0]["Resource"],
-            "arn:aws:s3:::clips/video/u/2026/11/c/*"
+            "arn:aws:s3:::clips/video/u/2026/11/c/source"
         );
         for bad in [
             "",
             "/",
-            "video/*/",
-            "video/u?/",
-            "a/${aws:username}/",
-            "a\"],\"b/",
-            "../",
-            "video/u",
+            "video/",
+            "video/*",
+            "video/u?",
+            "a/${aws:username}",
+            "a\"],\"b",
+            "../a",
         ] {
             assert!(session("clips", bad).is_err(), "{bad}");
         }

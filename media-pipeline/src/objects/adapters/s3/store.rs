@@ -54,11 +54,11 @@ impl Objects for S3Objects {
 
     fn credentials<'a>(
         &'a self,
-        prefix: &'a str,
+        key: &'a str,
         session: &'a str,
         _ttl: Duration,
     ) -> Answer<'a, Credentials, ObjectError> {
-        Box::pin(self.assume(prefix, session))
+        Box::pin(self.assume(key, session))
     }
 
     fn parts<'a>(&'a self, key: &'a str, upload: &'a str) -> Answer<'a, Vec<Part>, ObjectError> {

@@ -1,0 +1,203 @@
+//! A clip's message in its rooms: which state is shown, and how far it is.
+
+use super::rooms::unavailable;
+use super::tell::Tell;
+use kaiwa_chat::adapters::sqlite::SqliteStore;
+use kaiwa_chat::error::ChatError;
+use kaiwa_chat::model::{ClipKind as Kind, ClipShown, ClipView, User};
+use kaiwa_chat::service::Chat;
+use kaiwa_common::id::{ClipId, RoomId};
+use kaiwa_common::position::Seq;
+use kaiwa_common::redact::Redacted;
+use kaiwa_media_pipeline::model::{Clip, ClipKind, ClipState, Progress};
+use kaiwa_media_pipeline::ports::{Answer, Notice, RoomMessages, StoreError};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Messages whose shown state is remembered. Past it all are forgotten: each is then shown once more, which costs an
+/// event and no more.
+const REMEMBERED: usize = 10_000;
+
+/// Chat's messages of clips.
+pub(super) struct Messages {
+    chat: Chat,
+    names: SqliteStore,
+    tell: Tell,
+    /// What each message shows, as far as this process knows: a change within a state is no event.
+    shown: Mutex<BTreeMap<(ClipId, RoomId), ClipShown>>,
+}
+
+/// What its message is to be.
+enum Wanted {
+    Shown(ClipShown),
+    Gone,
+}
+
+impl Messages {
+    pub(super) fn new(chat: Chat, names: SqliteStore, tell: Tell) -> Self {
+        Self {
+            chat,
+            names,
+            tell,
+            shown: Mutex::default(),
+        }
+    }
+
+    fn is_shown(&self, clip: &Clip, state: ClipShown) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.get(&(clip.id, clip.room.clone())) == Some(&state)
+    }
+
+    fn remember(&self, clip: &Clip, state: ClipShown) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.len() >= REMEMBERED {
+            shown.clear();
+        }
+        let key = (clip.id, clip.room.clone());
+        if matches!(state, ClipShown::Ready | ClipShown::Failed) {
+            // Nothing moves within an end.
+            shown.remove(&key);
+        } else {
+            shown.insert(key, state);
+        }
+    }
+
+    async fn show(&self, clip: &Clip, target: Seq) -> Result<(), StoreError> {
+        match wanted(clip) {
+            Wanted::Gone => self.take_away(clip, target).await,
+            Wanted::Shown(state) if self.is_shown(clip, state) => {
+                if let Some(Progress { percent, .. }) = clip.progress {
+                    self.chat
+                        .clip_progress(&clip.room, target, clip.id, clip.version, percent);
+                }
+                Ok(())
+            }
+            Wanted::Shown(state) => {
+                let shown = self
+                    .chat
+                    .show_clip(&clip.room, target, view(clip, state))
+                    .await;
+                settled(shown)?;
+                self.remember(clip, state);
+                if clip.state == ClipState::Rejected {
+                    self.tell.uploader(clip);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_away(&self, clip: &Clip, target: Seq) -> Result<(), StoreError> {
+        settled(self.chat.remove_clip(&clip.room, target).await)?;
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.remove(&(clip.id, clip.room.clone()));
+        Ok(())
+    }
+}
+
+/// What is not there any more needs nothing.
+fn settled(done: Result<(), ChatError>) -> Result<(), StoreError> {
+    match done {
+        Ok(()) | Err(ChatError::RoomNotFound | ChatError::MessageNotFound) => Ok(()),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+impl RoomMessages for Messages {
+    fn post<'a>(&'a self, clip: &'a Clip) -> Answer<'a, u64, StoreError> {
+        Box::pin(async move {
+            let name = self.names.name_of(&clip.uploader).await;
+            let name = name.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            let uploader = User {
+                id: clip.uploader.clone(),
+                name: name.unwrap_or_default(),
+            };
+            let state = match wanted(clip) {
+                Wanted::Shown(state) => state,
+                // What is over before it was posted is posted and taken away, so that nobody asks again.
+                Wanted::Gone => ClipShown::Failed,
+            };
+            let posted = self
+                .chat
+                .post_clip(&clip.room, &uploader, view(clip, state))
+                .await;
+            let posted = posted.map_err(|error| unavailable(&error))?;
+            if !posted.dup {
+                // So that the way from `created` to `uploading` is no event.
+                self.remember(clip, state);
+            }
+            Ok(posted.position.seq.0)
+        })
+    }
+
+    fn update<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        Box::pin(async move {
+            match clip.message {
+                Some(target) => self.show(clip, Seq(target)).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn remove<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        Box::pin(async move {
+            match clip.message {
+                Some(target) => self.take_away(clip, Seq(target)).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn ready<'a>(&'a self, _: &'a Clip) -> Answer<'a, (), StoreError> {
+        // The event by which its message shows it as ready is what the relay tells of.
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
+        Box::pin(async move {
+            self.tell.operators(clip).await?;
+            self.tell.uploader(clip);
+            Ok(())
+        })
+    }
+
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        tracing::warn!(?notice, "operators should look into it");
+        Box::pin(self.tell.notice(notice))
+    }
+}
+
+/// How a clip's message shows this state.
+fn wanted(clip: &Clip) -> Wanted {
+    Wanted::Shown(match clip.state {
+        ClipState::Created | ClipState::Uploading => ClipShown::Uploading,
+        ClipState::Uploaded
+        | ClipState::Validating
+        | ClipState::Submitted
+        | ClipState::Processing
+        | ClipState::Verifying => ClipShown::Processing,
+        ClipState::Ready => ClipShown::Ready,
+        ClipState::Rejected | ClipState::Failed => ClipShown::Failed,
+        ClipState::Expired | ClipState::Cancelled | ClipState::Deleted => return Wanted::Gone,
+    })
+}
+
+fn view(clip: &Clip, state: ClipShown) -> ClipView {
+    let source = clip.source.as_ref();
+    let video = source.and_then(|source| source.video.as_ref());
+    let duration = source.map_or(0, |source| source.duration.as_millis());
+    ClipView {
+        clip: clip.id,
+        version: clip.version,
+        kind: match clip.kind {
+            ClipKind::Video => Kind::Video,
+            ClipKind::Audio => Kind::Audio,
+            ClipKind::Image => Kind::Image,
+        },
+        state,
+        title: Redacted(clip.title.clone()),
+        duration_ms: u64::try_from(duration).unwrap_or(u64::MAX),
+        width: video.map_or(0, |video| video.width),
+        height: video.map_or(0, |video| video.height),
+    }
+}

@@ -1,0 +1,18 @@
+//! Clips on one machine, with a real server, real FFmpeg and real sockets: from registering to playing in the room,
+//! through kills and drains, and for nobody who may not.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+#[path = "support/root.rs"]
+mod support;
+
+#[path = "clips/flow.rs"]
+mod flow;
+#[path = "clips/kills.rs"]
+mod kills;
+#[path = "clips/off.rs"]
+mod off;
+#[path = "clips/person.rs"]
+mod person;
+#[path = "clips/ports.rs"]
+mod ports;
