@@ -64,7 +64,7 @@ async fn a_clip_goes_by_sts_s3_sqs_and_mediaconvert_and_is_played() {
     // The last: from here on the emulator's clock is ahead.
     world.emulator.pass(901);
     let written = world
-        .backend(&site, json!({"step": "written", "given": given}))
+        .backend(&site, json!({"step": "written", "given": given, "ahead": 901}))
         .await;
     assert!(
         written["own"].as_str().unwrap().contains("Expired"),

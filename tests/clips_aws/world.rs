@@ -7,6 +7,7 @@ use crate::support::client::Client;
 use crate::support::server::{Server, Spec};
 use crate::support::token::Key;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -47,7 +48,6 @@ pub(crate) const WEBHOOK_KEY: &str = "a key of the webhook for tests";
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) double: Double,
-    pub(crate) jobs_queue: String,
     role: String,
     folder: tempfile::TempDir,
 }
@@ -61,16 +61,14 @@ impl World {
             .unwrap()
             .to_owned();
         let folder = tempfile::tempdir().unwrap();
-        let secret = folder.path().join("service-secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        std::fs::write(folder.path().join("webhook-key"), WEBHOOK_KEY).unwrap();
+        secret(&folder.path().join("service-secret"), SECRET);
+        secret(&folder.path().join("webhook-key"), WEBHOOK_KEY.as_bytes());
         generate(folder.path());
         film(&folder.path().join("talk.mp4"));
         Self {
             double: Double::start(&python(), emulator.endpoint(), &jobs_queue),
             role: made["role"].as_str().unwrap().to_owned(),
             emulator,
-            jobs_queue,
             folder,
         }
     }
@@ -174,6 +172,12 @@ impl Site {
             room,
         }
     }
+}
+
+/// A file that nobody else reads.
+fn secret(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn services() -> String {
