@@ -25,6 +25,7 @@ suite "the double of MediaConvert" env -C tools/fake-mediaconvert "${KAIWA_VENV:
 suite "web: client library" npm --prefix web test --silent
 suite "WebSocket conformance (Autobahn)" tests/autobahn/run.sh
 suite "two people in two browsers" npm --prefix web run --silent e2e
+suite "clips in browsers" npm --prefix web run --silent e2e:clips
 suite "calls in browsers" npm --prefix web run --silent e2e:calls
 suite "notifications: service worker, Firefox against a push service" npm --prefix web run --silent e2e:fake
 suite "notifications: from the server to Firefox" npm --prefix web run --silent e2e:push

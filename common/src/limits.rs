@@ -777,6 +777,18 @@ pub const CLIP_NAME_BYTES: usize = 255;
 /// A clip's labels; their keys and their values, in characters.
 pub const CLIP_LABELS: (usize, usize, usize) = (16, 64, 256);
 
+/// What a player calls subtitles, in characters: a menu's line.
+pub const CLIP_LABEL_CHARS: usize = 100;
+
+/// A job that waits for longer is told to operators: the transcoder is too slow, or away.
+pub const CLIP_LATE: Duration = Duration::from_secs(15 * 60);
+
+/// Between two notices of one kind to operators.
+pub const CLIP_NOTICE_AGAIN: Duration = Duration::from_secs(3600);
+
+/// Clips of which the failures are counted: as soon as half of so many that ended last have failed, operators are told.
+pub const CLIP_ENDS_COUNTED: usize = 20;
+
 /// Languages in which a clip has subtitles.
 pub const CLIP_LANGUAGES: usize = 32;
 
@@ -857,16 +869,18 @@ pub const OBJECT_CREDENTIALS: Duration = Duration::from_secs(900);
 /// Characters of a session's name at STS (its own bound). The rest is cut.
 pub const OBJECT_CREDENTIALS_NAME: usize = 64;
 
-/// Uploads whose SHA-256 is computed while their parts arrive. That of another one is computed at its end.
-pub const OBJECT_PREFIXES: usize = 256;
 /// First bytes of a clip that say what it is. What they do not say is refused.
 pub const CLIP_SNIFF_BYTES: u64 = 16 * 1024;
 
 /// What a program that looks at a clip may say, in bytes: a hundred streams. More ends it (`UNREADABLE`).
 pub const CLIP_PROBE_BYTES: u64 = 1024 * 1024;
 
-/// How long one look at a clip may take. Longer is refused (`INSPECTION_TIMEOUT`).
+/// CPU time of one program that looks at a clip; reading 500 MB takes a second. More is refused (`INSPECTION_TIMEOUT`).
 pub const CLIP_PROBE: Duration = Duration::from_secs(20);
+
+/// From the first look at a clip to the last, by the clock. A machine that is too busy for it tries again later: less than
+/// [`CLIP_LEASE`], so that nobody else has begun meanwhile.
+pub const CLIP_INSPECTION: Duration = Duration::from_secs(110);
 
 /// Memory (address space) of a program that looks at a clip or transcodes it, in bytes: a 1080p ladder takes
 /// 0.6 GB, and twice as much is mapped. At the bound it fails, and so does the clip.

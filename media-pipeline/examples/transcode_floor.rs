@@ -14,7 +14,7 @@
 #[path = "../tests/ffmpeg/support.rs"]
 mod support;
 
-use kaiwa_media_pipeline::ffmpeg::plan::hls_args;
+use kaiwa_media_pipeline::ffmpeg::plan::{Shape, hls_args};
 use kaiwa_media_pipeline::ladder::ladder;
 use kaiwa_media_pipeline::ports::{Inspector, Transcoder};
 use std::time::Instant;
@@ -55,7 +55,14 @@ async fn main() {
     for round in 1..=rounds {
         let out = tempfile::tempdir().unwrap();
         let (began, cpu) = (Instant::now(), cpu_s());
-        let args = hls_args(&source, &rungs, 6, &place.path("source"), out.path());
+        let args = hls_args(
+            &source,
+            Shape::default(),
+            &rungs,
+            6,
+            &place.path("source"),
+            out.path(),
+        );
         let bare = tokio::process::Command::new("ffmpeg")
             .args(args)
             .stdout(std::process::Stdio::null())

@@ -1,17 +1,21 @@
-//! Runs FFmpeg's programs so that a hostile file gets little: emptied environment, limits of the kernel, own process
-//! group, a deadline, bounded output.
+//! Runs FFmpeg's programs so that a hostile file gets little: emptied environment, limits of the kernel, no network, own
+//! process group, a deadline, bounded output, and an end with the server's.
 //!
-//! The limits are set by `prlimit` (util-linux) and `nice`, which become the program themselves: the process's id
-//! stays the same, and no `unsafe` is needed between fork and exec.
+//! The limits are set by `nice`, `unshare`, `setpriv` and `prlimit` (util-linux), which become the program themselves: the
+//! process's id stays the same, and no `unsafe` is needed between fork and exec.
 
-use kaiwa_common::limits::{CLIP_MEMORY_BYTES, CLIP_PROBE_BYTES};
+mod launch;
+
+use kaiwa_common::limits::CLIP_PROBE_BYTES;
+use launch::Launcher;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// For saying its version.
 const VERSION: Duration = Duration::from_secs(10);
@@ -21,12 +25,12 @@ const VERSION: Duration = Duration::from_secs(10);
 pub struct Tools {
     pub(crate) ffmpeg: PathBuf,
     pub(crate) ffprobe: PathBuf,
-    nice: PathBuf,
-    prlimit: PathBuf,
+    launcher: Arc<Launcher>,
 }
 
 impl Tools {
-    /// Looks for them in `path` (the form of `PATH`).
+    /// Looks for them in `path` (the form of `PATH`), and tries whether this system gives a process a network of its
+    /// own, without any connection.
     ///
     /// # Errors
     /// What is missing, and the command that installs it.
@@ -41,11 +45,19 @@ impl Tools {
                     )
                 })
         };
-        Ok(Self {
-            ffmpeg: find("ffmpeg", "ffmpeg")?,
-            ffprobe: find("ffprobe", "ffmpeg")?,
+        let (ffmpeg, ffprobe) = (find("ffmpeg", "ffmpeg")?, find("ffprobe", "ffmpeg")?);
+        let wrappers = launch::Wrappers {
             nice: find("nice", "coreutils")?,
             prlimit: find("prlimit", "util-linux")?,
+            setpriv: find("setpriv", "util-linux")?,
+            alone: launch::alone(&find("unshare", "util-linux")?, &find("true", "coreutils")?),
+        };
+        let launcher = Launcher::start(wrappers)
+            .map_err(|error| format!("no thread that starts programs: {}", error.kind()))?;
+        Ok(Self {
+            ffmpeg,
+            ffprobe,
+            launcher: Arc::new(launcher),
         })
     }
 
@@ -54,8 +66,11 @@ impl Tools {
     /// # Errors
     /// The program can't be run, or says something else.
     pub async fn version(&self) -> std::io::Result<String> {
-        let mut command = Command::new(&self.ffmpeg);
-        command.arg("-version").stdin(Stdio::null()).env_clear();
+        let mut command = tokio::process::Command::new(&self.ffmpeg);
+        command
+            .arg("-version")
+            .stdin(std::process::Stdio::null())
+            .env_clear();
         let said = tokio::time::timeout(VERSION, command.kill_on_drop(true).output()).await;
         let said = said.map_err(|_| std::io::ErrorKind::TimedOut)??;
         let said = String::from_utf8_lossy(&said.stdout);
@@ -67,6 +82,13 @@ impl Tools {
             return Err(std::io::Error::other(text));
         }
         Ok(version)
+    }
+
+    /// Whether programs run without any network. Some containers forbid it; then the forced demuxer and the protocols
+    /// that FFmpeg may use are what keeps it from one.
+    #[must_use]
+    pub fn has_no_network(&self) -> bool {
+        self.launcher.has_no_network()
     }
 }
 
@@ -85,6 +107,8 @@ pub(crate) struct Cage {
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) success: bool,
+    /// The kernel ended it: it had used its seconds of CPU, or the machine its memory.
+    pub(crate) was_killed: bool,
     pub(crate) stdout: Vec<u8>,
     /// The end of what it complained about. It may name files: never logged.
     pub(crate) stderr: Vec<u8>,
@@ -102,43 +126,25 @@ pub(crate) enum CageError {
 }
 
 impl Cage {
-    pub(crate) fn command(&self, tools: &Tools, program: &Path, args: &[OsString]) -> Command {
-        let mut command = Command::new(&tools.nice);
-        command
-            .args(["-n", "10"])
-            .arg(&tools.prlimit)
-            .arg(format!("--cpu={}", self.cpu_s))
-            .arg(format!("--as={CLIP_MEMORY_BYTES}"))
-            .arg(format!("--fsize={}", self.file_bytes))
-            .arg(format!("--nproc={}", threads_of_user() + 256))
-            .args(["--core=0", "--nofile=256", "--"])
-            .arg(program)
-            .args(args)
-            .env_clear()
-            // Reserves of 64 MiB for each thread would fill the address space on large machines.
-            .env("MALLOC_ARENA_MAX", "2")
-            .env("LC_ALL", "C")
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        command
+    /// Starts a program; it ends when what is returned is dropped, and when the server ends.
+    pub(crate) async fn start(
+        &self,
+        tools: &Tools,
+        program: &std::path::Path,
+        args: &[OsString],
+    ) -> Result<Running, CageError> {
+        let started = tools.launcher.launch(*self, program, args).await;
+        started.map(Running::new).map_err(CageError::Start)
     }
 
     /// Runs a program and gives what it said.
     pub(crate) async fn run(
         &self,
         tools: &Tools,
-        program: &Path,
+        program: &std::path::Path,
         args: &[OsString],
     ) -> Result<Ran, CageError> {
-        let child = self
-            .command(tools, program, args)
-            .spawn()
-            .map_err(CageError::Start)?;
-        let mut running = Running::new(child);
+        let mut running = self.start(tools, program, args).await?;
         let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
         let work = async {
             let (out, err) = tokio::join!(bounded(stdout), last_bytes(stderr));
@@ -148,6 +154,7 @@ impl Cage {
             let status = running.child.wait().await.map_err(CageError::Start)?;
             Ok(Ran {
                 success: status.success(),
+                was_killed: status.signal() == Some(Signal::KILL.as_raw()),
                 stdout: out,
                 stderr: err,
             })
@@ -157,26 +164,29 @@ impl Cage {
             .unwrap_or(Err(CageError::Deadline))
     }
 
-    /// Runs a program and hears each line that it says.
+    /// Hears each line that a running program says, until it ends. A longer line comes in pieces.
     pub(crate) async fn watch(
         &self,
         mut running: Running,
         mut line: impl FnMut(&str),
     ) -> Result<Ran, CageError> {
+        /// What FFmpeg tells of its progress has 40 bytes a line.
+        const LINE: u64 = 1024;
         let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
         let work = async {
             let lines = async {
-                if let Some(stdout) = stdout {
-                    let mut lines = BufReader::new(stdout).lines();
-                    while let Ok(Some(text)) = lines.next_line().await {
-                        line(&text);
-                    }
+                let Some(stdout) = stdout else { return };
+                let (mut stdout, mut text) = (BufReader::new(stdout), Vec::new());
+                while let Ok(1..) = (&mut stdout).take(LINE).read_until(b'\n', &mut text).await {
+                    line(String::from_utf8_lossy(&text).trim_end());
+                    text.clear();
                 }
             };
             let ((), stderr) = tokio::join!(lines, last_bytes(stderr));
             let status = running.child.wait().await.map_err(CageError::Start)?;
             Ok(Ran {
                 success: status.success(),
+                was_killed: status.signal() == Some(Signal::KILL.as_raw()),
                 stdout: Vec::new(),
                 stderr,
             })
@@ -194,7 +204,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(child: Child) -> Self {
+    fn new(child: Child) -> Self {
         let pid = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
@@ -237,28 +247,4 @@ async fn last_bytes(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
         kept.drain(..kept.len().saturating_sub(KEPT));
     }
     kept
-}
-
-/// Threads that this person's processes have: `RLIMIT_NPROC` counts all of them.
-fn threads_of_user() -> u64 {
-    let user = rustix::process::getuid().as_raw().to_string();
-    let count = |status: String| {
-        let field = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .and_then(|rest| rest.split_whitespace().next())
-        };
-        (field("Uid:") == Some(&user))
-            .then(|| field("Threads:")?.parse().ok())
-            .flatten()
-            .unwrap_or(0)
-    };
-    std::fs::read_dir("/proc").map_or(0, |entries| {
-        entries
-            .flatten()
-            .filter_map(|entry| std::fs::read_to_string(entry.path().join("status")).ok())
-            .map(count)
-            .sum()
-    })
 }

@@ -3,6 +3,7 @@
 
 pub mod names;
 pub mod rules;
+pub mod text;
 
 pub mod mark;
 pub mod step;

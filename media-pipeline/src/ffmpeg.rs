@@ -5,6 +5,7 @@ pub mod plan;
 mod measure;
 mod publish;
 mod record;
+mod shape;
 mod still;
 mod transcoder;
 mod work;

@@ -1,13 +1,16 @@
-//! Looks at what arrived before any work is spent on it: first bytes, then `ffprobe` in a cage, then policy.
+//! Looks at what arrived before any work is spent on it: first bytes, then `ffprobe` in a cage, then policy, then all of it.
 
 pub mod policy;
 pub mod probe;
 pub mod sniff;
 
+mod boxes;
 mod inspector;
+mod source;
+mod walk;
 
-pub(crate) use inspector::{Fetched, input, words};
 pub use inspector::{FfprobeInspector, check_declared};
+pub(crate) use source::{Fetched, input, words};
 
 use crate::model::ClipError;
 

@@ -111,10 +111,19 @@ pub fn ladder(video: &VideoInfo) -> Vec<Rung> {
                 } else {
                     rate
                 },
-                max_bps: cap(side, video.bitrate),
+                max_bps: cap(side, video.bitrate.map(|rate| worth(&video.codec, rate))),
             }
         })
         .collect()
+}
+
+/// What H.264 needs, quickly coded, for what a source's codec has in so many bits: newer ones need half.
+fn worth(codec: &str, bps: u64) -> u64 {
+    if matches!(codec, "hevc" | "vp9" | "av1") {
+        bps.saturating_mul(2)
+    } else {
+        bps
+    }
 }
 
 /// Most bits a second for a short side; not much more than the source has.
@@ -129,7 +138,9 @@ fn cap(side: u32, source: Option<u64>) -> u64 {
     });
     let small = (800_000 * side * side / (360 * 360)).max(150_000);
     let max = table.unwrap_or(if side > 1080 { 5_000_000 } else { small });
-    source.map_or(max, |source| max.min((source * 11 / 10).max(150_000)))
+    source.map_or(max, |source| {
+        max.min((source.saturating_mul(11) / 10).max(150_000))
+    })
 }
 
 /// The constant rate nearest to a measured one: within 1 % of a usual rate that, else the next higher; at most 60.

@@ -124,6 +124,8 @@ pub struct Chores {
     pub work_fails: u32,
     /// Attempts that were begun by themselves since somebody asked for one.
     pub retries: u32,
+    /// When it came into its state; none: when it was registered.
+    pub since: Option<UnixMs>,
     /// When the transcoder last got further.
     pub heard: Option<UnixMs>,
     /// The store's mark of the bytes that were looked at: others under the same key are none of this clip's.

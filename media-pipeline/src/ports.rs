@@ -499,6 +499,25 @@ pub trait RoomAuthz: Send + Sync + 'static {
     fn epoch<'a>(&'a self, room: &'a RoomId) -> Answer<'a, u64, StoreError>;
 }
 
+/// What operators should look into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Jobs wait for long: this one, for so long. The transcoder is too slow, or away.
+    JobsWait {
+        /// One of them.
+        clip: crate::model::ClipId,
+        /// For how long.
+        waited: Duration,
+    },
+    /// Of the clips that ended last, so many have failed.
+    ManyFail {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+    },
+}
+
 /// A clip's message in the room.
 pub trait RoomMessages: Send + Sync + 'static {
     /// Posts it, once for each (clip, room); gives its number.
@@ -515,6 +534,13 @@ pub trait RoomMessages: Send + Sync + 'static {
 
     /// Operators are told of a failure (Slack).
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
+
+    /// Operators are told that something is wrong with more than one clip, at most once an hour for each kind. Where nobody
+    /// carries it on it stands in the log alone.
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        tracing::warn!(?notice, "operators should look into it");
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 // --- playback ---

@@ -8,6 +8,7 @@
 //! ```
 
 mod access;
+mod alarm;
 mod answer;
 mod apply;
 mod captions;
@@ -121,6 +122,7 @@ struct Inner {
     hub: Hub,
     turns: Turns,
     parked: Mutex<Parked>,
+    alarm: Mutex<alarm::Alarm>,
     orphans: Mutex<Option<String>>,
     busy: Mutex<BTreeSet<(ClipId, &'static str)>>,
     inspections: Semaphore,
@@ -148,6 +150,7 @@ impl ClipService {
                 hub: Hub::default(),
                 turns: Turns::default(),
                 parked: Mutex::default(),
+                alarm: Mutex::default(),
                 orphans: Mutex::default(),
                 busy: Mutex::default(),
                 inspections: Semaphore::new(options.inspections.max(1)),

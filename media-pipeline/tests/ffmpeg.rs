@@ -8,11 +8,15 @@
     reason = "a helper of a test may fail as a test does; tables are long"
 )]
 
+#[path = "ffmpeg/canary.rs"]
+mod canary;
 #[path = "ffmpeg/hostile.rs"]
 mod hostile;
 #[path = "ffmpeg/jobs.rs"]
 mod jobs;
 #[path = "ffmpeg/outputs.rs"]
 mod outputs;
+#[path = "ffmpeg/shapes.rs"]
+mod shapes;
 #[path = "ffmpeg/support.rs"]
 mod support;

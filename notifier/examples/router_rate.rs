@@ -73,6 +73,7 @@ fn message(n: u128, now: UnixMs) -> Outgoing {
                 room: RoomId::from_uuid(Uuid::from_u128(n)),
                 epoch: 1,
                 seq: 1,
+                message: 1,
             },
             kind: RoomKind::Group,
             room_title: Redacted("Room".to_owned()),

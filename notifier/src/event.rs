@@ -48,6 +48,8 @@ pub struct Place {
     pub epoch: u64,
     /// The event's number, or up to where it was read.
     pub seq: u64,
+    /// The message that it is about: the event itself, or the one that shows a clip.
+    pub message: u64,
 }
 
 /// How a room works.
@@ -126,6 +128,12 @@ pub struct Clip {
     pub id: String,
     /// The room that it was made for.
     pub room: Option<RoomId>,
+    /// The event by which the room shows it as ready.
+    pub place: Option<Place>,
+    /// Whose it is.
+    pub uploader: Option<UserId>,
+    /// Their name; may be empty.
+    pub uploader_name: Redacted<String>,
     /// Its title.
     pub title: Redacted<String>,
     /// It can be watched; otherwise it never will.
@@ -186,14 +194,13 @@ impl Event {
         }
     }
 
-    /// Where the message stands, of one.
+    /// Where the message stands, of one; of a clip where it is ready.
     #[must_use]
     pub fn message_place(&self) -> Option<&Place> {
         match &self.what {
             What::Message(message) => Some(&message.place),
-            What::Call(_) | What::CallOver(_) | What::Read(_) | What::Clip(_) | What::Notice(_) => {
-                None
-            }
+            What::Clip(clip) => clip.place.as_ref(),
+            What::Call(_) | What::CallOver(_) | What::Read(_) | What::Notice(_) => None,
         }
     }
 
@@ -201,6 +208,20 @@ impl Event {
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         matches!(self.what, What::Call(_) | What::CallOver(_))
+    }
+
+    /// Whether it is this person's own clip, ready or not.
+    #[must_use]
+    pub fn is_own_clip(&self, user: &UserId) -> bool {
+        match &self.what {
+            // That one failed is told to nobody else.
+            What::Clip(clip) => !clip.is_ready || clip.uploader.as_ref() == Some(user),
+            What::Message(_)
+            | What::Call(_)
+            | What::CallOver(_)
+            | What::Read(_)
+            | What::Notice(_) => false,
+        }
     }
 
     /// Who did it: nobody is told of what they did themselves.

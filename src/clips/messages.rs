@@ -10,7 +10,7 @@ use kaiwa_common::id::{ClipId, RoomId};
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_media_pipeline::model::{Clip, ClipKind, ClipState, Progress};
-use kaiwa_media_pipeline::ports::{Answer, RoomMessages, StoreError};
+use kaiwa_media_pipeline::ports::{Answer, Notice, RoomMessages, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -159,6 +159,11 @@ impl RoomMessages for Messages {
             self.tell.uploader(clip);
             Ok(())
         })
+    }
+
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        tracing::warn!(?notice, "operators should look into it");
+        Box::pin(self.tell.notice(notice))
     }
 }
 

@@ -6,7 +6,7 @@ use kaiwa_common::limits::CLIP_NOTICE;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::model::{Clip, ClipError};
-use kaiwa_media_pipeline::ports::StoreError;
+use kaiwa_media_pipeline::ports::{Notice as Trouble, StoreError};
 use kaiwa_notifier::event::{Event, Notice, Severity, What};
 use kaiwa_notifier::model::EventId;
 use kaiwa_notifier::wire::encode_event;
@@ -40,12 +40,24 @@ impl Tell {
 
     /// A transcode failed for good. Its like is told once in an interval, which the notifier keeps.
     pub(super) async fn operators(&self, clip: &Clip) -> Result<(), StoreError> {
-        let (Some(topic), Some(error)) = (&self.topic, &clip.error) else {
+        match &clip.error {
+            Some(error) => self.publish(&event(clip, error, UnixMs::now())).await,
+            None => Ok(()),
+        }
+    }
+
+    /// More than one clip is concerned.
+    pub(super) async fn notice(&self, trouble: Trouble) -> Result<(), StoreError> {
+        self.publish(&wide(trouble, UnixMs::now())).await
+    }
+
+    async fn publish(&self, event: &Event) -> Result<(), StoreError> {
+        let Some(topic) = &self.topic else {
             return Ok(());
         };
         let attributes = BTreeMap::from([("class".to_owned(), "notice".to_owned())]);
         let message = Outgoing {
-            body: encode_event(&event(clip, error, UnixMs::now())),
+            body: encode_event(event),
             attributes,
             ..Outgoing::default()
         };
@@ -84,6 +96,38 @@ fn event(clip: &Clip, error: &ClipError, now: UnixMs) -> Event {
             severity: Severity::Warning,
             key: format!("clip-failed:{}", error.reason),
             title: "A clip could not be transcoded".to_owned(),
+            text,
+        }),
+    }
+}
+
+fn wide(trouble: Trouble, now: UnixMs) -> Event {
+    let (key, title, text) = match trouble {
+        Trouble::JobsWait { clip, waited } => (
+            "clips-wait",
+            "Clips wait for the transcoder",
+            format!(
+                "Clip {clip} has waited for {} minutes. The transcoder has too much to do, or does not answer.",
+                waited.as_secs() / 60
+            ),
+        ),
+        Trouble::ManyFail { failed, of } => (
+            "clips-fail",
+            "Many clips fail",
+            format!("Of the last {of} clips {failed} could not be transcoded."),
+        ),
+    };
+    Event {
+        // The one who tells keeps the interval: each is another.
+        id: EventId(event_id(&[key, &now.0.to_string()])),
+        time: now,
+        expires: now.plus(CLIP_NOTICE),
+        traceparent: String::new(),
+        recipients: Vec::new(),
+        what: What::Notice(Notice {
+            severity: Severity::Warning,
+            key: key.to_owned(),
+            title: title.to_owned(),
             text,
         }),
     }

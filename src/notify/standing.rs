@@ -34,7 +34,7 @@ impl Standings {
         let question = Question {
             room: place.room.clone(),
             seq: Seq(place.seq),
-            message: Seq(place.seq),
+            message: Seq(place.message),
             // The writer has been left out before.
             sender: None,
             limit: among.len(),

@@ -1,11 +1,8 @@
 /** By keyboard alone, in Japanese, and by the rules of axe. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { connected, createRoom, message, person, say, Server, signIn, startBrowser, texts } from './harness.mjs';
+import { checkAccess, connected, createRoom, message, person, say, Server, signIn, startBrowser, texts } from './harness.mjs';
 
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let server, browser;
 
 before(async () => {
@@ -17,17 +14,6 @@ after(async () => {
   await browser?.close();
   await server?.end();
 });
-
-async function check(someone, screen) {
-  // Through the debugger, which the content policy lets pass.
-  await someone.page.evaluate(() => Promise.all(document.getAnimations().map((a) => a.finished.catch(() => {}))));
-  await someone.page.evaluate(axe);
-  const found = await someone.page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
-  const serious = found.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
-  const minor = found.violations.filter((v) => !serious.includes(v)).map((v) => v.id);
-  if (minor.length > 0) console.log(`# ${screen}: minor findings: ${minor.join(', ')}`);
-  assert.deepEqual(serious.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`), [], screen);
-}
 
 /** Presses Tab until the element with this test id has the focus. */
 async function tabTo({ page }, testid) {
@@ -119,14 +105,14 @@ for (const colorScheme of ['light', 'dark']) {
     const other = await person(browser, { colorScheme });
     await me.page.goto(server.url);
     await me.id('sign-in').waitFor();
-    await check(me, 'sign in');
+    await checkAccess(me, 'sign in');
     await signIn(other, server.url, 'Bob');
     await signIn(me, server.url, `Alice-${colorScheme}`);
-    await check(me, 'empty list');
+    await checkAccess(me, 'empty list');
     const room = await createRoom(me, { title: `Axe ${colorScheme}`, people: 'bob', visibility: 'public' });
-    await check(me, 'empty room');
+    await checkAccess(me, 'empty room');
     await other.page.locator(`[data-testid="invitation"][data-room="${room}"]`).waitFor();
-    await check(other, 'invitation');
+    await checkAccess(other, 'invitation');
     await other.page.locator(`[data-testid="invitation"][data-room="${room}"] [data-testid="accept"]`).click();
     await say(other, 'Hello https://example.org/');
     await say(me, 'One');
@@ -137,24 +123,24 @@ for (const colorScheme of ['light', 'dark']) {
     await message(me, 'One').hover();
     await me.id('delete').click();
     await me.id('confirm').waitFor();
-    await check(me, 'confirm');
+    await checkAccess(me, 'confirm');
     await me.id('confirm-yes').click();
     await message(me, 'This message was deleted.').waitFor();
     await message(me, 'Two').hover();
-    await check(me, 'room');
+    await checkAccess(me, 'room');
     await me.id('open-members').click();
     await me.id('member').nth(1).waitFor();
-    await check(me, 'members');
+    await checkAccess(me, 'members');
     await me.page.keyboard.press('Escape');
     await me.id('new-room').click();
-    await check(me, 'new room');
+    await checkAccess(me, 'new room');
     await me.page.keyboard.press('Escape');
     await me.id('browse').click();
     await me.id('public-room').first().waitFor();
-    await check(me, 'public rooms');
+    await checkAccess(me, 'public rooms');
     await me.page.keyboard.press('Escape');
     await me.id('open-settings').click();
-    await check(me, 'settings');
+    await checkAccess(me, 'settings');
     for (const someone of [me, other]) {
       assert.deepEqual(someone.errors, []);
       await someone.context.close();

@@ -1,8 +1,10 @@
 /** Starts the server and a browser, and ends both. Nothing sleeps: everything waits for a condition. */
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -89,6 +91,11 @@ export class Server {
     await rm(this.#data, { recursive: true, force: true });
   }
 
+  /** The folder with all that it keeps. */
+  get data() {
+    return this.#data;
+  }
+
   get running() {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
@@ -137,6 +144,28 @@ export async function signIn({ page, id }, url, name) {
   await id('name').fill(name);
   await id('sign-in-button').click();
   await connected({ page });
+}
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** By the rules of axe: nothing serious on this screen. */
+export async function checkAccess(someone, screen) {
+  // What turns until something else happens is never finished.
+  const finite = () =>
+    Promise.all(
+      document
+        .getAnimations()
+        .filter((a) => a.effect?.getTiming().iterations !== Infinity)
+        .map((a) => a.finished.catch(() => {})),
+    );
+  await someone.page.evaluate(finite);
+  // Through the debugger, which the content policy lets pass.
+  await someone.page.evaluate(axe);
+  const found = await someone.page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  const serious = found.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
+  const minor = found.violations.filter((v) => !serious.includes(v)).map((v) => v.id);
+  if (minor.length > 0) console.log(`# ${screen}: minor findings: ${minor.join(', ')}`);
+  assert.deepEqual(serious.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`), [], screen);
 }
 
 /** Left alone, a client comes back within 30 s of the server's return. */

@@ -1,5 +1,7 @@
 //! What one command comes to, given the room as it is after the commands before it.
 
+mod clips;
+
 use super::access::{self, Viewer};
 use super::cache::Recent;
 use super::command::{Command, RoomLimits};
@@ -7,10 +9,10 @@ use super::state::RoomState;
 use super::validate;
 use crate::error::ChatError;
 use crate::model::{
-    ClipView, EventBody, Membership, Mentions, NewRoom, Role, RoomKind, User, Visibility, Write,
+    EventBody, Membership, Mentions, NewRoom, Role, RoomKind, User, Visibility, Write,
 };
 use crate::ports::{CidKey, FirstResult, MessageFact, Part, UserFact, Wanted, WriteKind};
-use kaiwa_common::id::{Cid, ClipId, UserId};
+use kaiwa_common::id::{Cid, UserId};
 use kaiwa_common::limits::MENTIONS;
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
@@ -367,53 +369,6 @@ impl Deciding<'_> {
         })
     }
 
-    fn post_clip(&self, clip: &ClipView) -> Ruled {
-        access::may_send(self.viewer(), self.state.door())?;
-        // An old clip may be posted as well: that it was not before, the store knows for ever.
-        let cid = clip.clip.cid();
-        let text = clip.text();
-        validate::text(&text, self.scene.limits.text_bytes)?;
-        let body = EventBody::Posted {
-            text: Some(Redacted(text)),
-            reply_to: None,
-            mentions: Mentions::default(),
-            clip: Some(Box::new(clip.clone())),
-        };
-        Ok(Decision::Change {
-            cid: Some(cid),
-            bodies: vec![body],
-            reply: ReplyWith::Position,
-            by: None,
-        })
-    }
-
-    /// Views may come in any order and again: only a newer one of the message's clip changes anything.
-    fn show_clip(&self, target: Seq, clip: &ClipView) -> Ruled {
-        validate::text(&clip.text(), self.scene.limits.text_bytes)?;
-        let fact = self.fact(target)?;
-        let is_newer =
-            |&(shown, version): &(ClipId, u64)| shown == clip.clip && version < clip.version;
-        if !fact.clip.as_ref().is_some_and(is_newer) {
-            return Ok(Decision::Unchanged(ReplyWith::Position));
-        }
-        let body = EventBody::ClipChanged {
-            target,
-            clip: Some(Box::new(clip.clone())),
-        };
-        Ok(for_uploader(fact, body))
-    }
-
-    fn remove_clip(&self, target: Seq) -> Ruled {
-        let fact = self.fact(target)?;
-        if fact.deleted {
-            return Ok(Decision::Unchanged(ReplyWith::Position));
-        }
-        if fact.clip.is_none() {
-            return Err(ChatError::MessageNotFound);
-        }
-        Ok(for_uploader(fact, EventBody::Deleted { target }))
-    }
-
     fn join(&self) -> Ruled {
         access::may_join(self.viewer(), self.state.door())?;
         let actor = &self.command.actor.user;
@@ -558,16 +513,6 @@ fn change(body: EventBody) -> Decision {
         bodies: vec![body],
         reply: ReplyWith::Position,
         by: None,
-    }
-}
-
-/// The server changes a clip's message in its uploader's name, who may have left since.
-fn for_uploader(fact: &MessageFact, body: EventBody) -> Decision {
-    Decision::Change {
-        cid: None,
-        bodies: vec![body],
-        reply: ReplyWith::Position,
-        by: Some(fact.sender.clone()),
     }
 }
 

@@ -1,14 +1,15 @@
-//! What people are told at once, past the log: rings and their ends, and what was read on another device.
+//! What people are told at once, past the log: rings and their ends, what was read on another device, and clips that
+//! failed.
 //!
-//! Nothing of it is worth keeping over a crash: a ring is over within a minute, and a notification of something
-//! read is taken away when the app is opened. So it waits in memory, bounded, until the topic has it or nobody
-//! wants it any more.
+//! Nothing of it is worth keeping over a crash: a ring is over within a minute, a notification of something read is
+//! taken away when the app is opened, and that a clip failed its message says. So it waits in memory, bounded, until
+//! the topic has it or nobody wants it any more.
 
 use crate::ports::{Announce, Announcement, RoomLog};
 use crate::service::Clock;
 use crate::wire::notify;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{NOTIFY_ANNOUNCEMENTS, NOTIFY_CLIP_TTL};
+use kaiwa_common::limits::NOTIFY_ANNOUNCEMENTS;
 use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::queue::{BATCH, SendError, Topic};
@@ -24,6 +25,9 @@ const GATHER: Duration = Duration::from_secs(1);
 
 /// How long a read, or the end of a ring, is tried to be told.
 const TRY: Duration = Duration::from_secs(30);
+
+/// How long the end of a clip is tried to be told: over a restart of the queue. After that its message tells.
+const TRY_CLIP: Duration = Duration::from_secs(600);
 
 /// After a first failure; it doubles up to [`RETRY_MOST`].
 const RETRY: Duration = Duration::from_millis(200);
@@ -178,8 +182,7 @@ impl Task {
             ring @ Announcement::Ringing { until, .. } => self.before_reads(ring, until),
             over @ Announcement::RingOver { .. } => self.before_reads(over, until),
             failed @ Announcement::ClipFailed { .. } => {
-                self.out
-                    .push_back((failed, (self.clock)().plus(NOTIFY_CLIP_TTL)));
+                self.out.push_back((failed, (self.clock)().plus(TRY_CLIP)));
             }
         }
     }

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{NOTIFY_CLIP_TTL, NOTIFY_READ_TTL, NOTIFY_RETURN};
+use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::queue::Outgoing;
 use kaiwa_proto::notify::v1 as proto;
@@ -21,13 +22,18 @@ const SCHEMA: u32 = 1;
 #[must_use]
 pub fn intent(intent: &Intent) -> Outgoing {
     let ids = |users: &[UserId]| users.iter().map(UserId::to_string).collect::<Vec<_>>();
-    if let Some(clip) = intent.clip {
+    if let Some(ready) = intent.clip {
         let finished = proto::ClipFinished {
-            clip_id: clip.to_string(),
+            clip_id: ready.clip.to_string(),
             room_id: intent.room.to_string(),
             title: intent.text.0.clone(),
             is_ready: true,
             reason: String::new(),
+            uploader_id: intent.sender.id.to_string(),
+            uploader_name: intent.sender.name.0.clone(),
+            epoch: intent.position.epoch.0.into(),
+            seq: intent.position.seq.0,
+            message_seq: ready.message.0,
         };
         return outgoing(&of(intent, What::Clip(finished)), "clip");
     }
@@ -72,11 +78,7 @@ pub fn announcement(announcement: &Announcement, title: &str, now: UnixMs) -> Ou
     match announcement {
         Announcement::Read { user, room, to } => {
             let (epoch, seq) = (to.epoch.0.to_string(), to.seq.to_string());
-            let read = proto::ReadMarked {
-                room_id: room.to_string(),
-                epoch: to.epoch.0.into(),
-                seq: to.seq.0,
-            };
+            let read = read_marked(room, *to);
             let id = ["read", user.as_str(), room.as_str(), &epoch, &seq];
             let expires = now.plus(NOTIFY_READ_TTL);
             outgoing(&event(&id, expires, user, What::Read(read)), "read")
@@ -124,18 +126,34 @@ pub fn announcement(announcement: &Announcement, title: &str, now: UnixMs) -> Ou
             title,
             reason,
         } => {
-            let (clip_id, version) = (clip.to_string(), version.to_string());
-            let id = ["clip", &clip_id, "failed", &version];
+            let (clip, version) = (clip.to_string(), version.to_string());
+            let id = ["clip", &clip, "failed", &version];
             let finished = proto::ClipFinished {
-                clip_id: clip_id.clone(),
-                room_id: room.to_string(),
                 title: title.0.clone(),
-                is_ready: false,
                 reason: reason.clone(),
+                ..failed(user, room, &clip)
             };
             let expires = now.plus(NOTIFY_CLIP_TTL);
             outgoing(&event(&id, expires, user, What::Clip(finished)), "clip")
         }
+    }
+}
+
+fn read_marked(room: &RoomId, to: Position) -> proto::ReadMarked {
+    proto::ReadMarked {
+        room_id: room.to_string(),
+        epoch: to.epoch.0.into(),
+        seq: to.seq.0,
+    }
+}
+
+/// A clip that can never be played, still without its title and the reason.
+fn failed(uploader: &UserId, room: &RoomId, clip: &str) -> proto::ClipFinished {
+    proto::ClipFinished {
+        clip_id: clip.to_owned(),
+        room_id: room.to_string(),
+        uploader_id: uploader.to_string(),
+        ..proto::ClipFinished::default()
     }
 }
 

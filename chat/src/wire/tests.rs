@@ -1,8 +1,11 @@
 //! Stored events: whatever the bytes, no panic; whatever the event, the same one back.
 
 use super::stored;
-use crate::model::{Event, EventBody, Membership, Mentions, Role, RoomKind, User, Visibility};
-use kaiwa_common::id::{Cid, RoomId, UserId};
+use crate::model::{
+    ClipKind, ClipShown, ClipView, Event, EventBody, Membership, Mentions, Role, RoomKind, User,
+    Visibility,
+};
+use kaiwa_common::id::{Cid, ClipId, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
@@ -24,6 +27,36 @@ fn user() -> impl Strategy<Value = User> {
     ("[A-Za-z0-9._@:|-]{1,64}", ".{0,20}").prop_map(|(id, name)| User {
         id: UserId::parse(&id).expect("of the right characters"),
         name: Redacted(name),
+    })
+}
+
+fn clip() -> impl Strategy<Value = Box<ClipView>> {
+    let kind = prop::sample::select(vec![ClipKind::Video, ClipKind::Audio, ClipKind::Image]);
+    let state = prop::sample::select(vec![
+        ClipShown::Uploading,
+        ClipShown::Processing,
+        ClipShown::Ready,
+        ClipShown::Failed,
+    ]);
+    // Titles around the lengths at which a text's own length takes one byte more.
+    let title = prop_oneof!["[^\0]{0,60}", "[a-z]{100,140}"];
+    let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>());
+    let small = (0..200_u64, 0..200_u64, 0..2_u32, 0..2_u32);
+    let numbers = prop_oneof![numbers, small];
+    (any::<u128>(), kind, state, title, numbers).prop_map(|(id, kind, state, title, numbers)| {
+        let (version, duration_ms, width, height) = numbers;
+        let id = uuid::Builder::from_u128(id).with_version(uuid::Version::SortRand);
+        let id = id.with_variant(uuid::Variant::RFC4122).into_uuid();
+        Box::new(ClipView {
+            clip: ClipId(id),
+            version,
+            kind,
+            state,
+            title: Redacted(title),
+            duration_ms,
+            width,
+            height,
+        })
     })
 }
 
@@ -49,19 +82,27 @@ fn body() -> impl Strategy<Value = EventBody> {
     let membership = prop::sample::select(vec![Invited, Joined, Left]);
     let role = prop::sample::select(vec![Guest, Member, Moderator, Owner]);
     prop_oneof![
-        (text(), prop::option::of(seq()), mentions()).prop_map(|(text, reply_to, mentions)| {
-            let mentions = if text.is_some() {
-                mentions
-            } else {
-                Mentions::default()
-            };
-            EventBody::Posted {
-                text,
-                reply_to,
-                mentions,
-                clip: None,
-            }
-        }),
+        (
+            text(),
+            prop::option::of(seq()),
+            mentions(),
+            prop::option::of(clip())
+        )
+            .prop_map(|(text, reply_to, mentions, clip)| {
+                let is_there = text.is_some();
+                EventBody::Posted {
+                    mentions: if is_there {
+                        mentions
+                    } else {
+                        Mentions::default()
+                    },
+                    clip: clip.filter(|_| is_there),
+                    text,
+                    reply_to,
+                }
+            }),
+        (seq(), prop::option::of(clip()))
+            .prop_map(|(target, clip)| EventBody::ClipChanged { target, clip }),
         (seq(), text(), mentions()).prop_map(|(target, text, mentions)| {
             let mentions = if text.is_some() {
                 mentions
@@ -124,6 +165,20 @@ proptest! {
         let erased = stored::erase(&bytes).expect("it was encoded");
         prop_assert_eq!(erased.len(), bytes.len());
         let shown = stored::decode(&event.room, event.position, &erased);
+        let clip = match &event.body {
+            EventBody::Posted { clip, .. } | EventBody::ClipChanged { clip, .. } => clip.as_ref(),
+            EventBody::Edited { .. }
+            | EventBody::Deleted { .. }
+            | EventBody::Member { .. }
+            | EventBody::Created { .. } => None,
+        };
+        if let Some(clip) = clip {
+            let is_there = |said: &[u8]| erased.windows(said.len()).any(|part| part == said);
+            let (id, title) = (clip.clip.to_string(), clip.title.0.as_bytes());
+            prop_assert!(event.cid.is_some_and(|cid| cid.to_string() == id) || !is_there(id.as_bytes()));
+            prop_assert!(title.len() <= 8 || !is_there(title));
+            prop_assert_eq!(&shown, &Ok(crate::core::projection::erased(event.clone())));
+        }
         let (EventBody::Posted { text, .. } | EventBody::Edited { text, .. }) = &event.body else {
             return Ok(());
         };

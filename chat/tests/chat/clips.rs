@@ -2,18 +2,21 @@
 
 use crate::service::Server;
 use crate::support::{
-    actor, clip_id, committed, fresh_cid, group, info, is_in_a_file, refused, room, seen, send,
-    text, user, user_id, view,
+    actor, clip_id, committed, fresh_cid, group, info, is_in_a_file, open_fast, refused, room,
+    seen, send, text, user, user_id, view,
 };
+use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
     Actor, CatchUp, ClipShown, ClipView, Committed, Event, EventBody, HistoryFrom, Mentions,
     Message, Rights, Role, RoomKind, Visibility, Write,
 };
+use kaiwa_chat::ports::{Among, Outbox, Question, Store};
 use kaiwa_chat::service::Chat;
 use kaiwa_common::id::RoomId;
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::token::ServerRole;
+use std::sync::Arc;
 
 macro_rules! over_both_stores {
     ($($name:ident),* $(,)?) => {
@@ -366,4 +369,75 @@ fn role(room: &RoomId, name: &str, role: Role) -> Write {
         user: user_id(name),
         role,
     }
+}
+
+#[tokio::test]
+async fn both_stores_tell_of_a_clip_at_the_event_by_which_it_is_first_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    told_when_ready(&MemoryStore::new()).await;
+    told_when_ready(&open_fast(&dir.path().join("chat.db"))).await;
+}
+
+async fn told_when_ready<S: Store + Outbox + Clone>(store: &S) {
+    let server = crate::service::start(Arc::new(store.clone()), None);
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let before = store.end().await.unwrap();
+    let target = post(chat, &room, "alice", view(1, 1, ClipShown::Uploading)).await;
+    for (version, state) in [
+        (2, ClipShown::Processing),
+        (3, ClipShown::Ready),
+        (4, ClipShown::Ready),
+    ] {
+        let view = view(1, version, state);
+        chat.show_clip(&room, target, view).await.unwrap();
+    }
+    let at_once = post(chat, &room, "bob", view(2, 9, ClipShown::Ready)).await;
+    let told = async || {
+        let read = store.read_outbox(before, 100).await.unwrap();
+        let told = read.into_iter().filter_map(|logged| logged.posted);
+        told.map(|posted| {
+            let ready = posted.clip.unwrap();
+            let sender = posted.sender.id.to_string();
+            (posted.position.seq.0, ready.message, sender, posted.text.0)
+        })
+        .collect::<Vec<_>>()
+    };
+    let second = (at_once.0, at_once, "bob".to_owned(), "clip 2".to_owned());
+    let first = (
+        target.0 + 2,
+        target,
+        "alice".to_owned(),
+        "clip 1".to_owned(),
+    );
+    assert_eq!(told().await, [first, second.clone()]);
+
+    let ask = async |seq: u64, message: Seq| {
+        let question = Question {
+            room: room.clone(),
+            seq: Seq(seq),
+            message,
+            sender: None,
+            among: Among::MembersAfter(None),
+            limit: 10,
+        };
+        store.candidates(vec![question]).await.unwrap().remove(0)
+    };
+    // Who marked the message before it was ready is told; who marked that event is not.
+    let mark = async |seq: u64| {
+        let seq = Seq(seq);
+        let epoch = Epoch(1);
+        let bob = actor("bob");
+        chat.mark(&bob, &room, Position { epoch, seq })
+            .await
+            .unwrap();
+    };
+    mark(target.0).await;
+    let both = [user_id("alice"), user_id("bob")];
+    assert_eq!(ask(target.0 + 2, target).await, both);
+    mark(target.0 + 2).await;
+    assert_eq!(ask(target.0 + 2, target).await, both[..1]);
+    chat.remove_clip(&room, target).await.unwrap();
+    assert_eq!(told().await, [second]);
+    assert!(ask(target.0 + 2, target).await.is_empty());
 }

@@ -1,12 +1,14 @@
 //! The relay and the announcer with the real service over the store in memory, on paused time.
 
 use crate::support::{
-    Recorder, actor, committed, fresh_cid, group, info, seen, send, text, user, user_id,
+    Recorder, actor, clip_id, committed, fresh_cid, group, info, seen, send, text, user, user_id,
+    view,
 };
 use base64::Engine as _;
 use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::bus::Bus;
-use kaiwa_chat::model::{Mentions, Write};
+use kaiwa_chat::core::relay::event_id;
+use kaiwa_chat::model::{ClipShown, Mentions, Write};
 use kaiwa_chat::ports::{Announce as _, Announcement, Answer, Attendance, Attention, RingOutcome};
 use kaiwa_chat::relay::announcer::Announcer;
 use kaiwa_chat::relay::{NoOptIns, Relay, RelayParts};
@@ -380,4 +382,129 @@ async fn a_ring_goes_before_the_reads_that_wait() {
     let first = events.first().map(|event| &event.what);
     assert!(matches!(first, Some(Some(What::Call(_)))), "{first:?}");
     assert_eq!((events.len(), announcer.stats().dropped()), (31, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clip_is_told_once_it_is_ready_and_its_post_is_not() {
+    let world = World::new().await;
+    let relay = world.relay();
+    let here = Attention::Looking;
+    world.here.0.lock().unwrap().insert(user_id("carol"), here);
+    let posted = world
+        .chat
+        .post_clip(
+            &world.room,
+            &user("alice"),
+            view(1, 1, ClipShown::Uploading),
+        )
+        .await
+        .unwrap();
+    let target = posted.position.seq;
+    for (version, state) in [
+        (2, ClipShown::Processing),
+        (3, ClipShown::Ready),
+        // Its subtitles came: it is still ready, and nobody is told again.
+        (4, ClipShown::Ready),
+    ] {
+        let view = view(1, version, state);
+        world
+            .chat
+            .show_clip(&world.room, target, view)
+            .await
+            .unwrap();
+    }
+    let ready = target.0 + 2;
+    tokio::time::sleep(2 * NOTIFY_GRACE).await;
+    let events = world.topic.events();
+    let [event] = events.as_slice() else {
+        panic!("one event: {events:?}");
+    };
+    // Who looks is left out; the uploader, who is away, is told.
+    assert_eq!(event.recipients, ["alice", "bob"]);
+    let Some(What::Clip(clip)) = &event.what else {
+        panic!("a clip: {event:?}");
+    };
+    assert_eq!(clip.clip_id, clip_id(1).to_string());
+    assert_eq!((clip.is_ready, clip.title.as_str()), (true, "clip 1"));
+    assert_eq!(
+        (clip.uploader_id.as_str(), clip.uploader_name.as_str()),
+        ("alice", "ALICE")
+    );
+    assert_eq!((clip.seq, clip.message_seq), (ready, target.0));
+    let id = event_id(&["clip", &clip_id(1).to_string(), "ready"]);
+    assert_eq!(event.id, id.to_string());
+    let day = 24 * 3600 * 1000;
+    assert_eq!(event.expires_ms - event.time_ms, day);
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_a_clip_that_was_deleted_or_that_they_have_marked() {
+    let world = World::new().await;
+    let relay = world.relay();
+    for (number, state) in [(1, ClipShown::Processing), (2, ClipShown::Ready)] {
+        let view = view(number, 1, state);
+        let posted = world
+            .chat
+            .post_clip(&world.room, &user("alice"), view)
+            .await;
+        let at = posted.unwrap().position;
+        if number == 1 {
+            let ready = crate::support::view(1, 2, ClipShown::Ready);
+            world
+                .chat
+                .show_clip(&world.room, at.seq, ready)
+                .await
+                .unwrap();
+            world.chat.remove_clip(&world.room, at.seq).await.unwrap();
+        } else {
+            world
+                .chat
+                .mark(&actor("bob"), &world.room, at)
+                .await
+                .unwrap();
+        }
+    }
+    tokio::time::sleep(2 * NOTIFY_GRACE).await;
+    let events = world.topic.events();
+    let [event] = events.as_slice() else {
+        panic!("one event: {events:?}");
+    };
+    assert_eq!(
+        event.recipients,
+        ["alice", "carol"],
+        "of the second, posted as ready"
+    );
+    relay.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clip_that_failed_is_told_to_its_uploader_alone() {
+    let world = World::new().await;
+    let topic = Arc::clone(&world.topic) as Arc<dyn Topic>;
+    let announcer = Announcer::start(Arc::new(world.store.clone()), topic, Arc::new(wall));
+    // A topic that is away for a while.
+    world.topic.fail([Fault::Unavailable, Fault::Unavailable]);
+    announcer.announce(Announcement::ClipFailed {
+        user: user_id("alice"),
+        room: world.room.clone(),
+        clip: clip_id(1),
+        version: 5,
+        title: text("clip 1"),
+        reason: "no picture in it".to_owned(),
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let events = world.topic.events();
+    let [event] = events.as_slice() else {
+        panic!("one event: {events:?}");
+    };
+    assert_eq!(event.recipients, ["alice"]);
+    let Some(What::Clip(clip)) = &event.what else {
+        panic!("a clip: {event:?}");
+    };
+    assert_eq!(
+        (clip.is_ready, clip.reason.as_str()),
+        (false, "no picture in it")
+    );
+    assert_eq!(announcer.stats().published(), 1);
 }

@@ -13,15 +13,15 @@
 //!
 //! `KAIWA_SEEDS` is the number of seeds; a failure names its seed.
 
-use crate::support::{NOW, cid, text, user, user_id};
+use crate::support::{NOW, cid, text, user, user_id, view};
 use futures_util::FutureExt as _;
 use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::core::projection::Projection;
 use kaiwa_chat::core::{Command, Effect, RoomCore, RoomLimits, Ticket};
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
-    Actor, Event, EventBody, HistoryFrom, Membership, Mentions, Message, NewRoom, Role, RoomKind,
-    User, Visibility, Write, Written,
+    Actor, ClipShown, Event, EventBody, HistoryFrom, Membership, Mentions, Message, NewRoom, Role,
+    RoomKind, User, Visibility, Write, Written,
 };
 use kaiwa_chat::ports::{
     Append, Appended, Facts, LogRange, RoomLog as _, RoomRecord, RoomViews as _, StoreError,
@@ -201,7 +201,12 @@ impl World {
         let target = Seq(1 + self.below(14));
         let other = user_id(&name(self.pick(PEOPLE)));
         let says = || text(&format!("{cid}"));
-        let write = match self.below(24) {
+        // One clip of each person, so that views meet the message that shows theirs.
+        let clip = |person: usize| u64::try_from(person).unwrap() + 1;
+        let posted = view(clip(person), self.below(40), ClipShown::Uploading);
+        let (whose, version) = (self.pick(PEOPLE), self.below(40));
+        let shown = view(clip(whose), version, ClipShown::Processing);
+        let write = match self.below(28) {
             0..=2 => Write::Create(NewRoom {
                 cid,
                 kind: RoomKind::Group,
@@ -226,6 +231,16 @@ impl World {
                 mentions: named(&other),
             },
             14..=15 => Write::Delete { room, cid, target },
+            24 => Write::PostClip {
+                room,
+                clip: Box::new(posted),
+            },
+            25..=26 => Write::ShowClip {
+                room,
+                target,
+                clip: Box::new(shown),
+            },
+            27 => Write::RemoveClip { room, target },
             16 => Write::Send {
                 room,
                 cid,
@@ -526,11 +541,18 @@ impl World {
                 }
                 EventBody::Deleted { target } => {
                     let moderates = acts_as >= Some(Role::Moderator);
-                    acts_as.is_some() && message(target).is_some_and(|m| own(m) || moderates)
+                    // Without a cid the server did it, in the name of the clip's uploader.
+                    (event.cid.is_none() && message(target).is_some_and(own))
+                        || acts_as.is_some() && message(target).is_some_and(|m| own(m) || moderates)
                 }
-                EventBody::ClipChanged { target, .. } => {
-                    message(target).is_some_and(|m| own(m) && m.clip.is_some())
-                }
+                EventBody::ClipChanged { target, clip } => message(target).is_some_and(|m| {
+                    let is_newer = match (clip, &m.clip) {
+                        (Some(new), Some(old)) => new.clip == old.clip && new.version > old.version,
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    own(m) && is_newer
+                }),
                 EventBody::Member {
                     user,
                     membership: Membership::Left,

@@ -57,7 +57,9 @@ fn apply(messages: &mut BTreeMap<u64, Message>, event: &Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kaiwa_proto::client::v1::{MessageDeleted, MessageEdited, MessagePosted};
+    use kaiwa_proto::client::v1::{
+        Clip, ClipChanged, MessageDeleted, MessageEdited, MessagePosted,
+    };
 
     fn event(seq: u64, body: event::Body) -> Event {
         let time_ms = i64::try_from(seq).unwrap() * 10;
@@ -95,5 +97,34 @@ mod tests {
         let folded = messages(&log);
         assert_eq!((folded[&1].text.as_str(), folded[&1].deleted_ms), ("", 50));
         assert_eq!(folded[&1].edited_seq, 4, "that it was edited stays known");
+    }
+
+    #[test]
+    fn a_clip_is_shown_as_its_last_change_says_and_not_at_all_once_deleted() {
+        let clip = |version| {
+            Some(Box::new(Clip {
+                version,
+                ..Clip::default()
+            }))
+        };
+        let posted = MessagePosted {
+            text: "Holidays".to_owned(),
+            clip: clip(1),
+            ..MessagePosted::default()
+        };
+        let changed = ClipChanged {
+            target: 1,
+            clip: clip(5),
+        };
+        let mut log = vec![
+            event(1, event::Body::Message(posted)),
+            event(2, event::Body::ClipChanged(changed)),
+        ];
+        let shown = messages(&log);
+        assert_eq!(shown[&1].clip, clip(5));
+        assert_eq!(shown[&1].edited_seq, 0);
+        let deleted = MessageDeleted { target: 1 };
+        log.push(event(3, event::Body::Deleted(deleted)));
+        assert_eq!(messages(&log)[&1].clip, None);
     }
 }

@@ -51,6 +51,8 @@ struct StoredClip {
     retries: u32,
     heard: Option<i64>,
     #[serde(default)]
+    since: Option<i64>,
+    #[serde(default)]
     seen: Option<String>,
     #[serde(default)]
     media_ms: u64,
@@ -178,6 +180,7 @@ impl From<&Clip> for StoredClip {
             work_fails: chores.work_fails,
             retries: chores.retries,
             heard: chores.heard.map(|at| at.0),
+            since: chores.since.map(|at| at.0),
             seen: chores.seen.clone(),
             media_ms: u64::try_from(chores.media.as_millis()).unwrap_or(u64::MAX),
         }
@@ -234,6 +237,7 @@ impl TryFrom<StoredClip> for Clip {
                 work_fails: s.work_fails,
                 retries: s.retries,
                 heard: s.heard.map(UnixMs),
+                since: s.since.map(UnixMs),
                 seen: s.seen,
                 media: Duration::from_millis(s.media_ms),
             },

@@ -122,7 +122,9 @@ impl PermissionHook {
     fn known(&self, question: &Question) -> Option<Verdict> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (verdict, until) = answers.get(question)?;
-        (*until > self.clock.now()).then(|| verdict.clone())
+        let now = self.clock.now();
+        // A clock that went back makes no answer older than it may get.
+        (*until > now && *until <= now.plus(CLIP_HOOK_CACHE)).then(|| verdict.clone())
     }
 
     fn remember(&self, question: Question, verdict: Verdict) {

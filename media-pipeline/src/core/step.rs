@@ -186,6 +186,7 @@ impl<'a> Next<'a> {
     /// Moves to a state with nothing to wait for.
     fn to(&mut self, state: ClipState) {
         self.clip.state = state;
+        self.clip.chores.since = Some(self.at.now);
         self.clip.chores.work_due = None;
         self.clip.chores.work_fails = 0;
         self.show();

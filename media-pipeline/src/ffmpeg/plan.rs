@@ -1,15 +1,28 @@
 //! What FFmpeg is told. No I/O.
 
 use crate::inspect::{input, words};
-use crate::ladder::{AUDIO_BPS, GOP_S, Rung};
+use crate::ladder::{AUDIO_BPS, Rung};
 use crate::model::Source;
 use std::ffi::OsString;
 use std::path::Path;
 
-/// The arguments that make a whole ladder, or sound alone where there are no rungs, below `out`.
+/// What is seen of a source only when it is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shape {
+    /// The pictures begin after the sound: the first is shown from the beginning.
+    pub late_video: bool,
+    /// The sound begins after the pictures: there is silence until then.
+    pub late_audio: bool,
+    /// Pictures consist of two fields.
+    pub interlaced: bool,
+}
+
+/// The arguments that make a whole ladder, or sound alone where there are no rungs, below `out`. All streams are as long as
+/// the source: the last picture stays, and silence follows the sound.
 #[must_use]
 pub fn hls_args(
     source: &Source,
+    shape: Shape,
     rungs: &[Rung],
     segment_s: u32,
     file: &Path,
@@ -36,7 +49,7 @@ pub fn hls_args(
     if !rungs.is_empty() {
         args.extend(words(&[
             "-filter_complex",
-            &graph(rungs, source.video.as_ref().is_some_and(|v| v.hdr)),
+            &graph(rungs, shape, source.video.as_ref().is_some_and(|v| v.hdr)),
         ]));
     }
     args.extend(video_args(rungs));
@@ -45,7 +58,13 @@ pub fn hls_args(
             "-map", "0:a:0", "-c:a", "aac", "-ac", "2", "-ar", "48000", "-b:a",
         ]));
         args.push(AUDIO_BPS.to_string().into());
+        let start = if shape.late_audio { ":first_pts=0" } else { "" };
+        args.extend(words(&["-af", &format!("aresample=async=1{start},apad")]));
     }
+    args.extend(words(&[
+        "-t",
+        &format!("{:.6}", source.duration.as_secs_f64()),
+    ]));
     args.extend(words(&[
         "-map_metadata",
         "-1",
@@ -80,7 +99,8 @@ pub fn hls_args(
     args
 }
 
-/// Constrained quality, closed groups of 2 s that begin at the same times in each rung.
+/// Constrained quality, closed groups of 2 s that begin at the same times in each rung. They are counted in pictures: by
+/// the clock, a rung with half of 59.94 frames a second would now and then begin one picture later than the others.
 fn video_args(rungs: &[Rung]) -> Vec<OsString> {
     let mut args = Vec::new();
     for (index, rung) in rungs.iter().enumerate() {
@@ -110,19 +130,16 @@ fn video_args(rungs: &[Rung]) -> Vec<OsString> {
             "0",
             "-x264-params",
             "vbv-init=0.5",
-            "-force_key_frames",
         ]));
-        args.extend(words(&[&format!("expr:gte(t,n_forced*{GOP_S})")]));
     }
     args
 }
 
 /// Each rung is scaled from the one above it.
-fn graph(rungs: &[Rung], hdr: bool) -> String {
+fn graph(rungs: &[Rung], shape: Shape, hdr: bool) -> String {
     let mut graph = String::from("[0:V:0]");
-    if hdr {
-        graph += "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,\
-                  zscale=t=bt709:m=bt709:r=tv,";
+    if shape.interlaced {
+        graph += "yadif=deint=interlaced,";
     }
     for (index, rung) in rungs.iter().enumerate() {
         let Rung {
@@ -134,10 +151,20 @@ fn graph(rungs: &[Rung], hdr: bool) -> String {
         if index > 0 {
             graph += &format!(";[x{index}]");
         }
-        graph += &format!(
-            "fps={}/{},scale={width}:{height},setsar=1,format=yuv420p",
-            rate.num, rate.den
-        );
+        graph += &format!("fps={}/{}", rate.num, rate.den);
+        if index == 0 {
+            graph += if shape.late_video {
+                ":start_time=0"
+            } else {
+                ""
+            };
+            graph += ",tpad=stop=-1:stop_mode=clone";
+        }
+        graph += &format!(",scale={width}:{height}");
+        if index == 0 && hdr {
+            graph += TONE_MAP;
+        }
+        graph += ",setsar=1,format=yuv420p";
         graph += &if index + 1 < rungs.len() {
             format!(",split=2[v{index}][x{}]", index + 1)
         } else {
@@ -146,6 +173,11 @@ fn graph(rungs: &[Rung], hdr: bool) -> String {
     }
     graph
 }
+
+/// To what every screen shows. After scaling: a picture of 4K takes 110 MB for each step in between. What has this range is
+/// of BT.2020, whether it says so or not.
+const TONE_MAP: &str = ",setparams=colorspace=bt2020nc:color_primaries=bt2020,zscale=t=linear:npl=100,\
+                        format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv";
 
 fn stream_map(rungs: &[Rung], audio: bool) -> String {
     let group = if audio { ",agroup:aud" } else { "" };

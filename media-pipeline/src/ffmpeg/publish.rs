@@ -17,8 +17,16 @@ pub(super) async fn publish(
     prefix: &str,
     mut stored: impl FnMut(usize, usize),
 ) -> Result<BTreeMap<String, u64>, ClipError> {
-    let mut files = Vec::new();
-    walk(out, "", &mut files).map_err(|_| failed("DISK", "outputs cannot be read", true))?;
+    let folder = out.to_owned();
+    let listed = tokio::task::spawn_blocking(move || {
+        let mut files = Vec::new();
+        walk(&folder, "", &mut files).map(|()| files)
+    });
+    let mut files = listed
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| failed("DISK", "outputs cannot be read", true))?;
     files.sort_by_key(|(name, _)| (rank(name), name.clone()));
     let mut written = BTreeMap::new();
     for (index, (name, path)) in files.iter().enumerate() {

@@ -97,13 +97,20 @@ impl Sheet {
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "milliseconds of a clip"
+)]
 fn stamp(seconds: f64) -> String {
-    let minutes = (seconds / 60.0).floor();
-    let hours = (minutes / 60.0).floor();
+    // Rounded before it is divided: a minute has no 60.000 seconds.
+    let ms = (seconds * 1000.0).round() as u64;
     format!(
-        "{hours:02.0}:{:02.0}:{:06.3}",
-        minutes % 60.0,
-        seconds % 60.0
+        "{:02}:{:02}:{:02}.{:03}",
+        ms / 3_600_000,
+        ms / 60_000 % 60,
+        ms / 1000 % 60,
+        ms % 1000
     )
 }
 
@@ -134,21 +141,28 @@ fn made(playlist: &Path) -> Vec<OsString> {
     args
 }
 
-/// A picture from the first third: of `choice` frames the one that says most.
-pub(super) fn poster_args(
-    playlist: &Path,
-    seconds: f64,
-    choice: u32,
-    image: &Path,
-) -> Vec<OsString> {
+/// A picture from the first third: of ten frames the one that says most.
+pub(super) fn poster_args(playlist: &Path, seconds: f64, image: &Path) -> Vec<OsString> {
     let from = (seconds / 3.0).min(3.0);
-    let filter = format!("select=gte(t\\,{from:.3}),thumbnail={choice}");
+    still_args(
+        playlist,
+        &format!("select=gte(t\\,{from:.3}),thumbnail=10"),
+        image,
+    )
+}
+
+/// The first picture, of a clip that has none to choose from.
+pub(super) fn first_args(playlist: &Path, image: &Path) -> Vec<OsString> {
+    still_args(playlist, "null", image)
+}
+
+fn still_args(playlist: &Path, filter: &str, image: &Path) -> Vec<OsString> {
     let mut args = quiet();
     args.extend(made(playlist));
     args.extend(words(&[
         "-an",
         "-vf",
-        &filter,
+        filter,
         "-frames:v",
         "1",
         "-q:v",
@@ -195,4 +209,39 @@ pub(super) fn image_args(
     }
     args.push(image.into());
     args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ladder::Rate;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_sprite_has_times_that_rise_and_places_within_its_picture(
+            seconds in 0.01_f64..36_000.0, width in 2_u32..4096, height in 2_u32..4096
+        ) {
+            let rung = Rung {
+                name: "x".into(), width, height, rate: Rate { num: 30, den: 1 }, max_bps: 1,
+            };
+            let sheet = Sheet::of(&rung, seconds);
+            prop_assert!((1..=TILES).contains(&sheet.tiles));
+            let text = sheet.vtt(seconds);
+            let mut last = String::new();
+            for line in text.lines().filter(|line| line.contains("-->")) {
+                let (from, to) = line.split_once(" --> ").expect("two times");
+                // Of the same form, so that they compare as texts.
+                prop_assert!(last.as_str() <= from && from < to, "{}", line);
+                prop_assert!(!line.contains(":60"), "{}", line);
+                to.clone_into(&mut last);
+            }
+        }
+    }
+
+    #[test]
+    fn a_minute_has_no_sixtieth_second() {
+        assert_eq!(stamp(59.9996), "00:01:00.000");
+        assert_eq!(stamp(3599.25), "00:59:59.250");
+    }
 }

@@ -5,18 +5,24 @@ use super::work::Worker;
 use crate::cage::Tools;
 use crate::model::{Backend, ClipError, Job, Phase, Progress};
 use crate::ports::{Answer, Objects, Order, Report, TranscodeError, Transcoder};
+use futures_util::FutureExt;
 use kaiwa_common::limits::CLIP_JOBS_WAITING;
 use kaiwa_common::time::UnixMs;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Jobs that are over and still known; the oldest are forgotten, and asked for again give `None`.
+/// Jobs that are over and still known; those that ended first are forgotten, and asked for again give `None`.
 const KEPT: usize = 1_000;
+
+/// How long a segment may last, in seconds. Longer ones make a player wait, and one that is a whole clip cannot be sought
+/// in.
+const SEGMENT_S: std::ops::RangeInclusive<u32> = 2..=30;
 
 /// FFmpeg on this machine.
 ///
@@ -32,6 +38,8 @@ pub struct FfmpegTranscoder {
 struct Shared {
     folder: PathBuf,
     state: Mutex<State>,
+    /// Whoever writes a record has this, so that what is in memory and on disk changes in the same order.
+    disk: tokio::sync::Mutex<()>,
     more: Notify,
     worker: Worker,
 }
@@ -40,6 +48,8 @@ struct Shared {
 struct State {
     jobs: BTreeMap<String, Entry>,
     line: VecDeque<String>,
+    /// Jobs that are over, in the order of their ends.
+    over: VecDeque<String>,
 }
 
 struct Entry {
@@ -49,7 +59,8 @@ struct Entry {
 }
 
 impl FfmpegTranscoder {
-    /// Takes up what is left in `folder` of a server before, and works. Needs a Tokio runtime.
+    /// Takes up what is left in `folder` of a server before, and works. Needs a Tokio runtime, and blocks for as long as
+    /// some thousand small files take.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -60,37 +71,16 @@ impl FfmpegTranscoder {
     ) -> std::io::Result<Self> {
         std::fs::create_dir_all(folder.join("jobs"))?;
         std::fs::create_dir_all(folder.join("work"))?;
+        let folder = std::path::absolute(folder)?;
         for work in std::fs::read_dir(folder.join("work"))?.flatten() {
-            kill_leftover(&work.path());
-            let _ = std::fs::remove_dir_all(work.path());
+            end_leftover(&work.path());
+            remove(&work.path());
         }
-        let mut state = State::default();
-        for file in std::fs::read_dir(folder.join("jobs"))?.flatten() {
-            let path = file.path();
-            if path.extension().is_none_or(|e| e != "json") {
-                continue;
-            }
-            // A record that cannot be read is left for a person to look at; its job is unknown.
-            let Ok(record) = Record::read(&path) else {
-                continue;
-            };
-            let id = id_of(&record.order);
-            let entry = Entry {
-                record,
-                progress: None,
-                stop: Arc::default(),
-            };
-            state.jobs.insert(id, entry);
-        }
-        let waiting = state
-            .jobs
-            .iter()
-            .filter(|(_, e)| e.record.end.is_none())
-            .map(|(id, _)| id.clone());
-        state.line = waiting.collect();
+        let state = Mutex::new(left_in(&folder.join("jobs"))?);
         let shared = Arc::new(Shared {
             folder,
-            state: Mutex::new(state),
+            state,
+            disk: tokio::sync::Mutex::default(),
             more: Notify::new(),
             worker: Worker { objects, tools },
         });
@@ -135,30 +125,125 @@ impl Shared {
     }
 
     /// Writes how a job ended. An end that was written stays.
-    fn finish(&self, id: &str, end: End) -> std::io::Result<()> {
-        let mut state = self.lock();
-        let Some(entry) = state.jobs.get_mut(id) else {
+    async fn finish(self: &Arc<Self>, id: &str, end: End) -> std::io::Result<()> {
+        let _disk = self.disk.lock().await;
+        let record = {
+            let state = self.lock();
+            let entry = state.jobs.get(id).filter(|e| e.record.end.is_none());
+            entry.map(|entry| entry.record.clone())
+        };
+        let Some(mut record) = record else {
             return Ok(());
         };
-        if entry.record.end.is_some() {
-            return Ok(());
-        }
-        let mut record = entry.record.clone();
         record.end = Some(end);
-        record.write(&self.file(id))?;
-        entry.record = record;
-        let over: Vec<_> = state
-            .jobs
-            .iter()
-            .filter(|(_, e)| e.record.end.is_some())
-            .map(|(id, _)| id.clone())
-            .collect();
-        for old in &over[..over.len().saturating_sub(KEPT)] {
-            state.jobs.remove(old);
-            let _ = std::fs::remove_file(self.file(old));
+        self.write(id, record.clone()).await?;
+        let forgotten: Vec<String> = {
+            let mut state = self.lock();
+            if let Some(entry) = state.jobs.get_mut(id) {
+                entry.record = record;
+            }
+            state.over.push_back(id.to_owned());
+            let surplus = state.over.len().saturating_sub(KEPT);
+            let forgotten: Vec<_> = state.over.drain(..surplus).collect();
+            for id in &forgotten {
+                state.jobs.remove(id);
+            }
+            forgotten
+        };
+        for id in forgotten {
+            let _ = tokio::fs::remove_file(self.file(&id)).await;
         }
         Ok(())
     }
+
+    /// Writes a record, on a thread that may wait for a disk.
+    async fn write(&self, id: &str, record: Record) -> std::io::Result<()> {
+        let file = self.file(id);
+        let written = tokio::task::spawn_blocking(move || record.write(&file));
+        written.await.map_err(std::io::Error::other)?
+    }
+
+    /// Puts a job into the line, once.
+    async fn take(self: &Arc<Self>, id: String, order: Order) -> Result<(), TranscodeError> {
+        let unavailable = |message: &str, retry_after| TranscodeError::Unavailable {
+            message: message.to_owned(),
+            retry_after,
+        };
+        let _disk = self.disk.lock().await;
+        {
+            let state = self.lock();
+            if state.jobs.contains_key(&id) {
+                return Ok(());
+            }
+            if state.line.len() >= CLIP_JOBS_WAITING {
+                let later = Some(Duration::from_secs(30));
+                return Err(unavailable("too many jobs wait", later));
+            }
+        }
+        let record = Record { order, end: None };
+        let written = self.write(&id, record.clone()).await;
+        written.map_err(|error| unavailable(&error.kind().to_string(), None))?;
+        let mut state = self.lock();
+        state.jobs.insert(id.clone(), Entry::from(record));
+        state.line.push_back(id);
+        self.more.notify_one();
+        Ok(())
+    }
+}
+
+impl From<Record> for Entry {
+    fn from(record: Record) -> Self {
+        Self {
+            record,
+            progress: None,
+            stop: Arc::default(),
+        }
+    }
+}
+
+/// What a server before has left: jobs that go on, and how others ended.
+fn left_in(jobs: &Path) -> std::io::Result<State> {
+    let (mut state, mut over) = (State::default(), Vec::new());
+    for file in std::fs::read_dir(jobs)?.flatten() {
+        let path = file.path();
+        if path.extension().is_none_or(|e| e != "json") {
+            // What a crash left of a record that was being replaced.
+            let _ = std::fs::remove_file(&path);
+            continue;
+        }
+        let record = match Record::read(&path) {
+            Ok(record) => record,
+            Err(error) => {
+                // It is left for a person to look at; its job is unknown.
+                tracing::warn!(kind = %error.kind(), "a job's record cannot be read");
+                continue;
+            }
+        };
+        let id = id_of(&record.order);
+        if record.end.is_some() {
+            over.push((file.metadata()?.modified()?, id.clone()));
+        } else {
+            state.line.push_back(id.clone());
+        }
+        state.jobs.insert(id, Entry::from(record));
+    }
+    over.sort();
+    state.over = over.into_iter().map(|(_, id)| id).collect();
+    state.line.make_contiguous().sort();
+    Ok(state)
+}
+
+/// Removes a job's folder. A process that was told to end may write into it for a moment more.
+fn remove(folder: &Path) {
+    const TRIES: u32 = 50;
+    for _ in 0..TRIES {
+        match std::fs::remove_dir_all(folder) {
+            Ok(()) => return,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    tracing::warn!("a job's folder cannot be removed: it goes with the next start");
 }
 
 async fn work_through(shared: Arc<Shared>) {
@@ -184,9 +269,14 @@ async fn work_through(shared: Arc<Shared>) {
             continue;
         };
         let folder = shared.folder.join("work").join(&id);
-        let end = work_on(&shared, &id, &order, &stop, &folder).await;
-        let _ = std::fs::remove_dir_all(&folder);
-        if let Err(error) = shared.finish(&id, end) {
+        let work = AssertUnwindSafe(work_on(&shared, &id, &order, &stop, &folder)).catch_unwind();
+        // The panic itself is told by the process's hook. It costs this job, and not those behind it.
+        let end = work.await.unwrap_or_else(|_| {
+            let what = "a fault of this server's";
+            End::Failed(super::work::failed("TRANSCODE_FAILED", what, false))
+        });
+        let _ = tokio::task::spawn_blocking(move || remove(&folder)).await;
+        if let Err(error) = shared.finish(&id, end).await {
             tracing::warn!(job = id, kind = %error.kind(), "a job's end cannot be written: it will be begun again");
             let mut state = shared.lock();
             state.jobs.remove(&id);
@@ -206,7 +296,7 @@ async fn work_on(
             entry.progress = entry.progress.max(Some(now));
         }
     };
-    if std::fs::create_dir_all(folder).is_err() {
+    if tokio::fs::create_dir_all(folder).await.is_err() {
         return End::Failed(super::work::failed("DISK", "no folder can be made", true));
     }
     tokio::select! {
@@ -226,43 +316,25 @@ impl Transcoder for FfmpegTranscoder {
     fn submit<'a>(&'a self, order: &'a Order) -> Answer<'a, Job, TranscodeError> {
         Box::pin(async move {
             let id = id_of(order);
-            if order.segment_s == 0 || !order.segment_s.is_multiple_of(crate::ladder::GOP_S) {
+            if !SEGMENT_S.contains(&order.segment_s)
+                || !order.segment_s.is_multiple_of(crate::ladder::GOP_S)
+            {
                 return Err(TranscodeError::Refused(ClipError {
                     reason: "SEGMENT_LENGTH".to_owned(),
-                    message: "A segment lasts a multiple of 2 seconds.".to_owned(),
+                    message: "A segment lasts 2 to 30 seconds, a multiple of 2.".to_owned(),
                     retryable: false,
                     provider_code: None,
                 }));
             }
-            let mut state = self.shared.lock();
-            if !state.jobs.contains_key(&id) {
-                if state.line.len() >= CLIP_JOBS_WAITING {
-                    return Err(TranscodeError::Unavailable {
-                        message: "too many jobs wait".to_owned(),
-                        retry_after: Some(Duration::from_secs(30)),
-                    });
-                }
-                let record = Record {
-                    order: order.clone(),
-                    end: None,
-                };
-                record.write(&self.shared.file(&id)).map_err(|error| {
-                    TranscodeError::Unavailable {
-                        message: error.kind().to_string(),
-                        retry_after: None,
-                    }
-                })?;
-                state.jobs.insert(
-                    id.clone(),
-                    Entry {
-                        record,
-                        progress: None,
-                        stop: Arc::default(),
-                    },
-                );
-                state.line.push_back(id.clone());
-                self.shared.more.notify_one();
-            }
+            let (shared, own, order) = (self.shared.clone(), id.clone(), order.clone());
+            // A task of its own: whoever asked may go away, and what is on disk and in memory stay the same.
+            let taken = tokio::spawn(async move { shared.take(own, order).await });
+            taken.await.unwrap_or_else(|error| {
+                Err(TranscodeError::Unavailable {
+                    message: error.to_string(),
+                    retry_after: None,
+                })
+            })?;
             Ok(Job {
                 backend: Backend::Ffmpeg,
                 id,
@@ -298,12 +370,13 @@ impl Transcoder for FfmpegTranscoder {
                 state.line.retain(|id| *id != job.id);
                 state.jobs.get(&job.id).map(|entry| entry.stop.clone())
             };
-            self.shared
-                .finish(&job.id, End::Cancelled)
-                .map_err(|error| TranscodeError::Unavailable {
-                    message: error.kind().to_string(),
-                    retry_after: None,
-                })?;
+            let (shared, id) = (self.shared.clone(), job.id.clone());
+            let written = tokio::spawn(async move { shared.finish(&id, End::Cancelled).await });
+            let written = written.await.map_err(std::io::Error::other).flatten();
+            written.map_err(|error| TranscodeError::Unavailable {
+                message: error.kind().to_string(),
+                retry_after: None,
+            })?;
             if let Some(stop) = stop {
                 stop.notify_one();
             }
@@ -317,14 +390,14 @@ fn id_of(order: &Order) -> String {
 }
 
 /// Writes down which process works, and since when: the same id may later be somebody else's.
-pub(super) fn note_process(folder: &Path, id: i32) {
+pub(super) async fn note_process(folder: &Path, id: i32) {
     if let Some(began) = began(id) {
-        let _ = std::fs::write(folder.join("process"), format!("{id} {began}"));
+        let _ = tokio::fs::write(folder.join("process"), format!("{id} {began}")).await;
     }
 }
 
-/// Ends a process that a killed server left behind.
-fn kill_leftover(folder: &Path) {
+/// Ends a process that a killed server left behind. It ended with its server, unless the kernel could not see to it.
+fn end_leftover(folder: &Path) {
     let Ok(text) = std::fs::read_to_string(folder.join("process")) else {
         return;
     };

@@ -3,8 +3,9 @@
 use super::measure::measure;
 use super::plan::hls_args;
 use super::publish::publish;
-use super::still::{Sheet, image_args, poster_args, probe_args};
-use crate::cage::{Cage, CageError, Ran, Running, Tools};
+use super::shape::{self, shape_args};
+use super::still::{Sheet, first_args, image_args, poster_args, probe_args};
+use crate::cage::{Cage, CageError, Ran, Tools};
 use crate::inspect::Fetched;
 use crate::ladder::{AUDIO_BPS, Rung, ladder};
 use crate::model::{ClipError, ClipKind, Outputs, Phase, Progress, Rendition, Sprite};
@@ -42,7 +43,7 @@ impl Worker {
             percent: 0,
         });
         let out = folder.join("out");
-        std::fs::create_dir_all(&out).map_err(|_| failed("DISK", "no folder can be made", true))?;
+        make_folder(&out).await?;
         let rungs = order.source.video.as_ref().map_or_else(Vec::new, ladder);
         room_for(order, &rungs, folder)?;
         let source = Fetched::get(&*self.objects, &order.source_key, folder)
@@ -80,12 +81,22 @@ impl Worker {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Outputs, ClipError> {
         let hls = folder.join("out/hls");
-        std::fs::create_dir_all(&hls).map_err(|_| failed("DISK", "no folder can be made", true))?;
-        let args = hls_args(&order.source, rungs, order.segment_s, source, &hls);
+        make_folder(&hls).await?;
+        let asked = shape_args(&order.source.container, source);
+        let asked = cage(Duration::ZERO)
+            .run(&self.tools, &self.tools.ffprobe, &asked)
+            .await;
+        let shape = shape::read(&ended(asked)?.stdout);
+        let args = hls_args(&order.source, shape, rungs, order.segment_s, source, &hls);
         self.transcode(order, &args, folder, progress).await?;
         let seconds = order.source.duration.as_secs_f64();
         let channels = order.source.audio.as_ref().map(|audio| audio.channels);
-        let renditions = measure(&hls, rungs, channels, seconds)?;
+        let (place, made) = (hls.clone(), rungs.to_vec());
+        let measured =
+            tokio::task::spawn_blocking(move || measure(&place, &made, channels, seconds));
+        let renditions = measured
+            .await
+            .map_err(|_| failed("OUTPUT_INVALID", "outputs cannot be measured", true))??;
         let mut outputs = Outputs {
             playlist: Some("hls/master.m3u8".to_owned()),
             renditions,
@@ -96,24 +107,19 @@ impl Worker {
         if let (Some(best), Some(least)) = (rungs.first(), rungs.last()) {
             self.verify(&hls, rungs).await?;
             let pictures = folder.join("out/thumbnails");
-            std::fs::create_dir_all(&pictures)
-                .map_err(|_| failed("DISK", "no folder can be made", true))?;
+            make_folder(&pictures).await?;
             let best = hls.join(&best.name).join("index.m3u8");
             let poster = pictures.join("poster.jpg");
-            // A clip of a few frames has none to choose from.
-            if self
-                .still(&poster_args(&best, seconds, 10, &poster), &poster)
-                .await
-                .is_err()
-            {
-                self.still(&poster_args(&best, 0.0, 1, &poster), &poster)
-                    .await?;
+            let chosen = poster_args(&best, seconds, &poster);
+            if self.still(&chosen, &poster).await.is_err() {
+                self.still(&first_args(&best, &poster), &poster).await?;
             }
             let sheet = Sheet::of(least, seconds);
             let least = hls.join(&least.name).join("index.m3u8");
             let image = pictures.join("sprite.jpg");
             self.still(&sheet.args(&least, &image), &image).await?;
-            std::fs::write(pictures.join("sprite.vtt"), sheet.vtt(seconds))
+            tokio::fs::write(pictures.join("sprite.vtt"), sheet.vtt(seconds))
+                .await
                 .map_err(|_| failed("DISK", "a file cannot be written", true))?;
             outputs.poster = Some("thumbnails/poster.jpg".to_owned());
             outputs.sprite = Some(Sprite {
@@ -133,11 +139,10 @@ impl Worker {
         progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<(), ClipError> {
         let cage = cage(order.source.duration);
-        let child = cage.command(&self.tools, &self.tools.ffmpeg, args).spawn();
-        let running =
-            Running::new(child.map_err(|_| failed("FFMPEG", "FFmpeg does not start", true))?);
+        let started = cage.start(&self.tools, &self.tools.ffmpeg, args).await;
+        let running = started.map_err(|_| failed("FFMPEG", "FFmpeg does not start", true))?;
         if let Some(id) = running.id() {
-            super::transcoder::note_process(folder, id);
+            super::transcoder::note_process(folder, id).await;
         }
         let whole = order.source.duration.as_micros().max(1);
         let ran = cage
@@ -190,8 +195,7 @@ impl Worker {
         out: &Path,
     ) -> Result<Outputs, ClipError> {
         let folder = out.join("image");
-        std::fs::create_dir_all(&folder)
-            .map_err(|_| failed("DISK", "no folder can be made", true))?;
+        make_folder(&folder).await?;
         let (full, small) = match order.source.container.as_str() {
             "jpeg_pipe" => ("full.jpg", "small.jpg"),
             "gif" => ("full.gif", "small.png"),
@@ -238,11 +242,16 @@ impl Worker {
                 .run(&self.tools, &self.tools.ffmpeg, args)
                 .await,
         )?;
-        if std::fs::metadata(image).map_or(0, |m| m.len()) == 0 {
+        if tokio::fs::metadata(image).await.map_or(0, |m| m.len()) == 0 {
             return Err(failed("OUTPUT_INVALID", "a picture is missing", true));
         }
         Ok(())
     }
+}
+
+async fn make_folder(folder: &Path) -> Result<(), ClipError> {
+    let made = tokio::fs::create_dir_all(folder).await;
+    made.map_err(|_| failed("DISK", "no folder can be made", true))
 }
 
 /// Five minutes and ten times the clip's length.
@@ -259,6 +268,11 @@ fn cage(duration: Duration) -> Cage {
 fn ended(ran: Result<Ran, CageError>) -> Result<Ran, ClipError> {
     match ran {
         Ok(ran) if ran.success => Ok(ran),
+        Ok(ran) if ran.was_killed => Err(failed(
+            "TRANSCODE_DEADLINE",
+            "transcoding took too long",
+            true,
+        )),
         Ok(ran) => {
             let text = String::from_utf8_lossy(&ran.stderr);
             Err(if text.contains("No space left on device") {

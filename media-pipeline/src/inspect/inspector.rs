@@ -2,30 +2,30 @@
 
 use super::policy::{self, Policy};
 use super::sniff::{Format, sniff};
-use super::{probe, refuse};
+use super::source::{Fetched, input, sha256, words};
+use super::{boxes, probe, refuse, walk};
 use crate::cage::{Cage, CageError, Ran, Tools};
 use crate::model::{ClipError, ClipKind, Declared, Source};
 use crate::ports::{Answer, InspectError, Inspector, ObjectError, Objects};
 use futures_util::StreamExt;
-use kaiwa_common::limits::{CLIP_PROBE, CLIP_SNIFF_BYTES};
+use kaiwa_common::limits::{CLIP_INSPECTION, CLIP_PROBE, CLIP_SNIFF_BYTES};
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
 
 /// Looks with `ffprobe`, in a cage.
 pub struct FfprobeInspector {
     objects: Arc<dyn Objects>,
-    tools: Tools,
+    pub(super) tools: Tools,
     policy: Policy,
     work: PathBuf,
 }
 
 impl FfprobeInspector {
-    /// `work` is a folder for sources that have to be fetched first.
+    /// `work` is a folder for sources that have to be fetched first; what a server before left there is removed.
     #[must_use]
     pub fn new(objects: Arc<dyn Objects>, tools: Tools, policy: Policy, work: PathBuf) -> Self {
+        Fetched::remove_leftovers(&work);
         Self {
             objects,
             tools,
@@ -54,9 +54,17 @@ impl FfprobeInspector {
         let fetched = Fetched::get(&*self.objects, key, &self.work)
             .await
             .map_err(unavailable)?;
+        if format.demuxer == "mov" {
+            refuse_other_files(fetched.path.clone()).await?;
+        }
         let mut probed = self.probe(&fetched.path, format, info.size).await?;
         policy::check(&self.policy, &probed, format.kind).map_err(InspectError::Rejected)?;
-        self.decode_ends(&fetched.path, &probed.source, format)
+        let told = probed.source.duration;
+        let packets = self.walk(&fetched.path, format).await?;
+        walk::believe(&mut probed.source, &packets, format).map_err(InspectError::Rejected)?;
+        policy::check_time(&self.policy, &probed.source, &packets)
+            .map_err(InspectError::Rejected)?;
+        self.decode_ends(&fetched.path, &probed.source, told, format)
             .await?;
         probed.source.sha256 = match info.sha256 {
             Some(known) => Some(known),
@@ -95,7 +103,7 @@ impl FfprobeInspector {
             "json",
             "-show_streams",
         ]);
-        args.extend(words(&["-show_format", "-max_pixels", "300000000"]));
+        args.extend(words(&["-show_format"]));
         args.extend(input(format.demuxer, file));
         let ran = self.run(&self.tools.ffprobe, &args).await?;
         if !ran.success {
@@ -114,86 +122,41 @@ impl FfprobeInspector {
         probe::read(&ran.stdout, format, size).map_err(InspectError::Rejected)
     }
 
-    /// Decodes the first and the last second: a file that was cut off has a beginning only.
-    async fn decode_ends(
-        &self,
-        file: &Path,
-        source: &Source,
-        format: Format,
-    ) -> Result<(), InspectError> {
-        let seconds = source.duration.as_secs_f64();
-        let starts = if format.kind == ClipKind::Image || seconds <= 1.0 {
-            vec![None]
-        } else {
-            vec![None, Some(seconds - 1.0)]
-        };
-        for start in starts {
-            let mut args = words(&[
-                "-hide_banner",
-                "-v",
-                "error",
-                "-nostdin",
-                "-progress",
-                "pipe:1",
-            ]);
-            args.extend(words(&["-max_pixels", "300000000", "-threads", "2"]));
-            if let Some(start) = start {
-                args.extend(words(&["-ss", &format!("{start:.3}")]));
-            }
-            args.extend(input(format.demuxer, file));
-            let stream = if source.video.is_some() {
-                "0:V:0"
-            } else {
-                "0:a:0"
-            };
-            args.extend(words(&["-t", "1", "-map", stream, "-f", "null", "-"]));
-            let ran = self.run(&self.tools.ffmpeg, &args).await?;
-            let said = String::from_utf8_lossy(&ran.stdout);
-            let last = |name: &str| {
-                said.lines()
-                    .rev()
-                    .find_map(|line| line.strip_prefix(name))
-                    .and_then(|v| v.parse::<i64>().ok())
-            };
-            let decoded = if source.video.is_some() {
-                last("frame=")
-            } else {
-                last("out_time_us=")
-            };
-            if !ran.success || decoded.is_none_or(|amount| amount <= 0) {
-                let message =
-                    "Its beginning or its end cannot be played: it is damaged or cut off.";
-                return Err(InspectError::Rejected(refuse("TRUNCATED", message)));
-            }
-        }
-        Ok(())
-    }
-
-    async fn run(&self, program: &Path, args: &[OsString]) -> Result<Ran, InspectError> {
+    /// Runs a program that looks. What takes more work than it may is refused; on a machine that is too busy to get it
+    /// done, it is tried again.
+    pub(super) async fn run(&self, program: &Path, args: &[OsString]) -> Result<Ran, InspectError> {
         let cage = Cage {
             cpu_s: CLIP_PROBE.as_secs(),
             file_bytes: 0,
-            wall: CLIP_PROBE,
+            wall: CLIP_INSPECTION,
         };
-        cage.run(&self.tools, program, args)
-            .await
-            .map_err(|error| match error {
-                CageError::Start(error) => InspectError::Unavailable(error.to_string()),
-                CageError::Deadline => InspectError::Rejected(refuse(
-                    "INSPECTION_TIMEOUT",
-                    "It takes too long to look at.",
-                )),
-                CageError::TooMuch => InspectError::Rejected(refuse(
-                    "UNREADABLE",
-                    "Its description is too long to be true.",
-                )),
-            })
+        let ran = cage.run(&self.tools, program, args).await;
+        let ran = ran.map_err(|error| match error {
+            CageError::Start(error) => InspectError::Unavailable(error.to_string()),
+            CageError::Deadline => InspectError::Unavailable(BUSY.to_owned()),
+            CageError::TooMuch => InspectError::Rejected(refuse(
+                "UNREADABLE",
+                "Its description is too long to be true.",
+            )),
+        })?;
+        if ran.was_killed {
+            return Err(InspectError::Rejected(refuse(
+                "INSPECTION_TIMEOUT",
+                "It takes too long to look at.",
+            )));
+        }
+        Ok(ran)
     }
 }
 
+const BUSY: &str = "this machine is too busy to look at a clip";
+
 impl Inspector for FfprobeInspector {
     fn inspect<'a>(&'a self, key: &'a str) -> Answer<'a, Source, InspectError> {
-        Box::pin(self.look(key))
+        Box::pin(async move {
+            let looked = tokio::time::timeout(CLIP_INSPECTION, self.look(key)).await;
+            looked.unwrap_or_else(|_| Err(InspectError::Unavailable(BUSY.to_owned())))
+        })
     }
 }
 
@@ -231,89 +194,19 @@ pub fn check_declared(source: &Source, declared: &Declared) -> Result<(), ClipEr
     Ok(())
 }
 
-/// A source as a file: the store's own, or a copy that goes with this.
-pub(crate) struct Fetched {
-    pub(crate) path: PathBuf,
-    copy: bool,
-}
-
-impl Fetched {
-    pub(crate) async fn get(
-        objects: &dyn Objects,
-        key: &str,
-        work: &Path,
-    ) -> Result<Self, ObjectError> {
-        if let Some(path) = objects.local_path(key) {
-            return Ok(Self { path, copy: false });
-        }
-        let io = |error: std::io::Error| ObjectError::Unavailable(error.to_string());
-        tokio::fs::create_dir_all(work).await.map_err(io)?;
-        let mut reading = objects.read(key, None).await?;
-        let fetched = Self {
-            path: work.join(format!("source-{}", uuid::Uuid::now_v7())),
-            copy: true,
-        };
-        let mut file = tokio::fs::File::create(&fetched.path).await.map_err(io)?;
-        let mut size = 0;
-        while let Some(piece) = reading.bytes.next().await {
-            let piece = piece?;
-            size += piece.len() as u64;
-            file.write_all(&piece).await.map_err(io)?;
-        }
-        file.flush().await.map_err(io)?;
-        if size != reading.info.size {
-            return Err(ObjectError::Unavailable(
-                "the source came in part".to_owned(),
-            ));
-        }
-        Ok(fetched)
+async fn refuse_other_files(path: PathBuf) -> Result<(), InspectError> {
+    let look = move || boxes::movie(&path).map(|movie| boxes::names_other_files(&movie));
+    let found = tokio::task::spawn_blocking(look).await;
+    let found = found.map_err(std::io::Error::other).and_then(|found| found);
+    match found {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(InspectError::Rejected(refuse(
+            "EXTERNAL_DATA",
+            "Its pictures or sound are in another file: please share a film that has all of it.",
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
+        Err(error) => Err(InspectError::Unavailable(error.kind().to_string())),
     }
-}
-
-impl Drop for Fetched {
-    fn drop(&mut self) {
-        if self.copy {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// `-protocol_whitelist file -f … -i file:…`
-pub(crate) fn input(demuxer: &str, file: &Path) -> Vec<OsString> {
-    let mut args = words(&["-protocol_whitelist", "file", "-f", demuxer, "-i"]);
-    let mut name = OsString::from("file:");
-    name.push(file);
-    args.push(name);
-    args
-}
-
-pub(crate) fn words(words: &[&str]) -> Vec<OsString> {
-    words.iter().map(OsString::from).collect()
-}
-
-/// Of a whole file; half a second for 500 MB.
-async fn sha256(path: PathBuf) -> Result<[u8; 32], InspectError> {
-    let hash = move || -> std::io::Result<[u8; 32]> {
-        let mut file = std::fs::File::open(path)?;
-        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                read => context.update(&buffer[..read]),
-            }
-        }
-        context
-            .finish()
-            .as_ref()
-            .try_into()
-            .map_err(std::io::Error::other)
-    };
-    let unavailable = |error: String| InspectError::Unavailable(error);
-    tokio::task::spawn_blocking(hash)
-        .await
-        .map_err(|error| unavailable(error.to_string()))?
-        .map_err(|error| unavailable(error.kind().to_string()))
 }
 
 fn unavailable(error: ObjectError) -> InspectError {
@@ -338,6 +231,24 @@ fn declared_pixels(format: Format, head: &[u8]) -> Option<(u32, u32)> {
     match format.name {
         "png" => Some((big(16)?, big(20)?)),
         "gif" => Some((little(6)?, little(8)?)),
+        "jpeg" => jpeg_pixels(head),
         _ => None,
+    }
+}
+
+/// Of the frame header (ITU-T T.81, B.2.2), if it is in the first bytes.
+fn jpeg_pixels(head: &[u8]) -> Option<(u32, u32)> {
+    let mut at = 2;
+    loop {
+        let segment = head.get(at..)?;
+        let [0xff, kind, high, low, rest @ ..] = segment else {
+            return None;
+        };
+        if matches!(kind, 0xc0..=0xcf) && !matches!(kind, 0xc4 | 0xc8 | 0xcc) {
+            let side =
+                |at: usize| Some(u32::from(*rest.get(at)?) << 8 | u32::from(*rest.get(at + 1)?));
+            return Some((side(3)?, side(1)?));
+        }
+        at += 2 + (usize::from(*high) << 8 | usize::from(*low)).max(2);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::probe::Probed;
 use super::refuse;
-use crate::model::{ClipError, ClipKind};
+use super::walk::Packets;
+use crate::model::{ClipError, ClipKind, Source};
 use std::time::Duration;
 
 /// Bounds of a clip.
@@ -16,6 +17,8 @@ pub struct Policy {
     pub max_video_pixels: u64,
     /// Most pixels of a still picture: 50 megapixels, 150 MB unpacked.
     pub max_image_pixels: u64,
+    /// Most pixels of a moving picture (GIF), of all its frames: 2,000 of 1000 × 1000, some 20 s of work.
+    pub max_moving_pixels: u64,
     /// Longest side, in pixels.
     pub max_side: u32,
     /// Most frames a second.
@@ -41,6 +44,7 @@ impl Default for Policy {
             max_duration: Duration::from_secs(600),
             max_video_pixels: 4096 * 2304,
             max_image_pixels: 50_000_000,
+            max_moving_pixels: 2_000_000_000,
             max_side: 16_384,
             max_fps: 240.0,
             max_streams: 8,
@@ -100,13 +104,6 @@ pub fn check(policy: &Policy, probed: &Probed, kind: ClipKind) -> Result<(), Cli
             format!("It may have {} tracks.", policy.max_streams),
         ));
     }
-    if source.duration > policy.max_duration {
-        let minutes = policy.max_duration.as_secs() / 60;
-        return Err(refuse(
-            "TOO_LONG",
-            format!("It may last {minutes} minutes."),
-        ));
-    }
     if let Some(video) = &source.video {
         check_pixels(policy, video.width, video.height, kind)?;
         let codecs = if kind == ClipKind::Image {
@@ -118,12 +115,6 @@ pub fn check(policy: &Policy, probed: &Probed, kind: ClipKind) -> Result<(), Cli
             return Err(refuse(
                 "CODEC_NOT_ALLOWED",
                 format!("Pictures coded as {} are not taken.", video.codec),
-            ));
-        }
-        if kind != ClipKind::Image && (video.fps <= 0.0 || video.fps > policy.max_fps) {
-            return Err(refuse(
-                "FRAME_RATE",
-                format!("It may have {} frames a second.", policy.max_fps),
             ));
         }
         if video.hdr && !policy.hdr {
@@ -146,6 +137,42 @@ pub fn check(policy: &Policy, probed: &Probed, kind: ClipKind) -> Result<(), Cli
                 format!("It may have {} channels.", policy.max_channels),
             ));
         }
+    }
+    Ok(())
+}
+
+/// Are length, frames a second and the work that they make within bounds? Of what was found, not of what was said.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_time(
+    policy: &Policy,
+    source: &Source,
+    packets: &Packets,
+) -> Result<(), ClipError> {
+    if source.duration > policy.max_duration {
+        let minutes = policy.max_duration.as_secs() / 60;
+        return Err(refuse(
+            "TOO_LONG",
+            format!("It may last {minutes} minutes."),
+        ));
+    }
+    let Some(video) = &source.video else {
+        return Ok(());
+    };
+    if source.kind() == ClipKind::Image {
+        let pixels = u64::from(video.width) * u64::from(video.height);
+        if pixels.saturating_mul(packets.pictures) > policy.max_moving_pixels {
+            return Err(refuse(
+                "TOO_MANY_PIXELS",
+                "A moving picture of this size and length is a film: please share it as one.",
+            ));
+        }
+    } else if video.fps <= 0.0 || video.fps > policy.max_fps {
+        return Err(refuse(
+            "FRAME_RATE",
+            format!("It may have {} frames a second.", policy.max_fps),
+        ));
     }
     Ok(())
 }

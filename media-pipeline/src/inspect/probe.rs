@@ -81,15 +81,8 @@ pub fn read(json: &[u8], format: Format, size: u64) -> Result<Probed, ClipError>
             .or_else(|| video.or(audio).and_then(|s| seconds(&s.duration)))
             .unwrap_or(0.0),
     };
-    let duration = Duration::try_from_secs_f64(duration)
-        .map_err(|_| refuse("UNREADABLE", "The file says no believable length."))?;
-    if format.kind != ClipKind::Image && duration.is_zero() && (video.is_some() || audio.is_some())
-    {
-        return Err(refuse(
-            "TRUNCATED",
-            "The file has no length: it is damaged or cut off.",
-        ));
-    }
+    // What is no length at all is found by walking through.
+    let duration = Duration::try_from_secs_f64(duration).unwrap_or_default();
     let whole = report
         .format
         .bit_rate
@@ -125,11 +118,12 @@ fn pictures(stream: &Stream, whole: Option<u64>) -> Result<VideoInfo, ClipError>
         .iter()
         .find_map(|data| data.rotation)
         .unwrap_or(0.0);
-    // FFmpeg says by how much it is turned against the clock; negative is clockwise.
-    let rotation = match (-turned).rem_euclid(360.0).round() {
-        r if (45.0..135.0).contains(&r) => 90,
-        r if (135.0..225.0).contains(&r) => 180,
-        r if (225.0..315.0).contains(&r) => 270,
+    // FFmpeg says by how much it is turned against the clock; negative is clockwise. It makes upright what is turned by a
+    // right angle, and leaves the size alone of what is turned otherwise.
+    let rotation = match (-turned).rem_euclid(360.0) {
+        r if (89.0..91.0).contains(&r) => 90,
+        r if (179.0..181.0).contains(&r) => 180,
+        r if (269.0..271.0).contains(&r) => 270,
         _ => 0,
     };
     let aspect = stream
@@ -137,11 +131,11 @@ fn pictures(stream: &Stream, whole: Option<u64>) -> Result<VideoInfo, ClipError>
         .as_deref()
         .and_then(|sar| ratio(sar, ':'))
         .unwrap_or(1.0);
-    let shown = shown_width(width, aspect);
+    let (width, height) = shown(width, height, aspect);
     let (width, height) = if rotation % 180 == 90 {
-        (height, shown)
+        (height, width)
     } else {
-        (shown, height)
+        (width, height)
     };
     let rate = |text: &Option<String>| text.as_deref().and_then(|t| ratio(t, '/'));
     Ok(VideoInfo {
@@ -164,17 +158,21 @@ fn pictures(stream: &Stream, whole: Option<u64>) -> Result<VideoInfo, ClipError>
     })
 }
 
-/// Width as displayed: of oblong pixels the narrower form, so that nothing is scaled up.
+/// The size as displayed. Of oblong pixels the longer side is made shorter, so that nothing is scaled up: 1440 × 1080 of
+/// pixels 4:3 is 1440 × 810.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "between 1 and a width of 32 bits"
+    reason = "between 1 and a side of 32 bits"
 )]
-fn shown_width(width: u32, aspect: f64) -> u32 {
+fn shown(width: u32, height: u32, aspect: f64) -> (u32, u32) {
+    let shorter = |side: u32, by: f64| (f64::from(side) * by).round().max(1.0) as u32;
     if (0.1..1.0).contains(&aspect) {
-        (f64::from(width) * aspect).round().max(1.0) as u32
+        (shorter(width, aspect), height)
+    } else if (1.0..=10.0).contains(&aspect) {
+        (width, shorter(height, 1.0 / aspect))
     } else {
-        width
+        (width, height)
     }
 }
 
@@ -200,5 +198,72 @@ fn sound(stream: &Stream) -> Result<AudioInfo, ClipError> {
             "UNREADABLE",
             "The sound has no channels, rate or codec that we know.",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILM: Format = Format {
+        demuxer: "mov",
+        name: "mov",
+        kind: ClipKind::Video,
+    };
+
+    const SAID: &str = r#"{"streams":[{"codec_type":"video","codec_name":"h264","width":1440,"height":1080,
+        "sample_aspect_ratio":"4:3","avg_frame_rate":"30000/1001","r_frame_rate":"30/1","duration":"2.5",
+        "disposition":{"attached_pic":0},"side_data_list":[{"rotation":-90}]},
+        {"codec_type":"audio","codec_name":"aac","channels":2,"sample_rate":"48000"}],
+        "format":{"duration":"2.5","bit_rate":"1000"}}"#;
+
+    fn video(json: &str) -> VideoInfo {
+        let read = read(json.as_bytes(), FILM, 1).expect("a film");
+        read.source.video.expect("pictures")
+    }
+
+    #[test]
+    fn pictures_are_as_large_as_they_are_shown() {
+        for (from, to, expected) in [
+            ("", "", (810, 1440, 90)),
+            ("-90", "90", (810, 1440, 270)),
+            ("-90", "180", (1440, 810, 180)),
+            // FFmpeg turns it, and leaves the size alone.
+            ("-90", "45", (1440, 810, 0)),
+            ("4:3", "3:4", (1080, 1080, 90)),
+            ("4:3", "0:1", (1080, 1440, 90)),
+            ("4:3", "1:4000000", (1080, 1440, 90)),
+            ("4:3", "4000000:1", (1080, 1440, 90)),
+        ] {
+            let v = video(&SAID.replace(from, to));
+            assert_eq!((v.width, v.height, v.rotation), expected, "{to}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_none_are_left_to_the_walk() {
+        for length in ["-1.0", "NaN", "inf", "1e300", "N/A", ""] {
+            let json = SAID.replace("2.5", length);
+            let read = read(json.as_bytes(), FILM, 1).expect("a film");
+            assert!(read.source.duration.is_zero(), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_description_panics(
+            at in 0..SAID.len(), with in "[0-9a-z:/\"{}\\[\\],.-]{0,6}", cut in 0_usize..8, kind in 0_usize..3
+        ) {
+            let kind = [ClipKind::Video, ClipKind::Audio, ClipKind::Image][kind];
+            let end = (at + cut).min(SAID.len());
+            let json = format!("{}{with}{}", &SAID[..at], &SAID[end..]);
+            if let Ok(read) = read(json.as_bytes(), Format { kind, ..FILM }, 1)
+                && let Some(video) = read.source.video
+            {
+                prop_assert!(video.width > 0 && video.height > 0);
+                prop_assert!(video.fps.is_finite() && video.fps >= 0.0);
+            }
+        }
     }
 }

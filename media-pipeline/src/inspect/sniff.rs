@@ -42,6 +42,12 @@ pub fn sniff(head: &[u8], tail: &[u8]) -> Result<Format, ClipError> {
             "This is a ZIP archive, not a film, sound or picture.",
         ));
     }
+    if head.get(4..8) == Some(b"ftyp") && is_heif(head) {
+        return Err(refuse(
+            "CODEC_NOT_ALLOWED",
+            "Pictures coded as HEIC are not taken: please share it as JPEG.",
+        ));
+    }
     let Some(format) = media_format(head) else {
         return Err(refuse(
             "NOT_A_MEDIA_FILE",
@@ -163,6 +169,16 @@ fn iso_format(head: &[u8]) -> Option<Format> {
         .then(|| format("mov", "mov", ClipKind::Video))
 }
 
+/// Still pictures of telephones, which FFmpeg 5.1 takes for films of many small ones (ISO/IEC 23008-12, 10).
+fn is_heif(head: &[u8]) -> bool {
+    head.get(8..12).is_some_and(|brand| {
+        matches!(
+            brand,
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"mif1" | b"msf1"
+        )
+    })
+}
+
 /// MP3 or ADTS: two frames, each where the one before says.
 fn audio_frames(head: &[u8]) -> Option<Format> {
     let adts = |at: usize| -> Option<usize> {
@@ -274,6 +290,7 @@ mod tests {
             (b"\xff\xd8\xff\xe0#EXTM3U\n", "POLYGLOT"),
             (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "mov"),
             (b"\0\0\0\x18ftypavif\0\0\0\0avifmif1", "avif"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1isom", "CODEC_NOT_ALLOWED"),
             (b"\0\0\0\x18ftypevil\0\0\0\0evilbad!", "NOT_A_MEDIA_FILE"),
         ] {
             assert_eq!(reason(head), expected, "{}", String::from_utf8_lossy(head));

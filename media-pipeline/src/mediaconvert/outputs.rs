@@ -4,6 +4,7 @@
 use super::playlist::{self, Broken};
 use super::rung::Rung;
 use crate::model::{ClipError, Outputs, Rendition};
+use crate::playlist::peak_bps;
 use crate::ports::{Answer, ObjectError, Objects, Order, TranscodeError};
 use futures_util::TryStreamExt as _;
 use kaiwa_common::limits::{CLIP_OUTPUT_FILES, CLIP_PLAYLIST_BYTES};
@@ -137,7 +138,7 @@ async fn read(
     String::from_utf8(text).map_err(|_| broken(name, Broken("no text")))
 }
 
-/// The heaviest segment, and all of them, in bits a second.
+/// The heaviest run of segments (a short rest at the end is none), and all of them, in bits a second.
 fn rates(
     media: &playlist::Media,
     files: &BTreeMap<String, u64>,
@@ -151,14 +152,13 @@ fn rates(
     if let Some(map) = &media.map {
         size(map)?;
     }
-    let (mut peak, mut bytes, mut seconds) = (0, 0, 0.0);
+    let mut segments = Vec::with_capacity(media.segments.len());
     for (length, uri) in &media.segments {
-        let own = size(uri)?;
-        peak = peak.max(rate(own, *length));
-        bytes += own;
-        seconds += length;
+        segments.push((*length, size(uri)?));
     }
-    Ok((peak, rate(bytes, seconds)))
+    let bytes = segments.iter().map(|(_, bytes)| bytes).sum();
+    let average = rate(bytes, segments.iter().map(|(length, _)| length).sum());
+    Ok((peak_bps(&segments).max(average), average))
 }
 
 #[expect(

@@ -182,4 +182,18 @@ mod tests {
         assert_eq!(read["v.m3u8"].fps, Some(29.97));
         assert_eq!(read["w.m3u8"], Variant::default());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_none_leads_out(
+            text in "(#EXT[A-Z0-9:=\",.-]{0,20}\n|[a-z/.]{0,9}\n|#EXTINF:[0-9.e-]{0,6},\n|#EXT-X-ENDLIST\n){0,20}"
+        ) {
+            let text = format!("#EXTM3U\n{text}");
+            let _ = master(&text);
+            if let Ok(read) = media(&text) {
+                let is_inside = |uri: &str| !uri.contains('/') && !uri.starts_with('.');
+                proptest::prop_assert!(read.segments.iter().all(|(s, uri)| *s > 0.0 && is_inside(uri)));
+            }
+        }
+    }
 }

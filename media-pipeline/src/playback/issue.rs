@@ -65,7 +65,12 @@ impl Issuer {
             .map_or(Duration::ZERO, |source| source.duration);
         let expires = now.plus(life(duration));
         let (base, processed, cookies) = if let Some(cloudfront) = &self.cloudfront {
-            let cookies = cloudfront.cookies(prefix, expires);
+            // Of a clip that was transcoded the file itself is nobody's to play.
+            let below = match outputs.playlist {
+                Some(_) => format!("{prefix}processed/"),
+                None => prefix.to_owned(),
+            };
+            let cookies = cloudfront.cookies(&below, expires);
             (cloudfront.url(prefix), "processed/", cookies)
         } else {
             let person = self.keys.pseudonym(user);

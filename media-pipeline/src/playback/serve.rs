@@ -168,6 +168,9 @@ impl Playing {
     ) -> Result<Response, Refused> {
         let info = self.objects.head(&file.key).await.map_err(|e| object(&e))?;
         let info = info.ok_or(Refused::No("no such object"))?;
+        if file.mark.as_ref().is_some_and(|mark| *mark != info.etag) {
+            return Err(Refused::No("other bytes than were looked at"));
+        }
         let tag = format!("\"{}\"", info.etag.trim_matches('"'));
         let mut response = Response::new(Body::empty());
         set(&mut response, CONTENT_TYPE, file.content_type);
@@ -226,7 +229,9 @@ impl Playing {
 
     fn keep(&self, content_type: &str, expires: UnixMs) -> String {
         let left = expires.since(self.clock.now()).as_secs();
-        if content_type == "application/vnd.apple.mpegurl" {
+        // What may be replaced under its name: a retry's playlist, subtitles.
+        let changes = content_type.starts_with("text/vtt") || content_type.ends_with("mpegurl");
+        if changes {
             format!("private, max-age={}", left.min(KEEP_PLAYLIST.as_secs()))
         } else {
             format!("private, max-age={}, immutable", left.min(KEEP.as_secs()))

@@ -26,6 +26,8 @@ pub struct PlayableFile {
     pub key: String,
     /// As what it is sent.
     pub content_type: &'static str,
+    /// The store's mark that its bytes have to have: of a file that is shown as it came, those that were looked at.
+    pub mark: Option<String>,
 }
 
 /// Finds them.
@@ -76,13 +78,27 @@ impl Playable {
             .filter_map(|name| {
                 let content_type = files::content_type(name)?;
                 let key = format!("{prefix}processed/{name}");
-                Some((name.clone(), PlayableFile { key, content_type }))
+                let mark = None;
+                let file = PlayableFile {
+                    key,
+                    content_type,
+                    mark,
+                };
+                Some((name.clone(), file))
             })
             .collect();
         if outputs.playlist.is_none() {
             let key = format!("{prefix}{SOURCE}");
             let content_type = files::source_type(&clip.declared.content_type);
-            files.insert(SOURCE.to_owned(), PlayableFile { key, content_type });
+            let mark = clip.chores.seen.clone();
+            files.insert(
+                SOURCE.to_owned(),
+                PlayableFile {
+                    key,
+                    content_type,
+                    mark,
+                },
+            );
         }
         let rooms = std::iter::once(&clip.room).chain(clip.chores.rooms.keys());
         Some(Self {

@@ -79,9 +79,10 @@ impl Inner {
         }
     }
 
-    fn stored(&self, revision: u64, before: &Clip, clip: &Clip) {
+    fn stored(self: &Arc<Self>, revision: u64, before: &Clip, clip: &Clip) {
         if before.state != clip.state {
-            metrics::state(clip.state);
+            metrics::moved(before, clip);
+            self.ended(clip.state);
             tracing::info!(clip = %clip.id, state = ?clip.state, attempt = clip.attempt, "a clip moved");
         }
         self.hub.publish(revision, clip);

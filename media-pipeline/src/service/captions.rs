@@ -6,10 +6,11 @@ use super::requests::Fingerprint;
 use crate::api::{ApiError, Caller, Violation};
 use crate::core::names;
 use crate::core::step::Input;
+use crate::core::text::is_line;
 use crate::model::{Captions, Clip, ClipId, ClipState, Language};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
-use kaiwa_common::limits::{CLIP_CAPTIONS_BYTES, CLIP_LANGUAGES};
+use kaiwa_common::limits::{CLIP_CAPTIONS_BYTES, CLIP_LABEL_CHARS, CLIP_LANGUAGES};
 use std::sync::Arc;
 
 impl Inner {
@@ -94,7 +95,8 @@ fn wrong(language: &Language, label: &str, vtt: &str) -> Vec<Violation> {
     };
     need(is_language(&language.0), "language", "such as en or pt-BR");
     let chars = label.chars().count();
-    need((1..=64).contains(&chars), "label", "1 to 64 characters");
+    let is_label = (1..=CLIP_LABEL_CHARS).contains(&chars) && is_line(label);
+    need(is_label, "label", "one line of 1 to 100 characters");
     need(
         vtt.len() <= CLIP_CAPTIONS_BYTES && is_vtt(vtt),
         "vtt",
@@ -120,4 +122,43 @@ fn is_vtt(text: &str) -> bool {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.strip_prefix("WEBVTT")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_begins_like_subtitles_is_taken_and_nothing_else() {
+        for text in [
+            "WEBVTT",
+            "WEBVTT\n",
+            "WEBVTT a title\n\n",
+            "\u{feff}WEBVTT\r\n",
+        ] {
+            assert!(is_vtt(text), "{text:?}");
+        }
+        for text in [
+            "",
+            "webvtt\n",
+            "WEBVTTX\n",
+            "<script>",
+            " WEBVTT\n",
+            "1\n00:00:00,000 --> 00:00:01,000\nSRT\n",
+            "#EXTM3U\n",
+        ] {
+            assert!(!is_vtt(text), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_language_leaves_its_file_name(text in "\\PC{0,40}") {
+            if is_language(&text) {
+                prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+            }
+            let _ = is_vtt(&text);
+        }
+    }
 }

@@ -68,11 +68,7 @@ impl Hub {
             return;
         }
         state.early.insert(revision, Arc::new(clip.clone()));
-        while let Some(next) = state.told.map(|told| told + 1)
-            && let Some(clip) = state.early.remove(&next)
-        {
-            state.tell(next, clip);
-        }
+        state.tell_early();
     }
 
     /// Told up to here; `None` before the first look.
@@ -103,6 +99,7 @@ impl Hub {
         }
         let told = state.told.unwrap_or(0);
         state.early.retain(|revision, _| *revision > told);
+        state.tell_early();
     }
 
     /// A new watcher, with what came after `after` in its queue.
@@ -148,6 +145,15 @@ impl Hub {
 }
 
 impl State {
+    /// Tells what came early, as far as it is next.
+    fn tell_early(&mut self) {
+        while let Some(next) = self.told.map(|told| told + 1)
+            && let Some(clip) = self.early.remove(&next)
+        {
+            self.tell(next, clip);
+        }
+    }
+
     fn tell(&mut self, revision: u64, clip: Arc<Clip>) {
         for watcher in self.watchers.values() {
             watcher.push(revision, &clip);

@@ -1,7 +1,7 @@
 //! What is counted, declared in one place. Labels are names from closed lists.
 
-use crate::model::ClipState;
-use metrics::{counter, describe_counter};
+use crate::model::{Clip, ClipState};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 /// Says what the series mean.
 pub fn describe() {
@@ -17,14 +17,61 @@ pub fn describe() {
         "kaiwa_clips_failures_total",
         "Calls to what stands behind clips that did not succeed, by port"
     );
+    describe_histogram!(
+        "kaiwa_clips_state_seconds",
+        Unit::Seconds,
+        "How long clips were in a state when they left it, by state: uploading, validating, submitted (the queue), processing"
+    );
+    describe_counter!(
+        "kaiwa_clips_ended_badly_total",
+        "Clips that were rejected, failed or expired, by reason"
+    );
+    describe_counter!(
+        "kaiwa_clips_uploaded_bytes_total",
+        Unit::Bytes,
+        "Bytes of clips whose upload was completed"
+    );
+    describe_counter!(
+        "kaiwa_clips_quota_refusals_total",
+        "Clips that were refused for a person's quota, by quota"
+    );
+    describe_counter!(
+        "kaiwa_clips_unreadable_total",
+        "Rows of clips that could not be read and were left out"
+    );
     describe_counter!(
         "kaiwa_clips_swept_total",
         "Objects and uploads of no clip that were deleted"
     );
 }
 
+/// A clip came from one state into another.
+pub(super) fn moved(before: &Clip, clip: &Clip) {
+    state(clip.state);
+    let since = before.chores.since.unwrap_or(before.created);
+    let spent = clip.updated.since(since).as_secs_f64();
+    histogram!("kaiwa_clips_state_seconds", "state" => name(before.state)).record(spent);
+    let was_open = matches!(before.state, ClipState::Created | ClipState::Uploading);
+    if was_open && clip.state == ClipState::Uploaded {
+        counter!("kaiwa_clips_uploaded_bytes_total").increment(clip.declared.size);
+    }
+    let is_bad = matches!(
+        clip.state,
+        ClipState::Rejected | ClipState::Failed | ClipState::Expired
+    );
+    if let Some(error) = clip.error.as_ref().filter(|_| is_bad) {
+        // Reasons are of a closed list: this pipeline's own.
+        let reason = error.reason.clone();
+        counter!("kaiwa_clips_ended_badly_total", "reason" => reason).increment(1);
+    }
+}
+
 pub(super) fn state(state: ClipState) {
-    let name = match state {
+    counter!("kaiwa_clips_states_total", "state" => name(state)).increment(1);
+}
+
+fn name(state: ClipState) -> &'static str {
+    match state {
         ClipState::Created => "created",
         ClipState::Uploading => "uploading",
         ClipState::Uploaded => "uploaded",
@@ -38,8 +85,7 @@ pub(super) fn state(state: ClipState) {
         ClipState::Failed => "failed",
         ClipState::Cancelled => "cancelled",
         ClipState::Deleted => "deleted",
-    };
-    counter!("kaiwa_clips_states_total", "state" => name).increment(1);
+    }
 }
 
 pub(super) fn job_event(result: &'static str) {

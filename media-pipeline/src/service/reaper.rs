@@ -53,6 +53,7 @@ pub(super) async fn tick(inner: &Arc<Inner>) -> usize {
         if inner.stop.is_cancelled() {
             return 0;
         }
+        inner.waits(clip);
         is_stored &= inner.feed(clip.id, Input::Due).await;
     }
     if is_stored { due.len() } else { 0 }

@@ -8,6 +8,7 @@ use super::requests::Fingerprint;
 use crate::api::{ApiError, Caller, Grant, NewClip, Violation, WantGrant};
 use crate::core::names;
 use crate::core::step::{Effect, Input};
+use crate::core::text::is_line;
 use crate::model::{Chore, Chores, Clip, ClipId, ClipKind, ClipState, Upload, UploadMode};
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan, Request, StoreError};
 use kaiwa_common::limits::{
@@ -110,9 +111,9 @@ impl Inner {
         let max = self.options.max_bytes;
         let (labels, key_chars, value_chars) = CLIP_LABELS;
         need(
-            new.title.chars().count() <= CLIP_TITLE_CHARS,
+            new.title.chars().count() <= CLIP_TITLE_CHARS && is_line(&new.title),
             "title",
-            format!("at most {CLIP_TITLE_CHARS} characters"),
+            format!("one line of at most {CLIP_TITLE_CHARS} characters"),
         );
         need(
             (1..=max).contains(&declared.size),
@@ -120,9 +121,9 @@ impl Inner {
             format!("1 to {max} bytes"),
         );
         need(
-            (1..=CLIP_NAME_BYTES).contains(&declared.name.0.len()),
+            (1..=CLIP_NAME_BYTES).contains(&declared.name.0.len()) && is_line(&declared.name.0),
             "declared.name",
-            format!("1 to {CLIP_NAME_BYTES} bytes"),
+            format!("one line of 1 to {CLIP_NAME_BYTES} bytes"),
         );
         need(
             is_content_type(&declared.content_type),
@@ -133,6 +134,8 @@ impl Inner {
             !key.is_empty()
                 && key.chars().count() <= key_chars
                 && value.chars().count() <= value_chars
+                && is_line(key)
+                && is_line(value)
         };
         need(
             new.labels.len() <= labels && new.labels.iter().all(|(k, v)| fits(k, v)),

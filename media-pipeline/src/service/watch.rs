@@ -24,6 +24,8 @@ struct State {
     revision: u64,
     ends: UnixMs,
     checked: UnixMs,
+    /// The room's epoch at that time: another one means that somebody was removed.
+    epoch: Option<u64>,
     /// Versions that the snapshot had: what comes after it is newer.
     had: BTreeMap<ClipId, u64>,
     over: bool,
@@ -42,6 +44,7 @@ impl Inner {
         what: Watch,
         after: Option<u64>,
     ) -> Result<BoxStream<'static, Item>, ApiError> {
+        let epoch = self.watch_epoch(&what).await?;
         self.may_watch(caller, &what).await?;
         if self.hub.told().is_none() {
             let newest = self.store.revision().await.map_err(store)?;
@@ -67,6 +70,7 @@ impl Inner {
             revision,
             ends: now.plus(CLIP_WATCH_AGE),
             checked: now,
+            epoch,
             had: BTreeMap::new(),
             over: false,
         };
@@ -90,6 +94,15 @@ impl Inner {
         }
     }
 
+    /// The epoch by which it is known that nobody was removed; of a single clip there is none, and its few changes are
+    /// each asked for.
+    async fn watch_epoch(&self, what: &Watch) -> Result<Option<u64>, ApiError> {
+        match what {
+            Watch::Clip(_) => Ok(None),
+            Watch::Room(room) => self.authz.epoch(room).await.map(Some).map_err(store),
+        }
+    }
+
     async fn snapshot(&self, what: &Watch) -> Result<Vec<Clip>, ApiError> {
         match what {
             Watch::Clip(id) => {
@@ -109,6 +122,22 @@ impl Inner {
 }
 
 impl State {
+    /// Rights are asked again after a heartbeat's time (also when the clock went back), and before a change is told to who
+    /// may have been removed meanwhile.
+    async fn still_may(&mut self, now: UnixMs, is_change: bool) -> Result<(), ApiError> {
+        let is_fresh = now >= self.checked && now < self.checked.plus(CLIP_HEARTBEAT);
+        if is_fresh && !is_change {
+            return Ok(());
+        }
+        let epoch = self.inner.watch_epoch(&self.what).await?;
+        if is_fresh && epoch.is_some() && epoch == self.epoch {
+            return Ok(());
+        }
+        self.inner.may_watch(&self.caller, &self.what).await?;
+        (self.checked, self.epoch) = (now, epoch);
+        Ok(())
+    }
+
     async fn next(&mut self) -> Option<Item> {
         if self.over {
             return None;
@@ -119,15 +148,15 @@ impl State {
             if now >= self.ends || self.inner.stop.is_cancelled() {
                 return None;
             }
-            // Somebody who was removed sees nothing more than a heartbeat's time later.
-            if now >= self.checked.plus(CLIP_HEARTBEAT) {
-                if let Err(error) = self.inner.may_watch(&self.caller, &self.what).await {
-                    self.over = true;
-                    return Some(Err(error));
-                }
-                self.checked = now;
+            // Read before the queue: up to here all is told when the queue is empty.
+            let told = self.inner.hub.told().unwrap_or(0);
+            let popped = self.watcher.pop();
+            let is_change = matches!(popped, Ok(Some(_)));
+            if let Err(error) = self.still_may(now, is_change).await {
+                self.over = true;
+                return Some(Err(error));
             }
-            match self.watcher.pop() {
+            match popped {
                 Ok(Some((revision, clip))) => {
                     self.revision = revision;
                     if self
@@ -141,7 +170,8 @@ impl State {
                     let clip = Box::new(Clip::clone(&clip));
                     return Some(Ok(WatchItem::Changed { revision, clip }));
                 }
-                Ok(None) => {}
+                // Where to go on is not left behind by what happens in other rooms.
+                Ok(None) => self.revision = self.revision.max(told),
                 Err(_) => {
                     self.over = true;
                     return Some(Err(ApiError::Compacted));

@@ -2,12 +2,13 @@
 
 use crate::admin::Pick;
 use crate::api::{ApiError, NewClip, Violation, WantGrant};
+use crate::core::text::is_line;
 use crate::model::{ClipId, ClipState, Declared, Language, UploadMode};
 use crate::ports::{Part, PartPlan, Query};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{
-    ADMIN_ID_BYTES, ADMIN_IDS, ADMIN_PAGE, CLIP_CAPTIONS_BYTES, CLIP_PAGE, CLIP_PAGE_DEFAULT,
-    CLIP_PARTS,
+    ADMIN_ID_BYTES, ADMIN_IDS, ADMIN_PAGE, CLIP_CAPTIONS_BYTES, CLIP_LABEL_CHARS, CLIP_PAGE,
+    CLIP_PAGE_DEFAULT, CLIP_PARTS,
 };
 use kaiwa_common::redact::Redacted;
 use kaiwa_proto::media::v1;
@@ -67,12 +68,8 @@ fn digest(field: &'static str, bytes: &[u8]) -> Result<Option<[u8; 32]>, Violati
     digest.map_err(|_| violation(field, "32 bytes, or empty"))
 }
 
-fn no_controls(text: &str) -> bool {
-    !text.chars().any(char::is_control)
-}
-
 fn at_most(text: &str, characters: usize) -> bool {
-    text.len() <= characters * 4 && text.chars().count() <= characters && no_controls(text)
+    text.len() <= characters * 4 && text.chars().count() <= characters && is_line(text)
 }
 
 pub(crate) fn clip_id(text: &str) -> Checked<ClipId> {
@@ -197,7 +194,7 @@ pub(crate) fn uploaded_parts(parts: Vec<v1::UploadedPart>) -> Checked<Vec<Part>>
         let rises = is_number(part.number) && part.number > last;
         wrong.unless(rises, "parts.number", "1 to 10,000, rising");
         wrong.unless(
-            part.etag.len() <= 128 && no_controls(&part.etag),
+            part.etag.len() <= 128 && is_line(&part.etag),
             "parts.etag",
             "at most 128 characters",
         );
@@ -291,7 +288,7 @@ pub(crate) fn captions(request: &v1::AddCaptionsRequest) -> Checked<(Language, S
         "BCP 47, such as `en` or `pt-BR`, at most 35 characters",
     );
     wrong.unless(
-        !request.label.is_empty() && at_most(&request.label, 100),
+        !request.label.is_empty() && at_most(&request.label, CLIP_LABEL_CHARS),
         "label",
         "1 to 100 characters",
     );

@@ -141,9 +141,24 @@ impl Objects for Folder {
     }
 }
 
+/// A folder that goes with the test, or another's.
+pub(crate) enum Home {
+    Own(tempfile::TempDir),
+    Others(PathBuf),
+}
+
+impl Home {
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::Own(dir) => dir.path(),
+            Self::Others(path) => path,
+        }
+    }
+}
+
 /// A place to work.
 pub(crate) struct Place {
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) dir: Home,
     pub(crate) objects: Arc<Folder>,
     pub(crate) inspector: FfprobeInspector,
 }
@@ -154,7 +169,15 @@ pub(crate) fn tools() -> Tools {
 
 impl Place {
     pub(crate) fn new(local: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::of(Home::Own(tempfile::tempdir().unwrap()), local)
+    }
+
+    /// In a folder that is another place's.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self::of(Home::Others(folder), true)
+    }
+
+    fn of(dir: Home, local: bool) -> Self {
         let root = dir.path().join("objects");
         std::fs::create_dir_all(&root).unwrap();
         let objects = Arc::new(Folder {

@@ -371,3 +371,32 @@ async fn of_many_at_once_no_more_than_the_quota_get_in() {
     }
     assert_eq!(registered, 10);
 }
+
+#[tokio::test]
+async fn text_that_breaks_or_turns_a_line_is_refused_wherever_it_stands() {
+    let world = World::new(1);
+    let turned = "\u{202e}gpj.exe";
+    for (at, field) in ["title", "declared.name", "labels", "labels"]
+        .iter()
+        .enumerate()
+    {
+        let mut new = new_clip();
+        match at {
+            0 => turned.clone_into(&mut new.title),
+            1 => turned.clone_into(&mut new.declared.name.0),
+            2 => drop(new.labels.insert(turned.to_owned(), "x".to_owned())),
+            _ => drop(new.labels.insert("x".to_owned(), "a\r\nb".to_owned())),
+        }
+        let answer = world.service.create(&who("alice"), new).await;
+        let Err(ApiError::Invalid(wrong)) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(wrong.iter().map(|v| v.field).collect::<Vec<_>>(), [*field]);
+    }
+    let id = world.registered().await;
+    let (language, vtt) = (Language("en".to_owned()), "WEBVTT\n".to_owned());
+    let label = "a\nb".to_owned();
+    let alice = who("alice");
+    let add = world.service.add_captions(&alice, id, language, label, vtt);
+    assert!(matches!(add.await, Err(ApiError::Invalid(v)) if v[0].field == "label"));
+}

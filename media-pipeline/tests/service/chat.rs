@@ -5,8 +5,8 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::api::Playback;
 use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState};
 use kaiwa_media_pipeline::ports::{
-    Action, Answer, Asker, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages, StoreError,
-    Verdict,
+    Action, Answer, Asker, Notice, ObjectError, PlaybackIssuer, RoomAuthz, RoomMessages,
+    StoreError, Verdict,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -19,6 +19,7 @@ pub(crate) struct Chat {
     messages: Mutex<BTreeMap<(ClipId, String), Shown>>,
     pub(crate) ready: Mutex<BTreeMap<ClipId, u32>>,
     pub(crate) failed: Mutex<BTreeMap<ClipId, u32>>,
+    pub(crate) notices: Mutex<Vec<Notice>>,
     /// Messages that are refused before one is taken.
     pub(crate) failing: Mutex<u32>,
     /// Posts that are done and whose answer is lost, before one is not.
@@ -112,6 +113,11 @@ impl RoomMessages for Chat {
 
     fn ready<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
         *self.ready.lock().unwrap().entry(clip.id).or_default() += 1;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn notice(&self, notice: Notice) -> Answer<'_, (), StoreError> {
+        self.notices.lock().unwrap().push(notice);
         Box::pin(std::future::ready(Ok(())))
     }
 

@@ -8,6 +8,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::api::{ApiError, Clips as _};
 use kaiwa_media_pipeline::core::names;
 use kaiwa_media_pipeline::model::{ClipId, ClipState, Language, UploadMode};
+use kaiwa_media_pipeline::ports::Notice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -210,4 +211,39 @@ async fn a_reaper_whose_writes_fail_waits_before_it_tries_again() {
     }
     assert!(world.service.drain(Duration::from_secs(1)).await);
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn operators_are_told_once_that_jobs_wait() {
+    let world = World::new(1);
+    world.transcoder.faults.lock().unwrap().stuck = 100;
+    for _ in 0..3 {
+        let id = world.uploaded().await;
+        world.complete(id).await.unwrap();
+    }
+    let told = || world.chat.notices.lock().unwrap().clone();
+    for minutes in 1..=40 {
+        world.clock.advance(Duration::from_secs(60));
+        world.service.tick().await;
+        world.service.idle().await;
+        assert!(minutes >= 15 || told().is_empty(), "after {minutes}");
+    }
+    assert!(
+        matches!(told()[..], [Notice::JobsWait { .. }]),
+        "{:?}",
+        told()
+    );
+}
+
+#[tokio::test]
+async fn operators_are_told_once_that_many_clips_fail() {
+    let world = World::new(1);
+    world.transcoder.faults.lock().unwrap().fails = 100;
+    for _ in 0..12 {
+        let id = world.uploaded().await;
+        world.complete(id).await.unwrap();
+        assert_eq!(world.settle(id).await.state, ClipState::Failed);
+    }
+    let told = world.chat.notices.lock().unwrap().clone();
+    assert_eq!(told, [Notice::ManyFail { failed: 10, of: 10 }]);
 }

@@ -146,3 +146,43 @@ async fn outsiders_do_not_watch_and_nobody_watches_without_end() {
     assert!(world.service.drain(Duration::from_secs(1)).await);
     assert_eq!(stream.next().await, None, "a drain ends watches");
 }
+
+#[tokio::test]
+async fn who_was_removed_sees_no_change_after_it() {
+    for one in [false, true] {
+        let world = World::new(1);
+        let id = world.registered().await;
+        let what = if one {
+            Watch::Clip(id)
+        } else {
+            Watch::Room(room())
+        };
+        let mut stream = world.service.watch(&who("bob"), what, None).await.unwrap();
+        stream.next().await;
+        world.chat.leave("bob", "r_1");
+        world.service.cancel(&who("alice"), id).await.unwrap();
+        // No time has passed.
+        assert_eq!(stream.next().await, Some(Err(ApiError::NotFound)), "{one}");
+        assert_eq!(stream.next().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_rooms_watch_is_not_left_behind_by_others() {
+    let world = World::new(1);
+    let mut stream = watch(&world, "bob", None).await.unwrap();
+    stream.next().await;
+    world.chat.join("alice", "r_2");
+    let mut other = new_clip();
+    other.room = kaiwa_common::id::RoomId::parse("r_2").unwrap();
+    let created = world.service.create(&who("alice"), other).await;
+    created.unwrap();
+    world.service.idle().await;
+    world.clock.advance(Duration::from_secs(15));
+    let next = tokio::spawn(async move { stream.next().await });
+    world.clock.asleep(1).await;
+    world.clock.advance(Duration::from_secs(15));
+    let newest = world.store.revision().await.unwrap();
+    let beat = WatchItem::Heartbeat { revision: newest };
+    assert_eq!(next.await.unwrap(), Some(Ok(beat)));
+}

@@ -75,6 +75,7 @@ pub(crate) fn full(number: u128) -> Clip {
         interval_ms: 2_000,
     });
     clip.outputs = Some(made);
+    clip.chores.since = Some(START);
     clip.chores.seen = Some("mark".to_owned());
     clip.chores.media = Duration::from_millis(61_040);
     let captions = Captions {

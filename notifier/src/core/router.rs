@@ -9,7 +9,7 @@
 //! | message | stops | stops | stops | stops | waits |
 //! | mention | stops | stops | passes | passes, if `mentions_override` | passes, if they let mentions; else waits |
 //! | call | rings, if `calls_override` | stops | passes | rings, if `calls_override` | rings, if `calls_override` or they let calls; else stops |
-//! | clip | stops | stops | passes | stops | waits |
+//! | clip | stops | stops | passes one's own | stops | waits |
 //! | call over, read | these take away what a device may show: only the server's rule stops them | | | | |
 //!
 //! The level is the room's; where it has none, and where there is no room, the person's.
@@ -226,6 +226,9 @@ impl Asking<'_> {
         match (level.unwrap_or(self.recipient.settings.level), self.class) {
             (Level::All, _) => Ruling::Passes,
             (Level::Nothing, _) | (Level::Mentions, Class::Message) => Ruling::Stops,
+            (Level::Mentions, Class::Clip) => {
+                Ruling::stops_unless(self.question.event.is_own_clip(&self.recipient.user))
+            }
             (Level::Mentions, _) => Ruling::Passes,
         }
     }

@@ -24,7 +24,7 @@ pub(super) fn push(job: &Job, device: Option<&Device>) -> Push {
         content: if is_wake_only || job.is_silent {
             None
         } else {
-            content(&job.event, job.count)
+            content(&job.event, &user, job.count)
         },
         subject: subject(&job.event),
         badge: job.badge,
@@ -32,11 +32,11 @@ pub(super) fn push(job: &Job, device: Option<&Device>) -> Push {
     }
 }
 
-fn content(event: &Event, count: u32) -> Option<Content> {
+fn content(event: &Event, user: &UserId, count: u32) -> Option<Content> {
     match &event.what {
         What::Message(message) => Some(of_message(message, count)),
         What::Call(call) => Some(of_call(call)),
-        What::Clip(clip) => Some(of_clip(clip)),
+        What::Clip(clip) => Some(of_clip(clip, event.is_own_clip(user))),
         What::Notice(notice) => Some(said(notice.title.clone(), notice.text.clone())),
         What::CallOver(_) | What::Read(_) => None,
     }
@@ -69,11 +69,13 @@ fn of_call(call: &Call) -> Content {
     said(call.caller_name.0.clone(), body)
 }
 
-fn of_clip(clip: &Clip) -> Content {
-    let body = if clip.is_ready {
-        "Your clip is ready".to_owned()
-    } else {
-        format!("Your clip failed: {}", clip.reason)
+fn of_clip(clip: &Clip, is_own: bool) -> Content {
+    let name = &clip.uploader_name.0;
+    let body = match (clip.is_ready, is_own) {
+        (false, _) => format!("Your clip failed: {}", clip.reason),
+        (true, true) => "Your clip is ready".to_owned(),
+        (true, false) if name.is_empty() => "A clip is ready".to_owned(),
+        (true, false) => format!("{name} shared a clip"),
     };
     said(clip.title.0.clone(), body)
 }
@@ -99,4 +101,48 @@ fn subject(event: &Event) -> Subject {
         What::Notice(_) => {}
     }
     subject
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::EventId;
+    use kaiwa_common::time::UnixMs;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_clip_is_told_to_its_uploader_and_to_others_in_other_words() {
+        let alice = UserId::parse("alice").expect("a user id");
+        let bob = UserId::parse("bob").expect("a user id");
+        let told = |user: &UserId, is_ready: bool, name: &str| {
+            let clip = Clip {
+                id: "k".to_owned(),
+                room: None,
+                place: None,
+                uploader: Some(alice.clone()),
+                uploader_name: Redacted(name.to_owned()),
+                title: Redacted("Holidays".to_owned()),
+                is_ready,
+                reason: "no picture in it".to_owned(),
+            };
+            let event = Event {
+                id: EventId(Uuid::nil()),
+                time: UnixMs(0),
+                expires: UnixMs(1),
+                traceparent: String::new(),
+                recipients: Vec::new(),
+                what: What::Clip(clip),
+            };
+            let content = content(&event, user, 1).expect("it says something");
+            assert_eq!(content.title.0, "Holidays");
+            content.body.0
+        };
+        assert_eq!(told(&alice, true, "Alice"), "Your clip is ready");
+        assert_eq!(told(&bob, true, "Alice"), "Alice shared a clip");
+        assert_eq!(told(&bob, true, ""), "A clip is ready");
+        assert_eq!(
+            told(&alice, false, "Alice"),
+            "Your clip failed: no picture in it"
+        );
+    }
 }

@@ -72,6 +72,15 @@ fn what_to_wire(what: &What) -> wire::event::What {
             title: clip.title.0.clone(),
             is_ready: clip.is_ready,
             reason: clip.reason.clone(),
+            uploader_id: clip
+                .uploader
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            uploader_name: clip.uploader_name.0.clone(),
+            epoch: clip.place.as_ref().map_or(0, |place| place.epoch),
+            seq: clip.place.as_ref().map_or(0, |place| place.seq),
+            message_seq: clip.place.as_ref().map_or(0, |place| place.message),
         }),
         What::Notice(notice) => wire::event::What::Notice(wire::OperatorNotice {
             severity: match notice.severity {
@@ -145,17 +154,9 @@ pub(super) fn from_wire(event: wire::Event) -> Result<Event, Invalid> {
             room: room(&read.room_id)?,
             epoch: read.epoch,
             seq: stored(read.seq, "seq")?,
+            message: read.seq,
         }),
-        wire::event::What::Clip(clip) => What::Clip(Clip {
-            id: key(clip.clip_id, "clip_id")?,
-            room: match clip.room_id.as_str() {
-                "" => None,
-                text => Some(room(text)?),
-            },
-            title: Redacted(clip.title),
-            is_ready: clip.is_ready,
-            reason: clip.reason,
-        }),
+        wire::event::What::Clip(clip) => What::Clip(clip_from(clip)?),
         wire::event::What::Notice(notice) => What::Notice(Notice {
             severity: match notice.severity() {
                 wire::Severity::Info => Severity::Info,
@@ -188,12 +189,43 @@ fn message_from(message: wire::MessagePosted) -> Result<Message, Invalid> {
             room: room(&message.room_id)?,
             epoch: message.epoch,
             seq: stored(message.seq, "seq")?,
+            message: message.seq,
         },
         room_title: Redacted(message.room_title),
         sender: user(&message.sender_id, "sender_id")?,
         sender_name: Redacted(message.sender_name),
         text: Redacted(message.text),
         mentions: users(&message.mentions, "mentions")?,
+    })
+}
+
+fn clip_from(clip: wire::ClipFinished) -> Result<Clip, Invalid> {
+    let room = match clip.room_id.as_str() {
+        "" => None,
+        text => Some(room(text)?),
+    };
+    let place = match &room {
+        Some(room) if clip.seq > 0 => Some(Place {
+            room: room.clone(),
+            epoch: clip.epoch,
+            seq: stored(clip.seq, "seq")?,
+            message: stored(clip.message_seq, "message_seq")?,
+        }),
+        Some(_) | None => None,
+    };
+    let uploader = match clip.uploader_id.as_str() {
+        "" => None,
+        text => Some(user(text, "uploader_id")?),
+    };
+    Ok(Clip {
+        id: key(clip.clip_id, "clip_id")?,
+        room,
+        place,
+        uploader,
+        uploader_name: Redacted(clip.uploader_name),
+        title: Redacted(clip.title),
+        is_ready: clip.is_ready,
+        reason: clip.reason,
     })
 }
 

@@ -8,7 +8,7 @@ use kaiwa_notifier::core::digest::{DigestRule, Recent};
 use kaiwa_notifier::core::quiet::{Lets, Minute, QuietHours};
 use kaiwa_notifier::core::router::{Question, Recipient, Seen, decide, jobs};
 use kaiwa_notifier::core::settings::{Level, Mute, PersonSettings, RoomSettings, ServerRules};
-use kaiwa_notifier::event::Event;
+use kaiwa_notifier::event::{Event, What};
 use kaiwa_notifier::model::{Channel, Class};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -136,7 +136,8 @@ fn oracle(case: Case) -> Verdict {
     };
     let is_wanted = match level {
         Level::All => true,
-        Level::Mentions => case.class != Class::Message,
+        // The clip is Alice's, and Bob is asked about.
+        Level::Mentions => !matches!(case.class, Class::Message | Class::Clip),
         Level::Nothing => false,
     };
     if !is_wanted {
@@ -268,6 +269,40 @@ fn every_combination_of_preferences_is_decided_as_the_table_says() {
         assert_eq!(jobs.len(), usize::from(verdicts[0] == Verdict::Push));
     });
     assert_eq!(count, 6 * 4 * 4 * (3 * 4) * 3 * 5 * 64);
+}
+
+#[test]
+fn ones_own_clip_is_told_also_who_wants_mentions_alone() {
+    let mentions_alone = recipient(Case {
+        person_level: Level::Mentions,
+        ..CASE
+    });
+    let rules = ServerRules {
+        channels: vec![Channel::WebPush],
+        ..ServerRules::default()
+    };
+    let of = |what: What, name: &str| {
+        let event = event(1, NOW, &[name], what);
+        let question = Question {
+            event: &event,
+            rules: &rules,
+            digest: DigestRule::default(),
+            released: None,
+            now: NOW,
+        };
+        let person = Recipient {
+            user: user(name),
+            ..mentions_alone.clone()
+        };
+        decide(question, &person).decision.suppressed
+    };
+    assert_eq!(of(clip("k"), "bob"), Some(Reason::RoomLevel));
+    assert_eq!(of(clip("k"), "alice"), None);
+    let What::Clip(mut failed) = clip("k") else {
+        panic!("a clip");
+    };
+    failed.is_ready = false;
+    assert_eq!(of(What::Clip(failed), "alice"), None);
 }
 
 #[test]

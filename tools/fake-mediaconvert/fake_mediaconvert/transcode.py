@@ -3,8 +3,14 @@
 import json
 import os
 import subprocess
+import tempfile
 
 from .aws import split
+
+
+# What an input may be: a playlist or a script would have this double read what it names.
+INPUT = ["-protocol_whitelist", "file"]
+INPUT += ["-format_whitelist", "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,mxf,ogg,wav,mp3,aac,flac"]
 
 
 class JobError(Exception):
@@ -18,7 +24,7 @@ class JobError(Exception):
 def probe(path):
     """The file's streams and its length in seconds."""
     run = subprocess.run(
-        ["ffprobe", "-v", "error", "-protocol_whitelist", "file", "-print_format", "json"]
+        ["ffprobe", "-v", "error", *INPUT, "-print_format", "json"]
         + ["-show_streams", "-show_format", path],
         capture_output=True,
         text=True,
@@ -60,7 +66,7 @@ class Hls:
         scales = [f"[s{i}]{_scale(o['videoDescription'])}[v{i}]" for i, o in enumerate(outputs)]
         # What the adapter asks for as a GOP of seconds is forced by time.
         command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-progress", "pipe:1"]
-        command += ["-protocol_whitelist", "file", "-i", self._source]
+        command += [*INPUT, "-i", self._source]
         command += ["-filter_complex", ";".join([split_, *scales])]
         sound = [bool(self._has_audio and o.get("audioDescriptions")) for o in outputs]
         for place in range(count):
@@ -89,10 +95,12 @@ class Hls:
 
     def run(self, on_percent, is_cancelled):
         """Whether it came to the end: False when it was cancelled."""
+        # Not a pipe: nobody reads it before the end, and a damaged source says more than a pipe holds.
+        complaints = tempfile.TemporaryFile(mode="w+")
         process = subprocess.Popen(
-            self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
         )
-        with process:
+        with complaints, process:
             for line in process.stdout:
                 if is_cancelled():
                     process.terminate()
@@ -100,7 +108,9 @@ class Hls:
                 name, _, value = line.strip().partition("=")
                 if name == "out_time_us" and value.lstrip("-").isdigit() and self._seconds:
                     on_percent(max(0, min(99, int(int(value) / 1e4 / self._seconds))))
-            wrong = process.stderr.read()
+            process.wait()
+            complaints.seek(0)
+            wrong = complaints.read(1000)
         if process.returncode:
             raise JobError(1999, wrong[:200].strip() or "ffmpeg failed")
         return True
@@ -126,7 +136,7 @@ def capture(output, source, folder, base):
     settings = output["videoDescription"]["codecSettings"].get("frameCaptureSettings") or {}
     rate = f"{settings.get('framerateNumerator', 1)}/{settings.get('framerateDenominator', 1)}"
     graph = f"fps={rate}:round=up,{_scale(output['videoDescription'])}"
-    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-protocol_whitelist", "file"]
+    command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *INPUT]
     command += ["-i", source, "-vf", graph, "-frames:v", str(settings.get("maxCaptures", 10000000))]
     quality = max(2, 31 - settings.get("quality", 80) * 29 // 100)
     command += ["-start_number", "0", "-q:v", str(quality)]

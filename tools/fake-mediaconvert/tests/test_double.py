@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from fake_mediaconvert import model, rules
+from fake_mediaconvert import model, rules, transcode
 from fake_mediaconvert.events import Sink
 from fake_mediaconvert.server import serve
 from fake_mediaconvert.service import Service
@@ -244,6 +244,17 @@ class Server(unittest.TestCase):
         self.assertEqual(self.over(self.create(again)[1]["job"]["id"])["errorCode"], 3999)
         self.assertEqual(self.call("GET", "/2017-08-29/jobs/none")[0], 404)
         self.assertEqual(self.call("GET", "/2017-08-29/jobs", signed="none")[0], 403)
+
+    def test_a_playlist_as_input_is_not_followed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            film, playlist = os.path.join(folder, "film.ts"), os.path.join(folder, "source")
+            lavfi = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=d=1:s=64x64", film]
+            subprocess.run(lavfi, check=True)
+            with open(playlist, "w") as file:
+                file.write(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{film}\n#EXT-X-ENDLIST\n")
+            self.assertEqual(len(transcode.probe(film)[0]), 1)
+            with self.assertRaises(transcode.JobError):
+                transcode.probe(playlist)
 
     def test_requests_fail_as_the_script_says_and_then_succeed(self):
         self.faults(requests=[{"operation": "CreateJob", "status": 429, "retryAfter": 2}, {"status": 503}])

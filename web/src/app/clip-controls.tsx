@@ -2,7 +2,7 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ClipView } from '../client/index.js';
-import { toggleCaptions, captionsOf, toggleFull, togglePip } from './clip-keys.js';
+import { captionsOf, raiseCaptions, toggleCaptions, toggleFull, togglePip } from './clip-keys.js';
 import { PlayerMenu } from './clip-menu.js';
 import type { PlayerState } from './clip-player.js';
 import { cueAt, parseSprite, type SpriteCue } from './clip-sprite.js';
@@ -106,7 +106,10 @@ function useChanges(video: RefObject<HTMLVideoElement | null>): void {
 function useFullScreen(root: RefObject<HTMLElement | null>): boolean {
   const [full, setFull] = useState(false);
   useEffect(() => {
-    const look = () => setFull(document.fullscreenElement !== null && document.fullscreenElement === root.current);
+    const look = () => {
+      setFull(document.fullscreenElement !== null && document.fullscreenElement === root.current);
+      raiseCaptions(root.current?.querySelector('video') ?? null);
+    };
     document.addEventListener('fullscreenchange', look);
     return () => document.removeEventListener('fullscreenchange', look);
   }, []);

@@ -54,6 +54,24 @@ const ACTS: Record<string, (video: HTMLVideoElement) => void> = {
   '>': speed(1),
 };
 
+/** Lines of the video's height that the controls cover: captions stand above them. */
+const COVERED_PX = 66;
+const LINE_SHARE = 0.058;
+
+/** Where the captions' author left it open. */
+function raise(video: HTMLVideoElement, track: TextTrack): void {
+  const lines = Math.ceil(COVERED_PX / (LINE_SHARE * Math.max(120, video.clientHeight))) + 1;
+  for (const cue of track.cues ?? []) {
+    const { snapToLines, line } = cue as VTTCue;
+    if (line === 'auto' || (snapToLines && line < 0)) (cue as VTTCue).line = -lines;
+  }
+}
+
+/** For a track element that has been read, and when the size changes. */
+export const raiseCaptions = (video: HTMLVideoElement | null): void => {
+  for (const track of video?.textTracks ?? []) if (track.mode === 'showing') raise(video!, track);
+};
+
 /** On: in the first language that is there, or the one of before. */
 export function toggleCaptions(video: HTMLVideoElement): void {
   const tracks = [...video.textTracks];
@@ -66,6 +84,7 @@ let lastLanguage = '';
 export function chooseCaptions(video: HTMLVideoElement, language: string | null): void {
   if (language !== null) lastLanguage = language;
   for (const track of video.textTracks) track.mode = track.language === language ? 'showing' : 'disabled';
+  raiseCaptions(video);
   video.dispatchEvent(new Event('captionschange'));
 }
 

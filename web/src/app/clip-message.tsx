@@ -26,7 +26,7 @@ interface Props {
 export function ClipBody(props: Props) {
   const { clip } = props;
   return (
-    <div class={`clip ${clip.kind} ${clip.state}`} data-testid="clip" data-clip={clip.id} data-state={clip.state}>
+    <div class={`clip kind-${clip.kind} state-${clip.state}`} data-testid="clip" data-clip={clip.id} data-state={clip.state}>
       {clip.state === 'ready' ? <ReadyClip clip={clip} /> : <UnreadyClip {...props} />}
     </div>
   );
@@ -63,7 +63,7 @@ function UnreadyClip({ kaiwa, room, seq, clip, own, name }: Props) {
 
 function Card({ clip, icon, line, testid, children }: { clip: ClipView; icon: Parameters<typeof Icon>[0]['name']; line: string; testid: string; children?: preact.ComponentChildren }) {
   return (
-    <div class={`clip-card ${clip.state}`} data-testid={testid}>
+    <div class={`clip-card state-${clip.state}`} data-testid={testid}>
       <span class="clip-tile">
         <Icon name={icon} />
       </span>
@@ -151,8 +151,12 @@ function VideoPoster({ clip, large, onPlay }: { clip: ClipView; large: boolean; 
         <span class="clip-play-mark">
           <Icon name="play" />
         </span>
-        {clip.durationMs > 0 && <span class="clip-length">{lengthText(clip.durationMs)}</span>}
       </button>
+      {clip.durationMs > 0 && (
+        <span class="clip-length" aria-hidden="true">
+          {lengthText(clip.durationMs)}
+        </span>
+      )}
     </div>
   );
 }

@@ -9,7 +9,7 @@ import { Bar } from './clip-upload-view.js';
 import { explainClip, failureText, lengthText, titleText } from './clip-words.js';
 import { dayName, longTime } from './format.js';
 import { t } from './i18n.js';
-import { Dialog, Icon, IconButton, Problem } from './parts.js';
+import { Dialog, Icon, Problem } from './parts.js';
 import { titleOf } from './room-list.js';
 import { goTo, roomTick } from './state.js';
 
@@ -48,7 +48,6 @@ export function ClipsPage({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
   return (
     <section class="clips-page" aria-labelledby="clips-title" data-testid="clips-page" data-ready={list !== null}>
       <div class="clips-head">
-        <IconButton icon="chat" label={t('clipsBack')} onClick={() => goTo(id)} testid="clips-back" />
         <h2 id="clips-title" tabIndex={-1} ref={heading}>
           <span class="visually-hidden">{t('clipsOf', { title })}</span>
           <span aria-hidden="true">{t('clips')}</span>
@@ -165,22 +164,28 @@ function Tile({ kaiwa, room, clip, onOpen }: { kaiwa: Kaiwa; room: string; clip:
           ? failureText(clip.error)
           : t('clipFailedOther');
   return (
-    <div ref={ref} class={`clips-tile ${state}`} data-testid="clip-tile" data-clip={clip.id} data-state={state}>
-      <button type="button" class="clips-picture" disabled={state !== 'ready'} onClick={onOpen} aria-label={t(clip.kind === 'image' ? 'clipOpenImage' : 'clipPlayBare', { title })}>
-        {picture ? (
-          <img class="clip-poster-image" src={picture} alt="" onError={handleBroken} />
-        ) : (
-          <span class={`clip-poster-none ${state === 'ready' && !grant && !error && clip.kind !== 'audio' ? 'waits' : ''}`}>
-            <Icon name={state === 'failed' ? 'warn' : state === 'uploading' ? 'up' : KIND_ICONS[clip.kind]} />
+    <div ref={ref} class={`clips-tile state-${state}`} data-testid="clip-tile" data-clip={clip.id} data-state={state}>
+      <div class="clips-frame">
+        <button type="button" class="clips-picture" disabled={state !== 'ready'} onClick={onOpen} aria-label={t(clip.kind === 'image' ? 'clipOpenImage' : 'clipPlayBare', { title })}>
+          {picture ? (
+            <img class="clip-poster-image" src={picture} alt="" onError={handleBroken} />
+          ) : (
+            <span class={`clip-poster-none ${state === 'ready' && !grant && !error && clip.kind !== 'audio' ? 'waits' : ''}`}>
+              <Icon name={state === 'failed' ? 'warn' : state === 'uploading' ? 'up' : KIND_ICONS[clip.kind]} />
+            </span>
+          )}
+          {state === 'ready' && clip.kind === 'video' && (
+            <span class="clip-play-mark small">
+              <Icon name="play" />
+            </span>
+          )}
+        </button>
+        {clip.durationMs > 0 && (
+          <span class="clip-length" aria-hidden="true">
+            {lengthText(clip.durationMs)}
           </span>
         )}
-        {state === 'ready' && clip.kind !== 'image' && (
-          <span class="clip-play-mark small">
-            <Icon name="play" />
-          </span>
-        )}
-        {clip.durationMs > 0 && <span class="clip-length">{lengthText(clip.durationMs)}</span>}
-      </button>
+      </div>
       {state === 'processing' && <Bar label={t('clipProgressOf', { title })} percent={percent} />}
       <span class="clips-tile-title" dir="auto">
         {title}

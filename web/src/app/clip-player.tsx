@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ClipView, PlaybackGrant } from '../client/index.js';
 import { boxOf } from './clip-box.js';
 import { Controls } from './clip-controls.js';
-import { handlePlayerKey } from './clip-keys.js';
+import { handlePlayerKey, raiseCaptions } from './clip-keys.js';
 import { clips } from './clip-state.js';
 import type { Quality, Stream, StreamProblem } from './clip-stream.js';
 import { explainClip, titleText } from './clip-words.js';
@@ -138,8 +138,9 @@ export function Player({ clip, starts, large = false }: { clip: ClipView; starts
         onWaiting={() => setWaits(true)}
         onPlaying={() => setWaits(false)}
         onCanPlay={() => setWaits(false)}
+        onResize={() => raiseCaptions(video.current)}
       >
-        {state.grant?.captions.map((c) => <track key={c.language} kind="captions" src={c.url} srclang={c.language} label={c.label} />)}
+        {state.grant?.captions.map((c) => <track key={c.language} kind="captions" src={c.url} srclang={c.language} label={c.label} onLoad={() => raiseCaptions(video.current)} />)}
       </video>
       {waits && !problem && (
         <span class="player-waits" role="status">

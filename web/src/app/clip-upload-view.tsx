@@ -18,7 +18,7 @@ export function UploadCard({ upload }: { upload: ClipUpload }) {
   const percent = percentOf(upload);
   const moves = ['starting', 'sending', 'completing', 'waiting'].includes(state.kind);
   return (
-    <div class={`clip-card upload ${state.kind}`} data-testid="upload" data-state={state.kind} data-sent={upload.sent}>
+    <div class={`clip-card upload state-${state.kind}`} data-testid="upload" data-state={state.kind} data-sent={upload.sent}>
       <span class="clip-tile">
         <Icon name={state.kind === 'failed' ? 'warn' : KIND_ICONS[upload.kind]} />
       </span>
@@ -160,10 +160,12 @@ export function UploadsMark() {
   if (!first) return null;
   const size = uploads.reduce((sum, u) => sum + u.file.size, 0);
   const percent = Math.floor((100 * uploads.reduce((sum, u) => sum + u.sent, 0)) / Math.max(1, size));
+  const waits = uploads.every((u) => ['paused', 'needs_file', 'failed'].includes(u.state.kind));
+  const count = uploads.length;
   return (
     <button type="button" class="uploads-mark" onClick={() => goTo(first.room)} data-testid="uploads-mark">
       <Icon name="up" />
-      <span>{uploads.length === 1 ? t('clipSendingOne', { percent }) : t('clipsSending', { count: uploads.length, percent })}</span>
+      <span>{waits ? t('clipUploadWaits') : count === 1 ? t('clipSendingOne', { percent }) : t('clipsSending', { count, percent })}</span>
     </button>
   );
 }

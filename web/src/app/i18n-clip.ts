@@ -54,6 +54,7 @@ export const clipEn = {
   clipUploadPercent: 'Upload of {title}',
   clipsSending: '{count} uploads · {percent} %',
   clipSendingOne: 'Uploading · {percent} %',
+  clipUploadWaits: 'An upload waits for you',
   // In the message
   clipOtherUploads: '{name} is uploading this…',
   clipOwnElsewhere: 'Being uploaded from another window or device',
@@ -201,6 +202,7 @@ export const clipJa: Record<keyof typeof clipEn, string> = {
   clipUploadPercent: '{title} のアップロード',
   clipsSending: 'アップロード {count} 件 · {percent} %',
   clipSendingOne: 'アップロード中 · {percent} %',
+  clipUploadWaits: '待機中のアップロードがあります',
   clipOtherUploads: '{name} さんがアップロードしています…',
   clipOwnElsewhere: '別のウィンドウか端末からアップロード中です',
   clipProcessing: '準備しています…',

@@ -100,9 +100,11 @@ export function MessageList({ kaiwa, room, onIntent, onDelete, onShare, onCaptio
     const look = () => isLooking() && atEnd.current && kaiwa.markRead(id);
     document.addEventListener('visibilitychange', look);
     window.addEventListener('focus', look);
-    // The window's size, the keyboard of a phone, a growing composer: the end stays in view.
+    // The window's size, the keyboard of a phone, a growing composer, a message that grows: the end stays in view.
     const resized = new ResizeObserver(() => atEnd.current && el && (el.scrollTop = el.scrollHeight));
     if (el) resized.observe(el);
+    const items = el?.querySelector('.message-items');
+    if (items) resized.observe(items);
     return () => {
       document.removeEventListener('visibilitychange', look);
       window.removeEventListener('focus', look);
@@ -269,7 +271,7 @@ export function MessageList({ kaiwa, room, onIntent, onDelete, onShare, onCaptio
         </ol>
       </div>
       {away && (
-        <button type="button" class="jump" onClick={() => toEnd(true)} data-testid="jump-newest" aria-label={t('jumpNewest')}>
+        <button type="button" class="jump" onClick={() => toEnd(true)} data-testid="jump-newest" aria-label={below > 0 ? `${t('newBelow', { count: below })}: ${t('jumpNewest')}` : t('jumpNewest')}>
           <Icon name="down" />
           {below > 0 && <span>{t('newBelow', { count: below })}</span>}
         </button>

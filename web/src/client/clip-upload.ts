@@ -130,8 +130,8 @@ export class ClipUpload {
   /** Begins, or goes on. */
   start(): void {
     if (this.#record.isCancelled) return this.#enter({ kind: 'cancelled' }, () => this.#giveUp());
-    if (this.#record.isPaused) return;
-    if (!this.#file) return this.#enter({ kind: 'needs_file', isHeld: this.#record.handle !== null });
+    if (this.#record.isPaused) return void this.#look();
+    if (!this.#file) return this.#enter({ kind: 'needs_file', isHeld: this.#record.handle !== null }, () => void this.#look());
     this.#enter({ kind: 'starting' }, () => this.#carryOn());
   }
 
@@ -254,6 +254,28 @@ export class ClipUpload {
     if (failed) throw failed.reason;
     this.#show({ kind: 'completing' }, signal);
     return this.#complete(signal);
+  }
+
+  /** How far it is, while it doesn't go on; and whether it still can. */
+  async #look(): Promise<void> {
+    const { api } = this.#host;
+    const { clip } = this.#record;
+    if (!clip || this.#parts.sent > 0) return;
+    try {
+      const { state } = await api.get(clip);
+      const waits = this.#state.kind === 'needs_file' || this.#state.kind === 'paused';
+      if (!waits) return;
+      if (state === 'created' || state === 'uploading') {
+        const listed = state === 'uploading' ? await api.parts(clip) : [];
+        if (this.#state.kind === 'needs_file' || this.#state.kind === 'paused') this.#parts.handleListed(listed);
+        return this.#host.changed(this);
+      }
+      // Given up or sent meanwhile, from another window: its message says so.
+      this.#host.drop(this.id);
+      this.#enter({ kind: 'cancelled' });
+    } catch {
+      // It is asked again when it goes on.
+    }
   }
 
   #show(state: UploadState, signal: AbortSignal): void {

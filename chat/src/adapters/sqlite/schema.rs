@@ -156,13 +156,13 @@ pub(super) fn seq_of(key: i64) -> Seq {
 mod tests {
     use super::*;
     use crate::adapters::sqlite::SqliteStore;
-    use crate::model::{Event, EventBody, Mentions};
+    use crate::model::{ClipKind, ClipShown, ClipView, Event, EventBody, HistoryFrom, Mentions};
     use crate::ports::{
         Among, Append, Appended, Counts, LogPos, Marks as _, Outbox as _, Question, RoomLog as _,
         RoomViews as _,
     };
     use crate::wire::stored;
-    use kaiwa_common::id::{RoomId, UserId};
+    use kaiwa_common::id::{ClipId, RoomId, UserId};
     use kaiwa_common::position::{Epoch, Position};
     use kaiwa_common::redact::Redacted;
     use kaiwa_common::time::UnixMs;
@@ -274,5 +274,84 @@ mod tests {
         );
         let view = store.view(&user("bob"), &room).await.expect("an answer");
         assert_eq!(view.expect("the room").unread.count, 0);
+    }
+
+    fn view(version: u64) -> Box<ClipView> {
+        Box::new(ClipView {
+            clip: ClipId::parse("01998d5e-9000-7000-8000-000000000001").expect("a clip id"),
+            version,
+            kind: ClipKind::Video,
+            state: ClipShown::Processing,
+            title: Redacted("Holidays".to_owned()),
+            duration_ms: 0,
+            width: 0,
+            height: 0,
+        })
+    }
+
+    /// As version 2 left it.
+    fn write_version_2(path: &Path, room: &RoomId) {
+        write_old(path, room);
+        let old = Connection::open(path).expect("a database");
+        old.execute_batch(V2).expect("the tables of version 2");
+        old.execute_batch("PRAGMA user_version = 2")
+            .expect("version 2");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_version_2_is_read_on_and_takes_clips() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kaiwa.db");
+        let room = RoomId::parse("r_old").expect("a room id");
+        write_version_2(&path, &room);
+        let store = SqliteStore::open_with(SqliteOptions::new(path)).expect("migrated");
+        assert_eq!(store.revocation(&room).await, Ok(Some(Seq::ZERO)));
+        let newest = async || {
+            let page = store.history(&user("bob"), &room, HistoryFrom::Newest, 9);
+            let (_, page) = page.await.expect("an answer").expect("the room");
+            page.messages
+        };
+        let messages = newest().await;
+        assert_eq!(messages.len(), 2);
+        assert!(messages.iter().all(|message| message.clip.is_none()));
+
+        let mut posted = said(&room, 3, "Holidays");
+        posted.cid = Some(view(1).clip.cid());
+        if let EventBody::Posted { clip, .. } = &mut posted.body {
+            *clip = Some(view(1));
+        }
+        let changed = Event {
+            body: EventBody::ClipChanged {
+                target: Seq(3),
+                clip: Some(view(2)),
+            },
+            ..said(&room, 4, "")
+        };
+        let mut append = Append {
+            room: room.clone(),
+            epoch: Epoch(3),
+            expected: Seq(2),
+            events: vec![posted, changed],
+            counts: Counts {
+                joined: 2,
+                owners: 1,
+                ..Counts::default()
+            },
+        };
+        let appended = store.append(&append).await;
+        assert_eq!(appended, Ok(Appended::Committed));
+        assert_eq!(newest().await.pop().expect("the clip").clip, Some(view(2)));
+
+        // Its cid is purged, and still it is not posted twice.
+        let far = UnixMs(i64::MAX >> 16);
+        assert_eq!(store.purge_cids(far, 100).await, Ok(1));
+        append.expected = Seq(4);
+        append.events.truncate(1);
+        append.events[0].position.seq = Seq(5);
+        let again = store.append(&append).await.expect("an answer");
+        let Appended::Duplicate(firsts) = again else {
+            panic!("not a duplicate: {again:?}");
+        };
+        assert_eq!(firsts[0].1.seq, Seq(3));
     }
 }

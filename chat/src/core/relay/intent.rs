@@ -1,8 +1,8 @@
 //! What people are told of a message.
 
 use crate::model::{RoomKind, User};
-use crate::ports::Posted;
-use kaiwa_common::id::{ClipId, RoomId, UserId};
+use crate::ports::{Posted, ReadyClip};
+use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{NOTIFY_CLIP_TTL, NOTIFY_MESSAGE_TTL, NOTIFY_TEXT};
 use kaiwa_common::position::Position;
 use kaiwa_common::redact::Redacted;
@@ -39,7 +39,7 @@ pub struct Intent {
     /// The beginning of what it says.
     pub text: Redacted<String>,
     /// It is no message but this clip, which is ready: the sender is its uploader, the text its title.
-    pub clip: Option<ClipId>,
+    pub clip: Option<ReadyClip>,
 }
 
 impl Intent {
@@ -64,7 +64,7 @@ impl Intent {
             title: posted.title.clone(),
             sender: posted.sender.clone(),
             text: Redacted(cut(&posted.text.0, NOTIFY_TEXT)),
-            clip: posted.clip.map(|ready| ready.clip),
+            clip: posted.clip,
         }
     }
 }

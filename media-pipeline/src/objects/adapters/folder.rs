@@ -9,10 +9,10 @@
 //! An object appears, changes and goes with its row's commit. Before the commit its bytes are on disk under their
 //! final name; after it what it replaced is deleted. What a crash leaves between is swept at the next start.
 
+mod buffer;
 mod complete;
 mod disk;
 mod index;
-mod prefix;
 mod read;
 mod store;
 mod write;
@@ -23,7 +23,7 @@ use crate::objects::key::{check_key, check_type};
 use crate::objects::sign::Keyring;
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan};
 use bytes::Bytes;
-use disk::{Places, refused, sync_folder};
+use disk::{Direct, Places, refused, sync_folder};
 use futures_util::Stream;
 use index::{ObjectRow, PartRow, etag_of};
 use kaiwa_common::limits::{
@@ -79,7 +79,6 @@ struct Inner {
     disk: Arc<dyn Disk>,
     /// Parts whose place in `data` somebody writes to now; number 0: somebody makes the object.
     busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
-    prefixes: Arc<prefix::Prefixes>,
 }
 
 impl FolderObjects {
@@ -115,7 +114,6 @@ impl FolderObjects {
             reserve,
             disk,
             busy: Arc::default(),
-            prefixes: Arc::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -167,8 +165,10 @@ impl FolderObjects {
             Some(claim) => {
                 let data = self.inner.places.data(upload);
                 let at = u64::from(plan.number - 1) * stride;
-                let opened = opened(move || shared_file(&data)).await?;
-                let sink = Sink::new(disk, opened, at, Box::new(Arc::clone(claim)));
+                let size = plan.size;
+                let (file, direct) = opened(move || part_files(&data, at, size)).await?;
+                let sink =
+                    Sink::new(disk, file, at, Box::new(Arc::clone(claim))).past_the_cache(direct);
                 (None, pour(sink, bytes, promise).await?.1)
             }
             None => {
@@ -188,15 +188,7 @@ impl FolderObjects {
             sha256,
             file,
         };
-        let is_in_place = row.file.is_none() && row.size == stride;
-        let part = self.note_part(key, upload, row).await?;
-        if is_in_place {
-            let data = self.inner.places.data(upload);
-            self.inner
-                .prefixes
-                .arrived(upload, part.number, data, stride);
-        }
-        Ok(part)
+        self.note_part(key, upload, row).await
     }
 
     /// The upload, and the part of this number if it has arrived.
@@ -486,9 +478,9 @@ fn check_upload(upload: &str) -> Result<(), ObjectError> {
     }
 }
 
-async fn opened(
-    open: impl FnOnce() -> std::io::Result<File> + Send + 'static,
-) -> Result<File, ObjectError> {
+async fn opened<T: Send + 'static>(
+    open: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ObjectError> {
     joined(tokio::task::spawn_blocking(open).await)?.map_err(|error| refused(&error))
 }
 
@@ -498,9 +490,11 @@ fn new_file(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The parts' file. Its name is made to last when the upload begins.
-fn shared_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().write(true).open(path)
+/// The parts' file, with room for a part at its place. Its name is made to last when the upload begins.
+fn part_files(path: &Path, at: u64, size: u64) -> std::io::Result<(File, Option<Direct>)> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    disk::make_room(&file, at, size)?;
+    Ok((file, Direct::open(path)))
 }
 
 /// A file that is gone is gone; one that stays is swept at the next start.

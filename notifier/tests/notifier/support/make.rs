@@ -89,6 +89,7 @@ pub(crate) fn message_in(name: &str, seq: u64, mentions: &[&str]) -> What {
             room: room(name),
             epoch: 1,
             seq,
+            message: seq,
         },
         kind: RoomKind::Group,
         room_title: Redacted("Room".to_owned()),
@@ -122,13 +123,18 @@ pub(crate) fn read(seq: u64) -> What {
         room: room("r_a"),
         epoch: 1,
         seq,
+        message: seq,
     })
 }
 
+/// Alice's clip is ready.
 pub(crate) fn clip(id: &str) -> What {
     What::Clip(Clip {
         id: id.to_owned(),
         room: Some(room("r_a")),
+        place: None,
+        uploader: Some(user("alice")),
+        uploader_name: Redacted("Alice".to_owned()),
         title: Redacted("Holidays".to_owned()),
         is_ready: true,
         reason: String::new(),

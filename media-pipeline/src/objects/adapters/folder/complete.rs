@@ -1,8 +1,7 @@
 //! An object of its parts: without a copy where the parts stand one after another.
 
-use super::disk::{OsDisk, Places, refused, sync_folder};
+use super::disk::{Places, refused, sync_folder};
 use super::index::{self, ObjectRow, PartRow, UploadRow};
-use super::prefix::Prefix;
 use super::write::joined;
 use super::{FolderObjects, check_upload};
 use crate::objects::hex;
@@ -42,6 +41,11 @@ impl FolderObjects {
         let arrived = parts.len();
         let parts = chosen(parts, wanted)?;
         let etag = etag(&parts);
+        // Of several there is none, as in S3: taking it costs as much as all the rest of an upload.
+        let sha256 = match parts.as_slice() {
+            [only] => Some(only.sha256),
+            _ => None,
+        };
         let may_move = !is_written && parts.len() == arrived;
         let (places, id) = (self.inner.places.clone(), upload.to_owned());
         let UploadRow {
@@ -50,25 +54,23 @@ impl FolderObjects {
             ..
         } = row;
         let stride = stride.unwrap_or(0);
-        let prefixes = std::sync::Arc::clone(&self.inner.prefixes);
         let work = tokio::task::spawn_blocking(move || {
-            let prefix = prefixes.take(&id);
             let upload = Joining {
                 places,
                 id,
                 stride,
                 parts,
             };
-            (claim, upload.join(may_move, prefix))
+            (claim, upload.join(may_move))
         });
         // The claim ends with this call: until the commit nobody else makes the object.
         let (_claim, result) = joined(work.await)?;
-        let (size, sha256) = result.map_err(|error| refused(&error))?;
+        let size = result.map_err(|error| refused(&error))?;
         let info = ObjectInfo {
             key: key.to_owned(),
             size,
             etag,
-            sha256: Some(sha256),
+            sha256,
             modified: self.now(),
         };
         let row = ObjectRow {
@@ -145,12 +147,12 @@ struct Joining {
 }
 
 impl Joining {
-    /// Puts the parts under the object's final name, durably; gives bytes and SHA-256 of the whole. Done again
+    /// Puts the parts under the object's final name, durably; gives the bytes of the whole. Done again
     /// after a crash it goes on from wherever that was.
     ///
     /// The parts' file itself becomes the object where they stand one after another in it, no other part has
     /// arrived, and nobody writes to it; else they are copied.
-    fn join(&self, may_move: bool, prefix: Prefix) -> io::Result<(u64, [u8; 32])> {
+    fn join(&self, may_move: bool) -> io::Result<u64> {
         let (data, blob) = (self.places.data(&self.id), self.places.blob(&self.id));
         let size = self.parts.iter().map(|part| part.size).sum();
         // Without `data`, its becoming the object was the last thing before a crash.
@@ -169,19 +171,7 @@ impl Joining {
                 "these are not the parts that it is made of",
             ));
         }
-        // What was hashed at its place is what the whole begins with, unless a part came again.
-        let is_known = stands_in_place(&self.parts, self.stride)
-            && self
-                .parts
-                .iter()
-                .all(|part| part.number >= prefix.next || part.file.is_none())
-            && prefix.bytes <= size;
-        let prefix = if is_known { prefix } else { Prefix::empty() };
-        let mut hash = prefix.hash;
-        hash_into(&File::open(&blob)?, prefix.bytes, size, &mut hash)?;
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(hash.finish().as_ref());
-        Ok((size, sha256))
+        Ok(size)
     }
 
     /// Brings the few parts that came twice to their places, and cuts off what failed after the last one.
@@ -240,33 +230,13 @@ fn stands_in_place(parts: &[PartRow], stride: u64) -> bool {
 }
 
 fn copy_bytes(from: &File, begin: u64, to: &File, at: u64, size: u64) -> io::Result<()> {
-    use super::disk::Disk;
     let mut done = 0;
     let mut buffer = vec![0; BUFFER];
     while done < size {
         let want = usize::try_from(size - done).unwrap_or(BUFFER).min(BUFFER);
         let piece = buffer.get_mut(..want).unwrap_or_default();
         from.read_exact_at(piece, begin + done)?;
-        OsDisk.write_at(to, piece, at + done)?;
-        done += want as u64;
-    }
-    Ok(())
-}
-
-/// Adds a file's bytes from one place to another.
-pub(super) fn hash_into(
-    file: &File,
-    from: u64,
-    to: u64,
-    hash: &mut digest::Context,
-) -> io::Result<()> {
-    let mut done = from;
-    let mut buffer = vec![0; BUFFER];
-    while done < to {
-        let want = usize::try_from(to - done).unwrap_or(BUFFER).min(BUFFER);
-        let piece = buffer.get_mut(..want).unwrap_or_default();
-        file.read_exact_at(piece, done)?;
-        hash.update(piece);
+        to.write_all_at(piece, at + done)?;
         done += want as u64;
     }
     Ok(())

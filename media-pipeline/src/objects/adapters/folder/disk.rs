@@ -1,10 +1,13 @@
 //! The disk: what of it may fail stands behind a trait, so that tests can let it.
 
+use super::buffer::ALIGNMENT;
 use crate::ports::ObjectError;
-use std::fs::File;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writing, and the room for it.
 pub trait Disk: Send + Sync + 'static {
@@ -43,6 +46,53 @@ impl Disk for OsDisk {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+}
+
+/// Room for so many bytes at that place: a disk that cannot hold them says so before they come, and they need not be
+/// placed while they come. A file system that cannot promise room promises none.
+pub(super) fn make_room(file: &File, at: u64, size: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), at, size).map_err(io::Error::from) {
+        Err(error) if is_full(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A file written past the page cache. What is uploaded is read once, by the transcoder: kept in the cache it would
+/// push out what people play, and cost the copy into it.
+pub(super) struct Direct {
+    file: File,
+    /// The file system opens such files and then refuses to write to them.
+    is_refused: AtomicBool,
+}
+
+impl Direct {
+    /// None where the file system has no such way.
+    pub(super) fn open(path: &Path) -> Option<Self> {
+        let flag = i32::try_from(OFlags::DIRECT.bits()).ok()?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).custom_flags(flag).open(path).ok()?;
+        Some(Self {
+            file,
+            is_refused: AtomicBool::new(false),
+        })
+    }
+
+    /// Writes as many of the first bytes as go this way: whole blocks at a block's place. Gives how many.
+    pub(super) fn write_at(&self, disk: &dyn Disk, bytes: &[u8], at: u64) -> io::Result<usize> {
+        let whole = bytes.len() - bytes.len() % ALIGNMENT;
+        let is_possible = at.is_multiple_of(ALIGNMENT as u64) && whole > 0;
+        if !is_possible || self.is_refused.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
+        match disk.write_at(&self.file, bytes.get(..whole).unwrap_or_default(), at) {
+            Ok(()) => Ok(whole),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ CREATE TABLE objects_objects (
     blob         TEXT    NOT NULL UNIQUE,  -- the file's name
     size         INTEGER NOT NULL,
     etag         TEXT    NOT NULL,
-    sha256       BLOB    NOT NULL,
+    sha256       BLOB,                     -- of what came in one piece
     modified_ms  INTEGER NOT NULL,
     content_type TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -106,7 +106,7 @@ fn object(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
             key: row.get(0)?,
             size: unsigned(row.get(2)?),
             etag: row.get(3)?,
-            sha256: Some(row.get(4)?),
+            sha256: row.get(4)?,
             modified: UnixMs(row.get(5)?),
         },
     })

@@ -153,7 +153,6 @@ impl Objects for FolderObjects {
                 .ok_or_else(|| ObjectError::Unavailable("it is being completed".to_owned()))?;
             let (key, id) = (key.to_owned(), upload.to_owned());
             if self.change(move |db| index::abort(db, &key, &id)).await? {
-                let _ = self.inner.prefixes.take(upload);
                 self.forget([upload.to_owned()]).await;
                 self.remove_upload(upload).await;
             }

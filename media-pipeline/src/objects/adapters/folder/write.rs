@@ -1,7 +1,8 @@
 //! Bytes on their way to the disk: hashed and written in batches of [`OBJECT_BUFFER_BYTES`], one batch behind the
 //! network, so that memory is bounded and no thread waits for a slow client.
 
-use super::disk::{Disk, refused};
+use super::buffer::Buffer;
+use super::disk::{Direct, Disk, refused};
 use crate::ports::ObjectError;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,12 +18,11 @@ use tokio::task::JoinHandle;
 pub(super) struct Sink {
     disk: Arc<dyn Disk>,
     file: File,
+    direct: Option<Direct>,
     /// Where the first byte goes.
     begin: u64,
-    written: u64,
-    hash: digest::Context,
     /// Dropped when the last write has ended: a claim on the place.
-    _hold: Box<dyn Any + Send>,
+    _hold: Box<dyn Any + Send + Sync>,
 }
 
 impl Sink {
@@ -30,35 +30,36 @@ impl Sink {
         disk: Arc<dyn Disk>,
         file: File,
         begin: u64,
-        hold: Box<dyn Any + Send>,
+        hold: Box<dyn Any + Send + Sync>,
     ) -> Self {
-        let hash = digest::Context::new(&digest::SHA256);
         Self {
             disk,
             file,
+            direct: None,
             begin,
-            written: 0,
-            hash,
             _hold: hold,
         }
     }
 
-    fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
-        for bytes in batch {
-            self.disk
-                .write_at(&self.file, bytes, self.begin + self.written)?;
-            self.hash.update(bytes);
-            self.written += bytes.len() as u64;
-        }
-        Ok(())
+    /// The same file, past the page cache.
+    pub(super) fn past_the_cache(mut self, direct: Option<Direct>) -> Self {
+        self.direct = direct;
+        self
     }
 
-    /// Bytes and their SHA-256, once they survive a power loss.
-    fn finish(self) -> io::Result<(u64, [u8; 32])> {
-        self.disk.sync(&self.file)?;
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(self.hash.finish().as_ref());
-        Ok((self.written, sha256))
+    /// Writes these bytes, before which so many others were written.
+    fn write(&self, bytes: &[u8], before: u64) -> io::Result<()> {
+        let at = self.begin + before;
+        let done = match &self.direct {
+            Some(direct) => direct.write_at(&*self.disk, bytes, at)?,
+            None => 0,
+        };
+        match bytes.get(done..) {
+            Some(rest) if !rest.is_empty() => {
+                self.disk.write_at(&self.file, rest, at + done as u64)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -74,24 +75,29 @@ pub(super) struct Promise {
 }
 
 /// Writes everything that comes. What does not keep the promise is an error, and the caller throws it away.
+/// Gives how many bytes they are and their SHA-256, once they survive a power loss.
 pub(super) async fn pour(
     sink: Sink,
     bytes: &mut (dyn Stream<Item = io::Result<Bytes>> + Send + Unpin),
     promise: Promise,
 ) -> Result<(u64, [u8; 32]), ObjectError> {
-    let mut writing = Writing::Idle(Box::new(sink));
-    let (mut batch, mut waiting, mut total) = (Vec::new(), 0, 0_u64);
+    let size = usize::try_from(promise.most).map_or(OBJECT_BUFFER_BYTES, |most| {
+        most.clamp(1, OBJECT_BUFFER_BYTES)
+    });
+    let mut writing = Writing::new(sink, size);
+    let (mut buffer, mut total) = (Buffer::new(size), 0_u64);
     while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(|error| sender(&error))?;
+        let mut piece = piece.map_err(|error| sender(&error))?;
         total += piece.len() as u64;
         if total > promise.most {
             return Err(ObjectError::Mismatch("more bytes than promised".to_owned()));
         }
-        waiting += piece.len();
-        batch.push(piece);
-        if waiting >= OBJECT_BUFFER_BYTES {
-            writing = writing.push(std::mem::take(&mut batch)).await?;
-            waiting = 0;
+        while !piece.is_empty() {
+            let taken = buffer.take(&piece);
+            let _ = piece.split_to(taken);
+            if buffer.is_full() {
+                buffer = writing.push(buffer).await?;
+            }
         }
     }
     if total < promise.least {
@@ -99,34 +105,84 @@ pub(super) async fn pour(
             "fewer bytes than promised".to_owned(),
         ));
     }
-    let sink = writing.push(batch).await?.sink().await?;
-    let done = tokio::task::spawn_blocking(move || sink.finish()).await;
-    let (size, sha256) = joined(done)?.map_err(|error| refused(&error))?;
+    writing.push(buffer).await?;
+    let sha256 = writing.finish().await?;
     if promise.sha256.is_some_and(|promised| promised != sha256) {
         return Err(ObjectError::Mismatch("the checksum".to_owned()));
     }
-    Ok((size, sha256))
+    Ok((total, sha256))
 }
 
-enum Writing {
-    Idle(Box<Sink>),
-    Busy(JoinHandle<io::Result<Box<Sink>>>),
+/// A file that is written, and the batch that is under way.
+struct Writing {
+    sink: Arc<Sink>,
+    written: u64,
+    hash: digest::Context,
+    batch: Option<Batch>,
+    /// Bytes of a buffer.
+    size: usize,
+}
+
+/// Written and hashed at the same time: the disk is waited for while the sum is taken.
+struct Batch {
+    buffer: Arc<Buffer>,
+    writing: JoinHandle<io::Result<()>>,
+    hashing: JoinHandle<digest::Context>,
 }
 
 impl Writing {
-    async fn sink(self) -> Result<Box<Sink>, ObjectError> {
-        match self {
-            Self::Idle(sink) => Ok(sink),
-            Self::Busy(job) => joined(job.await)?.map_err(|error| refused(&error)),
+    fn new(sink: Sink, size: usize) -> Self {
+        Self {
+            sink: Arc::new(sink),
+            written: 0,
+            hash: digest::Context::new(&digest::SHA256),
+            batch: None,
+            size,
         }
     }
 
-    async fn push(self, batch: Vec<Bytes>) -> Result<Self, ObjectError> {
-        let mut sink = self.sink().await?;
-        Ok(Self::Busy(tokio::task::spawn_blocking(move || {
-            sink.write(&batch)?;
-            Ok(sink)
-        })))
+    /// Begins with these bytes, once those before are done; gives an empty buffer.
+    async fn push(&mut self, buffer: Buffer) -> Result<Buffer, ObjectError> {
+        let empty = self.settle().await?;
+        let (before, buffer) = (self.written, Arc::new(buffer));
+        self.written += buffer.bytes().len() as u64;
+        let (sink, bytes) = (Arc::clone(&self.sink), Arc::clone(&buffer));
+        let writing = tokio::task::spawn_blocking(move || sink.write(bytes.bytes(), before));
+        let (mut hash, bytes) = (self.hash.clone(), Arc::clone(&buffer));
+        let hashing = tokio::task::spawn_blocking(move || {
+            hash.update(bytes.bytes());
+            hash
+        });
+        self.batch = Some(Batch {
+            buffer,
+            writing,
+            hashing,
+        });
+        Ok(empty.unwrap_or_else(|| Buffer::new(self.size)))
+    }
+
+    /// Waits until what is under way is written and hashed; gives its buffer.
+    async fn settle(&mut self) -> Result<Option<Buffer>, ObjectError> {
+        let Some(batch) = self.batch.take() else {
+            return Ok(None);
+        };
+        joined(batch.writing.await)?.map_err(|error| refused(&error))?;
+        self.hash = joined(batch.hashing.await)?;
+        Ok(Arc::into_inner(batch.buffer).map(|mut buffer| {
+            buffer.clear();
+            buffer
+        }))
+    }
+
+    /// The SHA-256 of all, once they survive a power loss.
+    async fn finish(mut self) -> Result<[u8; 32], ObjectError> {
+        self.settle().await?;
+        let sink = self.sink;
+        let synced = tokio::task::spawn_blocking(move || sink.disk.sync(&sink.file)).await;
+        joined(synced)?.map_err(|error| refused(&error))?;
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.hash.finish().as_ref());
+        Ok(sha256)
     }
 }
 
