@@ -26,5 +26,7 @@ pub mod call;
 
 pub mod notify;
 
+pub mod clips;
+
 pub mod print;
 pub mod report;

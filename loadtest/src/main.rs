@@ -9,7 +9,7 @@ use kaiwa_loadtest::call::results::Calls;
 use kaiwa_loadtest::call::source::Trace;
 use kaiwa_loadtest::chaos::run::{Plan, run};
 use kaiwa_loadtest::chat::{Setup, fanout, idle, sends};
-use kaiwa_loadtest::{bare, notify, print, report};
+use kaiwa_loadtest::{bare, clips, notify, print, report};
 use std::path::{Path, PathBuf};
 
 /// Load, chaos and verification for a Kaiwa server, over the wire.
@@ -41,6 +41,16 @@ enum Command {
         common: Common,
         #[command(flatten)]
         plan: notify::Plan,
+    },
+    /// Measures clips: uploads, the server's memory while they run, calls of the API, transcoding.
+    Clips {
+        /// Which of them.
+        #[arg(value_enum)]
+        what: clips::What,
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        plan: clips::Plan,
     },
     /// Kills the server under load, again and again, and checks what everybody saw.
     Chaos(Chaos),
@@ -201,7 +211,7 @@ struct Report {
     /// The folder with results.
     #[arg(long, default_value = "bench-results")]
     results: PathBuf,
-    /// The markdown file; what stands between its `bench:chat`, `bench:calls` and `bench:notify` markers is replaced.
+    /// The markdown file; what stands between its markers (`bench:chat`, `calls`, `notify`, `clips`) is replaced.
     #[arg(long)]
     into: PathBuf,
     /// The folder for plots.
@@ -231,6 +241,9 @@ async fn dispatch(command: Command) -> Result<()> {
         Command::Call { what } => Box::pin(call(what)).await,
         Command::Notify { what, common, plan } => {
             notify::run(&setup(&common), what, &plan, &common.out).await
+        }
+        Command::Clips { what, common, plan } => {
+            clips::run(&setup(&common), what, &plan, &common.out).await
         }
         Command::Chaos(chaos) => storms(chaos).await,
         Command::Report(Report {

@@ -1,6 +1,7 @@
 //! Results as JSON, as markdown tables between markers, and as plots.
 
 mod calls;
+mod clips;
 mod notify;
 pub mod svg;
 
@@ -8,6 +9,10 @@ use crate::call::results::Calls;
 use crate::chat::fanout::{Comparison, Fanout};
 use crate::chat::idle::Idle;
 use crate::chat::sends::Sends;
+use crate::clips::calls::ClipCalls;
+use crate::clips::memory::UploadMemory;
+use crate::clips::transcode::Transcode;
+use crate::clips::upload::Upload;
 use crate::notify::delay::Delay;
 use crate::notify::programs::{Router, Waiting, WebPush};
 use crate::print;
@@ -54,13 +59,14 @@ pub fn save(out: &Path, name: &str, result: &impl Section) -> Result<()> {
     Ok(())
 }
 
-/// Renders all results of a folder into a file, those of chat, calls and notifications between markers of their own, and plots
+/// Renders all results of a folder into a file, those of chat, calls, notifications and clips between markers of their own, and plots
 /// beside it. What there are no results of stays as it is.
 ///
 /// # Errors
 /// When there are no results, or a file can't be read or written.
 pub fn render(results: &Path, into: &Path, plots: &Path) -> Result<()> {
-    let (mut chat, mut calls, mut notify) = (String::new(), String::new(), String::new());
+    let (mut chat, mut calls) = (String::new(), String::new());
+    let (mut notify, mut clips) = (String::new(), String::new());
     fs::create_dir_all(plots)?;
     section::<Idle>(results, "idle", plots, &mut chat)?;
     section::<Fanout>(results, "fanout", plots, &mut chat)?;
@@ -71,10 +77,19 @@ pub fn render(results: &Path, into: &Path, plots: &Path) -> Result<()> {
     section::<WebPush>(results, "notify-web-push", plots, &mut notify)?;
     section::<Delay>(results, "notify-delay", plots, &mut notify)?;
     section::<Waiting>(results, "notify-waiting", plots, &mut notify)?;
-    let is_empty = chat.is_empty() && calls.is_empty() && notify.is_empty();
+    section::<Upload>(results, "clips-upload", plots, &mut clips)?;
+    section::<UploadMemory>(results, "clips-memory", plots, &mut clips)?;
+    section::<ClipCalls>(results, "clips-calls", plots, &mut clips)?;
+    section::<Transcode>(results, "clips-transcode", plots, &mut clips)?;
+    let is_empty = chat.is_empty() && calls.is_empty() && notify.is_empty() && clips.is_empty();
     anyhow::ensure!(!is_empty, "no results in {}", results.display());
     let mut page = fs::read_to_string(into).unwrap_or_default();
-    for (name, text) in [("chat", chat), ("calls", calls), ("notify", notify)] {
+    for (name, text) in [
+        ("chat", chat),
+        ("calls", calls),
+        ("notify", notify),
+        ("clips", clips),
+    ] {
         if !text.is_empty() {
             page = between(&page, name, &text);
         }

@@ -3,6 +3,7 @@
 //!
 //! Each round codes the same 20 s of 1080p with bare FFmpeg and then through the transcoder, which besides measures,
 //! verifies, makes poster and sprite, and stores everything in a folder. CPU is that of all child processes and ours.
+//! The last line says all of it in JSON, in seconds.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -17,8 +18,12 @@ mod support;
 use kaiwa_media_pipeline::ffmpeg::plan::{Shape, hls_args};
 use kaiwa_media_pipeline::ladder::ladder;
 use kaiwa_media_pipeline::ports::{Inspector, Transcoder};
+use serde_json::json;
 use std::time::Instant;
 use support::{Place, done, make, order};
+
+/// How long the film is.
+const FILM_S: u32 = 20;
 
 /// Seconds of CPU of this process and of the children that have ended (proc(5), fields 14 to 17).
 fn cpu_s() -> f64 {
@@ -44,13 +49,16 @@ async fn main() {
         .map_or(3, |rounds| rounds.parse().unwrap());
     let place = Place::new(true);
     make(
-        "-f lavfi -i testsrc2=s=1920x1080:r=30:d=20 -f lavfi -i sine=duration=20 -c:a aac -c:v libx264 \
-         -preset ultrafast -pix_fmt yuv420p -f mp4",
+        &format!(
+            "-f lavfi -i testsrc2=s=1920x1080:r=30:d={FILM_S} -f lavfi -i sine=duration={FILM_S} -c:a aac \
+             -c:v libx264 -preset ultrafast -pix_fmt yuv420p -f mp4"
+        ),
         &place.path("source"),
     );
     let source = place.inspector.inspect("source").await.unwrap();
     let rungs = ladder(source.video.as_ref().unwrap());
     let transcoder = place.transcoder();
+    let mut told = Vec::new();
     println!("round  bare wall  bare cpu  ours wall  ours cpu  wall ratio  cpu ratio");
     for round in 1..=rounds {
         let out = tempfile::tempdir().unwrap();
@@ -80,5 +88,9 @@ async fn main() {
             wall / bare_wall,
             cpu / bare_cpu
         );
+        told.push(json!({
+            "bare_wall_s": bare_wall, "bare_cpu_s": bare_cpu, "wall_s": wall, "cpu_s": cpu,
+        }));
     }
+    println!("{}", json!({ "film_s": FILM_S, "rounds": told }));
 }

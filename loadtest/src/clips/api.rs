@@ -3,6 +3,7 @@
 use crate::chat::{Voice, public_room};
 use crate::codec::Codec;
 use crate::rng::Rng;
+use crate::server::Spec;
 use anyhow::{Context as _, Result, ensure};
 use kaiwa_common::time::UnixMs;
 use serde_json::{Value, json};
@@ -17,6 +18,12 @@ pub struct Person {
     server: SocketAddr,
     token: String,
     rng: Rng,
+}
+
+/// Clips and nothing of them on a fixed port.
+pub(super) fn with_clips(spec: &mut Spec) {
+    let variable = ("KAIWA_CLIPS__GRPC_LISTEN".to_owned(), "off".to_owned());
+    spec.variables.push(variable);
 }
 
 /// An answer's body, beyond which it is no answer of this API.

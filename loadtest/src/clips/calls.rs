@@ -2,7 +2,7 @@
 //! is answered.
 
 use super::Plan;
-use super::api::Person;
+use super::api::{Person, with_clips};
 use crate::chat::Setup;
 use crate::chat::stats::{Latency, Spread, histogram};
 use crate::print;
@@ -69,7 +69,8 @@ const PARTS: u64 = 8;
 /// # Errors
 /// When the server fails or refuses.
 pub async fn run(setup: &Setup, plan: &Plan) -> Result<ClipCalls> {
-    let (spec, _folder) = setup.spec()?;
+    let (mut spec, _folder) = setup.spec()?;
+    with_clips(&mut spec);
     let server = spec.start().await?;
     let mut rng = Rng::new(u64::try_from(UnixMs::now().0)?);
     let mut clips = Vec::new();

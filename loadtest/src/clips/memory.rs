@@ -1,7 +1,7 @@
 //! The server's resident memory while four large uploads run at once.
 
 use super::Plan;
-use super::api::Person;
+use super::api::{Person, with_clips};
 use super::upload::bring;
 use crate::chat::Setup;
 use crate::print;
@@ -40,7 +40,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// # Errors
 /// When the server fails or refuses.
 pub async fn run(setup: &Setup, plan: &Plan) -> Result<UploadMemory> {
-    let (spec, _folder) = setup.spec()?;
+    let (mut spec, _folder) = setup.spec()?;
+    with_clips(&mut spec);
     let server = spec.start().await?;
     let mut rng = Rng::new(u64::try_from(UnixMs::now().0)?);
     let (mut people, bytes) = (Vec::new(), plan.memory_mib << 20);

@@ -1,7 +1,7 @@
 //! Sends parts as cheaply as anybody can: always the same bytes from a core's own cache into the socket, so that what
 //! is measured is who receives. Blocking; one call is one connection.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Uploads through a real server into its embedded store, beside a plain write and fsync of the same bytes.
 
-use super::api::Person;
+use super::api::{Person, with_clips};
 use super::sender::{self, Part};
 use super::{Plan, floor};
 use crate::chat::Setup;
@@ -67,7 +67,8 @@ pub(super) static PATTERN: [u8; 256 * 1024] = [7; 256 * 1024];
 /// # Errors
 /// When the server fails or refuses.
 pub async fn run(setup: &Setup, plan: &Plan) -> Result<Upload> {
-    let (spec, folder) = setup.spec()?;
+    let (mut spec, folder) = setup.spec()?;
+    with_clips(&mut spec);
     let server = spec.start().await?;
     let tokens = spec.tokens("uploader-", plan.rounds + 1).await?;
     let (mut rng, bytes) = (Rng::new(u64::try_from(UnixMs::now().0)?), plan.mib << 20);

@@ -124,8 +124,11 @@ function adaptive(Player: typeof Hls, video: HTMLVideoElement, clip: string, fir
     try {
       grant = await host.renew();
       if (isOver) {
+        const plays = !video.paused;
         hls.config.startPosition = video.currentTime;
+        // Another source is another media source, with which the element stands still.
         hls.loadSource(grant.url);
+        if (plays) hls.once(Player.Events.MANIFEST_PARSED, () => void video.play().catch(() => {}));
       } else {
         hls.startLoad(video.currentTime);
       }
