@@ -7,6 +7,7 @@ mod grpc;
 mod hints;
 mod keys;
 mod messages;
+mod origins;
 mod playback;
 mod rooms;
 mod tell;
@@ -98,6 +99,7 @@ pub(crate) struct Here {
     hook: Option<PermissionHook>,
     cloudfront: Option<played::CloudFront>,
     callers: Option<WebhookOptions>,
+    origins: Vec<String>,
     port: Option<Port>,
     options: Options,
 }
@@ -180,6 +182,7 @@ pub(crate) async fn prepare(
         callers: aws
             .and_then(|aws| aws.webhook.as_ref().map(hints::callers))
             .transpose()?,
+        origins: origins::origins(settings),
         port,
         options: Options {
             rules,
@@ -362,7 +365,7 @@ impl Here {
         tokio::spawn(async move { reaper.run().await });
         Ok(Clips {
             service,
-            guests: Guests::new(router, RULES),
+            guests: Guests::new(router, RULES).with_origins(self.origins),
             told,
             max_bytes: self.options.max_bytes,
             drain,
