@@ -3,6 +3,7 @@
 mod admin;
 pub(crate) mod aws;
 mod embedded;
+mod gone;
 mod grpc;
 mod hints;
 mod keys;
@@ -259,7 +260,11 @@ impl Prepared {
                     topic: notify.map(Notifications::topic),
                 };
                 let messages = Messages::new(chat.clone(), names.clone(), tell);
-                Started::Running(Arc::new(here.start(Rooms(chat.clone()), messages)?))
+                Started::Running(Arc::new(here.start(
+                    Rooms(chat.clone()),
+                    messages,
+                    names,
+                )?))
             }
         })
     }
@@ -310,7 +315,7 @@ impl Started {
 }
 
 impl Here {
-    fn start(self, rooms: Rooms, messages: Messages) -> anyhow::Result<Clips> {
+    fn start(self, rooms: Rooms, messages: Messages, chat: &SqliteStore) -> anyhow::Result<Clips> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
         let rooms: Arc<dyn RoomAuthz> = match self.hook {
@@ -356,7 +361,8 @@ impl Here {
         if let Some(callers) = &self.callers {
             router = router.merge(hints::webhook(callers, &service)?);
         }
-        let consumers = hints::consume(backend.queues, &service, &drain);
+        let mut consumers = hints::consume(backend.queues, &service, &drain);
+        consumers.spawn(gone::follow(chat.clone(), service.clone()));
         let told = told(&backend.told, self.port.as_ref().map(Port::address));
         let grpc = self
             .port
