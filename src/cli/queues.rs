@@ -1,6 +1,7 @@
 //! `kaiwa queues …`: the topic and the queues at Amazon, made before a server's first start.
 
-use crate::config::{Config, Queue};
+use crate::clips::aws::create_queues as create_clip_queues;
+use crate::config::{ClipsBackend, Config, Queue, QueueBackend};
 use crate::notify::{Created, create_queues};
 use anyhow::ensure;
 use clap::{Args, Subcommand};
@@ -36,6 +37,17 @@ struct Settings {
 /// Makes them, and gives what is to be printed.
 pub(super) async fn run(config: &Config, args: &QueuesArgs) -> anyhow::Result<String> {
     let What::Create(create) = &args.what;
+    let mut text = String::new();
+    let has_clips = config.clips.backend == ClipsBackend::Aws;
+    if has_clips {
+        text += "# For clips there are now:\n";
+        for url in create_clip_queues(config).await?.values() {
+            writeln!(text, "#   {url}")?;
+        }
+    }
+    if has_clips && config.queue.backend == QueueBackend::Embedded {
+        return Ok(text);
+    }
     let created = create_queues(config, create.topic.as_deref()).await?;
     if let Some(set) = &config.queue.topic {
         ensure!(
@@ -44,7 +56,7 @@ pub(super) async fn run(config: &Config, args: &QueuesArgs) -> anyhow::Result<St
             created.topic
         );
     }
-    shown(&config.queue, created)
+    Ok(text + &shown(&config.queue, created)?)
 }
 
 /// TOML, so that it may be put behind a file of settings as it is.
@@ -65,7 +77,6 @@ fn shown(queue: &Queue, created: Created) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::QueueBackend;
 
     #[test]
     fn what_is_printed_is_a_section_of_the_settings() {

@@ -3,6 +3,8 @@
 
 use super::Backend;
 #[cfg(feature = "aws")]
+pub(crate) use here::create_queues;
+#[cfg(feature = "aws")]
 pub(super) use here::open;
 
 /// Queues of events, behind `clips.aws.queue_prefix`.
@@ -16,6 +18,16 @@ pub(super) async fn open(
 ) -> anyhow::Result<Backend> {
     std::future::ready(Err(anyhow::anyhow!(
         "clips.backend: this binary was built without the feature `aws`"
+    )))
+    .await
+}
+
+#[cfg(not(feature = "aws"))]
+pub(crate) async fn create_queues(
+    _: &crate::config::Config,
+) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    std::future::ready(Err(anyhow::anyhow!(
+        "this binary was built without the feature `aws`"
     )))
     .await
 }
@@ -39,8 +51,9 @@ mod here {
     use kaiwa_media_pipeline::objects::{S3Objects, S3Options};
     use kaiwa_media_pipeline::ports::{ClipStore, Objects};
     use kaiwa_platform::clock::SystemClock;
-    use kaiwa_platform::queue::aws::{AwsOptions, SqsQueue, load};
+    use kaiwa_platform::queue::aws::{AwsOptions, SdkConfig, Sender, SqsQueue, load, open_to};
     use kaiwa_platform::queue::{DeadLetters, Queue, dead_letters};
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     /// QVBR's level (1 to 10): AWS's own recommendation for 720p and 1080p; the rates are the ladder's.
@@ -53,11 +66,7 @@ mod here {
         tools: Tools,
     ) -> anyhow::Result<Backend> {
         let settings = config.clips.aws.as_ref().context("clips.aws is needed")?;
-        let aws = load(AwsOptions {
-            endpoint: settings.endpoint.clone(),
-            region: Some(settings.region.clone()),
-        })
-        .await;
+        let aws = reached(settings).await;
         let options = S3Options {
             bucket: settings.bucket.clone(),
             upload_role: settings.upload_role.clone(),
@@ -114,6 +123,33 @@ mod here {
             store,
             told: format!("S3 bucket {}, MediaConvert", settings.bucket),
         })
+    }
+
+    /// Makes the queues of events that are not there yet, and lets S3 and EventBridge send to them. Gives URLs by name.
+    ///
+    /// # Errors
+    /// A setting, or what Amazon said.
+    pub(crate) async fn create_queues(config: &Config) -> anyhow::Result<BTreeMap<String, String>> {
+        let settings = config.clips.aws.as_ref().context("clips.aws is needed")?;
+        let aws = reached(settings).await;
+        let [objects, jobs] = QUEUES.map(|name| format!("{}{name}", settings.queue_prefix));
+        let mut queues = BTreeMap::new();
+        for (name, sender) in [
+            (objects, Sender::Bucket(&settings.bucket)),
+            (jobs, Sender::Rules),
+        ] {
+            let made = open_to(&aws, &name, sender).await;
+            queues.extend(made.with_context(|| format!("the queue {name} at SQS"))?);
+        }
+        Ok(queues)
+    }
+
+    async fn reached(settings: &ClipsAws) -> SdkConfig {
+        load(AwsOptions {
+            endpoint: settings.endpoint.clone(),
+            region: Some(settings.region.clone()),
+        })
+        .await
     }
 
     fn job_options(settings: &ClipsAws) -> MediaConvertOptions {

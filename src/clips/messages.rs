@@ -43,44 +43,38 @@ impl Messages {
         }
     }
 
-    fn is_shown(&self, clip: &Clip, state: ClipShown) -> bool {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.get(&(clip.id, clip.room.clone())) == Some(&state)
-    }
-
-    fn remember(&self, clip: &Clip, state: ClipShown) {
+    /// Whoever gets true shows it; the others find it shown. Errands of one clip run beside each other.
+    fn claim(&self, clip: &Clip, state: ClipShown) -> bool {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.len() >= REMEMBERED {
             shown.clear();
         }
         let key = (clip.id, clip.room.clone());
-        if matches!(state, ClipShown::Ready | ClipShown::Failed) {
-            // Nothing moves within an end.
-            shown.remove(&key);
-        } else {
-            shown.insert(key, state);
-        }
+        shown.insert(key, state) != Some(state)
+    }
+
+    fn forget(&self, clip: &Clip) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.remove(&(clip.id, clip.room.clone()));
     }
 
     async fn show(&self, clip: &Clip, target: Seq) -> Result<(), StoreError> {
         match wanted(clip) {
             Wanted::Gone => self.take_away(clip, target).await,
-            Wanted::Shown(state) if self.is_shown(clip, state) => {
-                if let Some(Progress { percent, .. }) = clip.progress {
-                    self.chat
-                        .clip_progress(&clip.room, target, clip.id, clip.version, percent);
+            Wanted::Shown(state) if self.claim(clip, state) => {
+                let view = view(clip, state);
+                let shown = self.chat.show_clip(&clip.room, target, view).await;
+                // The next one shows it again: no view that is older than what is shown changes anything.
+                settled(shown).inspect_err(|_| self.forget(clip))?;
+                if clip.state == ClipState::Rejected {
+                    self.tell.uploader(clip);
                 }
                 Ok(())
             }
-            Wanted::Shown(state) => {
-                let shown = self
-                    .chat
-                    .show_clip(&clip.room, target, view(clip, state))
-                    .await;
-                settled(shown)?;
-                self.remember(clip, state);
-                if clip.state == ClipState::Rejected {
-                    self.tell.uploader(clip);
+            Wanted::Shown(_) => {
+                if let Some(Progress { percent, .. }) = clip.progress {
+                    self.chat
+                        .clip_progress(&clip.room, target, clip.id, clip.version, percent);
                 }
                 Ok(())
             }
@@ -89,8 +83,7 @@ impl Messages {
 
     async fn take_away(&self, clip: &Clip, target: Seq) -> Result<(), StoreError> {
         settled(self.chat.remove_clip(&clip.room, target).await)?;
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.remove(&(clip.id, clip.room.clone()));
+        self.forget(clip);
         Ok(())
     }
 }
@@ -124,7 +117,7 @@ impl RoomMessages for Messages {
             let posted = posted.map_err(|error| unavailable(&error))?;
             if !posted.dup {
                 // So that the way from `created` to `uploading` is no event.
-                self.remember(clip, state);
+                self.claim(clip, state);
             }
             Ok(posted.position.seq.0)
         })

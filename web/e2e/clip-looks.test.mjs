@@ -38,6 +38,8 @@ after(async () => {
 });
 
 async function shot(someone, name) {
+  // Pictures come when they are seen.
+  await someone.page.waitForFunction(() => [...document.images].every((i) => i.complete));
   const finite = () => Promise.all(document.getAnimations().filter((a) => a.effect?.getTiming().iterations !== Infinity).map((a) => a.finished.catch(() => {})));
   await someone.page.evaluate(finite);
   await someone.page.screenshot({ path: join(out, `clips-${someone === phone ? 'phone' : 'desktop'}-${name}.png`) });
@@ -199,6 +201,7 @@ test('the page of clips, in both languages and themes', async () => {
     });
     await someone.page.reload();
     await connected(someone);
+    await clipMessage(someone, 'From the bridge').scrollIntoViewIfNeeded();
     await clipMessage(someone, 'From the bridge').locator('[data-testid="clip-poster"]').waitFor();
     await shot(someone, '18-dark-ja');
     await someone.id('open-clips').click();

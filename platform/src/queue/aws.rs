@@ -9,14 +9,15 @@ mod setup;
 mod sns;
 mod sqs;
 
-pub use setup::{QueueLayout, Wired, wire};
+pub use aws_config::SdkConfig;
+pub use setup::{QueueLayout, Sender, Wired, open_to, wire};
 pub use sns::SnsTopic;
 pub use sqs::SqsQueue;
 
 use super::{LONG_POLL, QueueError};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::time::Duration;

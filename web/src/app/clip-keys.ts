@@ -56,15 +56,22 @@ const ACTS: Record<string, (video: HTMLVideoElement) => void> = {
 
 /** Lines of the video's height that the controls cover: captions stand above them. */
 const COVERED_PX = 66;
-const LINE_SHARE = 0.058;
+const LINE_SHARE = 0.065;
 
 /** Where the captions' author left it open. */
 function raise(video: HTMLVideoElement, track: TextTrack): void {
-  const lines = Math.ceil(COVERED_PX / (LINE_SHARE * Math.max(120, video.clientHeight))) + 1;
+  const lines = Math.ceil(COVERED_PX / (LINE_SHARE * Math.max(120, video.clientHeight)));
+  let moved = false;
   for (const cue of track.cues ?? []) {
     const { snapToLines, line } = cue as VTTCue;
-    if (line === 'auto' || (snapToLines && line < 0)) (cue as VTTCue).line = -lines;
+    if (line !== 'auto' && (!snapToLines || line >= 0 || line === -lines)) continue;
+    (cue as VTTCue).line = -lines;
+    moved = true;
   }
+  if (!moved) return;
+  // A cue that is shown while nothing plays stays where it was, unless it is shown anew.
+  track.mode = 'hidden';
+  track.mode = 'showing';
 }
 
 /** For a track element that has been read, and when the size changes. */

@@ -73,7 +73,7 @@ pub async fn wire(
     for layout in queues {
         let (url, arn) = wiring.queue_with_dead(layout, &mut urls).await?;
         if layout.is_subscribed {
-            wiring.permit(&url, &arn, &topic_arn).await?;
+            wiring.permit(&url, &topic_leave(&arn, &topic_arn)).await?;
             wiring
                 .subscribe(&topic_arn, &arn, layout.filter.as_deref())
                 .await?;
@@ -82,6 +82,80 @@ pub async fn wire(
     Ok(Wired {
         topic_arn,
         queues: urls,
+    })
+}
+
+/// A service of Amazon's that sends to a queue by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender<'a> {
+    /// S3, of this bucket.
+    Bucket(&'a str),
+    /// EventBridge, by any rule of the queue's account and region.
+    Rules,
+}
+
+/// Makes a queue, with its dead letters, that this sender may send to. Gives URLs by name.
+///
+/// # Errors
+/// As [`wire`].
+pub async fn open_to(
+    config: &SdkConfig,
+    name: &str,
+    sender: Sender<'_>,
+) -> Result<BTreeMap<String, String>, QueueError> {
+    let wiring = Wiring {
+        sqs: aws_sdk_sqs::Client::new(config),
+        sns: aws_sdk_sns::Client::new(config),
+    };
+    let mut urls = BTreeMap::new();
+    let layout = QueueLayout::direct(name);
+    let (url, arn) = wiring.queue_with_dead(&layout, &mut urls).await?;
+    wiring.permit(&url, &sender.leave(&arn)).await?;
+    Ok(urls)
+}
+
+impl Sender<'_> {
+    /// The statement of a queue's policy that lets it send. The source is named, so that nobody else's bucket or
+    /// rule uses the service for it.
+    fn leave(self, queue: &str) -> Value {
+        let parts: Vec<&str> = queue.split(':').collect();
+        let at = |place: usize| parts.get(place).copied().unwrap_or_default();
+        let (partition, region, account) = (at(1), at(3), at(4));
+        match self {
+            Self::Bucket(bucket) => json!({
+                "Sid": "kaiwa-bucket",
+                "Effect": "Allow",
+                "Principal": {"Service": "s3.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": queue,
+                "Condition": {
+                    "ArnEquals": {"aws:SourceArn": format!("arn:{partition}:s3:::{bucket}")},
+                    "StringEquals": {"aws:SourceAccount": account},
+                },
+            }),
+            Self::Rules => json!({
+                "Sid": "kaiwa-rules",
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": queue,
+                "Condition": {"ArnLike": {
+                    "aws:SourceArn": format!("arn:{partition}:events:{region}:{account}:rule/*"),
+                }},
+            }),
+        }
+    }
+}
+
+/// Lets the topic send to the queue.
+fn topic_leave(queue: &str, topic: &str) -> Value {
+    json!({
+        "Sid": "kaiwa-topic",
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": queue,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
     })
 }
 
@@ -143,10 +217,10 @@ impl Wiring {
         answer.map(|_| ()).map_err(|error| errors::call(&error))
     }
 
-    /// Lets the topic send to the queue; what an operator has put into the policy stays.
-    async fn permit(&self, url: &str, arn: &str, topic: &str) -> Result<(), QueueError> {
+    /// Lets somebody send to the queue; what an operator has put into the policy stays.
+    async fn permit(&self, url: &str, leave: &Value) -> Result<(), QueueError> {
         let found = self.get(url, QueueAttributeName::Policy).await?;
-        let Some(policy) = with_permission(found.as_deref(), arn, topic) else {
+        let Some(policy) = with_permission(found.as_deref(), leave) else {
             return Ok(());
         };
         self.set(url, [(QueueAttributeName::Policy, policy)].into())
@@ -180,26 +254,18 @@ impl Wiring {
     }
 }
 
-/// The policy with leave for the topic; `None` when it has that already. One that is no policy is replaced.
-fn with_permission(policy: Option<&str>, queue: &str, topic: &str) -> Option<String> {
+/// The policy with this leave; `None` when it has that already. One that is no policy is replaced.
+fn with_permission(policy: Option<&str>, ours: &Value) -> Option<String> {
     let mut policy = policy
         .and_then(|text| serde_json::from_str::<Value>(text).ok())
         .filter(|policy| policy["Statement"].is_array())
         .unwrap_or_else(|| json!({"Version": "2012-10-17", "Statement": []}));
-    let ours = json!({
-        "Sid": "kaiwa-topic",
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": queue,
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    });
     let statements = policy["Statement"].as_array_mut()?;
-    if statements.contains(&ours) {
+    if statements.contains(ours) {
         return None;
     }
     statements.retain(|statement| statement["Sid"] != ours["Sid"]);
-    statements.push(ours);
+    statements.push(ours.clone());
     Some(policy.to_string())
 }
 
@@ -210,15 +276,22 @@ mod tests {
     #[test]
     fn leave_is_given_once_and_an_operators_statements_stay() {
         let theirs = r#"{"Version":"2012-10-17","Statement":[{"Sid":"theirs","Effect":"Deny"}]}"#;
-        let policy = with_permission(Some(theirs), "q", "t").expect("a change");
+        let policy = with_permission(Some(theirs), &topic_leave("q", "t")).expect("a change");
         let parsed: Value = serde_json::from_str(&policy).expect("JSON");
         assert_eq!(parsed["Statement"].as_array().map(Vec::len), Some(2));
         assert_eq!(parsed["Statement"][0]["Sid"], "theirs");
-        assert_eq!(with_permission(Some(&policy), "q", "t"), None);
-        let moved = with_permission(Some(&policy), "q", "other").expect("another topic");
+        assert_eq!(with_permission(Some(&policy), &topic_leave("q", "t")), None);
+        let moved =
+            with_permission(Some(&policy), &topic_leave("q", "other")).expect("another topic");
         let parsed: Value = serde_json::from_str(&moved).expect("JSON");
         assert_eq!(parsed["Statement"].as_array().map(Vec::len), Some(2));
-        assert!(with_permission(None, "q", "t").is_some());
-        assert!(with_permission(Some("no JSON"), "q", "t").is_some());
+        assert!(with_permission(None, &topic_leave("q", "t")).is_some());
+        let leave = Sender::Rules.leave("arn:aws:sqs:eu-west-1:1234:q");
+        assert!(
+            leave
+                .to_string()
+                .contains("arn:aws:events:eu-west-1:1234:rule/*")
+        );
+        assert!(with_permission(Some("no JSON"), &topic_leave("q", "t")).is_some());
     }
 }
