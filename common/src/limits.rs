@@ -571,6 +571,9 @@ pub const CLIP_HOOK_CACHE: Duration = Duration::from_secs(10);
 /// Answers of the permission hook that are kept. At the bound old ones go, then all: they are asked for again.
 pub const CLIP_HOOK_ANSWERS: usize = 10_000;
 
+/// Clips that are counted at once for the metric of what is under way.
+pub const CLIP_COUNTED: usize = 2_000;
+
 /// How long a call about clips may take that names no deadline.
 pub const CLIP_CALL: Duration = Duration::from_secs(10);
 

@@ -60,5 +60,8 @@ CREATE TABLE clips_events (
 CREATE INDEX clips_events_age ON clips_events (at_ms);
 ";
 
-/// A clip leaves a room when its message there is deleted.
-const V2: &str = "CREATE INDEX clips_rooms_of_clip ON clips_rooms (clip)";
+/// A clip leaves a room when its message there is deleted; and what is not over is counted.
+const V2: &str = "
+CREATE INDEX clips_rooms_of_clip ON clips_rooms (clip);
+CREATE INDEX clips_under_way ON clips_clips (state) WHERE state <= 6;
+";
