@@ -614,6 +614,10 @@ pub const CLIP_NOTICE: Duration = Duration::from_secs(24 * 3600);
 /// Connections of the gRPC port at once. More wait with the kernel until one ends.
 pub const CLIP_GRPC_CONNECTIONS: usize = 1_000;
 
+/// From a gRPC connection's begin (its TLS handshake's end) until HTTP/2's preface has come. Then it is dropped: the
+/// places are few, and keepalive asks only who has greeted.
+pub const CLIP_GRPC_GREETING: Duration = Duration::from_secs(10);
+
 /// Watches of one caller at once: a page of clips watches its room once. More are refused (429).
 pub const CLIP_WATCHES_PER_CALLER: usize = 16;
 

@@ -1,8 +1,8 @@
-//! Connections of the gRPC server: bounded, plain or in TLS, with a deadline for the handshake.
+//! Connections of the gRPC server: bounded, plain or in TLS, with deadlines for the handshake and HTTP/2's greeting.
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use kaiwa_common::limits::{CLIP_GRPC_CONNECTIONS, TLS_HANDSHAKE};
+use kaiwa_common::limits::{CLIP_GRPC_CONNECTIONS, CLIP_GRPC_GREETING, TLS_HANDSHAKE};
 use rustls::ServerConfig;
 use std::io;
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -19,10 +20,30 @@ use tonic::transport::server::Connected;
 /// After an accept that failed for want of a resource (`EMFILE`): time for some to return.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// HTTP/2's connection preface (RFC 9113, section 3.4), in bytes. Keepalive begins only after it.
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
 /// A caller's connection, with its place among them.
 pub(super) struct Connection {
     bytes: Bytes,
+    /// What is still to come of the preface; without a bound, who never greets would keep the place for ever.
+    greeting: Option<Greeting>,
     _place: OwnedSemaphorePermit,
+}
+
+/// Bytes that are waited for, and until when.
+struct Greeting {
+    left: usize,
+    over: Pin<Box<Sleep>>,
+}
+
+impl Greeting {
+    fn new() -> Self {
+        Self {
+            left: PREFACE,
+            over: Box::pin(sleep(CLIP_GRPC_GREETING)),
+        }
+    }
 }
 
 enum Bytes {
@@ -91,6 +112,7 @@ async fn begin(
     };
     let connection = Connection {
         bytes,
+        greeting: Some(Greeting::new()),
         _place: place,
     };
     // Refused only by a server that ends.
@@ -109,10 +131,21 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.bytes {
+        let before = buffer.filled().len();
+        let polled = match &mut self.bytes {
             Bytes::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Bytes::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if let Some(greeting) = &mut self.greeting {
+            let read = buffer.filled().len() - before;
+            greeting.left = greeting.left.saturating_sub(read);
+            if greeting.left == 0 {
+                self.greeting = None;
+            } else if polled.is_pending() && greeting.over.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
         }
+        polled
     }
 }
 

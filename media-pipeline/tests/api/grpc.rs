@@ -308,3 +308,20 @@ async fn watches_are_bounded_for_each_caller_and_for_all_and_free_again() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_greets_gives_its_place_back() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let server = server();
+    let address = server.grpc().await;
+    for begin in ["", "PRI * HTTP/2.0\r\n"] {
+        let mut stream = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("connected");
+        stream.write_all(begin.as_bytes()).await.expect("sent");
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest));
+        // Closed or reset, but over.
+        assert!(ended.await.is_ok(), "{begin:?} is waited for");
+    }
+}
