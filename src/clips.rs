@@ -3,10 +3,12 @@
 mod admin;
 pub(crate) mod aws;
 mod embedded;
+mod gone;
 mod grpc;
 mod hints;
 mod keys;
 mod messages;
+mod origins;
 mod playback;
 mod rooms;
 mod tell;
@@ -98,6 +100,7 @@ pub(crate) struct Here {
     hook: Option<PermissionHook>,
     cloudfront: Option<played::CloudFront>,
     callers: Option<WebhookOptions>,
+    origins: Vec<String>,
     port: Option<Port>,
     options: Options,
 }
@@ -180,6 +183,7 @@ pub(crate) async fn prepare(
         callers: aws
             .and_then(|aws| aws.webhook.as_ref().map(hints::callers))
             .transpose()?,
+        origins: origins::origins(settings),
         port,
         options: Options {
             rules,
@@ -256,7 +260,11 @@ impl Prepared {
                     topic: notify.map(Notifications::topic),
                 };
                 let messages = Messages::new(chat.clone(), names.clone(), tell);
-                Started::Running(Arc::new(here.start(Rooms(chat.clone()), messages)?))
+                Started::Running(Arc::new(here.start(
+                    Rooms(chat.clone()),
+                    messages,
+                    names,
+                )?))
             }
         })
     }
@@ -307,7 +315,7 @@ impl Started {
 }
 
 impl Here {
-    fn start(self, rooms: Rooms, messages: Messages) -> anyhow::Result<Clips> {
+    fn start(self, rooms: Rooms, messages: Messages, chat: &SqliteStore) -> anyhow::Result<Clips> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
         let rooms: Arc<dyn RoomAuthz> = match self.hook {
@@ -353,7 +361,8 @@ impl Here {
         if let Some(callers) = &self.callers {
             router = router.merge(hints::webhook(callers, &service)?);
         }
-        let consumers = hints::consume(backend.queues, &service, &drain);
+        let mut consumers = hints::consume(backend.queues, &service, &drain);
+        consumers.spawn(gone::follow(chat.clone(), service.clone()));
         let told = told(&backend.told, self.port.as_ref().map(Port::address));
         let grpc = self
             .port
@@ -362,7 +371,7 @@ impl Here {
         tokio::spawn(async move { reaper.run().await });
         Ok(Clips {
             service,
-            guests: Guests::new(router, RULES),
+            guests: Guests::new(router, RULES).with_origins(self.origins),
             told,
             max_bytes: self.options.max_bytes,
             drain,

@@ -186,14 +186,9 @@ fn build(
         draining: AtomicBool::new(false),
         drain_spread_ms: AtomicU32::new(0),
     });
-    let (stats, draining) = (store.clone(), Arc::clone(&context));
-    let exported = notify.clone();
+    let draining = Arc::clone(&context);
     let edge = Arc::new(Edge {
-        guard: Guard {
-            hosts: config.http.hosts.clone(),
-            origins: config.http.allowed_origins.clone(),
-            trusted_proxies: config.http.trusted_proxies.clone(),
-        },
+        guard: guard(config),
         addresses: Addresses::new(limits.clone()),
         sign_in: sign_in(config),
         token_ttl: Duration::from_secs(config.auth.token_ttl_s),
@@ -201,13 +196,7 @@ fn build(
         guests: clips.guests(),
         notify_admin: notify.as_ref().map(|notify| notify.admin()),
         assets: web::ASSETS,
-        render_metrics: Box::new(move || {
-            telemetry::export_writer(&stats.stats().snapshot());
-            if let Some(notify) = &exported {
-                notify.export();
-            }
-            prometheus.render()
-        }),
+        render_metrics: rendered(store.clone(), notify.clone(), prometheus),
         not_ready: Box::new(move || {
             let is_draining = draining.draining.load(Ordering::SeqCst);
             is_draining.then(|| "draining".to_owned())
@@ -220,6 +209,30 @@ fn build(
         sfu,
         notify,
         clips,
+    })
+}
+
+/// Whom the edge lets in.
+fn guard(config: &Config) -> Guard {
+    Guard {
+        hosts: config.http.hosts.clone(),
+        origins: config.http.allowed_origins.clone(),
+        trusted_proxies: config.http.trusted_proxies.clone(),
+    }
+}
+
+/// The metrics as text, with those that are only looked up when somebody asks.
+fn rendered(
+    store: SqliteStore,
+    notify: Option<Arc<Notify>>,
+    prometheus: PrometheusHandle,
+) -> Box<dyn Fn() -> String + Send + Sync> {
+    Box::new(move || {
+        telemetry::export_writer(&store.stats().snapshot());
+        if let Some(notify) = &notify {
+            notify.export();
+        }
+        prometheus.render()
     })
 }
 

@@ -1,5 +1,6 @@
 //! Clips over AWS's APIs: the real binary and the real SDKs, against MiniStack with signatures and policies checked, and
-//! MediaConvert's double, which really transcodes. A back end in Python brings, follows and plays.
+//! MediaConvert's double, which really transcodes. A back end in Python brings, follows and plays. Where servers are
+//! killed and things go wrong, clips are in DynamoDB.
 #![expect(clippy::unwrap_used, reason = "in a test it is the failure's place")]
 
 #[path = "clips_aws/double.rs"]
@@ -32,7 +33,7 @@ fn went_well(found: &Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clip_goes_by_sts_s3_sqs_and_mediaconvert_and_is_played() {
-    let world = World::new().await;
+    let world = World::new(None).await;
     let site = Site::start(&world.spec()).await;
 
     let found = world
@@ -64,7 +65,10 @@ async fn a_clip_goes_by_sts_s3_sqs_and_mediaconvert_and_is_played() {
     // The last: from here on the emulator's clock is ahead.
     world.emulator.pass(901);
     let written = world
-        .backend(&site, json!({"step": "written", "given": given}))
+        .backend(
+            &site,
+            json!({"step": "written", "given": given, "ahead": 901}),
+        )
         .await;
     assert!(
         written["own"].as_str().unwrap().contains("Expired"),
@@ -74,7 +78,7 @@ async fn a_clip_goes_by_sts_s3_sqs_and_mediaconvert_and_is_played() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_in_the_middle_is_taken_over_and_nothing_is_done_twice() {
-    let world = World::new().await;
+    let world = World::new(Some("clips")).await;
     let spec = world.spec();
     let site = Site::start(&spec).await;
     world
@@ -101,7 +105,7 @@ async fn a_server_that_is_killed_in_the_middle_is_taken_over_and_nothing_is_done
 /// One world for all: starting it is what takes the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_goes_wrong_every_clip_ends_and_nothing_is_done_again_after_success() {
-    let world = World::new().await;
+    let world = World::new(Some("clips")).await;
     let site = Site::start(&world.spec()).await;
     let tellings = [
         json!({"events": [{"status": "*", "do": "duplicate", "times": 0}]}),

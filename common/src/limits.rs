@@ -102,6 +102,14 @@ pub const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// From when an HTTP request's head is awaited to its end; an idle connection's too. Then it is closed.
 pub const HTTP_HEADER: Duration = Duration::from_secs(10);
 
+/// The head of an HTTP request, in bytes: browsers' have 1 to 2 KiB, and a clip's signed URL 3. A longer one is
+/// answered 431.
+pub const HTTP_HEAD_BYTES: usize = 16 * 1024;
+
+/// The largest piece in which a body is read, in bytes. A connection's buffer begins with 8 KiB and grows towards this
+/// only while a body fills it. More spares no system calls that would be noticed.
+pub const HTTP_BODY_PIECE_BYTES: usize = 256 * 1024;
+
 /// From the upgrade to the `Connect` command. Then close 4005.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
@@ -562,6 +570,9 @@ pub const CLIP_HOOK_CACHE: Duration = Duration::from_secs(10);
 
 /// Answers of the permission hook that are kept. At the bound old ones go, then all: they are asked for again.
 pub const CLIP_HOOK_ANSWERS: usize = 10_000;
+
+/// Clips that are counted at once for the metric of what is under way.
+pub const CLIP_COUNTED: usize = 2_000;
 
 /// How long a call about clips may take that names no deadline.
 pub const CLIP_CALL: Duration = Duration::from_secs(10);

@@ -1,7 +1,9 @@
 //! What clips ask of others. The root binds these to adapters; each has a conformance suite in `tests/`.
 
 use crate::api::Playback;
-use crate::model::{Backend, Clip, ClipError, ClipId, Job, Outputs, Progress, Source, UploadMode};
+use crate::model::{
+    Backend, Clip, ClipError, ClipId, ClipState, Job, Outputs, Progress, Source, UploadMode,
+};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use kaiwa_common::id::{RoomId, UserId};
@@ -84,6 +86,10 @@ pub trait ClipStore: Send + Sync + 'static {
 
     /// What this person has registered since then, and has under way.
     fn usage<'a>(&'a self, uploader: &'a UserId, since: UnixMs) -> Answer<'a, Usage, StoreError>;
+
+    /// How many clips are in each state that is not over, where there are any: of `limit` or some more, if there are more
+    /// than that. Cheap enough to be asked each ten seconds.
+    fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError>;
 
     /// Forgets events and requests that are old; gives how many, at most some thousand at once.
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError>;

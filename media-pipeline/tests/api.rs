@@ -6,6 +6,8 @@ mod authz;
 mod doubles;
 #[path = "api/grpc.rs"]
 mod grpc;
+#[path = "api/hook_tls.rs"]
+mod hook_tls;
 #[path = "api/http.rs"]
 mod http;
 #[path = "api/playback.rs"]

@@ -17,6 +17,8 @@ mod hostile;
 mod objects;
 #[path = "service/once.rs"]
 mod once;
+#[path = "service/sharing.rs"]
+mod sharing;
 #[path = "service/simulation.rs"]
 mod simulation;
 #[path = "service/store.rs"]

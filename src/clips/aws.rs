@@ -40,7 +40,7 @@ mod here {
     use crate::data::DataDir;
     use anyhow::Context as _;
     use axum::Router;
-    use kaiwa_media_pipeline::adapters::dynamo::DynamoStore;
+    use kaiwa_media_pipeline::adapters::dynamo::{DynamoStore, create_table};
     use kaiwa_media_pipeline::cage::Tools;
     use kaiwa_media_pipeline::inspect::FfprobeInspector;
     use kaiwa_media_pipeline::ladder::ladder;
@@ -112,7 +112,7 @@ mod here {
             Some(table) => {
                 let opened = DynamoStore::open(&aws, table, Arc::new(SystemClock)).await;
                 let opened = opened.with_context(|| {
-                    format!("the table {table} at DynamoDB (`kaiwa clips create-table` makes it)")
+                    format!("the table {table} at DynamoDB (`kaiwa queues create` makes it)")
                 })?;
                 Some(Arc::new(opened))
             }
@@ -130,7 +130,8 @@ mod here {
         })
     }
 
-    /// Makes the queues of events that are not there yet, and lets S3 and EventBridge send to them. Gives URLs by name.
+    /// Makes the queues of events that are not there yet, and lets S3 and EventBridge send to them; the table too, if one
+    /// is named. Gives URLs by name.
     ///
     /// # Errors
     /// A setting, or what Amazon said.
@@ -145,6 +146,11 @@ mod here {
         ] {
             let made = open_to(&aws, &name, sender).await;
             queues.extend(made.with_context(|| format!("the queue {name} at SQS"))?);
+        }
+        if let Some(table) = &settings.table {
+            let made = create_table(&aws, table).await;
+            made.with_context(|| format!("the table {table} at DynamoDB"))?;
+            queues.insert(table.clone(), format!("the table {table} at DynamoDB"));
         }
         Ok(queues)
     }

@@ -115,11 +115,16 @@ impl RoomMessages for Messages {
                 .post_clip(&clip.room, &uploader, view(clip, state))
                 .await;
             let posted = posted.map_err(|error| unavailable(&error))?;
-            if !posted.dup {
+            let seq = posted.position.seq;
+            if posted.dup {
+                // A room whose message was deleted is not shown the clip again.
+                let recalled = self.names.recall_gone(&clip.room, seq).await;
+                recalled.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            } else {
                 // So that the way from `created` to `uploading` is no event.
                 self.claim(clip, state);
             }
-            Ok(posted.position.seq.0)
+            Ok(seq.0)
         })
     }
 

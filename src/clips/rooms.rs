@@ -54,7 +54,7 @@ impl RoomAuthz for Rooms {
                 Verdict::Denied(_) if rights >= Rights::Read => {
                     Ok(Verdict::Denied("PERMISSION_DENIED"))
                 }
-                verdict => Ok(verdict),
+                verdict @ (Verdict::Allowed | Verdict::Denied(_) | Verdict::Hidden) => Ok(verdict),
             }
         })
     }

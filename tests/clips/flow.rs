@@ -1,6 +1,7 @@
 //! From registering to playing in the room; who may play, and who may not.
 
 use crate::person::{Person, first_of, get};
+use crate::support::cid;
 use crate::support::client::{Client, int};
 use crate::support::scene::{Scene, subscribe};
 use crate::support::server::{SharedServer, own};
@@ -180,4 +181,46 @@ async fn a_file_that_is_no_film_is_refused_in_the_room_and_its_message_stays() {
     let refused = owner.ok(&format!("GET /api/v1/clips/{clip}"), None).await;
     assert_eq!(refused["state"], "CLIP_STATE_REJECTED");
     assert_eq!(refused["error"]["reason"], "PLAYLIST");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_shared_message_ends_the_share_and_deleting_the_one_at_home_the_clip() {
+    let mut scene = Scene::on(own(|spec| spec)).await;
+    let server = std::sync::Arc::clone(&scene.server);
+    let owner = Person::new(&server, &scene.user("witness"));
+    let bob = Person::new(&server, &scene.user("bob"));
+    let mut member = scene.member("bob").await;
+    let clip = owner.bring(&scene.room).await;
+    let (home, ..) = shown(&mut member).await;
+    owner.until_ready(&clip).await;
+
+    // Another room, with the owner in it, and carol, who is in no other.
+    let mut carol = scene.stranger("carol").await;
+    let room = json!({"cid": cid(), "kind": "ROOM_KIND_GROUP", "title": "Another",
+        "visibility": "VISIBILITY_PUBLIC"});
+    let room = carol.ok(json!({"roomCreate": room})).await;
+    let other = room["room"].as_str().expect("a room").to_owned();
+    scene.witness.ok(json!({"roomJoin": {"room": other}})).await;
+    let share = json!({"requestId": cid(), "roomId": other});
+    let line = format!("POST /api/v1/clips/{clip}/share");
+    let shared = owner.ok(&line, Some(share)).await;
+    let viewer = Person::new(&server, &scene.user("carol"));
+    let played = viewer.play(&clip).await;
+    assert_eq!(viewer.get(&played).await, 200);
+
+    // Its moderator deletes the copy: the room has no right any more, the home has.
+    let copy = json!({"room": other, "cid": cid(), "target": shared["messageSeq"]});
+    carol.ok(json!({"delete": copy})).await;
+    viewer.until_refused(&played).await;
+    let ask = format!("GET /api/v1/clips/{clip}");
+    assert_eq!(viewer.ask(&ask, None).await.status, 403);
+    let played = bob.play(&clip).await;
+    assert_eq!(bob.get(&played).await, 200);
+
+    // The room's owner deletes the message at home: the clip goes with it.
+    let own = json!({"room": scene.room, "cid": cid(), "target": home.to_string()});
+    scene.witness.ok(json!({"delete": own})).await;
+    bob.until_refused(&played).await;
+    let now = owner.ok(&ask, None).await;
+    assert_eq!(now["state"], "CLIP_STATE_DELETED");
 }

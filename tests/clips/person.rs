@@ -160,6 +160,17 @@ impl<'a> Person<'a> {
     pub(crate) async fn get(&self, path: &str) -> u16 {
         get(self.server, path).await.status
     }
+
+    /// Until a right that was good is none any more.
+    pub(crate) async fn until_refused(&self, path: &str) {
+        let refused = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(50));
+            while self.get(path).await != 403 {
+                ticks.tick().await;
+            }
+        };
+        soon("the right ends", refused).await;
+    }
 }
 
 const PART: usize = 8 * 1024 * 1024;

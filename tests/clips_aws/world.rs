@@ -4,19 +4,21 @@ use crate::double::Double;
 use crate::emulator::{Emulator, Kind};
 use crate::support::cid;
 use crate::support::client::Client;
-use crate::support::server::{Server, Spec};
+use crate::support::server::{BINARY, Server, Spec};
 use crate::support::token::Key;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What an operator makes at Amazon: the bucket, a role for uploaders and one for MediaConvert, queues.
+/// What an operator makes at Amazon: the bucket, and a role for uploaders that may do everything with it: what narrows
+/// their rights is the session alone.
 const SETUP: &str = r#"
 import boto3, json, sys
 def client(name):
     return boto3.client(name, endpoint_url=sys.argv[1], region_name='us-east-1',
                         aws_access_key_id='test', aws_secret_access_key='test')
-iam, s3, sqs = client('iam'), client('s3'), client('sqs')
+iam, s3 = client('iam'), client('s3')
 for bucket in ('clips', 'other'):
     s3.create_bucket(Bucket=bucket)
 trust = {'Version': '2012-10-17', 'Statement': [
@@ -24,17 +26,21 @@ trust = {'Version': '2012-10-17', 'Statement': [
 role = iam.create_role(RoleName='upload', AssumeRolePolicyDocument=json.dumps(trust))
 may = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': 's3:*', 'Resource': '*'}]}
 iam.put_role_policy(RoleName='upload', PolicyName='all', PolicyDocument=json.dumps(may))
-urls = {}
-for name in ('kaiwa-clip-objects', 'kaiwa-clip-jobs'):
-    for queue in (name, name + '-dead'):
-        urls[queue] = sqs.create_queue(QueueName=queue)['QueueUrl']
-arn = sqs.get_queue_attributes(QueueUrl=urls['kaiwa-clip-objects'], AttributeNames=['QueueArn'])['Attributes']['QueueArn']
-leave = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Principal': {'Service': 's3.amazonaws.com'},
-         'Action': 'sqs:SendMessage', 'Resource': arn}]}
-sqs.set_queue_attributes(QueueUrl=urls['kaiwa-clip-objects'], Attributes={'Policy': json.dumps(leave)})
+print(role['Role']['Arn'])
+"#;
+
+/// The bucket tells of its objects; the queue is there by then, and lets it.
+const TELLS: &str = r#"
+import boto3, sys
+def client(name):
+    return boto3.client(name, endpoint_url=sys.argv[1], region_name='us-east-1',
+                        aws_access_key_id='test', aws_secret_access_key='test')
+s3, sqs = client('s3'), client('sqs')
+url = sqs.get_queue_url(QueueName='kaiwa-clip-objects')['QueueUrl']
+arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=['QueueArn'])['Attributes']['QueueArn']
 s3.put_bucket_notification_configuration(Bucket='clips', NotificationConfiguration={'QueueConfigurations': [
     {'QueueArn': arn, 'Events': ['s3:ObjectCreated:*']}]})
-print(json.dumps({'role': role['Role']['Arn'], 'queues': urls}))
+print(sqs.get_queue_url(QueueName='kaiwa-clip-jobs')['QueueUrl'])
 "#;
 
 /// What signs the back end's tokens.
@@ -47,30 +53,32 @@ pub(crate) const WEBHOOK_KEY: &str = "a key of the webhook for tests";
 pub(crate) struct World {
     pub(crate) emulator: Emulator,
     pub(crate) double: Double,
-    pub(crate) jobs_queue: String,
-    role: String,
+    settings: Vec<(&'static str, String)>,
     folder: tempfile::TempDir,
 }
 
 impl World {
-    pub(crate) async fn new() -> Self {
+    /// With clips in this table of DynamoDB, or in the data folder.
+    pub(crate) async fn new(table: Option<&'static str>) -> Self {
         let emulator = Emulator::start(Kind::MiniStack).await;
-        let made: Value = serde_json::from_str(&emulator.python(SETUP)).unwrap();
-        let jobs_queue = made["queues"]["kaiwa-clip-jobs"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let role = emulator.python(SETUP);
         let folder = tempfile::tempdir().unwrap();
-        let secret = folder.path().join("service-secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        std::fs::write(folder.path().join("webhook-key"), WEBHOOK_KEY).unwrap();
+        secret(&folder.path().join("service-secret"), SECRET);
+        secret(&folder.path().join("webhook-key"), WEBHOOK_KEY.as_bytes());
+        std::fs::create_dir_all(folder.path().join("data")).unwrap();
         generate(folder.path());
         film(&folder.path().join("talk.mp4"));
+        let settings = settings(folder.path(), emulator.endpoint(), &role, table);
+        let mut create = Command::new(BINARY);
+        create.args(["queues", "create", "--data"]);
+        create.arg(folder.path().join("data"));
+        create.envs(settings.iter().map(|(name, value)| (name, value)));
+        run(&mut create);
+        let jobs = emulator.python(TELLS);
         Self {
-            double: Double::start(&python(), emulator.endpoint(), &jobs_queue),
-            role: made["role"].as_str().unwrap().to_owned(),
+            double: Double::start(&python(), emulator.endpoint(), &jobs),
+            settings,
             emulator,
-            jobs_queue,
             folder,
         }
     }
@@ -81,40 +89,11 @@ impl World {
 
     /// A server of these settings, on the one data folder.
     pub(crate) fn spec(&self) -> Spec {
-        let data = self.path("data");
-        std::fs::create_dir_all(&data).unwrap();
-        let settings = [
-            ("KAIWA_CLIPS__BACKEND", "aws".to_owned()),
-            ("KAIWA_CLIPS__SERVICES", services()),
-            (
-                "KAIWA_CLIPS__SERVICE_SECRET_FILE",
-                self.path("service-secret").display().to_string(),
-            ),
-            ("KAIWA_CLIPS__AWS__REGION", "us-east-1".to_owned()),
-            (
-                "KAIWA_CLIPS__AWS__ENDPOINT",
-                self.emulator.endpoint().to_owned(),
-            ),
-            ("KAIWA_CLIPS__AWS__BUCKET", "clips".to_owned()),
-            ("KAIWA_CLIPS__AWS__PATH_STYLE", "true".to_owned()),
-            ("KAIWA_CLIPS__AWS__UPLOAD_ROLE", self.role.clone()),
-            (
-                "KAIWA_CLIPS__AWS__MEDIACONVERT_ROLE",
-                "arn:aws:iam::000000000000:role/transcode".to_owned(),
-            ),
-            ("KAIWA_CLIPS__AWS__MEDIACONVERT_ENDPOINT", self.double.url()),
-            ("KAIWA_CLIPS__AWS__ASK_AFTER_S", "2".to_owned()),
-            (
-                "KAIWA_CLIPS__AWS__WEBHOOK__API_KEY_FILES",
-                format!("[{:?}]", self.path("webhook-key")),
-            ),
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ];
-        let settings = settings.into_iter();
-        settings.fold(Spec::new(&data), |spec, (name, value)| {
+        let settings = self.settings.iter();
+        let spec = settings.fold(Spec::new(&self.path("data")), |spec, (name, value)| {
             spec.with(name, value)
-        })
+        });
+        spec.with("KAIWA_CLIPS__AWS__MEDIACONVERT_ENDPOINT", self.double.url())
     }
 
     /// What a back end does at this server: a step of `backend.py`, and what came of it.
@@ -175,6 +154,45 @@ impl Site {
         }
     }
 }
+
+/// A file that nobody else reads.
+fn secret(path: &Path, bytes: &[u8]) {
+    std::fs::write(path, bytes).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The operator's settings.
+fn settings(
+    folder: &Path,
+    endpoint: &str,
+    role: &str,
+    table: Option<&str>,
+) -> Vec<(&'static str, String)> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut settings = vec![
+        ("KAIWA_CLIPS__BACKEND", "aws".to_owned()),
+        ("KAIWA_CLIPS__SERVICES", services()),
+        ("KAIWA_CLIPS__SERVICE_SECRET_FILE", file("service-secret")),
+        ("KAIWA_CLIPS__AWS__REGION", "us-east-1".to_owned()),
+        ("KAIWA_CLIPS__AWS__ENDPOINT", endpoint.to_owned()),
+        ("KAIWA_CLIPS__AWS__BUCKET", "clips".to_owned()),
+        ("KAIWA_CLIPS__AWS__PATH_STYLE", "true".to_owned()),
+        ("KAIWA_CLIPS__AWS__UPLOAD_ROLE", role.to_owned()),
+        ("KAIWA_CLIPS__AWS__MEDIACONVERT_ROLE", JOB_ROLE.to_owned()),
+        ("KAIWA_CLIPS__AWS__ASK_AFTER_S", "2".to_owned()),
+        (
+            "KAIWA_CLIPS__AWS__WEBHOOK__API_KEY_FILES",
+            format!("[{:?}]", file("webhook-key")),
+        ),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+    ];
+    settings.extend(table.map(|table| ("KAIWA_CLIPS__AWS__TABLE", table.to_owned())));
+    settings
+}
+
+/// The double looks at its form alone.
+const JOB_ROLE: &str = "arn:aws:iam::000000000000:role/transcode";
 
 fn services() -> String {
     let scopes = r#"["clips.read", "clips.write", "clips.play"]"#;

@@ -151,8 +151,8 @@ describe('timeline', () => {
       timeline = Timeline.restore(cut, JSON.parse(JSON.stringify(timeline.snapshot(7))));
       for (const e of log.slice(cut)) timeline.applyEvent(e);
       while (timeline.more) timeline.applyOlder(page(log, 60, timeline.floor, 5));
-      expect(timeline.messages.map((m) => [m.seq, m.text, m.deleted])).toEqual(
-        replay(log, 60).map((m) => [m.seq, m.text, m.deleted]),
+      expect(timeline.messages.map((m) => [m.seq, m.text, m.deleted, m.clip])).toEqual(
+        replay(log, 60).map((m) => [m.seq, m.text, m.deleted, m.clip]),
       );
     }
   });

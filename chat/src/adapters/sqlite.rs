@@ -8,10 +8,13 @@ mod columns;
 mod facts;
 #[doc(hidden)]
 pub mod floor;
+mod gone;
 mod marks;
 mod outbox;
 mod schema;
 mod views;
+
+pub use gone::GoneClip;
 
 use crate::model::{HistoryFrom, HistoryPage, Member, Page, RoomInfo, User};
 use crate::ports::{
@@ -83,6 +86,40 @@ impl SqliteStore {
         let user = user.clone();
         let found = self.read(move |connection| facts::user_fact(connection, &user));
         Ok(found.await?.map(|fact| fact.name))
+    }
+
+    /// Messages of clips that were deleted and not yet [forgotten](Self::forget_gone), the oldest first: whoever keeps
+    /// the clips hears of each at least once, also after a crash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database can't be read.
+    pub async fn gone_clips(&self, limit: usize) -> Result<Vec<GoneClip>, StoreError> {
+        self.read(move |connection| gone::read(connection, limit))
+            .await
+    }
+
+    /// Forgets these: whoever keeps the clips has heard of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing can be written; they are heard of again.
+    pub async fn forget_gone(&self, heard: Vec<GoneClip>) -> Result<(), StoreError> {
+        let job = self.db.writer.submit(ROW_BYTES, move |connection| {
+            gone::forget(connection, &heard).map(|()| (Keep::Yes, ()))
+        });
+        written(job).await
+    }
+
+    /// Lets it be heard once more of a clip's message that was deleted: whoever was told to show the clip there again
+    /// finds out that it may not be. A message that is there is not named.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing can be written.
+    pub async fn recall_gone(&self, room: &RoomId, seq: Seq) -> Result<(), StoreError> {
+        let room = room.clone();
+        let job = self.db.writer.submit(ROW_BYTES, move |connection| {
+            gone::recall(connection, &room, seq).map(|()| (Keep::Yes, ()))
+        });
+        written(job).await
     }
 
     /// Takes no more writes, commits those queued, and waits until the file is closed for writing.

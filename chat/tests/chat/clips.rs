@@ -239,6 +239,40 @@ async fn a_deleted_clip_is_erased_and_stays_deleted(server: Server) {
     }
 }
 
+#[tokio::test]
+async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_also_by_the_next_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("chat.db");
+    let store = open_fast(&path);
+    let server = crate::service::start(Arc::new(store.clone()), None);
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let said = committed(chat, "bob", send(&room, fresh_cid(), "no clip")).await;
+    let target = post(chat, &room, "bob", view(1, 1, ClipShown::Ready)).await;
+    committed(chat, "bob", delete(&room, said.position.seq)).await;
+    store.recall_gone(&room, target).await.unwrap();
+    assert_eq!(store.gone_clips(9).await, Ok(Vec::new()));
+    committed(chat, "alice", delete(&room, target)).await;
+    chat.drain().await;
+    drop((server, store));
+
+    let store = open_fast(&path);
+    let heard = async || {
+        let gone = store.gone_clips(9).await.unwrap();
+        let named = gone.iter().map(|one| (one.clip, one.room.clone(), one.seq));
+        (named.collect::<Vec<_>>(), gone)
+    };
+    let is_gone = vec![(clip_id(1), room.clone(), target)];
+    assert_eq!(heard().await.0, is_gone);
+    let (again, gone) = heard().await;
+    assert_eq!(again, is_gone, "until it is forgotten");
+    store.forget_gone(gone).await.unwrap();
+    assert_eq!(heard().await.0, Vec::new());
+    // Who is told to show it there again is told again.
+    store.recall_gone(&room, target).await.unwrap();
+    assert_eq!(heard().await.0, is_gone);
+}
+
 async fn the_server_removes_clips_and_nothing_else(server: Server) {
     let chat = &server.chat;
     let room = open(chat).await;

@@ -45,6 +45,17 @@ impl Person {
         })
     }
 
+    /// Connects anew: a server closes what was silent for a while.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn reconnect(&mut self) -> Result<()> {
+        let stream = TcpStream::connect(self.server).await?;
+        stream.set_nodelay(true)?;
+        self.stream = BufReader::new(stream);
+        Ok(())
+    }
+
     /// Makes a room of one's own; gives its id.
     ///
     /// # Errors

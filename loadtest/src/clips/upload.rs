@@ -139,6 +139,7 @@ pub(super) async fn bring(
     while let Some(ended) = sending.join_next().await {
         ended??;
     }
+    person.reconnect().await?;
     let complete = json!({ "requestId": person.key() });
     let path = format!("/api/v1/clips/{clip}/complete");
     person.call("POST", &path, Some(&complete)).await?;

@@ -11,7 +11,7 @@ mod table;
 
 pub use table::create_table;
 
-use crate::model::{Backend, Clip, ClipId};
+use crate::model::{Backend, Clip, ClipId, ClipState};
 use crate::ports::{Answer, ClipStore, Page, Query, Request, StoreError, Usage};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -24,6 +24,7 @@ use kaiwa_common::limits::CLIP_TRIM;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
 use reading::Reader;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use table::{DUE_AT, DUE_SHARDS, PK};
 
@@ -227,6 +228,10 @@ impl ClipStore for DynamoStore {
 
     fn usage<'a>(&'a self, uploader: &'a UserId, since: UnixMs) -> Answer<'a, Usage, StoreError> {
         Box::pin(self.reader.usage(uploader, since))
+    }
+
+    fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError> {
+        Box::pin(self.reader.under_way(limit))
     }
 
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError> {

@@ -1,6 +1,7 @@
 //! Clips in memory: for tests, and for trying the pipeline out. It forgets everything when it ends.
 
-use crate::adapters::asked::is_asked_for;
+use crate::adapters::asked::{counted, is_asked_for};
+use crate::core::mark::is_over;
 use crate::model::{Backend, Clip, ClipId, ClipState};
 use crate::ports::{Answer, ClipStore, Page, Query, Request, StoreError, Usage};
 use kaiwa_common::id::UserId;
@@ -180,6 +181,14 @@ impl ClipStore for MemoryStore {
                 usage.open += u32::from(is_open);
             }
             Ok(usage)
+        })
+    }
+
+    fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError> {
+        self.with(|state| {
+            let clips = state.clips.values().map(|(_, clip)| clip);
+            let going = clips.filter(|clip| !is_over(clip.state));
+            Ok(counted(going.take(limit)))
         })
     }
 

@@ -6,12 +6,13 @@ mod writing;
 
 pub use schema::SCHEMA;
 
-use crate::model::{Backend, Clip, ClipId};
+use crate::model::{Backend, Clip, ClipId, ClipState};
 use crate::ports::{Answer, ClipStore, Page, Query, Request, StoreError, Usage};
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::sqlite::{Keep, OpenError, ReadError, Sqlite, WriteError};
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 
 /// About what a row adds to the database, for the writer's groups.
 const ROW_BYTES: usize = 2_048;
@@ -128,6 +129,10 @@ impl ClipStore for SqliteStore {
     fn usage<'a>(&'a self, uploader: &'a UserId, since: UnixMs) -> Answer<'a, Usage, StoreError> {
         let uploader = uploader.clone();
         self.read(move |connection| reading::usage(connection, &uploader, since))
+    }
+
+    fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError> {
+        self.read(move |connection| reading::under_way(connection, limit))
     }
 
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError> {

@@ -120,6 +120,11 @@ const STATES: [ClipState; 13] = [
     ClipState::Deleted,
 ];
 
+/// The state of a number, if this program knows it.
+pub(super) fn state_of(number: u8) -> Option<ClipState> {
+    STATES.get(usize::from(number)).copied()
+}
+
 const KINDS: [ClipKind; 3] = [ClipKind::Video, ClipKind::Audio, ClipKind::Image];
 
 fn kind_number(kind: ClipKind) -> u8 {

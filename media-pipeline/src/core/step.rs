@@ -37,6 +37,8 @@ pub enum Input {
     Shared(RoomId),
     /// It has a message in a room.
     Posted(RoomId, u64),
+    /// Its message in a room was deleted by somebody there.
+    Unshown(RoomId, u64),
     /// Somebody asks for what is so already.
     Asked,
     /// Its object is there.
@@ -147,6 +149,7 @@ pub fn step(clip: &Clip, input: &Input, at: At<'_>) -> Step {
         Input::Captioned(language, captions) => next.captioned(language, captions),
         Input::Shared(room) => next.shared(room),
         Input::Posted(room, number) => next.posted(room, *number),
+        Input::Unshown(room, number) => next.unshown(room, *number),
         Input::Asked => Verdict::Stale,
         Input::Arrived(arrived) => next.arrived(*arrived),
         Input::Absent => next.absent(),

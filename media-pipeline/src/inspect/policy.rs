@@ -200,3 +200,6 @@ pub fn check_pixels(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

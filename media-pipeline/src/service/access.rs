@@ -7,6 +7,7 @@ use crate::model::{Clip, ClipId};
 use crate::ports::{Action, Asker, Verdict};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::token::ServerRole;
+use std::collections::BTreeMap;
 
 /// What is needed in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,21 @@ fn asker(caller: &Caller) -> Asker<'_> {
     Asker {
         user: &caller.user,
         role: caller.role,
+    }
+}
+
+/// The clip as a room shows it: where it comes from, and what its uploader's software noted with it, are that room's
+/// business and the uploader's.
+pub(super) fn as_seen(clip: Clip, caller: &Caller, room: &RoomId) -> Clip {
+    if clip.room == *room || clip.uploader == caller.user {
+        return clip;
+    }
+    let number = clip.chores.rooms.get(room).copied();
+    Clip {
+        room: room.clone(),
+        message: number.filter(|number| *number > 0),
+        labels: BTreeMap::new(),
+        ..clip
     }
 }
 
@@ -87,6 +103,22 @@ impl Inner {
             self.seen_in(caller, &clip).await?;
         }
         Ok(clip)
+    }
+
+    /// A clip as the caller may see it.
+    pub(super) async fn view_for(&self, caller: &Caller, id: ClipId) -> Result<Clip, ApiError> {
+        let clip = self.store.get(id).await.map_err(store)?;
+        let clip = clip.ok_or(ApiError::NotFound)?;
+        self.view(caller, clip).await
+    }
+
+    /// This clip as the caller may see it.
+    pub(super) async fn view(&self, caller: &Caller, clip: Clip) -> Result<Clip, ApiError> {
+        if clip.uploader == caller.user {
+            return Ok(clip);
+        }
+        let room = self.seen_in(caller, &clip).await?;
+        Ok(as_seen(clip, caller, &room))
     }
 
     /// A clip that the caller brings to a room where they may bring clips.

@@ -1,6 +1,6 @@
 //! The calls, each from its checks to its answer.
 
-use super::access::Need;
+use super::access::{Need, as_seen};
 use super::requests::Fingerprint;
 use super::{ClipService, Inner};
 use crate::api::{
@@ -116,7 +116,7 @@ impl Clips for ClipService {
     }
 
     fn get<'a>(&'a self, caller: &'a Caller, clip: ClipId) -> Answer<'a, Clip> {
-        call!(self, caller, |inner, who| inner.clip_for(&who, clip))
+        call!(self, caller, |inner, who| inner.view_for(&who, clip))
     }
 
     fn get_many<'a>(&'a self, caller: &'a Caller, clips: Vec<ClipId>) -> Answer<'a, Vec<Clip>> {
@@ -214,12 +214,8 @@ impl Inner {
         let ids = &ids[..ids.len().min(CLIP_PAGE)];
         let mut seen = Vec::new();
         for clip in self.store.get_many(ids).await.map_err(store)? {
-            if clip.uploader == caller.user {
-                seen.push(clip);
-                continue;
-            }
-            match self.seen_in(caller, &clip).await {
-                Ok(_) => seen.push(clip),
+            match self.view(caller, clip).await {
+                Ok(clip) => seen.push(clip),
                 Err(ApiError::NotFound | ApiError::Denied(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -235,7 +231,12 @@ impl Inner {
             None => return Err(ApiError::Denied("NOT_UPLOADER")),
         }
         query.limit = query.limit.clamp(1, CLIP_PAGE);
-        self.store.list(&query).await.map_err(store)
+        let mut page = self.store.list(&query).await.map_err(store)?;
+        if let Some(room) = &query.room {
+            let clips = page.clips.into_iter();
+            page.clips = clips.map(|clip| as_seen(clip, caller, room)).collect();
+        }
+        Ok(page)
     }
 
     async fn play(&self, caller: &Caller, id: ClipId) -> Result<Playback, ApiError> {

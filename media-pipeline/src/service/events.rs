@@ -6,8 +6,9 @@ use super::{Inner, metrics};
 use crate::core::mark::Word;
 use crate::core::names;
 use crate::core::step::{Effect, Input, Verdict};
-use crate::model::Clip;
+use crate::model::{Clip, ClipId};
 use crate::ports::{JobEvent, StoreError};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::CLIP_PARKED;
 use kaiwa_common::time::UnixMs;
 use std::collections::VecDeque;
@@ -42,6 +43,21 @@ impl ClipService {
         }
         inner.hear(event, 0).await;
         Ok(())
+    }
+
+    /// A clip's message in a room was deleted, says chat: a shared copy is not shown there any more, and a clip whose
+    /// message at home is deleted goes with it. It is done with when this answers `Ok`; again, it does no harm.
+    ///
+    /// # Errors
+    /// [`StoreError`]: give it again later.
+    pub async fn message_deleted(
+        &self,
+        clip: ClipId,
+        room: RoomId,
+        number: u64,
+    ) -> Result<(), StoreError> {
+        let input = Input::Unshown(room, number);
+        self.inner.apply(clip, &input, None).await.map(drop)
     }
 
     /// An object was stored, says its store; `key` is decoded. It is done with when this answers `Ok`.

@@ -1,13 +1,20 @@
 //! What is counted, declared in one place. Labels are names from closed lists.
 
 use crate::model::{Clip, ClipState};
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use std::collections::BTreeMap;
 
 /// Says what the series mean.
 pub fn describe() {
     describe_counter!(
         "kaiwa_clips_states_total",
         "Clips that came into a state, by state"
+    );
+    describe_gauge!(
+        "kaiwa_clips_under_way",
+        "Clips that are not over, by state, counted each ten seconds up to some thousand: submitted is the transcoder's queue"
     );
     describe_counter!(
         "kaiwa_clips_job_events_total",
@@ -43,6 +50,26 @@ pub fn describe() {
         "kaiwa_clips_swept_total",
         "Objects and uploads of no clip that were deleted"
     );
+}
+
+/// The states of clips that are not over.
+const GOING: [ClipState; 7] = [
+    ClipState::Created,
+    ClipState::Uploading,
+    ClipState::Uploaded,
+    ClipState::Validating,
+    ClipState::Submitted,
+    ClipState::Processing,
+    ClipState::Verifying,
+];
+
+/// So many clips are in each state; in those that are not named, none.
+pub(super) fn under_way(counts: &BTreeMap<ClipState, usize>) {
+    for state in GOING {
+        let clips = counts.get(&state).copied().unwrap_or(0);
+        let clips = f64::from(u32::try_from(clips).unwrap_or(u32::MAX));
+        gauge!("kaiwa_clips_under_way", "state" => name(state)).set(clips);
+    }
 }
 
 /// A clip came from one state into another.

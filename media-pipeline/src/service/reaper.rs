@@ -2,6 +2,7 @@
 
 use super::{Inner, metrics};
 use crate::core::step::Input;
+use kaiwa_common::limits::CLIP_COUNTED;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ const ROUND: Duration = Duration::from_secs(1);
 
 /// Clips in one round; a full one is followed by the next at once.
 const AT_ONCE: usize = 100;
+
+/// Rounds between two counts of what is under way.
+const COUNT: u32 = 10;
 
 /// Rounds between two of forgetting, and between two pages of the orphan sweep.
 const TRIM: u32 = 60;
@@ -20,6 +24,9 @@ pub(super) async fn run(inner: &Arc<Inner>) {
     while !inner.stop.is_cancelled() {
         let due = tick(inner).await;
         rounds = rounds.wrapping_add(1);
+        if rounds % COUNT == 1 {
+            inner.count().await;
+        }
         if rounds.is_multiple_of(TRIM) {
             inner.trim().await;
         }
@@ -60,6 +67,16 @@ pub(super) async fn tick(inner: &Arc<Inner>) -> usize {
 }
 
 impl Inner {
+    async fn count(&self) {
+        match self.store.under_way(CLIP_COUNTED).await {
+            Ok(counts) => metrics::under_way(&counts),
+            Err(error) => {
+                metrics::failed("store");
+                tracing::warn!(%error, "how many clips wait is not known");
+            }
+        }
+    }
+
     async fn trim(&self) {
         if let Err(error) = self.store.trim(self.clock.now()).await {
             metrics::failed("store");

@@ -1,13 +1,14 @@
 //! A watch: a snapshot, then changes, until its time is over.
 
 use super::Inner;
-use super::access::Need;
+use super::access::{Need, as_seen};
 use super::answer::store;
 use super::hub::{NoWatcher, Watcher};
 use crate::api::{ApiError, Caller, Watch, WatchItem};
 use crate::model::{Clip, ClipId};
 use crate::ports::Query;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::{CLIP_HEARTBEAT, CLIP_PAGE, CLIP_WATCH_AGE};
 use kaiwa_common::time::UnixMs;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ struct State {
     revision: u64,
     ends: UnixMs,
     checked: UnixMs,
+    /// The room by which they see it; none: all of it is theirs.
+    seen_in: Option<RoomId>,
     /// The room's epoch at that time: another one means that somebody was removed.
     epoch: Option<u64>,
     /// Versions that the snapshot had: what comes after it is newer.
@@ -45,7 +48,7 @@ impl Inner {
         after: Option<u64>,
     ) -> Result<BoxStream<'static, Item>, ApiError> {
         let epoch = self.watch_epoch(&what).await?;
-        self.may_watch(caller, &what).await?;
+        let seen_in = self.may_watch(caller, &what).await?;
         if self.hub.told().is_none() {
             let newest = self.store.revision().await.map_err(store)?;
             self.hub.begin(newest);
@@ -70,6 +73,7 @@ impl Inner {
             revision,
             ends: now.plus(CLIP_WATCH_AGE),
             checked: now,
+            seen_in,
             epoch,
             had: BTreeMap::new(),
             over: false,
@@ -78,6 +82,7 @@ impl Inner {
         if after.is_none() {
             let clips = self.snapshot(&state.what).await?;
             state.had = clips.iter().map(|clip| (clip.id, clip.version)).collect();
+            let clips = clips.into_iter().map(|clip| state.view(clip)).collect();
             first = Some(Ok(WatchItem::Snapshot { revision, clips }));
         }
         let changes = stream::unfold(state, |mut state| async move {
@@ -87,10 +92,21 @@ impl Inner {
         Ok(stream::iter(first).chain(changes).boxed())
     }
 
-    async fn may_watch(&self, caller: &Caller, what: &Watch) -> Result<(), ApiError> {
+    /// The room by which they may; none: it is their own.
+    async fn may_watch(&self, caller: &Caller, what: &Watch) -> Result<Option<RoomId>, ApiError> {
         match what {
-            Watch::Clip(id) => self.clip_for(caller, *id).await.map(|_| ()),
-            Watch::Room(room) => self.room(caller, room, Need::View).await,
+            Watch::Clip(id) => {
+                let clip = self.store.get(*id).await.map_err(store)?;
+                let clip = clip.ok_or(ApiError::NotFound)?;
+                if clip.uploader == caller.user {
+                    return Ok(None);
+                }
+                self.seen_in(caller, &clip).await.map(Some)
+            }
+            Watch::Room(room) => {
+                self.room(caller, room, Need::View).await?;
+                Ok(Some(room.clone()))
+            }
         }
     }
 
@@ -133,9 +149,16 @@ impl State {
         if is_fresh && epoch.is_some() && epoch == self.epoch {
             return Ok(());
         }
-        self.inner.may_watch(&self.caller, &self.what).await?;
+        self.seen_in = self.inner.may_watch(&self.caller, &self.what).await?;
         (self.checked, self.epoch) = (now, epoch);
         Ok(())
+    }
+
+    fn view(&self, clip: Clip) -> Clip {
+        match &self.seen_in {
+            Some(room) => as_seen(clip, &self.caller, room),
+            None => clip,
+        }
     }
 
     async fn next(&mut self) -> Option<Item> {
@@ -167,7 +190,7 @@ impl State {
                         continue;
                     }
                     self.had.remove(&clip.id);
-                    let clip = Box::new(Clip::clone(&clip));
+                    let clip = Box::new(self.view(Clip::clone(&clip)));
                     return Some(Ok(WatchItem::Changed { revision, clip }));
                 }
                 // Where to go on is not left behind by what happens in other rooms.

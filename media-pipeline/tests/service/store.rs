@@ -3,8 +3,9 @@
 use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::adapters::memory::MemoryStore;
-use kaiwa_media_pipeline::model::{Backend, Clip, ClipId};
+use kaiwa_media_pipeline::model::{Backend, Clip, ClipId, ClipState};
 use kaiwa_media_pipeline::ports::{Answer, ClipStore, Page, Query, Request, StoreError, Usage};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Writes that fail at most: who tries more often is in a hurry that helps nobody.
@@ -85,6 +86,10 @@ impl ClipStore for ReadOnly {
 
     fn usage<'a>(&'a self, user: &'a UserId, since: UnixMs) -> Answer<'a, Usage, StoreError> {
         self.rows.usage(user, since)
+    }
+
+    fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError> {
+        self.rows.under_way(limit)
     }
 
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError> {

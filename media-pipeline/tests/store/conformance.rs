@@ -8,6 +8,7 @@ use kaiwa_media_pipeline::model::{
     Progress, Rendition, Sprite,
 };
 use kaiwa_media_pipeline::ports::{ClipStore, Query, Request, StoreError};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -25,6 +26,8 @@ macro_rules! every_check {
             revisions_rise_without_holes_and_changes_come_in_their_order
             an_event_is_new_once_a_week
             usage_counts_a_persons_bytes_and_open_uploads
+            what_is_under_way_is_counted_by_state
+            a_room_that_a_clip_has_left_does_not_list_it
         }
     };
 }
@@ -351,4 +354,55 @@ pub(crate) async fn usage_counts_a_persons_bytes_and_open_uploads(store: Store) 
     let bob = UserId::parse("bob").unwrap();
     let usage = store.usage(&bob, START).await.unwrap();
     assert_eq!((usage.bytes, usage.open), (0, 0));
+}
+
+pub(crate) async fn what_is_under_way_is_counted_by_state(store: Store) {
+    assert_eq!(store.under_way(10).await.unwrap(), BTreeMap::new());
+    let states = [
+        ClipState::Submitted,
+        ClipState::Ready,
+        ClipState::Submitted,
+        ClipState::Processing,
+        ClipState::Failed,
+    ];
+    for (number, state) in (1..).zip(states) {
+        let mut clip = numbered(number);
+        clip.state = state;
+        // An errand is due of one that is over, too.
+        clip.due = (state != ClipState::Ready).then_some(START);
+        store.insert(&clip, None).await.unwrap();
+    }
+    let expected = [(ClipState::Submitted, 2), (ClipState::Processing, 1)];
+    assert_eq!(store.under_way(10).await.unwrap(), expected.into());
+    let mut moved = store
+        .get(ClipId(Uuid::from_u128(1)))
+        .await
+        .unwrap()
+        .unwrap();
+    (moved.state, moved.version) = (ClipState::Verifying, moved.version + 1);
+    store.update(moved.version - 1, &moved, None).await.unwrap();
+    let counts = store.under_way(10).await.unwrap();
+    assert_eq!((counts.len(), counts[&ClipState::Verifying]), (3, 1));
+    let some = store.under_way(2).await.unwrap();
+    assert!(some.values().sum::<usize>() <= 3, "{some:?}");
+}
+
+pub(crate) async fn a_room_that_a_clip_has_left_does_not_list_it(store: Store) {
+    let other = RoomId::parse("r_2").unwrap();
+    let mut clip = numbered(1);
+    clip.chores.rooms.insert(other.clone(), 1);
+    store.insert(&clip, None).await.unwrap();
+    let in_room = async |room: &RoomId| {
+        let query = Query {
+            room: Some(room.clone()),
+            limit: 10,
+            ..Query::default()
+        };
+        store.list(&query).await.unwrap().clips.len()
+    };
+    assert_eq!(in_room(&other).await, 1);
+    clip.chores.rooms.clear();
+    clip.version += 1;
+    store.update(clip.version - 1, &clip, None).await.unwrap();
+    assert_eq!((in_room(&other).await, in_room(&clip.room).await), (0, 1));
 }

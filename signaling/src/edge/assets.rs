@@ -51,13 +51,13 @@ fn answer(edge: &Edge, request: &Request) -> Response {
         .find(path)
         .or_else(|| is_page.then(|| edge.assets.find("index.html")).flatten());
     match asset {
-        Some(asset) => file(asset, request),
+        Some(asset) => file(asset, edge.guests.origins(), request),
         None if is_page => (StatusCode::OK, NOT_BUILT).into_response(),
         None => (StatusCode::NOT_FOUND, "no such file\n").into_response(),
     }
 }
 
-fn file(asset: &'static Asset, request: &Request) -> Response {
+fn file(asset: &'static Asset, elsewhere: &[String], request: &Request) -> Response {
     let known = request.headers().get(header::IF_NONE_MATCH);
     let mut response = if known.is_some_and(|etag| etag == asset.etag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -79,24 +79,53 @@ fn file(asset: &'static Asset, request: &Request) -> Response {
     headers.insert(header::ETAG, HeaderValue::from_static(asset.etag));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     if asset.media_type.starts_with("text/html") {
-        headers.insert(header::CONTENT_SECURITY_POLICY, content_policy(request));
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            content_policy(elsewhere, request),
+        );
         let opener = HeaderValue::from_static("same-origin");
         headers.insert("cross-origin-opener-policy", opener);
     }
     response
 }
 
-/// Everything from here, nothing inline. Some browsers don't count a WebSocket to the same host as
-/// `'self'`, so it is named.
-fn content_policy(request: &Request) -> HeaderValue {
+/// Everything from here, nothing inline; clips' bytes also from where they are kept. Some browsers don't count a
+/// WebSocket to the same host as `'self'`, so it is named.
+fn content_policy(elsewhere: &[String], request: &Request) -> HeaderValue {
     let host = host(request.headers())
         .map(|h| h.to_string())
         .unwrap_or_default();
+    let elsewhere: String = elsewhere.iter().map(|one| format!(" {one}")).collect();
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-         font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self' blob:; \
-         connect-src 'self' ws://{host} wss://{host}; \
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{elsewhere}; \
+         font-src 'self'; manifest-src 'self'; worker-src 'self'; media-src 'self' blob:{elsewhere}; \
+         connect-src 'self' ws://{host} wss://{host}{elsewhere}; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::try_from(policy).expect("a host that was parsed has visible characters only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::guest::Guests;
+
+    #[test]
+    fn the_policy_names_where_clips_are_kept_and_nothing_that_would_bend_it() {
+        let asked = ["https://clips.example", "https://x; script-src *"].map(str::to_owned);
+        let guests = Guests::default().with_origins(asked.to_vec());
+        let request = axum::http::Request::get("/").header("host", "chat.example");
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        let policy = content_policy(guests.origins(), &request);
+        let policy = policy.to_str().expect("text");
+        for part in [
+            "connect-src 'self' ws://chat.example wss://chat.example https://clips.example;",
+            "media-src 'self' blob: https://clips.example;",
+            "img-src 'self' data: blob: https://clips.example;",
+            "script-src 'self';",
+        ] {
+            assert!(policy.contains(part), "{part} in {policy}");
+        }
+        assert!(!policy.contains('*'));
+    }
 }

@@ -36,13 +36,32 @@ impl Rule {
 pub struct Guests {
     router: Router,
     rules: &'static [Rule],
+    origins: Arc<[String]>,
 }
 
 impl Guests {
     /// These routes, with these rules.
     #[must_use]
     pub fn new(router: Router, rules: &'static [Rule]) -> Self {
-        Self { router, rules }
+        Self {
+            router,
+            rules,
+            origins: Arc::default(),
+        }
+    }
+
+    /// Pages of the app may load media and pictures from these origins as well, and send to them. What is no origin
+    /// (scheme, host, perhaps a port) is left out: it would change the policy's meaning.
+    #[must_use]
+    pub fn with_origins(mut self, origins: Vec<String>) -> Self {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ":/.-_[]".contains(c);
+        let origins = origins.into_iter();
+        self.origins = origins.filter(|one| one.chars().all(is_plain)).collect();
+        self
+    }
+
+    pub(super) fn origins(&self) -> &[String] {
+        &self.origins
     }
 
     pub(super) fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {

@@ -8,7 +8,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use kaiwa_common::limits::{HTTP_HEADER, TLS_HANDSHAKE};
+use kaiwa_common::limits::{HTTP_BODY_PIECE_BYTES, HTTP_HEAD_BYTES, HTTP_HEADER, TLS_HANDSHAKE};
 use rustls::ServerConfig;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,8 +99,9 @@ fn accept(
         http.timer(TokioTimer::new())
             .header_read_timeout(HTTP_HEADER)
             .max_headers(100);
-        // The smallest that hyper takes; a request's head has to fit.
-        http.max_buf_size(16 * 1024);
+        // A head has to fit into little, while a clip's bytes are read in larger pieces.
+        http.max_header_size(HTTP_HEAD_BYTES)
+            .max_buf_size(HTTP_BODY_PIECE_BYTES);
         let connection = http
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();

@@ -109,6 +109,7 @@ function adaptive(Player: typeof Hls, video: HTMLVideoElement, clip: string, fir
   let grant = first;
   let refusals = 0;
   let renewing = false;
+  let chosen = -1;
   const hls = new Player({
     workerPath: workerUrl,
     // On its own it takes no more than can be seen.
@@ -118,17 +119,20 @@ function adaptive(Player: typeof Hls, video: HTMLVideoElement, clip: string, fir
     xhrSetup: (request, url) => request.open('GET', inGrant(url, grant.url, clip), true),
   });
 
-  const renew = async (isOver: boolean) => {
+  // All is read again: what hls.js makes of a refusal (another quality, a later try) leads nowhere with the old right.
+  const renew = async () => {
     if (renewing) return;
     renewing = true;
     try {
       grant = await host.renew();
-      if (isOver) {
-        hls.config.startPosition = video.currentTime;
-        hls.loadSource(grant.url);
-      } else {
-        hls.startLoad(video.currentTime);
-      }
+      const plays = !video.paused;
+      hls.config.startPosition = video.currentTime;
+      hls.loadSource(grant.url);
+      hls.once(Player.Events.MANIFEST_PARSED, () => {
+        if (chosen !== -1) hls.currentLevel = chosen;
+        // Another media source is another beginning: the element stands still.
+        if (plays) video.play().catch(() => {});
+      });
     } catch (refused) {
       host.failed({ refused });
     } finally {
@@ -147,7 +151,7 @@ function adaptive(Player: typeof Hls, video: HTMLVideoElement, clip: string, fir
   hls.on(Player.Events.FRAG_BUFFERED, () => (refusals = 0));
   hls.on(Player.Events.ERROR, (_, data) => {
     const status = data.response?.code ?? 0;
-    if (status === 403 && ++refusals <= REFUSALS_MAX) return void renew(data.fatal);
+    if (status === 403 && ++refusals <= REFUSALS_MAX) return void renew();
     if (!data.fatal) return;
     if (data.type === Player.ErrorTypes.MEDIA_ERROR && refusals++ === 0) return hls.recoverMediaError();
     host.failed(data.type === Player.ErrorTypes.MEDIA_ERROR ? 'media' : 'network');
@@ -156,7 +160,7 @@ function adaptive(Player: typeof Hls, video: HTMLVideoElement, clip: string, fir
   hls.attachMedia(video);
   return {
     // The next segment is of it; what is buffered of the other one is thrown away.
-    choose: (index) => (hls.currentLevel = index),
+    choose: (index) => (hls.currentLevel = chosen = index),
     handleGrant: (next) => (grant = next),
     close: () => hls.destroy(),
   };

@@ -5,6 +5,7 @@ use super::columns::{
     damaged, kind_number, membership_number, role_number, seq, seq_number, visibility_number,
     write_kind, write_number,
 };
+use super::gone;
 use super::marks::{self, hashed};
 use super::schema::key;
 use crate::model::{Event, EventBody, Membership, Mentions, Role, User};
@@ -297,6 +298,7 @@ impl LogRow {
                         "UPDATE messages SET deleted_seq = ?1, deleted_ms = ?2 WHERE key = ?3",
                     )?
                     .execute(params![seq_number(self.seq), self.time.0, message])?;
+                gone::note(connection, room, *target)?;
                 erase(connection, message)
             }
             Change::Clip { target } => connection

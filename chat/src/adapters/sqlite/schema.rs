@@ -27,7 +27,7 @@ use kaiwa_common::position::Seq;
 use kaiwa_platform::sqlite::Migration;
 
 /// From version 0 on.
-pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3, V4];
 
 const V1: Migration = "
 CREATE TABLE rooms (
@@ -131,6 +131,20 @@ CREATE TABLE clips (
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE messages ADD COLUMN clip_pos INTEGER;  -- in log: the newest change of the clip that it shows
 ALTER TABLE rooms ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;  -- the event by which a member last went
+";
+
+/// Messages of clips that were deleted, until whoever keeps the clips has heard of it: written with the deletion.
+const V4: Migration = "
+CREATE INDEX clips_message ON clips (room, seq);
+CREATE TABLE clips_gone (
+    no   INTEGER PRIMARY KEY,
+    clip BLOB    NOT NULL,
+    room INTEGER NOT NULL,
+    seq  INTEGER NOT NULL
+) STRICT;
+INSERT INTO clips_gone (clip, room, seq)
+    SELECT c.clip, c.room, c.seq FROM clips c JOIN messages m ON m.key = c.room << 32 | c.seq
+    WHERE m.deleted_seq IS NOT NULL;
 ";
 
 /// The key of an event: two thousand million rooms with four thousand million events each.

@@ -7,9 +7,9 @@ use super::items::{
     person_partition, read_clip, read_log, room_partition, text, used_from, used_partition,
 };
 use super::table::{DUE_AT, DUE_IN, DUE_INDEX, JOB, JOB_INDEX, OPEN_INDEX, OPEN_OF, PK, SK};
-use crate::adapters::asked::is_asked_for;
+use crate::adapters::asked::{counted, is_asked_for};
 use crate::adapters::stored::left_out;
-use crate::model::{Backend, Clip, ClipId};
+use crate::model::{Backend, Clip, ClipId, ClipState};
 use crate::ports::{Page, Query, StoreError, Usage};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -142,6 +142,24 @@ impl Reader {
         due.sort_by_key(|clip| (clip.due, clip.id));
         due.truncate(limit);
         Ok(due)
+    }
+
+    /// What is not over is looked into one day, so the index of what is due has all of it; a row costs half a read.
+    pub(super) async fn under_way(
+        &self,
+        limit: usize,
+    ) -> Result<BTreeMap<ClipState, usize>, StoreError> {
+        let mut found = self.old(DUE, UnixMs(i64::MAX), limit).await?;
+        found.truncate(limit);
+        let ids: Vec<_> = found.iter().filter_map(|(_, key)| key.clip_id()).collect();
+        let mut counts = BTreeMap::new();
+        for ids in ids.chunks(CLIP_PAGE) {
+            let rows = self.clips(ids).await?;
+            for (state, clips) in counted(rows.values().map(|(_, clip)| clip)) {
+                *counts.entry(state).or_default() += clips;
+            }
+        }
+        Ok(counts)
     }
 
     /// Rows of a kind whose time has come, by time; at most `limit` of each of its partitions.

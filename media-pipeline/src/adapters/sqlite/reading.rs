@@ -9,6 +9,7 @@ use kaiwa_common::limits::CLIP_PAGE;
 use kaiwa_common::time::UnixMs;
 use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -104,6 +105,26 @@ fn readable(row: rusqlite::Result<Clip>) -> rusqlite::Result<Option<Clip>> {
         }
         row => row.map(Some),
     }
+}
+
+pub(super) fn under_way(
+    connection: &Connection,
+    limit: usize,
+) -> rusqlite::Result<BTreeMap<ClipState, usize>> {
+    // The states that are not over have the lowest numbers.
+    let mut select = connection.prepare_cached(
+        "SELECT state, count(*) FROM
+           (SELECT state FROM clips_clips WHERE state <= 6 LIMIT ?1) GROUP BY state",
+    )?;
+    let rows = select.query_map([count(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut counts = BTreeMap::new();
+    for row in rows {
+        let (number, clips): (u8, u32) = row?;
+        if let Some(state) = stored::state_of(number) {
+            counts.insert(state, usize::try_from(clips).unwrap_or(usize::MAX));
+        }
+    }
+    Ok(counts)
 }
 
 pub(super) fn by_job(

@@ -5,7 +5,7 @@ use kaiwa_platform::sqlite::Schema;
 /// The clips' part of the database.
 pub const SCHEMA: Schema = Schema {
     component: "clips",
-    migrations: &[V1],
+    migrations: &[V1, V2],
 };
 
 /// A clip is one row: what is searched for in columns, all of it in `body`. Its revision moves it to the end of
@@ -58,4 +58,10 @@ CREATE TABLE clips_events (
     at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX clips_events_age ON clips_events (at_ms);
+";
+
+/// A clip leaves a room when its message there is deleted; and what is not over is counted.
+const V2: &str = "
+CREATE INDEX clips_rooms_of_clip ON clips_rooms (clip);
+CREATE INDEX clips_under_way ON clips_clips (state) WHERE state <= 6;
 ";

@@ -4,6 +4,7 @@ use crate::adapters::stored::job::backend_number;
 use crate::adapters::stored::{self, state_number};
 use crate::model::Clip;
 use crate::ports::{Request, StoreError};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::{CLIP_EVENT_AGE, CLIP_REQUEST_AGE, CLIP_TRIM};
 use kaiwa_common::time::UnixMs;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -105,6 +106,17 @@ fn show_in_rooms(connection: &Connection, clip: &Clip) -> rusqlite::Result<()> {
     for room in std::iter::once(&clip.room).chain(clip.chores.rooms.keys()) {
         add.execute(params![room.as_str(), clip.id.0.as_bytes().as_slice()])?;
     }
+    let rooms = std::iter::once(&clip.room).chain(clip.chores.rooms.keys());
+    let rooms: Vec<&str> = rooms.map(RoomId::as_str).collect();
+    connection
+        .prepare_cached(
+            "DELETE FROM clips_rooms
+             WHERE clip = ?1 AND room NOT IN (SELECT value FROM json_each(?2))",
+        )?
+        .execute(params![
+            clip.id.0.as_bytes().as_slice(),
+            serde_json::json!(rooms).to_string()
+        ])?;
     Ok(())
 }
 

@@ -145,18 +145,43 @@ impl Next<'_> {
             }
             self.clip.message = Some(number);
             self.clip.chores.share = true;
-        } else if self
-            .clip
-            .chores
-            .rooms
-            .insert(room.clone(), number)
-            .is_some_and(|before| before > 0)
-        {
-            return Verdict::Stale;
+        } else {
+            match self.clip.chores.rooms.get_mut(room) {
+                Some(noted) if *noted == 0 => *noted = number,
+                // Known already; or it was deleted while its number was on its way.
+                Some(_) | None => return Verdict::Stale,
+            }
         }
         // It may have moved on, or be gone, while the message was on its way.
         self.show();
         Verdict::Taken
+    }
+
+    /// Who deletes its message in another room ends what was shared there. Its message at home is the clip itself: its
+    /// uploader and that room's moderators delete it, as they do by the API.
+    pub(super) fn unshown(&mut self, room: &RoomId, number: u64) -> Verdict {
+        if *room != self.clip.room {
+            let noted = self.clip.chores.rooms.get(room);
+            if noted.is_none_or(|noted| *noted != 0 && *noted != number) {
+                return Verdict::Stale;
+            }
+            self.clip.chores.rooms.remove(room);
+            return Verdict::Taken;
+        }
+        match self.clip.state {
+            // These took the message away themselves.
+            ClipState::Expired | ClipState::Cancelled | ClipState::Deleted => Verdict::Stale,
+            ClipState::Created
+            | ClipState::Uploading
+            | ClipState::Uploaded
+            | ClipState::Validating
+            | ClipState::Submitted
+            | ClipState::Processing
+            | ClipState::Verifying
+            | ClipState::Ready
+            | ClipState::Rejected
+            | ClipState::Failed => self.delete(),
+        }
     }
 
     pub(super) fn did(&mut self, chore: &Chore) -> Verdict {
