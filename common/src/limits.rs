@@ -904,5 +904,19 @@ pub const CLIP_MEMORY_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Jobs that wait for this machine's transcoder. Another is refused for now (`Unavailable`), and tried later.
 pub const CLIP_JOBS_WAITING: usize = 64;
 
+/// What a clip's pictures take by the clock, once it is their turn: a poster and a sprite have half of it each. A clip that
+/// takes longer has none. With [`CLIP_PICTURES_TURN`] less than [`CLIP_LEASE`], so that nobody else has begun meanwhile.
+pub const CLIP_PICTURES: Duration = Duration::from_secs(60);
+
+/// How long a clip whose transcoder is elsewhere waits for its turn to have pictures made. Then it is tried again later.
+pub const CLIP_PICTURES_TURN: Duration = Duration::from_secs(30);
+
+/// Segments that are fetched for the pictures of one clip, in bytes on the disk: a hundred of 6 s at 800 kbit/s are 60 MB.
+/// A clip that has more goes without.
+pub const CLIP_PICTURES_BYTES: u64 = 256 * 1024 * 1024;
+
+/// One of these pictures, in bytes, on the disk and in memory. FFmpeg fails at it, and the clip goes without.
+pub const CLIP_PICTURE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Segments of a playlist: ten hours in segments of 6 s. More are refused.
 pub const CLIP_SEGMENTS: usize = 6_000;

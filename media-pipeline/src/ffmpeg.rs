@@ -3,10 +3,10 @@
 pub mod plan;
 
 mod measure;
-mod publish;
+pub(crate) mod publish;
 mod record;
 mod shape;
-mod still;
+pub(crate) mod still;
 mod transcoder;
 mod work;
 

@@ -11,6 +11,7 @@
 
 pub mod codes;
 pub mod consumer;
+pub mod finish;
 pub mod hint;
 pub mod outputs;
 pub mod playlist;

@@ -11,6 +11,8 @@ mod double;
 mod emulator;
 #[path = "mediaconvert/faults.rs"]
 mod faults;
+#[path = "mediaconvert/finish.rs"]
+mod finish;
 #[path = "mediaconvert/flow.rs"]
 mod flow;
 #[path = "mediaconvert/golden.rs"]

@@ -44,7 +44,7 @@ mod here {
     use kaiwa_media_pipeline::cage::Tools;
     use kaiwa_media_pipeline::inspect::FfprobeInspector;
     use kaiwa_media_pipeline::ladder::ladder;
-    use kaiwa_media_pipeline::mediaconvert::outputs::AsWritten;
+    use kaiwa_media_pipeline::mediaconvert::finish::Finisher;
     use kaiwa_media_pipeline::mediaconvert::transcoder::Parts;
     use kaiwa_media_pipeline::mediaconvert::{MediaConvert, MediaConvertOptions, Rung};
     use kaiwa_media_pipeline::model::Source;
@@ -77,6 +77,11 @@ mod here {
         // What a crash left of sources that were fetched.
         let fetched = work(data).join("looked-at");
         let _ = tokio::fs::remove_dir_all(&fetched).await;
+        let finisher = Finisher::new(
+            Arc::clone(&objects),
+            tools.clone(),
+            work(data).join("pictures"),
+        );
         let inspector = FfprobeInspector::new(Arc::clone(&objects), tools, policy(config), fetched);
         let transcoder = MediaConvert::new(
             &aws,
@@ -84,7 +89,7 @@ mod here {
             Parts {
                 objects: Arc::clone(&objects),
                 ladder: Arc::new(rungs),
-                finish: Arc::new(AsWritten),
+                finish: Arc::new(finisher),
                 clock: Arc::new(SystemClock),
             },
         );

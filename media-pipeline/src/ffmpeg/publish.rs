@@ -89,7 +89,7 @@ async fn put(objects: &dyn Objects, key: &str, path: &Path) -> Result<u64, Objec
     Ok(size)
 }
 
-fn content_type(name: &str) -> &'static str {
+pub(crate) fn content_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("m3u8") => "application/vnd.apple.mpegurl",
         Some("m4s" | "mp4") => "video/mp4",

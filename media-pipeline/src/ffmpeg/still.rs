@@ -1,7 +1,7 @@
 //! Poster, pictures for scrubbing, and clips that are pictures. What FFmpeg is told, and the WebVTT; no I/O.
 
 use crate::inspect::{input, words};
-use crate::ladder::{GOP_S, Rung};
+use crate::ladder::GOP_S;
 use crate::model::Source;
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use std::path::Path;
 const TILES: u32 = 100;
 
 /// How a sprite is cut.
-pub(super) struct Sheet {
+pub(crate) struct Sheet {
     /// One of so many key frames.
     every: u32,
     tiles: u32,
@@ -25,20 +25,20 @@ impl Sheet {
         clippy::cast_sign_loss,
         reason = "seconds of a clip"
     )]
-    pub(super) fn of(rung: &Rung, seconds: f64) -> Self {
+    pub(crate) fn of((width, height): (u32, u32), seconds: f64) -> Self {
         let frames = ((seconds / f64::from(GOP_S)).ceil() as u32).max(1);
         let every = frames.div_ceil(TILES);
-        let side = rung.width.max(rung.height);
+        let side = width.max(height);
         let even = |pixels: u32| (pixels * 160 / side / 2 * 2).max(2);
         Self {
             every,
             tiles: frames.div_ceil(every),
-            width: even(rung.width),
-            height: even(rung.height),
+            width: even(width),
+            height: even(height),
         }
     }
 
-    pub(super) const fn interval_ms(&self) -> u32 {
+    pub(crate) const fn interval_ms(&self) -> u32 {
         self.every * GOP_S * 1000
     }
 
@@ -46,11 +46,26 @@ impl Sheet {
         self.tiles.min(10)
     }
 
+    /// Numbers of the key frames that it shows, rising.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = u32> {
+        let every = self.every;
+        (0..self.tiles).map(move |tile| tile * every)
+    }
+
     /// From key frames alone, of what was made.
     pub(super) fn args(&self, playlist: &Path, image: &Path) -> Vec<OsString> {
+        self.cut(playlist, image, &format!("not(mod(n\\,{}))", self.every))
+    }
+
+    /// From these key frames, by their place among those of the playlist.
+    pub(crate) fn args_of(&self, playlist: &Path, image: &Path, places: &[u32]) -> Vec<OsString> {
+        let places = places.iter().map(|place| format!("eq(n\\,{place})"));
+        self.cut(playlist, image, &places.collect::<Vec<_>>().join("+"))
+    }
+
+    fn cut(&self, playlist: &Path, image: &Path, which: &str) -> Vec<OsString> {
         let filter = format!(
-            "select=not(mod(n\\,{})),scale={}:{},tile={}x{}",
-            self.every,
+            "select={which},scale={}:{},tile={}x{}",
             self.width,
             self.height,
             self.columns(),
@@ -74,7 +89,7 @@ impl Sheet {
         args
     }
 
-    pub(super) fn vtt(&self, seconds: f64) -> String {
+    pub(crate) fn vtt(&self, seconds: f64) -> String {
         let mut text = String::from("WEBVTT\n");
         let step = f64::from(self.interval_ms()) / 1000.0;
         for tile in 0..self.tiles {
@@ -142,7 +157,7 @@ fn made(playlist: &Path) -> Vec<OsString> {
 }
 
 /// A picture from the first third: of ten frames the one that says most.
-pub(super) fn poster_args(playlist: &Path, seconds: f64, image: &Path) -> Vec<OsString> {
+pub(crate) fn poster_args(playlist: &Path, seconds: f64, image: &Path) -> Vec<OsString> {
     let from = (seconds / 3.0).min(3.0);
     still_args(
         playlist,
@@ -152,7 +167,7 @@ pub(super) fn poster_args(playlist: &Path, seconds: f64, image: &Path) -> Vec<Os
 }
 
 /// The first picture, of a clip that has none to choose from.
-pub(super) fn first_args(playlist: &Path, image: &Path) -> Vec<OsString> {
+pub(crate) fn first_args(playlist: &Path, image: &Path) -> Vec<OsString> {
     still_args(playlist, "null", image)
 }
 
@@ -214,7 +229,6 @@ pub(super) fn image_args(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ladder::Rate;
     use proptest::prelude::*;
 
     proptest! {
@@ -222,10 +236,7 @@ mod tests {
         fn every_sprite_has_times_that_rise_and_places_within_its_picture(
             seconds in 0.01_f64..36_000.0, width in 2_u32..4096, height in 2_u32..4096
         ) {
-            let rung = Rung {
-                name: "x".into(), width, height, rate: Rate { num: 30, den: 1 }, max_bps: 1,
-            };
-            let sheet = Sheet::of(&rung, seconds);
+            let sheet = Sheet::of((width, height), seconds);
             prop_assert!((1..=TILES).contains(&sheet.tiles));
             let text = sheet.vtt(seconds);
             let mut last = String::new();

@@ -114,7 +114,7 @@ impl Worker {
             if self.still(&chosen, &poster).await.is_err() {
                 self.still(&first_args(&best, &poster), &poster).await?;
             }
-            let sheet = Sheet::of(least, seconds);
+            let sheet = Sheet::of((least.width, least.height), seconds);
             let least = hls.join(&least.name).join("index.m3u8");
             let image = pictures.join("sprite.jpg");
             self.still(&sheet.args(&least, &image), &image).await?;

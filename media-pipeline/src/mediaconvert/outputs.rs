@@ -17,7 +17,7 @@ pub(super) const INDEX: &str = "hls/index";
 pub(super) const THUMB: &str = "thumbnails/thumb";
 
 /// What is done with outputs before they are reported: writes our own master playlist and the sprite
-/// (`crate::playlist`). It may be called again for the same outputs.
+/// (`super::finish`). It may be called again for the same outputs.
 pub trait Finish: Send + Sync + 'static {
     /// Gives the outputs as they are then, with what was written in `files`.
     fn finish<'a>(
@@ -25,20 +25,6 @@ pub trait Finish: Send + Sync + 'static {
         order: &'a Order,
         outputs: Outputs,
     ) -> Answer<'a, Outputs, TranscodeError>;
-}
-
-/// Leaves outputs as MediaConvert wrote them, with its own master playlist.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AsWritten;
-
-impl Finish for AsWritten {
-    fn finish<'a>(
-        &'a self,
-        _order: &'a Order,
-        outputs: Outputs,
-    ) -> Answer<'a, Outputs, TranscodeError> {
-        Box::pin(std::future::ready(Ok(outputs)))
-    }
 }
 
 /// Looks at what the job of this order has written.
@@ -111,7 +97,7 @@ async fn list(
     }
 }
 
-async fn read(
+pub(super) async fn read(
     objects: &dyn Objects,
     order: &Order,
     files: &BTreeMap<String, u64>,
@@ -181,7 +167,7 @@ fn broken(name: &str, why: Broken) -> TranscodeError {
     incomplete(format!("{name}: {why}"))
 }
 
-fn incomplete(what: String) -> TranscodeError {
+pub(super) fn incomplete(what: String) -> TranscodeError {
     TranscodeError::Refused(ClipError {
         reason: "OUTPUT_INCOMPLETE".to_owned(),
         message: format!("What the transcoder wrote is not whole ({what}). Try again."),
@@ -190,7 +176,7 @@ fn incomplete(what: String) -> TranscodeError {
     })
 }
 
-fn store(error: &ObjectError) -> TranscodeError {
+pub(super) fn store(error: &ObjectError) -> TranscodeError {
     match error {
         ObjectError::NotFound | ObjectError::Mismatch(_) => incomplete(error.to_string()),
         ObjectError::Unavailable(_) | ObjectError::Refused(_) | ObjectError::Unsupported(_) => {
@@ -199,7 +185,7 @@ fn store(error: &ObjectError) -> TranscodeError {
     }
 }
 
-fn unavailable(message: &str) -> TranscodeError {
+pub(super) fn unavailable(message: &str) -> TranscodeError {
     TranscodeError::Unavailable {
         message: message.to_owned(),
         retry_after: None,

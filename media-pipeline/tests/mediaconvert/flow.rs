@@ -43,7 +43,7 @@ async fn a_job_is_submitted_followed_and_its_outputs_are_looked_at() {
     let Report::Done(outputs) = world.over(&job, &order).await else {
         panic!("not done")
     };
-    assert_eq!(outputs.playlist.as_deref(), Some("hls/index.m3u8"));
+    assert_eq!(outputs.playlist.as_deref(), Some("hls/master.m3u8"));
     let names: Vec<_> = outputs
         .renditions
         .iter()
@@ -62,8 +62,9 @@ async fn a_job_is_submitted_followed_and_its_outputs_are_looked_at() {
         outputs.poster.as_deref(),
         Some("thumbnails/thumb.0000001.jpg")
     );
-    // Two playlists and their master, three segments each, three pictures: more than one page of the listing.
-    assert_eq!(outputs.files.len(), 12, "{:?}", outputs.files);
+    // Two playlists and their master, three segments each, three pictures: more than one page of the listing. And ours:
+    // a master, the sprite, its times.
+    assert_eq!(outputs.files.len(), 15, "{:?}", outputs.files);
     what_is_over_is_stopped_already(&world, &job, &order).await;
     what_is_missing_makes_no_ready_clip(&world, &job, &order, &outputs).await;
     a_store_that_does_not_answer_fails_nothing(&world, &job, &order).await;

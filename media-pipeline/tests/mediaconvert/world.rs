@@ -5,7 +5,8 @@ use crate::double::Double;
 use crate::emulator::{Emulator, Kind};
 use crate::orders::{order, rung, source};
 use aws_config::SdkConfig;
-use kaiwa_media_pipeline::mediaconvert::outputs::AsWritten;
+use kaiwa_media_pipeline::cage::Tools;
+use kaiwa_media_pipeline::mediaconvert::finish::Finisher;
 use kaiwa_media_pipeline::mediaconvert::transcoder::{Ladder, Parts};
 use kaiwa_media_pipeline::mediaconvert::{Hint, MediaConvert, MediaConvertOptions, read};
 use kaiwa_media_pipeline::model::Job;
@@ -16,6 +17,7 @@ use kaiwa_platform::queue::{LONG_POLL, Queue as _};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/transcode";
 
@@ -35,12 +37,20 @@ pub(crate) fn transcoder(
 }
 
 fn parts(bucket: Option<Bucket>, ladder: Ladder) -> Parts {
+    let bucket = bucket.unwrap_or_else(Bucket::nowhere);
+    let tools = Tools::find(&std::env::var("PATH").unwrap()).unwrap();
     Parts {
-        objects: Arc::new(bucket.unwrap_or_else(Bucket::nowhere)),
+        objects: Arc::new(bucket.clone()),
         ladder,
-        finish: Arc::new(AsWritten),
+        finish: Arc::new(finisher(bucket, tools)),
         clock: Arc::new(SystemClock),
     }
+}
+
+/// In a folder of its own.
+pub(crate) fn finisher(bucket: Bucket, tools: Tools) -> Finisher {
+    let work = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(Uuid::now_v7().to_string());
+    Finisher::new(Arc::new(bucket), tools, work)
 }
 
 /// Two small qualities.
