@@ -65,8 +65,12 @@ fn answer(answers: &mut impl io::BufRead) -> io::Result<String> {
         if answers.read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let Some((name, value)) = line.trim_end().split_once(':') else {
+        let header = line.trim_end();
+        if header.is_empty() {
             break;
+        }
+        let Some((name, value)) = header.split_once(':') else {
+            return Err(io::ErrorKind::InvalidData.into());
         };
         match name.to_ascii_lowercase().as_str() {
             "etag" => value.trim().trim_matches('"').clone_into(&mut mark),

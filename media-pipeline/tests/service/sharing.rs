@@ -64,15 +64,18 @@ async fn shown_to(world: &World, user: &str, id: ClipId, other: &RoomId) -> Vec<
     let mut shown = service.list(&who, query).await.unwrap().clips;
     shown.push(service.get(&who, id).await.unwrap());
     shown.extend(service.get_many(&who, vec![id]).await.unwrap());
-    for what in [Watch::Room(other.clone()), Watch::Clip(id)] {
+    for (round, what) in [Watch::Room(other.clone()), Watch::Clip(id)]
+        .into_iter()
+        .enumerate()
+    {
         let mut watch = service.watch(&who, what, None).await.unwrap();
         let Some(Ok(WatchItem::Snapshot { clips, .. })) = watch.next().await else {
             panic!("a snapshot");
         };
         shown.extend(clips);
-        // And what comes after it.
-        let label = "en".to_owned();
-        let language = kaiwa_media_pipeline::model::Language(label.clone());
+        // And what comes after it: another label, since the same captions again change nothing.
+        let label = format!("{user} {round}");
+        let language = kaiwa_media_pipeline::model::Language("en".to_owned());
         let alice = crate::world::who("alice");
         let text = "WEBVTT\n".to_owned();
         let captions = service.add_captions(&alice, id, language, label, text);
