@@ -16,3 +16,5 @@ mod off;
 mod person;
 #[path = "clips/ports.rs"]
 mod ports;
+#[path = "clips/told.rs"]
+mod told;

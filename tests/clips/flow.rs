@@ -163,18 +163,7 @@ async fn a_file_that_is_no_film_is_refused_in_the_room_and_its_message_stays() {
     let server = std::sync::Arc::clone(&scene.server);
     let owner = Person::new(&server, &scene.user("witness"));
     let text = "#EXTM3U\n#EXTINF:6,\nfile:///etc/passwd\n";
-    let new = json!({"roomId": scene.room, "title": "A quarter minute", "share": true,
-        "declared": {"name": "film.mp4", "size": text.len().to_string(), "contentType": "video/mp4"}});
-    let clip = owner.ok("POST /api/v1/clips", Some(new)).await;
-    let clip = clip["id"].as_str().expect("an id");
-    let want = json!({"mode": "UPLOAD_MODE_MULTIPART", "parts": [{"number": 1, "size": text.len().to_string()}]});
-    let grant = owner
-        .ok(&format!("POST /api/v1/clips/{clip}/upload"), Some(want))
-        .await;
-    let url = grant["parts"]["parts"][0]["url"].as_str().expect("a URL");
-    let put = crate::support::http::request(server.address, &format!("PUT {url}"), &[], text).await;
-    assert_eq!(put.status, 200, "{put:?}");
-    owner.complete(clip).await;
+    let clip = owner.bring_text(&scene.room, text).await;
     scene.witness.ok(subscribe(&scene.room)).await;
     let (_, states, _) = shown(&mut scene.witness).await;
     assert_eq!(states.last().map(String::as_str), Some("CLIP_STATE_FAILED"));

@@ -113,6 +113,23 @@ impl<'a> Person<'a> {
         clip
     }
 
+    /// Registers this text as a film, uploads it, and completes.
+    pub(crate) async fn bring_text(&self, room: &str, text: &str) -> String {
+        let size = text.len().to_string();
+        let new = json!({"roomId": room, "title": "A quarter minute", "share": true,
+            "declared": {"name": "film.mp4", "size": size, "contentType": "video/mp4"}});
+        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
+        let clip = clip["id"].as_str().expect("an id");
+        let want = json!({"mode": "UPLOAD_MODE_MULTIPART", "parts": [{"number": 1, "size": size}]});
+        let line = format!("POST /api/v1/clips/{clip}/upload");
+        let grant = self.ok(&line, Some(want)).await;
+        let signed = &grant["parts"]["parts"][0];
+        let answer = put(self.server, signed, text.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        self.complete(clip).await;
+        clip.to_owned()
+    }
+
     /// The clip, once it is in a state like this.
     pub(crate) async fn until(
         &self,

@@ -1,0 +1,135 @@
+//! Who is told when a clip can never be played: its uploader by a push, operators in Slack.
+
+use crate::person::Person;
+use crate::support::cid;
+use crate::support::client::Client;
+use crate::support::server::{Server, Spec};
+use kaiwa_provider_doubles::{Delivery, Double, Kind, Options};
+use serde_json::{Value, json};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+
+/// A Web Push service and Slack, and the folder of the server beside them.
+struct Doubles {
+    folder: tempfile::TempDir,
+    push: Double,
+    slack: Double,
+}
+
+impl Doubles {
+    async fn new() -> Self {
+        let start = async |kind| Double::start(Options::new(kind)).await.unwrap();
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            push: start(Kind::Webpush).await,
+            slack: start(Kind::Slack).await,
+        }
+    }
+
+    fn spec(&self) -> Spec {
+        let file = |name: &str| self.folder.path().join(name);
+        let authorities = [self.push.ca_pem(), self.slack.ca_pem()].concat();
+        std::fs::write(file("ca.pem"), authorities).unwrap();
+        let url = self.slack.credentials()["url"].clone();
+        let mut options = std::fs::OpenOptions::new();
+        let secret = options.write(true).create(true).mode(0o600);
+        let mut secret = secret.open(file("slack")).unwrap();
+        std::io::Write::write_all(&mut secret, url.as_str().unwrap().as_bytes()).unwrap();
+        let allowed = [&self.push, &self.slack].map(|double| double.address().to_string());
+        Spec::new(&file("data"))
+            .with("KAIWA_PUSH__SUBJECT", "mailto:ops@example.org")
+            .with("KAIWA_PUSH__ALLOWED_PRIVATE", json!(allowed))
+            .with("KAIWA_PUSH__EXTRA_CA", file("ca.pem").display())
+            .with("KAIWA_PUSH__SLACK__WEBHOOK_FILE", file("slack").display())
+    }
+}
+
+/// Alice has a browser and a room.
+async fn alice(server: &Server, doubles: &Doubles) -> String {
+    let mut alice = Client::connect(server, "alice").await;
+    let browser = doubles.push.subscribe().unwrap();
+    let address =
+        json!({"endpoint": browser.endpoint, "p256dh": browser.p256dh, "auth": browser.auth});
+    let id = uuid::Uuid::new_v4().to_string();
+    let register = json!({"deviceRegister": {"deviceId": id, "webPush": address}});
+    alice.ok(register).await;
+    let room = json!({"cid": cid(), "kind": "ROOM_KIND_GROUP", "title": "films",
+        "visibility": "VISIBILITY_PRIVATE"});
+    let room = alice.ok(json!({"roomCreate": room})).await;
+    room["room"].as_str().unwrap().to_owned()
+}
+
+/// The next message that a service accepts, as JSON.
+async fn next(what: &str, accepted: &mut Receiver<Delivery>) -> Value {
+    let delivery = tokio::time::timeout(Duration::from_secs(120), accepted.recv()).await;
+    let delivery = delivery.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    serde_json::from_str(&delivery.unwrap().payload).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_refused_is_told_to_its_uploader_alone() {
+    let doubles = Doubles::new().await;
+    let server = doubles.spec().start();
+    let mut pushed = doubles.push.accepted();
+    let room = alice(&server, &doubles).await;
+    let clip = Person::new(&server, "alice")
+        .bring_text(&room, "#EXTM3U\nfile:///etc/passwd\n")
+        .await;
+    let push = next("a push", &mut pushed).await;
+    let body = push["body"].as_str().unwrap_or_default();
+    assert!(body.starts_with("Your clip failed: "), "{push}");
+    assert_eq!(
+        (&push["clip"], &push["user"]),
+        (&json!(clip), &json!("alice"))
+    );
+    assert!(
+        doubles.slack.deliveries().is_empty(),
+        "no operator can mend it"
+    );
+}
+
+/// FFmpeg that looks at files as ever, and makes no stream of any.
+fn broken(folder: &Path) -> String {
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|folder| folder.join("ffmpeg"));
+    let real = real
+        .into_iter()
+        .find(|file| file.is_file())
+        .expect("FFmpeg");
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *\" hls \"*) exit 1;; esac\nexec {} \"$@\"\n",
+        real.display()
+    );
+    let program = folder.join("ffmpeg");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{path}", folder.display())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transcode_that_fails_is_told_to_its_uploader_and_to_operators() {
+    let doubles = Doubles::new().await;
+    let programs = tempfile::tempdir().unwrap();
+    let server = doubles.spec().with("PATH", broken(programs.path())).start();
+    let (mut pushed, mut slack) = (doubles.push.accepted(), doubles.slack.accepted());
+    let room = alice(&server, &doubles).await;
+    let clip = Person::new(&server, "alice").bring(&room).await;
+    let push = next("a push", &mut pushed).await;
+    let body = push["body"].as_str().unwrap_or_default();
+    assert!(
+        body.starts_with("Your clip failed: FFmpeg gave up"),
+        "{push}"
+    );
+    let notice = next("a notice", &mut slack).await.to_string();
+    for expected in [
+        "A clip could not be transcoded",
+        "TRANSCODE_FAILED",
+        &clip,
+        &room,
+    ] {
+        assert!(notice.contains(expected), "{expected}: {notice}");
+    }
+    assert!(!notice.contains("A quarter minute"), "no titles: {notice}");
+}
