@@ -44,6 +44,7 @@ async fn the_server_speaks_as_the_transcripts_say() {
                     let stage = Stage {
                         spec: &spec,
                         server: shared,
+                        is_own: false,
                         codec,
                         suffix: &suffix,
                     };
@@ -95,6 +96,7 @@ async fn alone(
     let stage = Stage {
         spec: &spec,
         server: server.address(),
+        is_own: true,
         codec,
         suffix,
     };

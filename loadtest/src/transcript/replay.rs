@@ -27,6 +27,8 @@ pub struct Stage<'a> {
     pub spec: &'a Spec,
     /// The server.
     pub server: SocketAddr,
+    /// Nobody else is connected to it.
+    pub is_own: bool,
     /// The codec.
     pub codec: Codec,
     /// Added to everybody's user id, so that replays don't meet.
@@ -151,9 +153,27 @@ impl Player<'_> {
                     Next::Message(message) => bail!("got {message}"),
                 }
             }
-            Action::Cut(_) => self.take(on)?.link.cut(Cut::Drop).await,
+            Action::Cut(_) => {
+                self.take(on)?.link.cut(Cut::Drop).await;
+                if self.stage.is_own {
+                    self.noticed().await?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Waits until the server has noticed that a connection is cut: until then it would write to it.
+    async fn noticed(&self) -> Result<()> {
+        loop {
+            let metrics = crate::http::metrics(self.stage.server).await?;
+            let open = metrics.get("kaiwa_signaling_connections").copied();
+            let open = open.ok_or_else(|| anyhow!("the server does not count its connections"))?;
+            if open <= self.connections.len() as f64 {
+                return Ok(());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     /// A message as typed: what would be dropped or changed on the way is a mistake of the transcript.
