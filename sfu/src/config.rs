@@ -1,5 +1,6 @@
 //! Settings of the SFU.
 
+use crate::core::negotiate::VideoCodecs;
 use crate::unit::Bitrate;
 use std::net::{IpAddr, SocketAddr};
 
@@ -24,6 +25,9 @@ pub struct Config {
     pub assumed: Bitrate,
     /// Send in the subscriber's estimated rate instead of at once.
     pub is_paced: bool,
+    /// Codecs of pictures that are taken, the most wanted first: publishers are asked for the first that
+    /// they have. Others are not answered.
+    pub video_codecs: VideoCodecs,
 }
 
 impl Default for Config {
@@ -38,6 +42,7 @@ impl Default for Config {
             // A picture of 720 lines and sound.
             assumed: Bitrate::kbps(2_000),
             is_paced: true,
+            video_codecs: VideoCodecs::default(),
         }
     }
 }

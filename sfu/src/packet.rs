@@ -4,7 +4,7 @@ use crate::core::receive::ReceiveStream;
 use crate::core::redundancy::{self, MAX_RED_BYTES, RedPlan};
 use crate::srtp::Sealer;
 use crate::unit::{ExtSeqNo, SeqNo, Ssrc};
-use crate::wire::{rtp, vp8};
+use crate::wire::{rtp, vp8, vp9};
 
 /// What is put into a media packet.
 pub(crate) struct Outgoing<'a> {
@@ -20,7 +20,7 @@ pub(crate) struct Outgoing<'a> {
 /// What follows the header.
 #[derive(Clone, Copy)]
 pub(crate) enum Body<'a> {
-    /// A payload, with other VP8 values than the publisher's.
+    /// A payload, with other numbers of pictures than the publisher's.
     Payload(&'a [u8], Option<Pictures>),
     /// The same behind its original number (RFC 4588, section 4).
     Repair(SeqNo, &'a [u8], Option<Pictures>),
@@ -30,11 +30,19 @@ pub(crate) enum Body<'a> {
     Padding(u8),
 }
 
-/// VP8's picture id and TL0PICIDX as the subscriber sees them.
+/// Picture id and TL0PICIDX as the subscriber sees them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pictures {
+    pub(crate) form: Form,
     pub(crate) id: u16,
     pub(crate) tl0: u8,
+}
+
+/// Which descriptor has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Vp8,
+    Vp9,
 }
 
 /// The padding bit of an RTP header (RFC 3550, section 5.1).
@@ -90,10 +98,26 @@ fn put_payload(
     let end = at + payload.len();
     let body = place.get_mut(at..end)?;
     body.copy_from_slice(payload);
-    if let Some(pictures) = pictures
-        && let Ok(descriptor) = vp8::Descriptor::parse(payload)
-    {
-        vp8::rewrite(body, &descriptor, pictures.id, pictures.tl0);
+    match pictures {
+        Some(Pictures {
+            form: Form::Vp8,
+            id,
+            tl0,
+        }) => {
+            if let Ok(descriptor) = vp8::Descriptor::parse(payload) {
+                vp8::rewrite(body, &descriptor, id, tl0);
+            }
+        }
+        Some(Pictures {
+            form: Form::Vp9,
+            id,
+            tl0,
+        }) => {
+            if let Ok(descriptor) = vp9::Descriptor::parse(payload) {
+                vp9::rewrite(body, &descriptor, id, tl0);
+            }
+        }
+        None => {}
     }
     Some(end)
 }

@@ -44,6 +44,8 @@ pub(crate) struct Track {
     pub(crate) source: Source,
     payloads: Vec<Payload>,
     pub(crate) layers: Vec<Layer>,
+    /// The payload type of what came last.
+    pub(crate) sent_as: Option<PayloadType>,
     pub(crate) subscribers: Vec<Subscriber>,
     pub(crate) is_muted: bool,
     /// Among the room's voices.
@@ -103,6 +105,7 @@ impl Track {
             source,
             payloads: receiving.payloads.clone(),
             layers: layers.collect(),
+            sent_as: None,
             subscribers: Vec::new(),
             is_muted: receiving.track.is_muted,
             voice: None,
@@ -135,9 +138,18 @@ impl Track {
         found.map(|payload| payload.codec)
     }
 
+    /// The payload type whose retransmissions have this one.
+    pub(crate) fn repaired(&self, rtx: PayloadType) -> Option<PayloadType> {
+        let found = self
+            .payloads
+            .iter()
+            .find(|payload| payload.rtx == Some(rtx));
+        found.map(|payload| payload.pt)
+    }
+
     /// Whether a payload type is that of retransmissions.
     pub(crate) fn is_rtx(&self, pt: PayloadType) -> bool {
-        self.payloads.iter().any(|payload| payload.rtx == Some(pt))
+        self.repaired(pt).is_some()
     }
 
     /// The layer of an encoding's name; the only one where there are no names.

@@ -14,7 +14,9 @@
 //!   belong to what is left out can't close its number any more: it is filled in by padding.
 //! - Timestamps go on across layers by the publisher's sender reports, else by arrival.
 //! - VP8's picture ids and TL0PICIDX go on as well (RFC 7741, section 4.2), without the pictures that
-//!   were left out; decoders wait for a picture whose id is missing.
+//!   were left out; decoders wait for a picture whose id is missing. VP9's go on with gaps: references are
+//!   differences of ids (RFC 9628, section 4.2).
+//! - The marker is where the last frame of a picture ends that is sent (RFC 9628, section 4.1).
 
 mod numbers;
 mod run;
@@ -22,7 +24,7 @@ mod timeline;
 
 use super::layers::{LayerSelector, MAX_LAYERS, Target};
 use super::report::Shift;
-use super::ring::Meta;
+use super::ring::{Choice, Coding, Meta};
 use crate::unit::{ClockRate, ExtSeqNo, MediaKind, NtpTime, RtpTime};
 use crate::wire::rtcp::SenderInfo;
 use numbers::Place;
@@ -91,8 +93,8 @@ pub enum Dropped {
     Paused,
     /// Another layer is sent or waited for, or no key frame came yet.
     OtherLayer,
-    /// Its temporal layer is not wanted.
-    Temporal,
+    /// It is of a spatial or temporal layer that is not wanted.
+    NotChosen,
     /// It has no payload.
     Padding,
     /// It is from before the last switch, or so late that its number is forgotten.
@@ -203,10 +205,10 @@ impl Forwarder {
         self.run.as_ref().map(|run| run.layer)
     }
 
-    /// The highest temporal layer that is sent of a video.
+    /// The highest layers within it that are sent of a video.
     #[must_use]
-    pub fn current_temporal(&self) -> Option<u8> {
-        self.layers.temporal()
+    pub fn current_choice(&self) -> Option<Choice> {
+        self.layers.choice()
     }
 
     /// The layer whose key frame is waited for.
@@ -336,10 +338,13 @@ impl Forwarder {
     }
 
     fn begins_run(&mut self, layer: u8, seq: ExtSeqNo, meta: &Meta) -> bool {
-        let jumped = self.run.as_ref().is_some_and(|run| {
-            run.layer == layer && seq.0.saturating_sub(run.numbers.newest().0) > MAX_JUMP
+        let is_broken = self.run.as_ref().is_some_and(|run| {
+            let jumped = seq.0.saturating_sub(run.numbers.newest().0) > MAX_JUMP;
+            // Of sound each packet stands alone, in whichever format.
+            let is_recoded = self.kind == MediaKind::Video && run.pt != meta.pt;
+            run.layer == layer && (jumped || (is_recoded && run.numbers.is_ahead(seq)))
         });
-        if jumped {
+        if is_broken {
             self.stop();
         }
         if meta.payload_len == 0 {
@@ -367,13 +372,14 @@ impl Forwarder {
         };
         let is_newest = run.numbers.is_ahead(seq);
         // The limit before this packet: what lies between it and the last one was decided by it.
-        let limit = self.layers.temporal();
-        let refused = if meta.payload_len == 0 {
-            Some(Dropped::Padding)
-        } else if self.kind == MediaKind::Video && !self.layers.admits(meta) {
-            Some(Dropped::Temporal)
+        let limit = self.layers.choice().map(|choice| choice.temporal);
+        let (refused, choice) = if meta.payload_len == 0 {
+            (Some(Dropped::Padding), None)
+        } else if self.kind == MediaKind::Video {
+            let choice = self.layers.admit(meta);
+            (choice.is_none().then_some(Dropped::NotChosen), choice)
         } else {
-            None
+            (None, None)
         };
         if is_newest {
             run.advance(seq, meta, refused.is_none(), limit);
@@ -391,7 +397,7 @@ impl Forwarder {
         let rewrite = Rewrite {
             seq: ours,
             time: self.timeline.rewritten(meta.time),
-            marker: meta.marker,
+            marker: meta.marker || choice.is_some_and(|choice| ends_picture(meta, choice)),
             picture_id: run.pictures.id(meta, left_out),
             tl0: run.pictures.tl0(meta),
         };
@@ -421,6 +427,14 @@ impl Forwarder {
         {
             self.next_tl0 = tl0.wrapping_add(1);
         }
+    }
+}
+
+/// Whether a picture ends with the packet for those who are sent this choice.
+fn ends_picture(meta: &Meta, choice: Choice) -> bool {
+    match &meta.coding {
+        Coding::Plain | Coding::Vp8(_) => false,
+        Coding::Layered(frame) => frame.ends_frame && frame.spatial == choice.spatial,
     }
 }
 

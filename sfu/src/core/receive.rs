@@ -5,6 +5,7 @@
 //! allocator what the layer costs, and subscribers whether it is alive.
 
 mod arrival;
+mod choices;
 mod meter;
 mod stats;
 
@@ -13,10 +14,11 @@ pub use meter::TEMPORAL_LAYERS;
 
 use super::nack::NackGenerator;
 use super::report::SenderLine;
-use super::ring::{Meta, PayloadRing, RingError};
+use super::ring::{Choice, Coding, Meta, PayloadRing, RingError};
 use crate::control::Source;
 use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
 use crate::wire::rtcp::ReportBlock;
+use choices::ChoiceMeter;
 use meter::RateMeter;
 use stats::ReceptionStats;
 use std::time::{Duration, Instant};
@@ -76,6 +78,8 @@ pub struct ReceiveStream {
     nack: Option<NackGenerator>,
     stats: Option<ReceptionStats>,
     rates: RateMeter,
+    /// Once there is a second spatial layer.
+    choices: Option<Box<ChoiceMeter>>,
     line: Option<(SenderLine, Instant)>,
     /// The number that would confirm a jump.
     suspect: Option<SeqNo>,
@@ -103,6 +107,7 @@ impl ReceiveStream {
             nack: config.is_repairable.then(NackGenerator::new),
             stats: None,
             rates: RateMeter::new(),
+            choices: None,
             line: None,
             suspect: None,
             resolution: None,
@@ -124,8 +129,7 @@ impl ReceiveStream {
         arrival: &Arrival,
         payload: &[u8],
     ) -> Result<ExtSeqNo, Ignored> {
-        self.rates
-            .handle_bytes(now, temporal(arrival), arrival.wire_bytes);
+        self.count(now, arrival);
         let seq = self.locate(arrival)?;
         self.keep(now, seq, arrival, payload, Origin::Wire)?;
         if let Some(stats) = &mut self.stats {
@@ -145,8 +149,7 @@ impl ReceiveStream {
         arrival: &Arrival,
         payload: &[u8],
     ) -> Result<ExtSeqNo, Ignored> {
-        self.rates
-            .handle_bytes(now, temporal(arrival), arrival.wire_bytes);
+        self.count(now, arrival);
         let highest = self.highest().ok_or(Ignored::Stray)?;
         let seq = highest.nearest(arrival.seq);
         if seq > highest || highest.0 - seq.0 > MAX_MISORDER {
@@ -229,6 +232,23 @@ impl ReceiveStream {
     #[must_use]
     pub fn is_steady(&self, now: Instant) -> bool {
         self.rates.is_steady(now)
+    }
+
+    /// The highest spatial layer within the stream that was seen in the last second.
+    #[must_use]
+    pub fn highest_spatial(&self, now: Instant) -> u8 {
+        let choices = self.choices.as_ref();
+        choices.map_or(0, |choices| choices.highest_spatial(now))
+    }
+
+    /// Bits per second of the last two, of what is part of a choice, repairs included. As [`Self::bitrate`]
+    /// where there is one spatial layer.
+    #[must_use]
+    pub fn choice_bitrate(&self, now: Instant, choice: Choice) -> Bitrate {
+        match &self.choices {
+            Some(choices) if choices.highest_spatial(now) > 0 => choices.bitrate(now, choice),
+            Some(_) | None => self.bitrate(now, choice.temporal),
+        }
     }
 
     /// Pictures of the last second.
@@ -346,6 +366,7 @@ impl ReceiveStream {
         origin: Origin,
     ) -> Result<(), Ignored> {
         let meta = Meta {
+            pt: arrival.pt,
             time: arrival.time,
             received_at: now,
             captured: self.captured(arrival.time),
@@ -354,7 +375,7 @@ impl ReceiveStream {
             marker: arrival.marker,
             starts_frame: arrival.starts_frame,
             is_keyframe: arrival.keyframe.is_some(),
-            vp8: arrival.vp8,
+            coding: arrival.coding,
             level: arrival.level,
         };
         self.ring.insert(seq, meta, payload)?;
@@ -366,10 +387,23 @@ impl ReceiveStream {
         if !payload.is_empty() {
             self.media_at = Some(now);
         }
-        if arrival.starts_frame && origin == Origin::Wire {
+        if arrival.starts_frame && arrival.coding.spatial() == 0 && origin == Origin::Wire {
             self.rates.handle_frame(now);
         }
         Ok(())
+    }
+
+    /// Adds to what the stream takes, and its layers.
+    fn count(&mut self, now: Instant, arrival: &Arrival) {
+        let bytes = arrival.wire_bytes;
+        self.rates
+            .handle_bytes(now, arrival.coding.temporal(), bytes);
+        if let Coding::Layered(layered) = &arrival.coding
+            && (layered.spatial > 0 || self.choices.is_some())
+        {
+            let choices = self.choices.get_or_insert_default();
+            choices.handle_bytes(now, layered, bytes);
+        }
     }
 
     fn note_number(&mut self, now: Instant, seq: ExtSeqNo) {
@@ -398,10 +432,6 @@ impl ReceiveStream {
         let (line, _) = self.line?;
         Some(line.captured(time, self.config.clock))
     }
-}
-
-fn temporal(arrival: &Arrival) -> u8 {
-    arrival.vp8.map_or(0, |vp8| vp8.temporal)
 }
 
 /// In units of 2^-16 s; the greatest value beyond 18 hours.

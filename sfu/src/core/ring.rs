@@ -5,10 +5,12 @@
 //! the index begin small and double whenever they would forget something younger than [`HISTORY`].
 //! Between doublings nothing is allocated.
 
+mod layered;
 mod meta;
 
+pub use layered::{Choice, Choices, Layered, SPATIAL_LAYERS, TEMPORAL_LAYERS};
 pub(in crate::core) use meta::pictures_since;
-pub use meta::{Format, Meta, Vp8};
+pub use meta::{Coding, Format, Meta, Vp8};
 
 use crate::unit::{ExtSeqNo, MediaKind};
 use std::time::{Duration, Instant};

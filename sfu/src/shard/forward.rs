@@ -7,9 +7,9 @@ use crate::core::forward::{Decision, Rewrite};
 use crate::core::pacer::{Class, Enqueued, Output};
 use crate::core::redundancy::{self, RedPlan};
 use crate::core::retransmit::Resend;
-use crate::core::ring::Meta;
+use crate::core::ring::{Coding, Meta};
 use crate::metrics::Counts;
-use crate::packet::{Body, Outgoing, Pictures};
+use crate::packet::{Body, Form, Outgoing, Pictures};
 use crate::peer::Peer;
 use crate::peer::outflow::Queued;
 use crate::peer::slot::SendSlot;
@@ -279,6 +279,9 @@ impl Peer {
         let Some(Some(slot)) = self.slots.get_mut(at) else {
             return;
         };
+        if slot.kind == MediaKind::Video && slot.carry(track, meta.pt).is_none() {
+            return;
+        }
         let rewrite = match slot.forwarder.decide(layer, seq, meta) {
             Decision::Drop(_) => return,
             Decision::Fill(rewrite) => return self.fill(way, at, meta.level, &rewrite),
@@ -516,19 +519,18 @@ impl Peer {
             return;
         };
         let rewrite = &item.rewrite;
-        let pictures = rewrite.picture_id.map(|id| Pictures {
-            id,
-            tl0: rewrite.tl0.unwrap_or_default(),
-        });
+        let pictures = pictures(meta, rewrite);
+        let sent_as = slot.sends_as(track, meta.pt);
         let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
-            let Some(rtx) = &slot.rtx else {
+            let pt = sent_as.and_then(|sent_as| sent_as.rtx);
+            let (Some(rtx), Some(payload_type)) = (&slot.rtx, pt) else {
                 return;
             };
             let packet = Outgoing {
                 header: &rtx.header,
                 fields: rtp::Fields {
-                    payload_type: rtx.pt,
+                    payload_type,
                     marker: rewrite.marker,
                     seq: rtx_seq.wire(),
                     time: rewrite.time,
@@ -546,11 +548,15 @@ impl Peer {
             Some(body) => body,
             None => return,
         };
+        let mut fields = fields(slot, rewrite);
+        if let Some(sent_as) = sent_as.filter(|_| slot.kind == MediaKind::Video) {
+            fields.payload_type = sent_as.pt;
+        }
         // Sealed or not: a number is never given again that may have been.
         slot.forwarder.handle_sent(rewrite.seq, meta.payload_len);
         let packet = Outgoing {
             header: &slot.header,
-            fields: fields(slot, rewrite),
+            fields,
             values,
             index: rewrite.seq,
             ssrc: slot.ssrc,
@@ -562,6 +568,20 @@ impl Peer {
                 .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);
         }
     }
+}
+
+/// The numbers of a packet's picture as the subscriber sees them.
+fn pictures(meta: &Meta, rewrite: &Rewrite) -> Option<Pictures> {
+    let form = match meta.coding {
+        Coding::Plain => return None,
+        Coding::Vp8(_) => Form::Vp8,
+        Coding::Layered(_) => Form::Vp9,
+    };
+    Some(Pictures {
+        form,
+        id: rewrite.picture_id?,
+        tl0: rewrite.tl0.unwrap_or_default(),
+    })
 }
 
 /// What follows the header of a slot's packet: for sound as the subscriber takes it.

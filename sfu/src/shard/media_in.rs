@@ -13,7 +13,7 @@ use crate::table::Key;
 use crate::track::{Fresh, Track};
 use crate::unit::MediaKind;
 use crate::wire::rtp::{Extensions, Header};
-use crate::wire::{rtx, vp8};
+use crate::wire::{av1, h264, rtx, vp8, vp9};
 use std::time::Instant;
 
 /// An RTP packet that is authentic.
@@ -138,9 +138,11 @@ impl<S: Sink> Shard<S> {
         let Some(track) = self.tracks.get_mut(key) else {
             return false;
         };
-        let Some(codec) = track.codec(packet.header.payload_type) else {
+        let pt = packet.header.payload_type;
+        let Some(codec) = track.codec(pt) else {
             return false;
         };
+        track.sent_as = Some(pt);
         let arrival = arrival(codec, packet, packet.payload);
         let Some(at) = track.layer_mut(layer) else {
             return false;
@@ -183,11 +185,14 @@ impl<S: Sink> Shard<S> {
         let Some((osn, payload)) = rtx::split(packet.payload) else {
             return packet.payload.is_empty();
         };
-        let codec = match track.kind() {
-            MediaKind::Video => Codec::Vp8,
-            MediaKind::Audio => return false,
+        let original = track.repaired(packet.header.payload_type);
+        let Some((pt, codec)) = original.and_then(|pt| Some((pt, track.codec(pt)?))) else {
+            return false;
         };
-        let arrival = arrival(codec, packet, payload).as_original(osn);
+        if track.kind() == MediaKind::Audio {
+            return false;
+        }
+        let arrival = arrival(codec, packet, payload).as_original(pt, osn);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
@@ -222,13 +227,27 @@ impl<S: Sink> Shard<S> {
 /// A packet as its layer takes it; `payload` is the original's if it is a repair.
 fn arrival(codec: Codec, packet: &Packet<'_>, payload: &[u8]) -> Arrival {
     let (header, level) = (&packet.header, packet.extensions.audio_level);
+    let wire_bytes = packet.wire_bytes;
+    // What can't be read goes on as it is, and begins nothing.
+    let bare = |_| Arrival::bare(header, wire_bytes);
     match codec {
-        Codec::Opus(_) => Arrival::audio(header, Format::Primary, level, packet.wire_bytes),
-        Codec::Red => Arrival::audio(header, Format::Red, level, packet.wire_bytes),
+        Codec::Opus(_) => Arrival::audio(header, Format::Primary, level, wire_bytes),
+        Codec::Red => Arrival::audio(header, Format::Red, level, wire_bytes),
         Codec::Vp8 => {
             let descriptor = vp8::Descriptor::parse(payload).ok();
-            Arrival::vp8(header, descriptor.as_ref(), packet.wire_bytes)
+            Arrival::vp8(header, descriptor.as_ref(), wire_bytes)
         }
+        Codec::Vp9(_) => vp9::Descriptor::parse(payload).map_or_else(bare, |descriptor| {
+            Arrival::vp9(header, &descriptor, wire_bytes)
+        }),
+        Codec::H264(_) => h264::Payload::parse(payload).map_or_else(
+            |_| Arrival::bare(header, wire_bytes),
+            |read| Arrival::h264(header, &read, wire_bytes),
+        ),
+        Codec::Av1(_) => av1::Payload::parse(payload).map_or_else(
+            |_| Arrival::bare(header, wire_bytes),
+            |read| Arrival::av1(header, &read, wire_bytes),
+        ),
     }
 }
 

@@ -82,7 +82,7 @@ fn decide_one(
     if media.protocol != Protocol::Savpf {
         return reject(Rejection::Protocol);
     }
-    let mut payloads = codecs::choose(kind, &media.formats);
+    let mut payloads = codecs::choose(kind, &media.formats, &scene.config.video_codecs);
     if payloads.is_empty() {
         return reject(Rejection::NoCommonCodec);
     }
@@ -96,6 +96,7 @@ fn decide_one(
             if scene.config.prefers_redundancy {
                 codecs::prefer_redundancy(&mut payloads);
             }
+            codecs::prefer(&mut payloads, &scene.config.video_codecs);
             Line::Receiving(Receiving {
                 track: begun(track, before),
                 payloads: payloads.clone(),

@@ -22,6 +22,7 @@ fn negotiator() -> Negotiator {
         session_id: 4_242,
         seed: 42,
         prefers_redundancy: true,
+        video_codecs: VideoCodecs::default(),
     })
 }
 
@@ -315,6 +316,7 @@ fn a_paused_encoding_stays_paused() {
 fn without_the_wish_for_redundancy_the_clients_order_stays() {
     let mut negotiator = Negotiator::new(Config {
         prefers_redundancy: false,
+        video_codecs: VideoCodecs::default(),
         ..negotiator().config
     });
     let step = scenario("chromium_call")[0];

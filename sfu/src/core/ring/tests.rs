@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 fn meta(received_at: Instant) -> Meta {
     Meta {
+        pt: crate::unit::PayloadType(96),
         time: RtpTime(0),
         received_at,
         captured: None,
@@ -13,7 +14,7 @@ fn meta(received_at: Instant) -> Meta {
         marker: false,
         starts_frame: false,
         is_keyframe: false,
-        vp8: None,
+        coding: crate::core::ring::Coding::Plain,
         level: None,
     }
 }
