@@ -16,6 +16,9 @@
 //! - VP8's picture ids and TL0PICIDX go on as well (RFC 7741, section 4.2), without the pictures that
 //!   were left out; decoders wait for a picture whose id is missing. VP9's go on with gaps: references are
 //!   differences of ids (RFC 9628, section 4.2).
+//! - So do frame numbers in dependency descriptors, for the same reason (RTP Payload Format For AV1, appendix A):
+//!   decoders go by the differences to what a frame needs, and by chains for what was lost. A key frame below the
+//!   one before would be thrown away, so that each run goes on where the last one ended.
 //! - The marker is where the last frame of a picture ends that is sent (RFC 9628, section 4.1).
 
 mod numbers;
@@ -84,6 +87,10 @@ pub struct Rewrite {
     pub picture_id: Option<u16>,
     /// TL0PICIDX.
     pub tl0: Option<u8>,
+    /// The frame's number in its dependency descriptor.
+    pub frame: Option<u16>,
+    /// As part of what it is sent, where the stream has layers that are told by such descriptors.
+    pub choice: Option<Choice>,
 }
 
 /// Why nothing is sent of a packet.
@@ -116,6 +123,7 @@ pub struct Forwarder {
     unsent: ExtSeqNo,
     next_picture: u16,
     next_tl0: u8,
+    next_frame: u16,
     /// The newest packet of each layer that was shown, sent or not.
     shown: [Option<ExtSeqNo>; MAX_LAYERS],
     replay: Option<Replay>,
@@ -153,6 +161,7 @@ impl Forwarder {
             unsent: ExtSeqNo(u64::from(config.seq)),
             next_picture: config.picture_id & 0x7fff,
             next_tl0: config.tl0,
+            next_frame: config.picture_id,
             shown: [None; MAX_LAYERS],
             replay: None,
             sent: Sent::default(),
@@ -362,6 +371,7 @@ impl Forwarder {
             seq: self.next,
             picture_id: self.next_picture,
             tl0: self.next_tl0,
+            frame: self.next_frame,
         };
         self.run = Some(Run::new(layer, seq, next, meta));
     }
@@ -400,6 +410,8 @@ impl Forwarder {
             marker: meta.marker || choice.is_some_and(|choice| ends_picture(meta, choice)),
             picture_id: run.pictures.id(meta, left_out),
             tl0: run.pictures.tl0(meta),
+            frame: run.pictures.frame(meta),
+            choice: choice.filter(|_| meta.descriptor_len > 0),
         };
         self.next = self.next.max(ours.next());
         if refused.is_some() {
@@ -407,6 +419,8 @@ impl Forwarder {
                 marker: false,
                 picture_id: None,
                 tl0: None,
+                frame: None,
+                choice: None,
                 ..rewrite
             });
         }
@@ -426,6 +440,11 @@ impl Forwarder {
             && tl0.wrapping_sub(self.next_tl0) < 0x80
         {
             self.next_tl0 = tl0.wrapping_add(1);
+        }
+        if let Some(frame) = rewrite.frame
+            && frame.wrapping_sub(self.next_frame) < 0x8000
+        {
+            self.next_frame = frame.wrapping_add(1);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod arrival;
 mod choices;
+mod dependencies;
 mod meter;
 mod stats;
 
@@ -14,11 +15,13 @@ pub use meter::TEMPORAL_LAYERS;
 
 use super::nack::NackGenerator;
 use super::report::SenderLine;
-use super::ring::{Choice, Coding, Meta, PayloadRing, RingError};
+use super::ring::{Choice, Coding, Layered, Meta, PayloadRing, RingError};
 use crate::control::Source;
 use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
+use crate::wire::dependency_descriptor::Active;
 use crate::wire::rtcp::ReportBlock;
 use choices::ChoiceMeter;
+use dependencies::Dependencies;
 use meter::RateMeter;
 use stats::ReceptionStats;
 use std::time::{Duration, Instant};
@@ -80,6 +83,8 @@ pub struct ReceiveStream {
     rates: RateMeter,
     /// Once there is a second spatial layer.
     choices: Option<Box<ChoiceMeter>>,
+    /// Once a packet has brought a dependency descriptor with a structure.
+    dependencies: Option<Box<Dependencies>>,
     line: Option<(SenderLine, Instant)>,
     /// The number that would confirm a jump.
     suspect: Option<SeqNo>,
@@ -108,6 +113,7 @@ impl ReceiveStream {
             stats: None,
             rates: RateMeter::new(),
             choices: None,
+            dependencies: None,
             line: None,
             suspect: None,
             resolution: None,
@@ -116,6 +122,24 @@ impl ReceiveStream {
             kept_at: None,
             repaired: 0,
         }
+    }
+
+    /// What a packet's dependency descriptor says is put to what its payload does. `descriptor` is empty where it
+    /// has none.
+    pub fn describe(&mut self, arrival: &mut Arrival, descriptor: &[u8]) {
+        let Some(described) = Dependencies::read(&mut self.dependencies, descriptor) else {
+            return;
+        };
+        arrival.starts_frame = described.starts_frame;
+        arrival.keyframe = described.keyframe.map(|said| {
+            let is_said = said != Resolution::default();
+            if is_said { said } else { arrival.keyframe.unwrap_or_default() }
+        });
+        arrival.coding = Coding::Layered(Layered {
+            picture_id: arrival.coding.picture_id(),
+            tl0: arrival.coding.tl0(),
+            ..described.frame
+        });
     }
 
     /// Takes a packet of the stream itself. Gives its extended number, under which it is kept and is to
@@ -129,9 +153,23 @@ impl ReceiveStream {
         arrival: &Arrival,
         payload: &[u8],
     ) -> Result<ExtSeqNo, Ignored> {
+        self.handle_described(now, arrival, payload, &[])
+    }
+
+    /// The same of one with a dependency descriptor, which is kept beside its payload.
+    ///
+    /// # Errors
+    /// [`Ignored`]: it goes no further.
+    pub fn handle_described(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        payload: &[u8],
+        descriptor: &[u8],
+    ) -> Result<ExtSeqNo, Ignored> {
         self.count(now, arrival);
         let seq = self.locate(arrival)?;
-        self.keep(now, seq, arrival, payload, Origin::Wire)?;
+        self.keep(now, seq, arrival, (payload, descriptor), Origin::Wire)?;
         if let Some(stats) = &mut self.stats {
             stats.handle_received(now, seq, arrival.time);
         }
@@ -149,13 +187,27 @@ impl ReceiveStream {
         arrival: &Arrival,
         payload: &[u8],
     ) -> Result<ExtSeqNo, Ignored> {
+        self.handle_described_repair(now, arrival, payload, &[])
+    }
+
+    /// The same of one with a dependency descriptor.
+    ///
+    /// # Errors
+    /// [`Ignored`]: it goes no further.
+    pub fn handle_described_repair(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        payload: &[u8],
+        descriptor: &[u8],
+    ) -> Result<ExtSeqNo, Ignored> {
         self.count(now, arrival);
         let highest = self.highest().ok_or(Ignored::Stray)?;
         let seq = highest.nearest(arrival.seq);
         if seq > highest || highest.0 - seq.0 > MAX_MISORDER {
             return Err(Ignored::Stray);
         }
-        self.keep(now, seq, arrival, payload, Origin::Repair)?;
+        self.keep(now, seq, arrival, (payload, descriptor), Origin::Repair)?;
         self.repaired += 1;
         Ok(seq)
     }
@@ -169,6 +221,18 @@ impl ReceiveStream {
     #[must_use]
     pub fn get(&self, seq: ExtSeqNo) -> Option<(&Meta, &[u8])> {
         self.ring.get(seq)
+    }
+
+    /// The dependency descriptor of a packet that is kept; empty where it had none.
+    #[must_use]
+    pub fn descriptor(&self, seq: ExtSeqNo) -> &[u8] {
+        self.ring.descriptor(seq)
+    }
+
+    /// The decode targets that are whole for who is sent a choice; `None` where all are, or it is not known.
+    #[must_use]
+    pub fn active(&self, choice: Choice) -> Option<Active> {
+        self.dependencies.as_ref()?.active(choice)
     }
 
     /// Whether a packet was received, as far back as that is known.
@@ -269,6 +333,22 @@ impl ReceiveStream {
         self.resolution
     }
 
+    /// The size of a spatial layer's pictures. Where no descriptor says it, each has half the size of the next, as
+    /// in all of W3C's scalability modes but the rare ones that end in `h`.
+    #[must_use]
+    pub fn layer_resolution(&self, now: Instant, spatial: u8) -> Resolution {
+        let said = self.dependencies.as_ref().map(|known| known.size(spatial));
+        if let Some(said) = said.filter(|size| *size != Resolution::default()) {
+            return said;
+        }
+        let whole = self.resolution.unwrap_or_default();
+        let halvings = self.highest_spatial(now).saturating_sub(spatial);
+        Resolution {
+            width: whole.width >> halvings,
+            height: whole.height >> halvings,
+        }
+    }
+
     /// When its last key frame began to arrive.
     #[must_use]
     pub fn keyframe_at(&self) -> Option<Instant> {
@@ -362,7 +442,7 @@ impl ReceiveStream {
         now: Instant,
         seq: ExtSeqNo,
         arrival: &Arrival,
-        payload: &[u8],
+        (payload, descriptor): (&[u8], &[u8]),
         origin: Origin,
     ) -> Result<(), Ignored> {
         let meta = Meta {
@@ -371,6 +451,7 @@ impl ReceiveStream {
             received_at: now,
             captured: self.captured(arrival.time),
             payload_len: 0,
+            descriptor_len: 0,
             format: arrival.format,
             marker: arrival.marker,
             starts_frame: arrival.starts_frame,
@@ -378,7 +459,7 @@ impl ReceiveStream {
             coding: arrival.coding,
             level: arrival.level,
         };
-        self.ring.insert(seq, meta, payload)?;
+        self.ring.insert_described(seq, meta, payload, descriptor)?;
         self.kept_at = Some(now);
         self.note_number(now, seq);
         if let Some(resolution) = arrival.keyframe {

@@ -175,5 +175,6 @@ pub(crate) fn extension_ids(ids: &ExtensionIds) -> rtp::ExtensionIds {
         audio_level: ids.audio_level,
         abs_send_time: ids.abs_send_time,
         transport_cc: ids.transport_cc,
+        dependency_descriptor: ids.dependency_descriptor,
     }
 }

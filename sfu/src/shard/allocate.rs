@@ -312,11 +312,9 @@ fn layer_infos(track: &Track, now: Instant) -> Layers {
     (found.into_iter().map(|(_, info)| info).collect(), places)
 }
 
-/// A spatial layer of a stream, which goes with those below. Each has half the size of the next, as in all of
-/// W3C's scalability modes but the rare ones that end in `h`.
+/// A spatial layer of a stream, which goes with those below.
 fn layer_info(stream: &ReceiveStream, now: Instant, spatial: u8) -> LayerInfo {
-    let size = stream.resolution().unwrap_or_default();
-    let halvings = stream.highest_spatial(now).saturating_sub(spatial);
+    let size = stream.layer_resolution(now, spatial);
     let highest = stream.highest_temporal(now);
     let mut rates = [Bitrate(0); TEMPORAL_MAX];
     for (temporal, rate) in (0_u8..).zip(&mut rates) {
@@ -326,8 +324,8 @@ fn layer_info(stream: &ReceiveStream, now: Instant, spatial: u8) -> LayerInfo {
         }
     }
     LayerInfo {
-        width: size.width >> halvings,
-        height: size.height >> halvings,
+        width: size.width,
+        height: size.height,
         rates,
     }
 }

@@ -9,7 +9,7 @@ use crate::core::redundancy::{self, RedPlan};
 use crate::core::retransmit::Resend;
 use crate::core::ring::{Coding, Meta};
 use crate::metrics::Counts;
-use crate::packet::{Body, Form, Outgoing, Pictures};
+use crate::packet::{Body, Described, Form, Outgoing, Pictures};
 use crate::peer::Peer;
 use crate::peer::outflow::Queued;
 use crate::peer::slot::SendSlot;
@@ -299,7 +299,7 @@ impl Peer {
             MediaKind::Audio => Class::Audio,
             MediaKind::Video => Class::Video,
         };
-        let bytes = self.bytes_of(at, payload.len());
+        let bytes = self.bytes_of(at, payload.len() + usize::from(meta.descriptor_len));
         match self.outflow.enqueue(way.now, class, bytes, item) {
             Enqueued::Now => self.send(way, track, &item, meta, payload),
             Enqueued::Queued => {}
@@ -361,7 +361,8 @@ impl Peer {
         let slot = self.slots.get(item.slot)?.as_ref()?;
         let track = tracks.get(slot.track?)?;
         let (meta, _) = track.layer(item.layer)?.stream.get(item.seq)?;
-        Some(self.bytes_of(item.slot, usize::from(meta.payload_len) + 2))
+        let descriptor = usize::from(meta.descriptor_len);
+        Some(self.bytes_of(item.slot, descriptor + usize::from(meta.payload_len) + 2))
     }
 
     /// Sends a packet that waited, if it is still wanted; padding in its place if it is forgotten.
@@ -473,6 +474,7 @@ impl Peer {
             values: values(number, None),
             index: seq,
             ssrc,
+            descriptor: None,
             body: Body::Padding(padding),
         };
         self.transport.send_media(way.sink, &packet)?;
@@ -499,6 +501,7 @@ impl Peer {
             values: values(number, level),
             index: rewrite.seq,
             ssrc: slot.ssrc,
+            descriptor: None,
             body: Body::Padding(FILL),
         };
         self.transport.send_media(way.sink, &packet);
@@ -513,13 +516,15 @@ impl Peer {
         meta: &Meta,
         payload: &[u8],
     ) {
-        let bytes = usize::from(self.bytes_of(item.slot, payload.len()));
+        let descriptor_len = usize::from(meta.descriptor_len);
+        let bytes = usize::from(self.bytes_of(item.slot, descriptor_len + payload.len()));
         let number = self.outflow.on_sent(way.now, bytes);
         let Some(Some(slot)) = self.slots.get_mut(item.slot) else {
             return;
         };
         let rewrite = &item.rewrite;
         let pictures = pictures(meta, rewrite);
+        let descriptor = described(track, item);
         let sent_as = slot.sends_as(track, meta.pt);
         let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
@@ -538,6 +543,7 @@ impl Peer {
                 values,
                 index: rtx_seq,
                 ssrc: rtx.ssrc,
+                descriptor,
                 body: Body::Repair(rewrite.seq.wire(), payload, pictures),
             };
             let sent = self.transport.send_media(way.sink, &packet);
@@ -560,6 +566,7 @@ impl Peer {
             values,
             index: rewrite.seq,
             ssrc: slot.ssrc,
+            descriptor,
             body,
         };
         if self.transport.send_media(way.sink, &packet).is_some() {
@@ -568,6 +575,17 @@ impl Peer {
                 .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);
         }
     }
+}
+
+/// A packet's dependency descriptor as the subscriber sees it.
+fn described<'a>(track: &'a Track, item: &Queued) -> Option<Described<'a>> {
+    let frame = item.rewrite.frame?;
+    let stream = &track.layer(item.layer)?.stream;
+    Some(Described {
+        bytes: stream.descriptor(item.seq),
+        frame,
+        active: item.rewrite.choice.and_then(|choice| stream.active(choice)),
+    })
 }
 
 /// The numbers of a packet's picture as the subscriber sees them.

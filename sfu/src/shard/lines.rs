@@ -172,6 +172,7 @@ impl<S: Sink> Shard<S> {
             ids.audio_level = ids.audio_level.or(of.audio_level);
             ids.abs_send_time = ids.abs_send_time.or(of.abs_send_time);
             ids.transport_cc = ids.transport_cc.or(of.transport_cc);
+            ids.dependency_descriptor = ids.dependency_descriptor.or(of.dependency_descriptor);
         }
         peer.inbound.ids = ids;
         peer.outflow.set_has_feedback(has_feedback);

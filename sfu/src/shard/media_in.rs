@@ -21,7 +21,20 @@ struct Packet<'a> {
     header: Header,
     extensions: Extensions,
     payload: &'a [u8],
+    /// Its dependency descriptor; empty where it has none.
+    descriptor: &'a [u8],
     wire_bytes: u16,
+}
+
+impl<'a> Packet<'a> {
+    /// Its dependency descriptor, if it is gone by: VP8's own says more, since its numbers may have no gaps.
+    fn descriptor_of(&self, codec: Codec) -> &'a [u8] {
+        if codec == Codec::Vp8 {
+            &[]
+        } else {
+            self.descriptor
+        }
+    }
 }
 
 impl<S: Sink> Shard<S> {
@@ -58,6 +71,7 @@ impl<S: Sink> Shard<S> {
         if let Some(due) = peer.inbound.feedback_due() {
             self.schedule(key, due);
         }
+        let descriptor_id = peer.inbound.ids.dependency_descriptor;
         let Ok(payload) = header.payload(plain) else {
             return false;
         };
@@ -65,6 +79,7 @@ impl<S: Sink> Shard<S> {
             header,
             extensions,
             payload,
+            descriptor: descriptor_id.map_or(&[], |id| header.element(plain, Some(id))),
             wire_bytes,
         };
         match self.carried(key, &packet) {
@@ -143,11 +158,15 @@ impl<S: Sink> Shard<S> {
             return false;
         };
         track.sent_as = Some(pt);
-        let arrival = arrival(codec, packet, packet.payload);
+        let mut arrival = arrival(codec, packet, packet.payload);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
-        let taken = at.stream.handle_packet(now, &arrival, packet.payload);
+        let descriptor = packet.descriptor_of(codec);
+        at.stream.describe(&mut arrival, descriptor);
+        let taken = at
+            .stream
+            .handle_described(now, &arrival, packet.payload, descriptor);
         let Ok(seq) = taken else {
             return true;
         };
@@ -192,11 +211,16 @@ impl<S: Sink> Shard<S> {
         if track.kind() == MediaKind::Audio {
             return false;
         }
-        let arrival = arrival(codec, packet, payload).as_original(pt, osn);
+        let mut arrival = arrival(codec, packet, payload).as_original(pt, osn);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
-        if let Ok(seq) = at.stream.handle_repair(now, &arrival, payload) {
+        let descriptor = packet.descriptor_of(codec);
+        at.stream.describe(&mut arrival, descriptor);
+        let taken = at
+            .stream
+            .handle_described_repair(now, &arrival, payload, descriptor);
+        if let Ok(seq) = taken {
             if arrival.keyframe.is_some() {
                 at.keyframes.handle_keyframe();
             }
@@ -277,6 +301,7 @@ mod tests {
                 ..Extensions::default()
             },
             payload: &[1; 20],
+            descriptor: &[],
             wire_bytes: 60,
         }
     }

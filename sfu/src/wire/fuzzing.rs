@@ -24,6 +24,7 @@ pub const EXTENSION_IDS: ExtensionIds = ExtensionIds {
     audio_level: Some(1),
     abs_send_time: Some(2),
     transport_cc: Some(3),
+    dependency_descriptor: Some(13),
 };
 
 /// The password with which [`stun`] checks integrity; the corpus is made with it.

@@ -11,6 +11,7 @@ pub(super) struct Next {
     pub(super) seq: ExtSeqNo,
     pub(super) picture_id: u16,
     pub(super) tl0: u8,
+    pub(super) frame: u16,
 }
 
 /// One layer of one source, from where it was entered.
@@ -32,6 +33,8 @@ pub(super) struct Pictures {
     ours: u16,
     source_tl0: Option<u8>,
     our_tl0: u8,
+    source_frame: Option<u16>,
+    our_frame: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,8 @@ impl Run {
                 ours: next.picture_id,
                 source_tl0: meta.coding.tl0(),
                 our_tl0: next.tl0,
+                source_frame: meta.coding.frame(),
+                our_frame: next.frame,
             },
             last: Seen {
                 picture: None,
@@ -137,6 +142,12 @@ impl Pictures {
             Coding::Plain | Coding::Layered(_) => 0,
         };
         Some(self.ours.wrapping_add(since).wrapping_sub(left_out) & 0x7fff)
+    }
+
+    pub(super) fn frame(self, meta: &Meta) -> Option<u16> {
+        let frame = meta.coding.frame()?;
+        let since = self.source_frame.map_or(0, |first| frame.wrapping_sub(first));
+        Some(self.our_frame.wrapping_add(since))
     }
 
     pub(super) fn tl0(self, meta: &Meta) -> Option<u8> {

@@ -46,6 +46,7 @@ impl Bench {
             received_at: self.start + Duration::from_millis(picture.ms),
             captured: None,
             payload_len: 100,
+            descriptor_len: 0,
             format: Format::Primary,
             marker: true,
             starts_frame: true,
@@ -76,6 +77,7 @@ impl Bench {
     fn padding(&mut self, layer: u8, seq: u64, ms: u64) -> Decision {
         let meta = Meta {
             payload_len: 0,
+            descriptor_len: 0,
             coding: Coding::Plain,
             marker: false,
             starts_frame: false,
@@ -110,6 +112,7 @@ fn coding(flags: u8, [temporal, tl0]: [u8; 2], id: PictureId) -> Coding {
                 ends_frame: flags & 8 != 0,
                 picture_id,
                 tl0,
+                frame: (flags & 32 != 0).then_some(u16::from(temporal) << 8),
             })
         }
     }
@@ -466,6 +469,7 @@ proptest! {
                 received_at: start + Duration::from_millis(u64::from(ms) * u64::from(len)),
                 captured: (flags & 1 != 0).then_some(NtpTime(captured)),
                 payload_len: u16::from(len),
+                descriptor_len: 0,
                 format: Format::Primary,
                 marker: flags & 2 != 0,
                 starts_frame: flags & 4 != 0,

@@ -10,6 +10,7 @@ fn picture(time: u32, temporal: u8, is_sync: bool) -> Meta {
         received_at: Instant::now(),
         captured: None,
         payload_len: 1,
+        descriptor_len: 0,
         format: Format::Primary,
         marker: false,
         starts_frame: true,

@@ -89,7 +89,8 @@ fn decide_one(
     let mid = media.mid.ok_or(NegotiateError::NoMid { index })?;
     let before = next.lines.get(index).filter(|old| old.mid == Some(mid));
     let usage = usage(scene, media, mid, kind);
-    let (ids, extensions) = extensions::choose(kind, usage.way(), media);
+    let allows_mixed = media.allows_mixed_extensions || scene.offer.allows_mixed_extensions;
+    let (ids, extensions) = extensions::choose(kind, usage.way(), media, allows_mixed);
     let encodings = encodings(media, &payloads, ids);
     let line = match usage {
         Usage::Publication(track) => {

@@ -35,6 +35,12 @@ impl Choice {
         usize::from(spatial * TEMPORAL_LAYERS + temporal)
     }
 
+    /// Whether it contains all layers of another.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.spatial <= self.spatial && other.temporal <= self.temporal
+    }
+
     fn bit(self) -> u16 {
         1 << self.index()
     }
@@ -85,6 +91,8 @@ pub struct Layered {
     pub picture_id: Option<PictureId>,
     /// TL0PICIDX, in VP9.
     pub tl0: Option<u8>,
+    /// The frame's number in its dependency descriptor.
+    pub frame: Option<u16>,
 }
 
 impl From<&vp9::Descriptor> for Layered {
@@ -113,6 +121,7 @@ impl From<&vp9::Descriptor> for Layered {
             ends_frame: descriptor.ends_frame,
             picture_id: descriptor.picture_id,
             tl0: descriptor.tl0(),
+            frame: None,
         }
     }
 }

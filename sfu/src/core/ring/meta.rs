@@ -70,6 +70,15 @@ impl Coding {
         }
     }
 
+    /// The frame's number in its dependency descriptor.
+    #[must_use]
+    pub fn frame(&self) -> Option<u16> {
+        match self {
+            Self::Plain | Self::Vp8(_) => None,
+            Self::Layered(layered) => layered.frame,
+        }
+    }
+
     /// TL0PICIDX.
     #[must_use]
     pub fn tl0(&self) -> Option<u8> {
@@ -94,6 +103,8 @@ pub struct Meta {
     pub captured: Option<NtpTime>,
     /// Bytes of the payload; 0 for a packet of nothing but padding.
     pub payload_len: u16,
+    /// Bytes of its dependency descriptor; 0 without one.
+    pub descriptor_len: u8,
     /// What the payload holds.
     pub format: Format,
     /// The marker bit: the last packet of a picture, the first one of a talk spurt.

@@ -10,6 +10,7 @@ fn meta(received_at: Instant) -> Meta {
         received_at,
         captured: None,
         payload_len: 0,
+        descriptor_len: 0,
         format: Format::Primary,
         marker: false,
         starts_frame: false,
