@@ -118,9 +118,15 @@ impl Outgoing<'_> {
             return self.header.write(place, &self.fields, &self.values);
         };
         let mut descriptor = [0; DESCRIPTOR_BYTES];
-        let Described { bytes, frame, active } = described;
+        let Described {
+            bytes,
+            frame,
+            active,
+        } = described;
         let len = dependency_descriptor::rewrite(bytes, frame, active, &mut descriptor);
-        let descriptor = len.and_then(|len| descriptor.get(..len)).unwrap_or_default();
+        let descriptor = len
+            .and_then(|len| descriptor.get(..len))
+            .unwrap_or_default();
         self.header
             .write_described(place, &self.fields, &self.values, descriptor)
     }

@@ -170,8 +170,8 @@ impl LayerSelector {
             let is_new_picture = at.time != current.newest.time;
             current.newest = at;
             let wanted = match &meta.coding {
+                Coding::Vp8(_) | Coding::Layered(_) if opens_all => target,
                 Coding::Plain => current.limit(),
-                _ if opens_all => target,
                 Coding::Vp8(vp8) => current.adjusted(target, vp8),
                 Coding::Layered(frame) => current.adjusted_in(target, frame, is_new_picture),
             };

@@ -133,7 +133,11 @@ impl ReceiveStream {
         arrival.starts_frame = described.starts_frame;
         arrival.keyframe = described.keyframe.map(|said| {
             let is_said = said != Resolution::default();
-            if is_said { said } else { arrival.keyframe.unwrap_or_default() }
+            if is_said {
+                said
+            } else {
+                arrival.keyframe.unwrap_or_default()
+            }
         });
         arrival.coding = Coding::Layered(Layered {
             picture_id: arrival.coding.picture_id(),

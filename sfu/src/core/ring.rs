@@ -112,7 +112,11 @@ impl PayloadRing {
         }
         self.check(seq)?;
         let descriptor_len = u8::try_from(descriptor.len());
-        let descriptor = if descriptor_len.is_ok() { descriptor } else { &[] };
+        let descriptor = if descriptor_len.is_ok() {
+            descriptor
+        } else {
+            &[]
+        };
         self.make_room(seq, meta.received_at, descriptor.len() + payload.len());
         meta.payload_len = len;
         meta.descriptor_len = descriptor_len.unwrap_or(0);
@@ -152,7 +156,9 @@ impl PayloadRing {
         let from = self.offset(entry.at);
         let descriptor = usize::from(entry.meta.descriptor_len);
         let len = descriptor + usize::from(entry.meta.payload_len);
-        self.arena.get(from..from + len)?.split_at_checked(descriptor)
+        self.arena
+            .get(from..from + len)?
+            .split_at_checked(descriptor)
     }
 
     /// Whether a packet was received, as far back as numbers are remembered.

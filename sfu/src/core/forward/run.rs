@@ -146,7 +146,9 @@ impl Pictures {
 
     pub(super) fn frame(self, meta: &Meta) -> Option<u16> {
         let frame = meta.coding.frame()?;
-        let since = self.source_frame.map_or(0, |first| frame.wrapping_sub(first));
+        let since = self
+            .source_frame
+            .map_or(0, |first| frame.wrapping_sub(first));
         Some(self.our_frame.wrapping_add(since))
     }
 

@@ -181,7 +181,10 @@ fn a_higher_temporal_layer_is_entered_where_the_top_spatial_layer_allows_it() {
     assert!(sent(&mut selector, 101, 1).is_empty());
     selector.set_target(Some(within(1, 2)));
     assert_eq!(selector.wanted_keyframe(), None);
-    assert!(sent(&mut selector, 102, 2).is_empty(), "of which nothing was sent");
+    assert!(
+        sent(&mut selector, 102, 2).is_empty(),
+        "of which nothing was sent"
+    );
     assert_eq!(sent(&mut selector, 103, 0), [0, 1]);
     assert_eq!(sent(&mut selector, 104, 2), [0, 1]);
 }

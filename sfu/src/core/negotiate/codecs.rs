@@ -232,6 +232,15 @@ impl Codec {
         }
     }
 
+    /// 0 for what everybody has who has the codec at all.
+    fn rarity(self) -> u8 {
+        match self {
+            Self::Opus(_) | Self::Red | Self::Vp8 | Self::Av1(_) => 0,
+            Self::Vp9(profile) => profile,
+            Self::H264(h264) => h264.rarity(),
+        }
+    }
+
     /// Whether who asks for `self` can decode what is sent as `other`.
     fn takes(self, other: Self) -> bool {
         match (self, other) {
@@ -296,9 +305,13 @@ pub fn payload_for(sent: Codec, payloads: &[Payload]) -> Option<&Payload> {
     same.or_else(|| payloads.iter().find(|payload| payload.codec.takes(sent)))
 }
 
-/// Names the server's most wanted codecs of pictures first: clients send the first that they can.
+/// Names the server's most wanted codecs of pictures first, and of each what most can decode: clients send the
+/// first that they can.
 pub(super) fn prefer(payloads: &mut [Payload], taken: &VideoCodecs) {
-    payloads.sort_by_key(|payload| payload.codec.video().and_then(|video| taken.rank(video)));
+    payloads.sort_by_key(|payload| {
+        let rank = payload.codec.video().and_then(|video| taken.rank(video));
+        (rank, payload.codec.rarity())
+    });
 }
 
 /// Names RED before Opus.

@@ -67,6 +67,16 @@ impl H264 {
         (self.profile, self.packetization) == (other.profile, other.packetization)
     }
 
+    /// 0 for what all browsers have, 1 for its other way of packing, 2 for the rest.
+    pub(super) fn rarity(self) -> u8 {
+        let is_common = self.profile == Profile::ConstrainedBaseline;
+        match self.packetization {
+            Packetization::NonInterleaved if is_common => 0,
+            Packetization::Single if is_common => 1,
+            Packetization::NonInterleaved | Packetization::Single => 2,
+        }
+    }
+
     /// Whether who asks for `self` can decode what is sent as `other`. Levels are not compared: browsers
     /// ask for 3.1 and decode whatever fits their memory, and what a picture's size comes to is what
     /// layers are chosen by.

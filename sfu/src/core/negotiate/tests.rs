@@ -7,6 +7,7 @@ use crate::wire::sdp::{
     Ufrag,
 };
 
+mod codecs;
 mod hostile;
 mod simulation;
 

@@ -101,7 +101,9 @@ impl Dependencies {
 
     /// The size of a spatial layer's pictures, or of the highest there is.
     pub(super) fn size(&self, spatial: u8) -> Resolution {
-        let sizes = (0..=spatial).rev().find_map(|layer| self.structure.size(layer));
+        let sizes = (0..=spatial)
+            .rev()
+            .find_map(|layer| self.structure.size(layer));
         Resolution::from(sizes)
     }
 
@@ -131,15 +133,22 @@ impl Dependencies {
 
     /// The decode target with the highest layers that a choice has.
     fn best(&self, choice: Choice) -> usize {
-        let fitting = self.all().filter(|target| choice.covers(self.layers(*target)));
+        let fitting = self
+            .all()
+            .filter(|target| choice.covers(self.layers(*target)));
         let best = fitting.max_by_key(|target| self.layers(*target));
         // A structure whose decode targets all have a higher layer.
-        best.unwrap_or_else(|| self.all().min_by_key(|target| self.layers(*target)).unwrap_or(0))
+        best.unwrap_or_else(|| {
+            self.all()
+                .min_by_key(|target| self.layers(*target))
+                .unwrap_or(0)
+        })
     }
 
     /// Those of whose frames none is missing where a decode target is sent.
     fn contained_in(&self, target: usize) -> u32 {
-        let is_there = |indications: Indications, target| indications.of(target) != Indication::NotPresent;
+        let is_there =
+            |indications: Indications, target| indications.of(target) != Indication::NotPresent;
         let is_contained = |other: &usize| {
             let mut templates = self.structure.templates().iter();
             templates.all(|template| {
@@ -154,7 +163,9 @@ impl Dependencies {
     fn is_every_lower_contained(&self) -> bool {
         Choice::all().all(|choice| {
             let mask = self.contained[choice.index()];
-            let mut lower = self.all().filter(|target| choice.covers(self.layers(*target)));
+            let mut lower = self
+                .all()
+                .filter(|target| choice.covers(self.layers(*target)));
             lower.all(|target| mask >> target & 1 == 1)
         })
     }

@@ -161,7 +161,10 @@ impl Stretches {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below STRETCHES, or a choice's place")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "below STRETCHES, or a choice's place"
+)]
 fn index(at: usize) -> u8 {
     at as u8
 }

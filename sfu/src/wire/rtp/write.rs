@@ -233,8 +233,12 @@ impl Growing<'_> {
         let profile = if self.is_two_byte { TWO_BYTE } else { ONE_BYTE };
         let words = u16::try_from((self.at - ELEMENTS_AT) / 4).ok()?;
         *self.out.first_mut()? |= 0x10;
-        self.out.get_mut(12..14)?.copy_from_slice(&profile.to_be_bytes());
-        self.out.get_mut(14..16)?.copy_from_slice(&words.to_be_bytes());
+        self.out
+            .get_mut(12..14)?
+            .copy_from_slice(&profile.to_be_bytes());
+        self.out
+            .get_mut(14..16)?
+            .copy_from_slice(&words.to_be_bytes());
         Some(self.at)
     }
 }

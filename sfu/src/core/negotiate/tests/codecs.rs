@@ -16,12 +16,7 @@ fn with(codecs: &[VideoCodec]) -> Negotiator {
 fn answered(codecs: &[VideoCodec]) -> Negotiated {
     let step = &scenario("chromium_call")[0];
     let mut negotiator = with(codecs);
-    let outcome = negotiator.handle_offer(
-        &offer(step.offer),
-        &local(1),
-        &tracks(step.tracks),
-        ALL,
-    );
+    let outcome = negotiator.handle_offer(&offer(step.offer), &local(1), &tracks(step.tracks), ALL);
     outcome.unwrap()
 }
 
@@ -62,13 +57,19 @@ fn an_answer_names_the_servers_favourite_first_and_what_everybody_decodes_before
     let all = answered(&VideoCodec::ALL);
     let camera = publication(&all.lines[1]);
     // VP8; VP9 with 8 bits and with 10; H.264 constrained baseline in modes 1 and 0, then others; AV1.
-    assert_eq!(numbers(camera), [96, 98, 100, 108, 114, 102, 104, 116, 39, 45]);
+    assert_eq!(
+        numbers(camera),
+        [96, 98, 100, 108, 114, 102, 104, 116, 39, 45]
+    );
     assert!(camera.payloads.iter().all(|one| one.rtx.is_some()));
     let formats = formats(&all.answer);
     assert_eq!(formats[..4], ["96", "97", "98", "99"]);
 
     let two = answered(&[VideoCodec::H264, VideoCodec::Vp8]);
-    assert_eq!(numbers(publication(&two.lines[1])), [108, 114, 102, 104, 116, 39, 96]);
+    assert_eq!(
+        numbers(publication(&two.lines[1])),
+        [108, 114, 102, 104, 116, 39, 96]
+    );
     let fmtp = "a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
     assert!(two.answer.contains(fmtp), "{}", two.answer);
     assert!(two.answer.contains("a=fmtp:109 apt=108"));
@@ -113,8 +114,16 @@ fn a_subscriber_is_sent_its_own_number_of_the_same_or_a_wider_profile() {
         "packetization-mode=1;profile-level-id=42e028",
     ]);
     let number = |codec| payload_for(codec, &has).map(|payload| payload.pt.0);
-    assert_eq!(number(sent[0].codec), Some(101), "the same goes before a wider one");
-    assert_eq!(number(sent[1].codec), Some(101), "single units are taken in mode 1");
+    assert_eq!(
+        number(sent[0].codec),
+        Some(101),
+        "the same goes before a wider one"
+    );
+    assert_eq!(
+        number(sent[1].codec),
+        Some(101),
+        "single units are taken in mode 1"
+    );
     assert_eq!(number(sent[2].codec), Some(100), "high contains main");
     assert_eq!(number(Codec::Vp8), None);
     let single = &sent[1..2];
@@ -133,5 +142,8 @@ fn a_number_that_stood_for_another_profile_is_refused() {
         "a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f",
     );
     let second = negotiator.handle_offer(&offer(&other), &local(2), &tracks, ALL);
-    assert_eq!(second, Err(NegotiateError::PayloadTypeChanged(PayloadType(108))));
+    assert_eq!(
+        second,
+        Err(NegotiateError::PayloadTypeChanged(PayloadType(108)))
+    );
 }

@@ -116,11 +116,19 @@ fn each_choice_is_the_highest_decode_target_that_it_covers() {
     let mut known = begin(&made);
     let upper = made.descriptor(101, 1, 2, false);
     let frame = Dependencies::read(&mut known, &upper).unwrap().frame;
-    for (of, is_part) in [((1, 2), true), ((2, 3), true), ((1, 1), false), ((0, 2), false)] {
+    for (of, is_part) in [
+        ((1, 2), true),
+        ((2, 3), true),
+        ((1, 1), false),
+        ((0, 2), false),
+    ] {
         assert_eq!(frame.part_of.has(choice(of.0, of.1)), is_part, "{of:?}");
     }
     assert!(frame.is_nested && frame.ends_frame);
-    assert_eq!((frame.frame, frame.spatial, frame.temporal), (Some(101), 1, 2));
+    assert_eq!(
+        (frame.frame, frame.spatial, frame.temporal),
+        (Some(101), 1, 2)
+    );
 }
 
 #[test]
@@ -142,7 +150,10 @@ fn what_is_told_as_active_is_what_is_sent_whole() {
     assert_eq!(active(0, 0), Some(0b000_000_001));
     let known = begin(&Made::key(3, 1)).unwrap();
     let active = |spatial| known.active(choice(spatial, 0)).map(|a| a.mask);
-    assert_eq!([active(0), active(1), active(2)], [Some(1), Some(2), Some(4)]);
+    assert_eq!(
+        [active(0), active(1), active(2)],
+        [Some(1), Some(2), Some(4)]
+    );
     assert!(!known.is_nested);
 }
 
