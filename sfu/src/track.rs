@@ -114,6 +114,13 @@ impl Track {
         }
     }
 
+    /// The publisher has negotiated these payload types now. Packets on their way may still have others.
+    pub(crate) fn handle_payloads(&mut self, payloads: &[Payload]) {
+        let is_gone = |old: &Payload| !payloads.iter().any(|new| new.pt == old.pt);
+        let gone = self.payloads.iter().copied().filter(is_gone);
+        self.payloads = payloads.iter().copied().chain(gone).collect();
+    }
+
     /// Until when what came is held, if it is. The packets of a picture come one after the other, and for each
     /// subscriber those that are sent together cost little more than one.
     pub(crate) fn held_until(&self, now: Instant) -> Option<Instant> {

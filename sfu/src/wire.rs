@@ -7,7 +7,7 @@
 //! A parser borrows its input, checks it whole before it gives anything out, and can only fail with
 //! an error. A writer puts into a buffer of the caller, which is used again and again.
 
-mod bits;
+pub(crate) mod bits;
 mod reader;
 
 pub mod demux;

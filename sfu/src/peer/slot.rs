@@ -115,6 +115,12 @@ impl SendSlot {
         })
     }
 
+    /// The subscriber has negotiated these payload types now.
+    pub(crate) fn handle_payloads(&mut self, payloads: &[Payload]) {
+        self.payloads = payloads.to_vec();
+        self.carried = None;
+    }
+
     /// What a picture's packet is sent as that came with this payload type of the track's publisher; `None` if the
     /// subscriber can't decode it.
     pub(crate) fn sends_as(&self, track: &Track, pt: PayloadType) -> Option<SentAs> {

@@ -65,13 +65,13 @@ impl<S: Sink> Shard<S> {
         peer.transport.handle_authentic(now, path);
         let plain = bytes.get(..plain_len).unwrap_or_default();
         let extensions = Extensions::read(&peer.inbound.ids, &header, plain);
+        let descriptor_id = peer.inbound.ids.dependency_descriptor;
         if let Some(number) = extensions.transport_seq {
             peer.inbound.handle_arrival(came, number);
         }
         if let Some(due) = peer.inbound.feedback_due() {
             self.schedule(key, due);
         }
-        let descriptor_id = peer.inbound.ids.dependency_descriptor;
         let Ok(payload) = header.payload(plain) else {
             return false;
         };

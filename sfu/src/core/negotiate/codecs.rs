@@ -302,7 +302,8 @@ pub(super) fn choose(kind: MediaKind, formats: &[Format], taken: &VideoCodecs) -
 #[must_use]
 pub fn payload_for(sent: Codec, payloads: &[Payload]) -> Option<&Payload> {
     let same = payloads.iter().find(|payload| payload.codec.is_same(sent));
-    same.or_else(|| payloads.iter().find(|payload| payload.codec.takes(sent)))
+    let others = payloads.iter().filter(|payload| payload.codec.takes(sent));
+    same.or_else(|| others.min_by_key(|payload| payload.codec.rarity()))
 }
 
 /// Names the server's most wanted codecs of pictures first, and of each what most can decode: clients send the

@@ -49,7 +49,11 @@ fn h264(fmtps: &[&str]) -> Vec<Payload> {
             format
         })
         .collect();
-    codecs::choose(MediaKind::Video, &media.formats, &VideoCodecs::default())
+    crate::core::negotiate::codecs::choose(
+        MediaKind::Video,
+        &media.formats,
+        &VideoCodecs::default(),
+    )
 }
 
 #[test]
