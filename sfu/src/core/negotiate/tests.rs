@@ -173,7 +173,7 @@ fn a_publication_of_chromium_is_described() {
         ..Opus::default()
     });
     assert_eq!(codecs(mic), [(Codec::Red, 63, None), (opus, 111, None)]);
-    assert_eq!(codecs(cam), [(Codec::Vp8, 96, Some(97))]);
+    assert_eq!(codecs(cam)[0], (Codec::Vp8, 96, Some(97)));
     assert_eq!(names(cam), ["q", "h", "f"]);
     assert!(cam.sources.is_empty(), "known by their RIDs");
     assert!(names(screen).is_empty());
@@ -193,6 +193,7 @@ fn a_publication_of_chromium_is_described() {
         rid: Some(10),
         repaired_rid: Some(11),
         audio_level: None,
+        dependency_descriptor: Some(12),
         ..audio
     };
     assert_eq!(cam.extensions, video);
