@@ -26,10 +26,11 @@ export class Stage {
   #people = [];
   #picture = '';
 
-  static async open(names) {
+  /** With settings of the server besides those that it needs here. */
+  static async open(names, settings = {}) {
     const stage = new Stage();
     try {
-      await stage.#make(names);
+      await stage.#make(names, settings);
     } catch (error) {
       await stage.close();
       throw error;
@@ -37,7 +38,7 @@ export class Stage {
     return stage;
   }
 
-  async #make(names) {
+  async #make(names, settings) {
     this.#folder = await mkdtemp(join(tmpdir(), 'kaiwa-network-'));
     this.#picture = join(this.#folder, 'camera.y4m');
     await writePicture(this.#picture);
@@ -48,6 +49,7 @@ export class Stage {
       KAIWA_HTTP__PUBLIC_METRICS: 'true',
       KAIWA_CALLS__LISTEN: `["${this.network.host}:0"]`,
       KAIWA_LOG__FILTER: process.env.KAIWA_LOG__FILTER ?? 'info',
+      ...settings,
     };
     this.server = await Server.start(env, `${this.network.host}:0`);
   }
@@ -66,7 +68,7 @@ export class Stage {
   }
 
   /** Somebody in front of a window in the network of that name. */
-  async person(name, { viewport = LARGE, red = true } = {}) {
+  async person(name, { viewport = LARGE, red = true, camera = null } = {}) {
     const browser = await chromium.launch({
       executablePath: await this.network.wrapper(name, CHROMIUM, this.#folder),
       args: [
@@ -80,7 +82,7 @@ export class Stage {
     const someone = new Person(await person(browser, { viewport, permissions: ['camera', 'microphone'] }), browser, name);
     this.#people.push(someone);
     someone.me.page.setDefaultTimeout(PATIENCE_MS);
-    await someone.me.page.addInitScript(prepare, { red });
+    await someone.me.page.addInitScript(prepare, { red, camera });
     await signIn(someone.me, this.server.url, name);
     return someone;
   }
@@ -100,8 +102,11 @@ export class Stage {
   }
 }
 
-/** In the page, before the app: keeps peer connections where they can be found, and may forget about RED. */
-function prepare({ red }) {
+/**
+ * In the page, before the app: keeps peer connections where they can be found, may forget about RED, and may have the
+ * camera sent in one encoding of its own, such as one with spatial layers.
+ */
+function prepare({ red, camera }) {
   window.peers = [];
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
@@ -110,7 +115,8 @@ function prepare({ red }) {
       window.peers.push(this);
     }
     addTransceiver(what, init) {
-      const transceiver = super.addTransceiver(what, init);
+      const isCamera = camera && what.kind === 'video' && init?.sendEncodings;
+      const transceiver = super.addTransceiver(what, isCamera ? { ...init, sendEncodings: [camera] } : init);
       if (!red && what === 'audio') {
         const { codecs } = RTCRtpReceiver.getCapabilities('audio');
         transceiver.setCodecPreferences(codecs.filter((codec) => codec.mimeType !== 'audio/red'));
@@ -148,10 +154,11 @@ async function count() {
     concealed: sum(audio, 'concealedSamples'),
     concealments: sum(audio, 'concealmentEvents'),
     sound: audio.map((r) => codecs.get(r.codecId)).join(),
+    picture: video.map((r) => codecs.get(r.codecId)).join(),
     spoken: sum(of('outbound-rtp', 'audio'), 'packetsSent'),
     kbitOut: Math.round(Math.max(0, ...reports.map((r) => r.availableOutgoingBitrate ?? 0)) / 1_000),
     sending: of('outbound-rtp', 'video')
-      .map((r) => ({ rid: r.rid, width: r.frameWidth ?? 0, sent: r.framesSent ?? 0, fps: r.framesPerSecond ?? 0, keyFrames: r.keyFramesEncoded ?? 0, plis: r.pliCount ?? 0, target: r.targetBitrate, limited: r.qualityLimitationReason }))
+      .map((r) => ({ rid: r.rid, width: r.frameWidth ?? 0, codec: codecs.get(r.codecId), mode: r.scalabilityMode, sent: r.framesSent ?? 0, fps: r.framesPerSecond ?? 0, keyFrames: r.keyFramesEncoded ?? 0, plis: r.pliCount ?? 0, target: r.targetBitrate, limited: r.qualityLimitationReason }))
       .sort((one, other) => one.width - other.width),
   };
 }
