@@ -149,7 +149,8 @@ pub enum Chore {
     Show(u64),
     /// Tells those who were away that it is ready.
     TellReady,
-    /// Tells operators that this attempt failed.
+    /// Tells its uploader that it can never be played, whether or not a room shows it: refused, or this attempt failed.
+    /// Of a failed transcode operators are told too.
     TellFailed(u32),
 }
 

@@ -538,7 +538,8 @@ pub trait RoomMessages: Send + Sync + 'static {
     /// Those who were away are told that it is ready, once.
     fn ready<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
 
-    /// Operators are told of a failure (Slack).
+    /// Its uploader is told why it can never be played, once for each end, whether or not a room shows it; of a failed
+    /// transcode operators are told too (Slack), of a refused file nobody else.
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
 
     /// Operators are told that something is wrong with more than one clip, at most once an hour for each kind. Where nobody

@@ -65,11 +65,7 @@ impl Messages {
                 let view = view(clip, state);
                 let shown = self.chat.show_clip(&clip.room, target, view).await;
                 // The next one shows it again: no view that is older than what is shown changes anything.
-                settled(shown).inspect_err(|_| self.forget(clip))?;
-                if clip.state == ClipState::Rejected {
-                    self.tell.uploader(clip);
-                }
-                Ok(())
+                settled(shown).inspect_err(|_| self.forget(clip))
             }
             Wanted::Shown(_) => {
                 if let Some(Progress { percent, .. }) = clip.progress {
@@ -153,7 +149,10 @@ impl RoomMessages for Messages {
 
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
         Box::pin(async move {
-            self.tell.operators(clip).await?;
+            // No operator can mend a file that may not be shared.
+            if clip.state == ClipState::Failed {
+                self.tell.operators(clip).await?;
+            }
             self.tell.uploader(clip);
             Ok(())
         })
