@@ -708,6 +708,10 @@ pub const CLIP_RETRY_CAP: Duration = Duration::from_secs(5 * 60);
 /// Rooms besides its own in which a clip is shown. Another is refused (`CLIP_ROOMS`).
 pub const CLIP_ROOMS: usize = 16;
 
+/// Rooms besides its own in which a clip's message was deleted, so that it can be shown there anew. At the bound another room
+/// is refused (`CLIP_ROOMS`); with those in which it is shown a row has some more.
+pub const CLIP_ROOMS_LEFT: usize = 64;
+
 /// Errands of one clip that wait. At the bound a sweep or a stop is left to the orphan sweep; there are never as
 /// many unless an attempt is stopped and begun again over and over while the transcoder does not answer.
 pub const CLIP_CHORES: usize = 64;

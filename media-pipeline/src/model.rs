@@ -112,6 +112,9 @@ pub struct Chores {
     pub share: bool,
     /// Other rooms in which it is shown, and its message there (0: not known yet); at most 16.
     pub rooms: BTreeMap<RoomId, u64>,
+    /// Other rooms in which its message was deleted, and the last one's number: what is shared there again is another
+    /// message. At most some more than [`CLIP_ROOMS_LEFT`](kaiwa_common::limits::CLIP_ROOMS_LEFT).
+    pub left: BTreeMap<RoomId, u64>,
     /// Errands, in the order in which they came up.
     pub todo: Vec<Chore>,
     /// When the errands are run again, if they are not done by then.

@@ -526,7 +526,9 @@ pub enum Notice {
 
 /// A clip's message in the room.
 pub trait RoomMessages: Send + Sync + 'static {
-    /// Posts it, once for each (clip, room); gives its number.
+    /// Posts it, once for each (clip, room, message there that was deleted, see [`Chores::left`]); gives its number.
+    ///
+    /// [`Chores::left`]: crate::model::Chores::left
     fn post<'a>(&'a self, clip: &'a Clip) -> Answer<'a, u64, StoreError>;
 
     /// Shows how it is now. A change that is older than what is shown does nothing.

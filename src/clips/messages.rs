@@ -106,14 +106,20 @@ impl RoomMessages for Messages {
                 // What is over before it was posted is posted and taken away, so that nobody asks again.
                 Wanted::Gone => ClipShown::Failed,
             };
-            let posted = self
-                .chat
-                .post_clip(&clip.room, &uploader, view(clip, state))
-                .await;
+            let view = view(clip, state);
+            let posted = match clip.chores.left.get(&clip.room) {
+                None => self.chat.post_clip(&clip.room, &uploader, view).await,
+                Some(deleted) => {
+                    let deleted = Seq(*deleted);
+                    self.chat
+                        .post_clip_anew(&clip.room, &uploader, view, deleted)
+                        .await
+                }
+            };
             let posted = posted.map_err(|error| unavailable(&error))?;
             let seq = posted.position.seq;
             if posted.dup {
-                // A room whose message was deleted is not shown the clip again.
+                // Deleted before anybody knew its number: that is heard of, and the room is not shown the clip by itself.
                 let recalled = self.names.recall_gone(&clip.room, seq).await;
                 recalled.map_err(|error| StoreError::Unavailable(error.to_string()))?;
             } else {

@@ -43,6 +43,19 @@ async fn who_deletes_its_message_in_another_room_ends_that_share_and_at_home_the
     let at_home = world.service.playback(&who("bob"), id).await;
     assert!(at_home.is_ok(), "at home it is still shown");
 
+    // Shared there again it is another message, which the old one's deletion, told late, does not end.
+    for _ in 0..2 {
+        let again = world.service.share(&who("alice"), id, other.clone()).await;
+        assert_eq!(again, Ok(number + 1));
+        world.service.idle().await;
+        deleted(&other, number).await;
+        let plays = world.service.playback(&who("carol"), id).await;
+        assert!(plays.is_ok(), "{plays:?}");
+    }
+    deleted(&other, number + 1).await;
+    let plays = world.service.playback(&who("carol"), id).await;
+    assert_eq!(plays.map(|_| ()), Err(ApiError::NotFound));
+
     let message = world.clip(id).await.message.unwrap();
     for _ in 0..2 {
         deleted(&room(), message).await;

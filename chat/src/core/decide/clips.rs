@@ -4,16 +4,15 @@ use super::{Deciding, Decision, ReplyWith, Ruled};
 use crate::core::{access, validate};
 use crate::error::ChatError;
 use crate::model::{ClipView, EventBody, Mentions};
-use crate::ports::MessageFact;
-use kaiwa_common::id::ClipId;
+use crate::ports::{MessageFact, WriteKind};
+use kaiwa_common::id::{Cid, ClipId};
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 
 impl Deciding<'_> {
-    pub(super) fn post_clip(&self, clip: &ClipView) -> Ruled {
+    pub(super) fn post_clip(&self, clip: &ClipView, cid: Option<(Cid, WriteKind)>) -> Ruled {
         access::may_send(self.viewer(), self.state.door())?;
         // An old clip may be posted as well: that it was not before, the store knows for ever.
-        let cid = clip.clip.cid();
         let text = clip.text();
         validate::text(&text, self.scene.limits.text_bytes)?;
         let body = EventBody::Posted {
@@ -23,7 +22,7 @@ impl Deciding<'_> {
             clip: Some(Box::new(clip.clone())),
         };
         Ok(Decision::Change {
-            cid: Some(cid),
+            cid: cid.map(|(cid, _)| cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
             by: None,
