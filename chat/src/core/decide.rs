@@ -266,7 +266,7 @@ impl Deciding<'_> {
                 ..
             } => self.edit(*cid, *target, text, mentions),
             Write::Delete { cid, target, .. } => self.delete(*cid, *target),
-            Write::PostClip { clip, .. } => self.post_clip(clip, write.cid()),
+            Write::PostClip { clip, .. } => self.post_clip(clip),
             Write::ShowClip { target, clip, .. } => self.show_clip(*target, clip),
             Write::RemoveClip { target, .. } => self.remove_clip(*target),
             // The id is the hash of the creator and the cid, so this is the same creation again.

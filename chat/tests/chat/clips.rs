@@ -281,7 +281,8 @@ async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_and_may_b
     for _ in 0..2 {
         let anew = async || {
             let shown = view(1, 1, ClipShown::Ready);
-            let posted = chat.post_clip_anew(&room, &user("bob"), shown, deleted);
+            let bob = user("bob");
+            let posted = chat.post_clip_anew(&room, &bob, shown, deleted);
             let posted = posted.await.unwrap();
             (posted.position.seq, posted.dup)
         };

@@ -11,7 +11,7 @@ use super::schema::key;
 use crate::model::{Event, EventBody, Membership, Mentions, Role, User};
 use crate::ports::{Append, Appended, CidKey, Counts, FirstResult, WriteKind};
 use crate::wire::stored;
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::{ClipId, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::sqlite::{Keep, Verdict};

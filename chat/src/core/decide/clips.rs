@@ -4,13 +4,13 @@ use super::{Deciding, Decision, ReplyWith, Ruled};
 use crate::core::{access, validate};
 use crate::error::ChatError;
 use crate::model::{ClipView, EventBody, Mentions};
-use crate::ports::{MessageFact, WriteKind};
-use kaiwa_common::id::{Cid, ClipId};
+use crate::ports::MessageFact;
+use kaiwa_common::id::ClipId;
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 
 impl Deciding<'_> {
-    pub(super) fn post_clip(&self, clip: &ClipView, cid: Option<(Cid, WriteKind)>) -> Ruled {
+    pub(super) fn post_clip(&self, clip: &ClipView) -> Ruled {
         access::may_send(self.viewer(), self.state.door())?;
         // An old clip may be posted as well: that it was not before, the store knows for ever.
         let text = clip.text();
@@ -22,7 +22,7 @@ impl Deciding<'_> {
             clip: Some(Box::new(clip.clone())),
         };
         Ok(Decision::Change {
-            cid: cid.map(|(cid, _)| cid),
+            cid: self.command.write.cid().map(|(cid, _)| cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
             by: None,
