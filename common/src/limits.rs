@@ -691,6 +691,10 @@ pub const CLIP_QUEUED: Duration = Duration::from_secs(12 * 3600);
 /// A job that is worked on may get no further for so long; then its attempt is over (`TRANSCODER_STUCK`).
 pub const CLIP_SILENT: Duration = Duration::from_secs(3600);
 
+/// How long the file of a failed clip is kept for another try; then it is deleted. With twice as much a day's failures weigh twice
+/// as long on the disk.
+pub const CLIP_KEEP_FAILED: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Attempts that begin by themselves after a failure that may pass. Each may cost a whole transcoding.
 pub const CLIP_AUTO_RETRIES: u32 = 2;
 

@@ -91,6 +91,12 @@ pub trait ClipStore: Send + Sync + 'static {
     /// than that. Cheap enough to be asked each ten seconds.
     fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError>;
 
+    /// Bytes that all clips' objects take up, or will when what was declared has come ([`Clip::stored_bytes`]). `None`: this
+    /// store can't add them up.
+    fn stored(&self) -> Answer<'_, Option<u64>, StoreError> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Forgets events and requests that are old; gives how many, at most some thousand at once.
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError>;
 }

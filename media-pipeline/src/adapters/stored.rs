@@ -57,6 +57,8 @@ struct StoredClip {
     #[serde(default)]
     seen: Option<String>,
     #[serde(default)]
+    dropped: bool,
+    #[serde(default)]
     media_ms: u64,
 }
 
@@ -190,6 +192,7 @@ impl From<&Clip> for StoredClip {
             heard: chores.heard.map(|at| at.0),
             since: chores.since.map(|at| at.0),
             seen: chores.seen.clone(),
+            dropped: chores.dropped,
             media_ms: u64::try_from(chores.media.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -252,6 +255,7 @@ impl TryFrom<StoredClip> for Clip {
                 heard: s.heard.map(UnixMs),
                 since: s.since.map(UnixMs),
                 seen: s.seen,
+                dropped: s.dropped,
                 media: Duration::from_millis(s.media_ms),
             },
         })

@@ -68,7 +68,7 @@ impl Next<'_> {
     }
 
     pub(super) fn retry(&mut self) -> Verdict {
-        if self.clip.state != ClipState::Failed {
+        if self.clip.state != ClipState::Failed || self.clip.chores.dropped {
             return self.refused();
         }
         self.clip.chores.retries = 0;
@@ -90,6 +90,7 @@ impl Next<'_> {
             | ClipState::Rejected
             | ClipState::Cancelled
             | ClipState::Deleted => return self.refused(),
+            ClipState::Failed if self.clip.chores.dropped => return self.refused(),
             ClipState::Created
             | ClipState::Uploading
             | ClipState::Uploaded
