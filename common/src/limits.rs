@@ -568,6 +568,14 @@ pub const CLIP_HOOK: Duration = Duration::from_secs(2);
 /// How long an answer of the permission hook counts: so long may somebody still who just lost the right there.
 pub const CLIP_HOOK_CACHE: Duration = Duration::from_secs(10);
 
+/// How often the permission hook is asked again about somebody who plays in a room: so long, and [`CLIP_HOOK`], may they
+/// play on who lost the right there. Ten times as often is as many calls to another system for each who watches.
+pub const CLIP_HOOK_PLAYING: Duration = Duration::from_secs(60);
+
+/// How long who plays may play on while the hook gives no answer, since it last said yes: an outage there ends no film that
+/// was begun, and no longer takes a right away. Then nobody may (503).
+pub const CLIP_HOOK_SILENT: Duration = Duration::from_secs(10 * 60);
+
 /// Answers of the permission hook that are kept. At the bound old ones go, then all: they are asked for again.
 pub const CLIP_HOOK_ANSWERS: usize = 10_000;
 

@@ -507,6 +507,16 @@ pub trait RoomAuthz: Send + Sync + 'static {
         action: Action,
     ) -> Answer<'a, Verdict, StoreError>;
 
+    /// Whether who was let play in this room still may, beside what [`Self::epoch`] says: asked for each file that is played,
+    /// so it is cheap. `None`: the right does not say whose it is.
+    fn still<'a>(
+        &'a self,
+        _user: Option<&'a UserId>,
+        _room: &'a RoomId,
+    ) -> Answer<'a, bool, StoreError> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
     /// Rises when somebody loses the right to see the room: older playback tokens end.
     fn epoch<'a>(&'a self, room: &'a RoomId) -> Answer<'a, u64, StoreError>;
 }
