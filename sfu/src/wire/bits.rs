@@ -114,7 +114,7 @@ impl<'a> BitWriter<'a> {
     pub(crate) fn put(&mut self, count: usize, value: u32) -> Option<()> {
         for bit in (0..count).rev() {
             let place = self.bytes.get_mut(self.at / 8)?;
-            if self.at % 8 == 0 {
+            if self.at.is_multiple_of(8) {
                 *place = 0;
             }
             let set = u8::from(value >> bit & 1 == 1);
