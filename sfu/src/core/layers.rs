@@ -219,8 +219,7 @@ impl Current {
                 limit.spatial = limit.spatial.min(target.spatial);
             }
         }
-        let is_above = frame.needs_below_alone && frame.spatial == limit.spatial + 1;
-        if !frame.part_of.has(limit) && !is_above {
+        if !frame.part_of.has(limit) {
             return limit;
         }
         // As much of what is wanted as can be entered here.

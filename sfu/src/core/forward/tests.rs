@@ -107,7 +107,6 @@ fn coding(flags: u8, [temporal, tl0]: [u8; 2], id: PictureId) -> Coding {
                 temporal: temporal & 3,
                 part_of: some(0).collect::<Choices>(),
                 enters: some(4).collect::<Choices>(),
-                needs_below_alone: flags & 2 != 0,
                 is_nested: flags & 4 != 0,
                 ends_frame: flags & 8 != 0,
                 picture_id,

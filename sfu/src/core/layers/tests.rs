@@ -119,7 +119,6 @@ fn frame(time: u32, spatial: u8, temporal: u8) -> Meta {
         temporal,
         part_of: Choice::all().filter(above).collect(),
         enters: Choice::all().filter(above).filter(enters).collect(),
-        needs_below_alone: is_key && spatial > 0,
         is_nested: true,
         ..Layered::default()
     };

@@ -84,7 +84,6 @@ impl Dependencies {
             temporal: descriptor.temporal.min(TEMPORAL_LAYERS - 1),
             part_of: Choice::all().filter(is_part).collect(),
             enters: Choice::all().filter(enters).collect(),
-            needs_below_alone: false,
             is_nested: self.is_nested,
             ends_frame: descriptor.ends_frame,
             picture_id: None,

@@ -80,8 +80,6 @@ pub struct Layered {
     /// The choices that can be entered with it by who can decode it: of each, all that follows refers to
     /// nothing before it, but for what it refers to itself.
     pub enters: Choices,
-    /// It refers to nothing but the spatial layer below in the same picture.
-    pub needs_below_alone: bool,
     /// A choice contains all that a lower one does, so that one can go down at any picture. Not so where a
     /// spatial layer rests on the one below in key frames alone (`L3T3_KEY`).
     pub is_nested: bool,
@@ -116,7 +114,6 @@ impl From<&vp9::Descriptor> for Layered {
             temporal,
             part_of: Choice::all().filter(above).collect(),
             enters: Choice::all().filter(above).filter(enters).collect(),
-            needs_below_alone: is_intra && spatial > 0,
             is_nested: true,
             ends_frame: descriptor.ends_frame,
             picture_id: descriptor.picture_id,
@@ -139,16 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn a_key_picture_enters_all_choices() {
+    fn a_key_picture_enters_all_choices_and_its_upper_frames_their_own() {
         let key = frame(&[0xac, 0x92, 0x34, 0x00, 0x01, 9]);
         assert!(Choice::all().all(|choice| key.part_of.has(choice) && key.enters.has(choice)));
-        assert!(key.ends_frame && !key.needs_below_alone);
-    }
-
-    #[test]
-    fn an_upper_frame_of_a_key_picture_enters_its_own_layer_from_below() {
+        assert!(key.ends_frame);
         let upper = frame(&[0xa8, 0x92, 0x34, 0x03, 0x01, 9]);
-        assert!(upper.needs_below_alone);
         assert!(upper.enters.has(choice(1, 2)) && !upper.enters.has(choice(2, 0)));
         assert!(upper.part_of.has(choice(2, 0)) && !upper.part_of.has(choice(0, 3)));
     }
