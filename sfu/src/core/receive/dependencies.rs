@@ -12,7 +12,7 @@ const CHOICES: usize = SPATIAL_LAYERS as usize * TEMPORAL_LAYERS as usize;
 #[derive(Debug)]
 pub(super) struct Dependencies {
     structure: Structure,
-    /// The frame that has brought it.
+    /// The frame that has brought it, or one of long after that.
     since: u16,
     /// Of each choice the decode target that stands for it.
     targets: [u8; CHOICES],
@@ -28,6 +28,22 @@ pub(super) struct Described {
     pub(super) starts_frame: bool,
     /// It begins a key frame, of this size.
     pub(super) keyframe: Option<Resolution>,
+}
+
+/// Frames that a packet is late by at most: some minutes.
+const LATEST: u16 = 0x1000;
+
+impl Described {
+    fn of_nothing(descriptor: &Descriptor) -> Self {
+        Self {
+            frame: Layered {
+                frame: Some(descriptor.frame),
+                ..Layered::default()
+            },
+            starts_frame: false,
+            keyframe: None,
+        }
+    }
 }
 
 impl Dependencies {
@@ -48,8 +64,9 @@ impl Dependencies {
         new
     }
 
-    /// Reads a packet's descriptor; one with a structure that is newer takes the place of the one there is.
-    /// `None` for what can't be read.
+    /// Reads a packet's descriptor; one with another structure that is newer takes the place of the one there is.
+    /// What is of the structure before is part of nothing: its templates are not known any more. `None` for what can't
+    /// be read.
     pub(super) fn read(known: &mut Option<Box<Self>>, bytes: &[u8]) -> Option<Described> {
         if bytes.is_empty() {
             return None;
@@ -57,20 +74,24 @@ impl Dependencies {
         let structure = known.as_ref().map(|known| &known.structure);
         let (descriptor, brought) = Descriptor::parse(bytes, structure).ok()?;
         let is_key = brought.is_some();
+        let frame = descriptor.frame;
+        if let Some(known) = known
+            && is_before(frame, known.since)
+        {
+            return Some(Described::of_nothing(&descriptor));
+        }
         if let Some(structure) = brought {
-            let frame = descriptor.frame;
             match known {
-                Some(known) if is_before(frame, known.since) => return None,
                 // The same again: as each key frame brings it.
-                Some(known) if known.structure == structure => known.since = frame,
+                Some(known) if known.structure == structure => {}
                 Some(known) => **known = Self::new(structure, frame),
                 None => *known = Some(Box::new(Self::new(structure, frame))),
             }
         }
-        let known = known.as_ref()?;
-        // Of the structure before, which is not known any more.
-        if is_before(descriptor.frame, known.since) {
-            return None;
+        let known = known.as_mut()?;
+        // Numbers wrap, and nothing comes so late.
+        if frame.wrapping_sub(known.since) > 2 * LATEST {
+            known.since = frame.wrapping_sub(LATEST);
         }
         Some(known.describe(&descriptor, is_key))
     }

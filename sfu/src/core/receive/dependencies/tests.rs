@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::ring::Choices;
 use crate::wire::bits::BitWriter;
 
 /// A structure as libwebrtc makes it: templates are spatial and temporal layer and indications.
@@ -158,13 +159,40 @@ fn what_is_told_as_active_is_what_is_sent_whole() {
 }
 
 #[test]
-fn what_is_of_a_structure_before_is_not_read_by_this_one() {
+fn what_is_of_a_structure_before_is_part_of_nothing() {
     let made = Made::full(1, 3);
     let mut known = begin(&made);
-    assert!(Dependencies::read(&mut known, &made.descriptor(99, 0, 1, false)).is_none());
-    let late_key = made.descriptor(60, 0, 0, true);
-    assert!(Dependencies::read(&mut known, &late_key).is_none());
+    let late_key = Made::full(3, 3).descriptor(60, 0, 0, true);
+    for late in [made.descriptor(99, 0, 1, false), late_key] {
+        let described = Dependencies::read(&mut known, &late).unwrap();
+        assert_eq!(described.frame.part_of, Choices::default());
+        assert!(described.keyframe.is_none());
+    }
     assert!(Dependencies::read(&mut known, &made.descriptor(101, 0, 1, false)).is_some());
     assert!(Dependencies::read(&mut known, &[]).is_none());
     assert!(Dependencies::read(&mut None, &made.descriptor(101, 0, 1, false)).is_none());
+}
+
+#[test]
+fn what_is_late_of_the_same_structure_is_read_though_a_key_frame_was_faster() {
+    let made = Made::full(1, 3);
+    let mut known = begin(&made);
+    assert!(Dependencies::read(&mut known, &made.descriptor(120, 0, 0, true)).is_some());
+    let late = made.descriptor(119, 0, 1, false);
+    let described = Dependencies::read(&mut known, &late).unwrap();
+    assert!(described.frame.part_of.has(choice(0, 1)));
+}
+
+#[test]
+fn numbers_wrap_without_end() {
+    let made = Made::full(1, 3);
+    let mut known = begin(&made);
+    for step in 1..40_u16 {
+        let frame = 100_u16.wrapping_add(step.wrapping_mul(4_000));
+        let described = Dependencies::read(&mut known, &made.descriptor(frame, 0, 0, false));
+        assert!(
+            described.unwrap().frame.part_of.has(choice(0, 0)),
+            "{frame}"
+        );
+    }
 }
