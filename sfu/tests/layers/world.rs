@@ -144,9 +144,7 @@ impl World {
     fn send(&mut self, ms: u64, packet: Packet) {
         // Packets of a picture overtake each other; those of pictures do not.
         let at = ms + self.random.below(15);
-        let is_lost = self
-            .random
-            .permille(self.losses_permille.try_into().unwrap());
+        let is_lost = self.random.permille(self.losses_permille);
         self.order += 1;
         if !is_lost {
             self.path.insert((at, self.order), (packet, false));
