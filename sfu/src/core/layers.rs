@@ -16,9 +16,9 @@ use crate::unit::RtpTime;
 /// Encodings of one publication: small, middle, large. More are not answered in negotiation.
 pub const MAX_LAYERS: usize = 3;
 
-/// Changes within an encoding that are remembered for late packets. The fifth within the time that
+/// Changes within an encoding that are remembered for late packets. The seventh within the time that
 /// packets are out of order would decide some late packets wrongly; they would be filled in.
-const CHANGES: usize = 4;
+const CHANGES: usize = 6;
 
 /// What a subscription should get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,11 @@ impl Moment {
             time: meta.time,
             spatial: meta.coding.spatial(),
         }
+    }
+
+    /// The first frame of the same picture.
+    fn start(self) -> Self {
+        Self { spatial: 0, ..self }
     }
 
     /// Above 0 if it is later.
@@ -169,13 +174,17 @@ impl LayerSelector {
         if meta.coding != Coding::Plain && (age > 0 || opens_all) {
             let is_new_picture = at.time != current.newest.time;
             current.newest = at;
-            let wanted = match &meta.coding {
-                Coding::Vp8(_) | Coding::Layered(_) if opens_all => target,
-                Coding::Plain => current.limit(),
-                Coding::Vp8(vp8) => current.adjusted(target, vp8),
-                Coding::Layered(frame) => current.adjusted_in(target, frame, is_new_picture),
-            };
-            current.change(at, wanted);
+            match &meta.coding {
+                Coding::Vp8(_) | Coding::Layered(_) if opens_all => current.change(at, target),
+                Coding::Plain => {}
+                Coding::Vp8(vp8) => current.change(at, current.adjusted(target, vp8)),
+                Coding::Layered(frame) => {
+                    if is_new_picture {
+                        current.change(at.start(), current.lowered(target, frame));
+                    }
+                    current.change(at, current.raised(target, frame));
+                }
+            }
         }
         if let Coding::Layered(frame) = &meta.coding {
             current.is_nested = frame.is_nested;
@@ -209,27 +218,31 @@ impl Current {
         }
     }
 
-    /// The same in a stream with spatial layers.
-    fn adjusted_in(&self, target: Choice, frame: &Layered, is_new_picture: bool) -> Choice {
-        let mut limit = self.limit();
-        // Not within a picture, of which the rest would be missing.
-        if is_new_picture {
-            limit.temporal = limit.temporal.min(target.temporal);
-            if frame.is_nested {
-                limit.spatial = limit.spatial.min(target.spatial);
-            }
+    /// In a stream with spatial layers, what is gone down to at the beginning of a picture: within one, the rest
+    /// would be missing.
+    fn lowered(&self, target: Choice, frame: &Layered) -> Choice {
+        let limit = self.limit();
+        let spatial = limit.spatial.min(target.spatial);
+        Choice {
+            spatial: if frame.is_nested {
+                spatial
+            } else {
+                limit.spatial
+            },
+            temporal: limit.temporal.min(target.temporal),
         }
+    }
+
+    /// As much of what is wanted as can be entered with a frame, if it is sent anyway.
+    fn raised(&self, target: Choice, frame: &Layered) -> Choice {
+        let limit = self.limit();
         if !frame.part_of.has(limit) {
             return limit;
         }
-        // As much of what is wanted as can be entered here.
-        let own = frame.spatial.min(target.spatial).max(limit.spatial);
-        let steps = [
-            (target.spatial, target.temporal),
-            (own, target.temporal),
-            (own, limit.temporal),
-        ];
-        let steps = steps.map(|(spatial, temporal)| Choice { spatial, temporal });
+        let steps = [target.spatial, limit.spatial].map(|spatial| Choice {
+            spatial,
+            temporal: target.temporal,
+        });
         let entered = steps.into_iter().find(|step| frame.enters.has(*step));
         entered.unwrap_or(limit)
     }

@@ -21,7 +21,7 @@ use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
 use crate::wire::dependency_descriptor::Active;
 use crate::wire::rtcp::ReportBlock;
 use choices::ChoiceMeter;
-use dependencies::Dependencies;
+use dependencies::{Dependencies, Way};
 use meter::RateMeter;
 use stats::ReceptionStats;
 use std::time::{Duration, Instant};
@@ -124,10 +124,13 @@ impl ReceiveStream {
         }
     }
 
-    /// What a packet's dependency descriptor says is put to what its payload does. `descriptor` is empty where it
-    /// has none.
+    /// What a packet's dependency descriptor says is put to what its payload does, before the packet is taken.
+    /// `descriptor` is empty where it has none.
     pub fn describe(&mut self, arrival: &mut Arrival, descriptor: &[u8]) {
-        let Some(described) = Dependencies::read(&mut self.dependencies, descriptor) else {
+        let highest = self.highest();
+        let is_late = highest.is_some_and(|highest| highest.nearest(arrival.seq) < highest);
+        let way = if is_late { Way::Late } else { Way::InTime };
+        let Some(described) = Dependencies::read(&mut self.dependencies, descriptor, way) else {
             return;
         };
         arrival.starts_frame = described.starts_frame;

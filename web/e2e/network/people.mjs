@@ -9,7 +9,7 @@ import { writePicture } from './picture.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** For what has to come about on a machine that does other things as well. */
-export const PATIENCE_MS = 180_000;
+export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 180_000);
 /** Between two looks at the counters. */
 const LOOK_MS = 200;
 

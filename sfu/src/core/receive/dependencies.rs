@@ -21,6 +21,14 @@ pub(super) struct Dependencies {
     is_nested: bool,
 }
 
+/// How a packet came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    InTime,
+    /// Behind others, as repairs do, which were not read by the structure that it may bring.
+    Late,
+}
+
 /// A frame as its descriptor tells of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Described {
@@ -34,10 +42,10 @@ pub(super) struct Described {
 const LATEST: u16 = 0x1000;
 
 impl Described {
-    fn of_nothing(descriptor: &Descriptor) -> Self {
+    fn of_nothing(frame: Option<u16>) -> Self {
         Self {
             frame: Layered {
-                frame: Some(descriptor.frame),
+                frame,
                 ..Layered::default()
             },
             starts_frame: false,
@@ -65,27 +73,37 @@ impl Dependencies {
     }
 
     /// Reads a packet's descriptor; one with another structure that is newer takes the place of the one there is.
-    /// What is of the structure before is part of nothing: its templates are not known any more. `None` for what can't
-    /// be read.
-    pub(super) fn read(known: &mut Option<Box<Self>>, bytes: &[u8]) -> Option<Described> {
+    /// What is of the structure before, or after one that is not known yet, is part of nothing. `None` for what can't
+    /// be read while nothing is known.
+    pub(super) fn read(known: &mut Option<Box<Self>>, bytes: &[u8], way: Way) -> Option<Described> {
         if bytes.is_empty() {
             return None;
         }
         let structure = known.as_ref().map(|known| &known.structure);
-        let (descriptor, brought) = Descriptor::parse(bytes, structure).ok()?;
-        let is_key = brought.is_some();
+        let (descriptor, brought) = match Descriptor::parse(bytes, structure) {
+            Ok(read) => read,
+            Err(_) if known.is_some() => return Some(Described::of_nothing(None)),
+            Err(_) => return None,
+        };
+        let mut is_key = brought.is_some();
         let frame = descriptor.frame;
         if let Some(known) = known
             && is_before(frame, known.since)
         {
-            return Some(Described::of_nothing(&descriptor));
+            return Some(Described::of_nothing(Some(frame)));
         }
         if let Some(structure) = brought {
             match known {
                 // The same again: as each key frame brings it.
                 Some(known) if known.structure == structure => {}
-                Some(known) => **known = Self::new(structure, frame),
-                None => *known = Some(Box::new(Self::new(structure, frame))),
+                Some(known) => {
+                    is_key = way == Way::InTime;
+                    **known = Self::new(structure, frame);
+                }
+                None => {
+                    is_key = way == Way::InTime;
+                    *known = Some(Box::new(Self::new(structure, frame)));
+                }
             }
         }
         let known = known.as_mut()?;

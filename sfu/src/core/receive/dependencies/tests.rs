@@ -102,10 +102,14 @@ fn choice(spatial: u8, temporal: u8) -> Choice {
     Choice { spatial, temporal }
 }
 
+fn read(known: &mut Option<Box<Dependencies>>, bytes: &[u8]) -> Option<Described> {
+    Dependencies::read(known, bytes, Way::InTime)
+}
+
 fn begin(made: &Made) -> Option<Box<Dependencies>> {
     let mut known = None;
     let key = made.descriptor(100, 0, 0, true);
-    let described = Dependencies::read(&mut known, &key).unwrap();
+    let described = read(&mut known, &key).unwrap();
     assert!(described.starts_frame && described.keyframe.is_some());
     assert!(Choice::all().all(|choice| described.frame.enters.has(choice)));
     known
@@ -116,7 +120,7 @@ fn each_choice_is_the_highest_decode_target_that_it_covers() {
     let made = Made::full(2, 3);
     let mut known = begin(&made);
     let upper = made.descriptor(101, 1, 2, false);
-    let frame = Dependencies::read(&mut known, &upper).unwrap().frame;
+    let frame = read(&mut known, &upper).unwrap().frame;
     for (of, is_part) in [
         ((1, 2), true),
         ((2, 3), true),
@@ -137,7 +141,7 @@ fn a_slow_frame_enters_the_temporal_layers_of_its_own_spatial_layer() {
     let made = Made::full(3, 3);
     let mut known = begin(&made);
     let slow = made.descriptor(101, 1, 0, false);
-    let frame = Dependencies::read(&mut known, &slow).unwrap().frame;
+    let frame = read(&mut known, &slow).unwrap().frame;
     assert!(frame.enters.has(choice(1, 2)) && !frame.enters.has(choice(2, 2)));
     assert!(frame.part_of.has(choice(2, 0)) && !frame.part_of.has(choice(0, 2)));
 }
@@ -164,22 +168,22 @@ fn what_is_of_a_structure_before_is_part_of_nothing() {
     let mut known = begin(&made);
     let late_key = Made::full(3, 3).descriptor(60, 0, 0, true);
     for late in [made.descriptor(99, 0, 1, false), late_key] {
-        let described = Dependencies::read(&mut known, &late).unwrap();
+        let described = read(&mut known, &late).unwrap();
         assert_eq!(described.frame.part_of, Choices::default());
         assert!(described.keyframe.is_none());
     }
-    assert!(Dependencies::read(&mut known, &made.descriptor(101, 0, 1, false)).is_some());
-    assert!(Dependencies::read(&mut known, &[]).is_none());
-    assert!(Dependencies::read(&mut None, &made.descriptor(101, 0, 1, false)).is_none());
+    assert!(read(&mut known, &made.descriptor(101, 0, 1, false)).is_some());
+    assert!(read(&mut known, &[]).is_none());
+    assert!(read(&mut None, &made.descriptor(101, 0, 1, false)).is_none());
 }
 
 #[test]
 fn what_is_late_of_the_same_structure_is_read_though_a_key_frame_was_faster() {
     let made = Made::full(1, 3);
     let mut known = begin(&made);
-    assert!(Dependencies::read(&mut known, &made.descriptor(120, 0, 0, true)).is_some());
+    assert!(read(&mut known, &made.descriptor(120, 0, 0, true)).is_some());
     let late = made.descriptor(119, 0, 1, false);
-    let described = Dependencies::read(&mut known, &late).unwrap();
+    let described = read(&mut known, &late).unwrap();
     assert!(described.frame.part_of.has(choice(0, 1)));
 }
 
@@ -189,10 +193,23 @@ fn numbers_wrap_without_end() {
     let mut known = begin(&made);
     for step in 1..40_u16 {
         let frame = 100_u16.wrapping_add(step.wrapping_mul(4_000));
-        let described = Dependencies::read(&mut known, &made.descriptor(frame, 0, 0, false));
+        let described = read(&mut known, &made.descriptor(frame, 0, 0, false));
         assert!(
             described.unwrap().frame.part_of.has(choice(0, 0)),
             "{frame}"
         );
     }
+}
+
+#[test]
+fn nothing_begins_with_a_structure_that_comes_late() {
+    let made = Made::full(1, 3);
+    let key = made.descriptor(100, 0, 0, true);
+    let mut known = None;
+    let described = Dependencies::read(&mut known, &key, Way::Late).unwrap();
+    assert!(described.keyframe.is_none() && known.is_some());
+    // But with one that was known before.
+    let again = made.descriptor(120, 0, 0, true);
+    let described = Dependencies::read(&mut known, &again, Way::Late).unwrap();
+    assert!(described.keyframe.is_some());
 }
