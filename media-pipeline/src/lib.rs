@@ -29,4 +29,5 @@ pub mod ports;
 pub mod refusal;
 pub mod replay;
 pub mod service;
+pub mod webvtt;
 mod wire;
