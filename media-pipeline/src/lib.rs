@@ -16,6 +16,7 @@ pub mod cage;
 pub mod core;
 pub mod ffmpeg;
 pub mod front;
+pub mod fuzzing;
 pub mod grpc;
 pub mod http;
 pub mod inspect;
