@@ -115,7 +115,10 @@ pub(crate) async fn prepare(
         ClipsBackend::Aws => aws::open(config, data, tools).await?,
     };
     let aws = settings.aws.as_ref();
-    let mut rules = Rules::default();
+    let mut rules = Rules {
+        keep_failed: Duration::from_secs(settings.keep_failed_s.into()),
+        ..Rules::default()
+    };
     if let Some(aws) = aws {
         rules.poll_remote = Duration::from_secs(aws.ask_after_s.into());
     }
@@ -137,6 +140,7 @@ pub(crate) async fn prepare(
             rules,
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
+            storage_bytes: settings.storage_bytes,
             open: settings.uploads_at_once,
             ..Options::default()
         },

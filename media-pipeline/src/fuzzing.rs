@@ -130,8 +130,12 @@ pub fn tokens(data: &[u8]) {
     let key = PlaybackKey::new(1, &Secret::new(vec![7; 32])).expect("32 bytes");
     let playback = PlaybackKeys::new(key, None).expect("one key");
     let text = String::from_utf8_lossy(data);
-    if let Some(claims) = playback.open(&text, NOW) {
-        assert_eq!(playback.issue(&claims), text);
+    if let Some((claims, whose)) = playback.open_named(&text, NOW) {
+        let again = match whose {
+            Some(user) => playback.issue_named(&claims, &user),
+            None => playback.issue(&claims),
+        };
+        assert_eq!(again, text);
     }
     if let Ok(claim) = uploads.open_part(&text, NOW) {
         assert!(check_key(&claim.key).is_ok());

@@ -123,12 +123,15 @@ impl Here {
     ) -> anyhow::Result<Clips> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
+        let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
+        if self.hook.is_some() {
+            issuer = issuer.naming();
+        }
         let rooms: Arc<dyn RoomAuthz> = match self.hook {
             Some(hook) => Arc::new(HookedRooms::new(rooms, hook)),
             None => rooms,
         };
         let backend = self.backend;
-        let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
         if let Some(cloudfront) = self.cloudfront {
             issuer = issuer.with_cloudfront(cloudfront);
         }
