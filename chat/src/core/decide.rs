@@ -5,24 +5,20 @@ mod messages;
 mod people;
 mod wants;
 
+use people::{create, open_direct};
 pub(super) use wants::wants;
 
-use super::access::{self, Viewer};
+use super::access::Viewer;
 use super::cache::Recent;
 use super::command::{Command, RoomLimits};
 use super::state::RoomState;
-use super::validate;
 use crate::error::ChatError;
-use crate::model::{
-    EventBody, Membership, Mentions, NewRoom, Role, RoomKind, User, Visibility, Write,
-};
+use crate::model::{EventBody, Membership, Role, User, Write};
 use crate::ports::{CidKey, FirstResult, MessageFact, Part, UserFact, Wanted, WriteKind};
 use kaiwa_common::id::{Cid, UserId};
-use kaiwa_common::limits::MENTIONS;
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
-use std::collections::BTreeSet;
 
 /// What a command comes to.
 #[derive(Debug)]
