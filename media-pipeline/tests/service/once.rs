@@ -62,7 +62,7 @@ async fn an_end_of_an_upload_is_told_again_as_it_was() {
         number: 1,
         size: SIZE,
         etag: "e".to_owned(),
-        sha256: None,
+        checksum: None,
     };
     let other = world.service.complete(&keyed(1), id, vec![part]).await;
     assert_eq!(other.err(), Some(ApiError::KeyReused));

@@ -19,6 +19,7 @@ mod write;
 
 pub use disk::{Disk, OsDisk};
 
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::objects::key::{check_key, check_type};
 use crate::objects::sign::Keyring;
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan};
@@ -128,7 +129,7 @@ impl FolderObjects {
         self.inner.clock.now()
     }
 
-    /// Takes a part: exactly so many bytes with that SHA-256. It is there when this returns, and the bytes of an
+    /// Takes a part: exactly so many bytes with that checksum. It is there when this returns, and the bytes of an
     /// attempt that fails are nowhere. The same number again replaces it.
     ///
     /// # Errors
@@ -150,6 +151,7 @@ impl FolderObjects {
         if known.done_etag.is_some() {
             return Err(ObjectError::NotFound);
         }
+        check_kind(known.checksum, plan.checksum.as_ref())?;
         self.room_for(plan.size)?;
         let stride = self.stride(upload, plan.size, known.stride).await?;
         let fits = before.is_none() && plan.size <= stride;
@@ -157,11 +159,12 @@ impl FolderObjects {
         let promise = Promise {
             most: plan.size,
             least: plan.size,
-            sha256: plan.sha256,
+            kind: known.checksum,
+            checksum: plan.checksum,
         };
         let disk = Arc::clone(&self.inner.disk);
         let folder = self.inner.places.upload(upload);
-        let (file, sha256) = match &claim {
+        let (file, checksum) = match &claim {
             Some(claim) => {
                 let data = self.inner.places.data(upload);
                 let at = u64::from(plan.number - 1) * stride;
@@ -177,15 +180,15 @@ impl FolderObjects {
                 let path = temporary.path.clone();
                 let opened = opened(move || new_file(&path)).await?;
                 let sink = Sink::new(disk, opened, 0, Box::new(()));
-                let (_, sha256) = pour(sink, bytes, promise).await?;
+                let (_, checksum) = pour(sink, bytes, promise).await?;
                 temporary.keep();
-                (Some(name), sha256)
+                (Some(name), checksum)
             }
         };
         let row = PartRow {
             number: plan.number,
             size: plan.size,
-            sha256,
+            checksum,
             file,
         };
         self.note_part(key, upload, row).await
@@ -296,16 +299,17 @@ impl FolderObjects {
         let promise = Promise {
             most,
             least,
-            sha256: None,
+            kind: ChecksumKind::Sha256,
+            checksum: None,
         };
-        let (size, sha256) = pour(sink, bytes, promise).await?;
+        let (size, checksum) = pour(sink, bytes, promise).await?;
         self.publish(&temporary.path, &blob).await?;
         temporary.keep();
         let info = ObjectInfo {
             key: key.to_owned(),
             size,
-            etag: etag_of(&sha256),
-            sha256: Some(sha256),
+            etag: etag_of(&checksum),
+            sha256: checksum.sha256(),
             modified: self.now(),
         };
         Ok(ObjectRow {
@@ -463,6 +467,17 @@ pub(crate) fn check_plan(plan: &PartPlan) -> Result<(), ObjectError> {
         return Err(ObjectError::Mismatch("the part's length".to_owned()));
     }
     Ok(())
+}
+
+/// All parts of an upload have a sum of its kind.
+fn check_kind(kind: ChecksumKind, given: Option<&Checksum>) -> Result<(), ObjectError> {
+    match given {
+        Some(given) if given.kind() != kind => Err(ObjectError::Mismatch(format!(
+            "the checksum: this upload's parts have a {}",
+            kind.name()
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Upload ids are ours: 32 hexadecimal digits, and so are their folders.
