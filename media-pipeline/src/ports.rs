@@ -75,6 +75,9 @@ pub trait ClipStore: Send + Sync + 'static {
         request: &'a str,
     ) -> Answer<'a, Option<Request>, StoreError>;
 
+    /// Notes a request that was answered and changed nothing. `Conflict`: its key was used within 24 h.
+    fn note<'a>(&'a self, request: &'a Request) -> Answer<'a, (), StoreError>;
+
     /// Notes an event's id; false when it was there already. Kept for 7 days.
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError>;
 

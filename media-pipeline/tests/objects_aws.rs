@@ -35,6 +35,11 @@ const CANNOT: &[(Kind, &str, &str)] = &[
     ),
     (Kind::Moto, "a_signed_part_takes_nothing_else", LIST_PARTS),
     (
+        Kind::MiniStack,
+        "a_part_has_the_kind_of_checksum_of_its_upload",
+        "it takes a part with another algorithm than its upload was begun with; S3 answers 400, and the service signs none",
+    ),
+    (
         Kind::Moto,
         "an_aborted_upload_is_gone_and_aborting_again_is_no_error",
         "it answers 500 to a part of an upload that is not there",

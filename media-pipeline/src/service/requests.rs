@@ -126,6 +126,21 @@ impl Inner {
         }
     }
 
+    /// Notes that the request was answered, where answering it changes nothing.
+    pub(super) async fn noted(&self, request: Option<&Request>) -> Result<(), ApiError> {
+        let Some(request) = request else {
+            return Ok(());
+        };
+        match self.store.note(request).await {
+            // Asked twice at once: the other one was faster.
+            Err(StoreError::Conflict) => {
+                let again = self.replay(Some(request)).await?;
+                again.map(|_| ()).ok_or(ApiError::Conflict)
+            }
+            noted => noted.map_err(store),
+        }
+    }
+
     /// The clip that this request was about, if it was answered.
     pub(super) async fn replay(&self, request: Option<&Request>) -> Result<Option<Clip>, ApiError> {
         let Some(request) = request else {

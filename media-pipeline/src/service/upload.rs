@@ -214,9 +214,7 @@ impl Inner {
         let key = names::source(&clip);
         if let Some(checksum) = open_checksum(&clip) {
             check_checksums(checksum, plans.iter().map(|plan| plan.checksum))?;
-            if request.is_some() {
-                clip = self.asked(clip.id, &Input::Asked, request).await?;
-            }
+            self.noted(request).await?;
         } else {
             let first = first_checksum(plans)?;
             let kind = &clip.declared.content_type;
