@@ -10,6 +10,7 @@
 //! final name; after it what it replaced is deleted. What a crash leaves between is swept at the next start.
 
 mod buffer;
+mod claims;
 mod complete;
 mod disk;
 mod index;
@@ -36,7 +37,7 @@ use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 use write::{Promise, Sink, joined, pour};
 
@@ -339,47 +340,6 @@ impl FolderObjects {
         Ok(())
     }
 
-    /// The right to write to a part's place; nobody has it while the object is made.
-    fn claim(&self, upload: &str, number: u32) -> Option<Claim> {
-        let place = (upload.to_owned(), number);
-        let mut busy = self
-            .inner
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if busy.contains(&(upload.to_owned(), 0)) {
-            return None;
-        }
-        busy.insert(place.clone()).then(|| Claim {
-            busy: Arc::clone(&self.inner.busy),
-            place,
-        })
-    }
-
-    /// The right to make the object, and whether somebody still writes to a place.
-    fn claim_all(&self, upload: &str) -> Option<(Claim, bool)> {
-        let place = (upload.to_owned(), 0);
-        let mut busy = self
-            .inner
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_written = busy
-            .range(place.clone()..)
-            .next()
-            .is_some_and(|(id, _)| id == upload);
-        let is_mine = busy.insert(place.clone());
-        is_mine.then(|| {
-            (
-                Claim {
-                    busy: Arc::clone(&self.inner.busy),
-                    place,
-                },
-                is_written,
-            )
-        })
-    }
-
     /// Deletes files whose rows are gone; a large one takes the disk a while.
     async fn forget(&self, blobs: impl IntoIterator<Item = String>) {
         let places = &self.inner.places;
@@ -417,19 +377,6 @@ impl FolderObjects {
 
 /// About what a row adds to the database.
 const ROW_BYTES: usize = 512;
-
-/// Who writes to a part's place; until the last write has ended.
-struct Claim {
-    busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
-    place: (String, u32),
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.remove(&self.place);
-    }
-}
 
 /// A file that is deleted unless it is kept.
 struct Temporary {
