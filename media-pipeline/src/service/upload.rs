@@ -165,8 +165,10 @@ impl Inner {
         let print = Fingerprint::granting(id, want);
         let request = self.request(caller, print, id)?;
         let clip = self.uploading(caller, id).await?;
-        // Asked again it is signed again: the way in is the same, the first signatures may have expired.
-        let is_again = self.replay(request.as_ref()).await?.is_some();
+        // Asked again it is signed again: the way in is the same, the first signatures may have expired. Where an upload is
+        // open, noting the request says whether it was there; else it is known before anything is begun.
+        let is_noted_first = want.mode == UploadMode::Multipart && open_checksum(&clip).is_some();
+        let is_again = !is_noted_first && self.replay(request.as_ref()).await?.is_some();
         let request = request.filter(|_| !is_again);
         let request = request.as_ref();
         if !matches!(clip.state, ClipState::Created | ClipState::Uploading) {
