@@ -115,7 +115,7 @@ async fn of_two_that_begin_at_once_the_later_one_has_the_firsts_kind_or_is_told(
 }
 
 #[tokio::test]
-async fn another_kind_under_the_same_key_is_another_request() {
+async fn another_checksum_under_the_same_key_is_another_request() {
     let world = World::new(1);
     let id = registered(&world).await;
     let alice = Caller {
@@ -124,10 +124,13 @@ async fn another_kind_under_the_same_key_is_another_request() {
     };
     let first = asked_by(&alice, &world, id, &[CRC32C]).await;
     assert_eq!(asked_by(&alice, &world, id, &[CRC32C]).await, first);
-    for other in [SHA256, None, Some(Checksum::Crc32c([2; 4]))] {
+    for other in [None, Some(Checksum::Crc32c([2; 4]))] {
         let answer = asked_by(&alice, &world, id, &[other]).await;
         assert_eq!(answer, Err(ApiError::KeyReused));
     }
+    // What is wrong by itself is told first.
+    let answer = asked_by(&alice, &world, id, &[SHA256]).await;
+    assert_eq!(field(answer), "parts.sha256");
 }
 
 #[tokio::test]
