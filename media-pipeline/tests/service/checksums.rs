@@ -43,10 +43,11 @@ async fn asked_by(
         mode: UploadMode::Multipart,
         parts: parts.collect(),
     };
-    match world.service.grant(caller, id, want).await? {
-        Grant::Parts { checksum, .. } => Ok(checksum),
-        other => panic!("{other:?}"),
-    }
+    let grant = world.service.grant(caller, id, want).await?;
+    let Grant::Parts { checksum, .. } = grant else {
+        panic!("{grant:?}");
+    };
+    Ok(checksum)
 }
 
 fn field(answer: Result<ChecksumKind, ApiError>) -> &'static str {
