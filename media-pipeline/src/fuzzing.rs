@@ -164,7 +164,7 @@ pub fn tokens(data: &[u8]) {
         part: PartPlan {
             number: u32::from(data.len() > 9),
             size: number(8),
-            sha256: None,
+            checksum: None,
         },
         expires,
     };
