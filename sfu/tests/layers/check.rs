@@ -77,7 +77,12 @@ fn cut_off(world: &World, seed: u64) -> BTreeSet<(u8, u32)> {
         let (last, next) = (pair[0], pair[1]);
         if last.encoding != next.encoding {
             assert!(next.is_key, "seed {seed}: {next:?} after {last:?}");
-            cut.extend((last.picture..=next.picture).map(|picture| (last.encoding, picture)));
+            // A key frame that was repaired is older than what it takes the place of.
+            let (from, to) = (
+                last.picture.min(next.picture),
+                last.picture.max(next.picture) + 1,
+            );
+            cut.extend((from..=to).map(|picture| (last.encoding, picture)));
         }
     }
     cut
