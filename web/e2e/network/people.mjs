@@ -117,6 +117,11 @@ function prepare({ red, camera }) {
     addTransceiver(what, init) {
       const isCamera = camera && what.kind === 'video' && init?.sendEncodings;
       const transceiver = super.addTransceiver(what, isCamera ? { ...init, sendEncodings: [camera] } : init);
+      if (isCamera) {
+        // Or a busy machine makes pictures smaller, which have fewer layers.
+        const parameters = transceiver.sender.getParameters();
+        transceiver.sender.setParameters({ ...parameters, degradationPreference: 'maintain-resolution' }).catch(() => {});
+      }
       if (!red && what === 'audio') {
         const { codecs } = RTCRtpReceiver.getCapabilities('audio');
         transceiver.setCodecPreferences(codecs.filter((codec) => codec.mimeType !== 'audio/red'));
