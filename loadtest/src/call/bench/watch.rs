@@ -184,6 +184,7 @@ async fn enter(
         video_slots: plan.video_slots,
         profile: plan.profile,
         feedback: Duration::from_millis(plan.feedback_ms),
+        ..Plan::default()
     };
     let wishes = Wishes {
         pictures: plan.video_slots,
