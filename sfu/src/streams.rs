@@ -8,6 +8,8 @@
 //!
 //! What a connection takes at once is never copied, and one that waits for nothing has no buffers.
 
+mod turn;
+
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +21,10 @@ use crate::net::tcp;
 use crate::shard::Path;
 use crate::wire::demux::Kind;
 use crate::wire::framing::{Deframer, LENGTH_BYTES, length_of};
-use arrayvec::ArrayVec;
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
+use turn::{Fresh, Turn};
 
 /// Connections of one shard. At the bound new ones are closed. Participants have at most as many as ICE keeps paths of
 /// them, and nobody else has any here.
@@ -33,9 +35,6 @@ const ARENA_BYTES: usize = 512 * 1024;
 
 /// Frames that wait for the end of a turn.
 const FRAMES_MAX: usize = 4_096;
-
-/// Pieces of one write. Frames of one connection that lie one behind the other are one piece.
-const PIECES: usize = 64;
 
 /// Bytes that are read of one connection in one turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -82,7 +81,6 @@ impl Stream {
         let before = self.queue.dropped();
         let kept = self.queue.push(turn.now, frame.class, turn.bytes(frame));
         counters.dropped += self.queue.dropped() - before;
-        counters.sent += 1;
         kept.map_err(io::Error::other)
     }
 }
@@ -92,22 +90,11 @@ struct Row {
     stream: Option<Box<Stream>>,
 }
 
-/// A frame in the arena, its length included.
-#[derive(Clone, Copy)]
-struct Fresh {
-    start: usize,
-    len: usize,
-    class: FrameClass,
-    /// The same connection's next one.
-    next: Option<u32>,
-}
-
 /// Of all connections, those that are closed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct StreamCounters {
     pub(crate) received: u64,
     pub(crate) received_bytes: u64,
-    pub(crate) sent: u64,
     pub(crate) sent_bytes: u64,
     /// Media frames that slow readers were too late for.
     pub(crate) dropped: u64,
@@ -435,101 +422,6 @@ impl Streams {
         self.free.push(key.index);
         self.open -= 1;
         row.stream.take()
-    }
-}
-
-/// What there is to send at the end of a turn.
-struct Turn<'a> {
-    now: Instant,
-    arena: &'a [u8],
-    fresh: &'a [Fresh],
-}
-
-impl Turn<'_> {
-    /// Sends one connection's frames, the first of which is at `first`. What is not taken is kept with it.
-    fn send(
-        &self,
-        stream: &mut Stream,
-        first: u32,
-        counters: &mut StreamCounters,
-    ) -> io::Result<()> {
-        let mut next = Some(first);
-        while stream.queue.is_empty()
-            && let Some(at) = next
-        {
-            next = self.write(stream, at, counters)?;
-        }
-        while let Some(frame) = self.frame(next) {
-            stream.keep(self, frame, counters)?;
-            next = frame.next;
-        }
-        Ok(())
-    }
-
-    /// One write of as many frames as it has pieces for. Gives the first of those that were not tried; what was tried
-    /// and has not gone is kept.
-    fn write(
-        &self,
-        stream: &mut Stream,
-        first: u32,
-        counters: &mut StreamCounters,
-    ) -> io::Result<Option<u32>> {
-        let mut pieces = ArrayVec::<(usize, usize), PIECES>::new();
-        let mut untried = Some(first);
-        while let Some(frame) = self.frame(untried) {
-            let end = frame.start + frame.len;
-            match pieces.last_mut() {
-                Some((_, last)) if *last == frame.start => *last = end,
-                _ => {
-                    if pieces.try_push((frame.start, end)).is_err() {
-                        break;
-                    }
-                }
-            }
-            untried = frame.next;
-        }
-        let mut taken = self.write_pieces(&stream.socket, &pieces)?;
-        counters.sent_bytes += taken as u64;
-        let mut next = Some(first);
-        while next != untried
-            && let Some(frame) = self.frame(next)
-        {
-            next = frame.next;
-            if taken >= frame.len {
-                taken -= frame.len;
-                counters.sent += 1;
-            } else if taken > 0 {
-                let rest = self.bytes(frame).get(taken..).unwrap_or_default();
-                stream.queue.push_begun(self.now, rest);
-                counters.sent += 1;
-                taken = 0;
-            } else {
-                stream.keep(self, frame, counters)?;
-            }
-        }
-        Ok(untried)
-    }
-
-    /// How many bytes the kernel took.
-    fn write_pieces(&self, mut socket: &TcpStream, pieces: &[(usize, usize)]) -> io::Result<usize> {
-        let slices = pieces.iter().map(|&(start, end)| &self.arena[start..end]);
-        let slices: ArrayVec<IoSlice<'_>, PIECES> = slices.map(IoSlice::new).collect();
-        loop {
-            match socket.write_vectored(&slices) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn frame(&self, at: Option<u32>) -> Option<&Fresh> {
-        self.fresh.get(at? as usize)
-    }
-
-    fn bytes(&self, frame: &Fresh) -> &[u8] {
-        let end = frame.start + frame.len;
-        self.arena.get(frame.start..end).unwrap_or_default()
     }
 }
 
