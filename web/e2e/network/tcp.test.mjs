@@ -3,25 +3,20 @@
  * network of one person, both ways and without a word.
  */
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { SMALL, Stage } from './people.mjs';
 
 /** Pictures and packets of sound after which something is taken to go on. */
 const FRAMES = 20;
 const SPOKEN = 50;
 
-const stages = [];
-after(async () => {
-  for (const stage of stages) {
+/** Alice is in a call by UDP and publishes; Bob may come in. */
+async function begin(t, env) {
+  const stage = await Stage.open(['alice', 'bob'], env);
+  t.after(async () => {
     if (process.env.KAIWA_LOG) console.log(stage.server?.log);
     await stage.close();
-  }
-});
-
-/** Alice is in a call by UDP and publishes; Bob may come in. */
-async function begin(env) {
-  const stage = await Stage.open(['alice', 'bob'], env);
-  stages.push(stage);
+  });
   const room = await stage.room('Firewall', ['Alice', 'Bob']);
   const alice = await stage.person('alice', { viewport: SMALL });
   await alice.enter(stage.server.url, room, { publishes: true });
@@ -35,8 +30,8 @@ async function moves(someone) {
   return someone.until('moving', (counts) => counts.decoded >= decoded + FRAMES);
 }
 
-test('with UDP blocked one is in the call over TCP, on the port of HTTP, sees and is seen; with UDP back the next join uses it', async () => {
-  const { stage, room, alice } = await begin();
+test('with UDP blocked one is in the call over TCP, on the port of HTTP, sees and is seen; with UDP back the next join uses it', async (t) => {
+  const { stage, room, alice } = await begin(t);
   await stage.network.blockUdp('bob', true);
   const bob = await stage.person('bob', { viewport: SMALL });
   await bob.enter(stage.server.url, room, { publishes: true });
@@ -61,8 +56,8 @@ test('with UDP blocked one is in the call over TCP, on the port of HTTP, sees an
   for (const { me } of [alice, bob]) assert.deepEqual(me.errors, []);
 });
 
-test('the same on a port of its own', async () => {
-  const { stage, room } = await begin({ KAIWA_CALLS__TCP_LISTEN: '["0.0.0.0:0"]' });
+test('the same on a port of its own', async (t) => {
+  const { stage, room } = await begin(t, { KAIWA_CALLS__TCP_LISTEN: '["0.0.0.0:0"]' });
   await stage.network.blockUdp('bob', true);
   const bob = await stage.person('bob', { viewport: SMALL });
   await bob.enter(stage.server.url, room);
