@@ -207,7 +207,7 @@ fn who_reads_slowly_loses_whole_old_packets_and_holds_up_nobody() {
     let publication = stand.publication(Source::Camera);
     stand.prefer(&slow, publication, 640, 360);
     stand.prefer(&carol, publication, 640, 360);
-    // More than the kernel and the queue take: a loopback's receiver has up to 6 MB.
+    // 2 MB. The kernel takes some hundred KB for who reads nothing, and the queue a quarter of one.
     let mut no = 0_u16;
     let mut sent = 0_usize;
     pump(&mut [&mut alice, &mut carol], |clients| {
@@ -225,7 +225,7 @@ fn who_reads_slowly_loses_whole_old_packets_and_holds_up_nobody() {
             no = no.wrapping_add(1);
             sent += 1;
         }
-        sent >= 10_000 && clients[1].payloads().len() * 10 >= sent * 9
+        sent >= 2_000 && clients[1].payloads().len() * 2 >= sent
     });
     // What is read now was sent long ago, then there is a gap, and then what is sent now, which is shorter: every frame
     // whole and authentic, or the client would say so.

@@ -6,6 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SMALL, Stage } from './people.mjs';
 
+/** Less than two of three layers, more than the lowest and a voice, in kbit/s; and how often pictures are waited for then. */
+const LIMIT_KBIT = 500;
+const TIMES = 5;
 /** Pictures and packets of sound after which something is taken to go on. */
 const FRAMES = 20;
 const SPOKEN = 50;
@@ -53,6 +56,12 @@ test('with UDP blocked one is in the call over TCP, on the port of HTTP, sees an
   await bob.until('over TCP', ({ path }) => path?.over === 'tcp');
   assert.equal((await moves(bob)).path.over, 'tcp');
   await moves(alice);
+
+  // A connection that carries less than what is wished for: less is sent, and pictures go on.
+  await stage.network.limit('bob', LIMIT_KBIT);
+  for (let time = 0; time < TIMES; time++) await moves(bob);
+  await stage.network.limit('bob', null);
+  await moves(bob);
   for (const { me } of [alice, bob]) assert.deepEqual(me.errors, []);
 });
 
