@@ -308,6 +308,7 @@ impl Call {
     fn options(&self) -> Option<&Options> {
         match self {
             Self::Fanout { options, .. }
+            | Self::Tcp { options, .. }
             | Self::Meeting { options, .. }
             | Self::Audio { options, .. }
             | Self::Trace { options, .. }
