@@ -44,6 +44,8 @@ pub struct Plan {
     pub feedback: Duration,
     /// The codec of pictures that is offered.
     pub coding: Coding,
+    /// By TCP, where the server has it, and not by UDP.
+    pub by_tcp: bool,
 }
 
 impl Default for Plan {
@@ -57,6 +59,7 @@ impl Default for Plan {
             profile: Profile::Gcm,
             feedback: Duration::from_millis(100),
             coding: Coding::Vp8,
+            by_tcp: false,
         }
     }
 }
@@ -118,11 +121,17 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether it reaches the server by TCP.
+    #[must_use]
+    pub fn is_by_tcp(&self) -> bool {
+        self.plan.by_tcp
+    }
+
     /// A participant that has not offered yet; it differs from others by its seed.
     #[must_use]
     pub fn new(plan: Plan, identity: Identity, clock: Clock, now: Instant, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let transport = Transport::new(identity, plan.profile, &mut rng);
+        let transport = Transport::new(identity, (plan.profile, plan.by_tcp), &mut rng);
         // Not all at the same moment.
         let stagger = Duration::from_millis(rng.between(0, 99));
         let mut peer = Self {

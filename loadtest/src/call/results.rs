@@ -15,6 +15,8 @@ pub enum Scenario {
     Fanout,
     /// The same in another codec than VP8.
     Codec,
+    /// The same, everybody by TCP.
+    Tcp,
     /// One publisher's recorded frames to many, paced.
     Trace,
     /// Several publishers to all.
@@ -30,6 +32,7 @@ impl Scenario {
         match self {
             Self::Fanout => "fan-out",
             Self::Codec => "fan-out, other codec",
+            Self::Tcp => "fan-out by TCP",
             Self::Trace => "trace, paced",
             Self::Meeting => "meeting",
             Self::Audio => "audio room",

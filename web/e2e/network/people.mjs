@@ -26,11 +26,11 @@ export class Stage {
   #people = [];
   #picture = '';
 
-  /** With settings of the server besides those that it needs here. */
-  static async open(names, settings = {}) {
+  /** `env` adds settings of the server. */
+  static async open(names, env = {}) {
     const stage = new Stage();
     try {
-      await stage.#make(names, settings);
+      await stage.#make(names, env);
     } catch (error) {
       await stage.close();
       throw error;
@@ -141,8 +141,12 @@ async function count() {
   const video = of('inbound-rtp', 'video').filter((r) => r.packetsReceived > 0);
   const audio = of('inbound-rtp', 'audio').filter((r) => r.packetsReceived > 0);
   const codecs = new Map(reports.filter((r) => r.type === 'codec').map((r) => [r.id, r.mimeType]));
+  const transport = reports.find((r) => r.type === 'transport' && r.selectedCandidatePairId);
+  const pair = reports.find((r) => r.id === transport?.selectedCandidatePairId);
+  const theirs = reports.find((r) => r.id === pair?.remoteCandidateId);
   const tile = document.querySelector('[data-testid="call-tile"][data-me="false"] [data-testid="call-video"]')?.closest('[data-testid="call-tile"]');
   return {
+    path: theirs ? { over: theirs.protocol, port: theirs.port } : null,
     layer: Number(tile?.dataset.layer ?? 0),
     width: Math.max(0, ...video.map((r) => r.frameWidth ?? 0)),
     decoded: sum(video, 'framesDecoded'),
