@@ -263,6 +263,8 @@ fn rewritten(bytes: &[u8], known: Option<&dd::Structure>) -> Option<dd::Structur
     };
     assert_eq!((after, &again), (expected, &brought));
     brought
+}
+
 /// How a connection is cut into pieces (the first byte) and what it brings: the frames are the same as in one piece,
 /// and never more than one of them is held.
 pub fn framing(data: &[u8]) {

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, test } from 'node:test';
-import { LARGE, Stage } from './people.mjs';
+import { LARGE, SMALL, Stage } from './people.mjs';
 
 /** Frames after which something is taken to be as it will stay. */
 const FRAMES = 45;
@@ -54,13 +54,15 @@ test('VP9 with three spatial layers: behind a bottleneck a lower one is sent, wi
   const top = await plays(bob, 'at the top', ({ layer, width }) => layer === 3 && width === 960);
   assert.equal(top.last.picture, 'video/VP9');
   const before = { bob: await bob.count(), asked: await asked() };
-  await stage.network.limit('bob', 300);
-  const low = await plays(bob, 'lower', ({ layer, width }) => layer > 0 && layer < 3 && width < 960);
-  assert.ok(low.last.width > 0);
+  await bob.me.page.setViewportSize(SMALL);
+  const isLower = ({ layer, width }) => layer > 0 && layer < 3 && width < 960;
+  const low = await plays(bob, 'smaller', isLower);
   assert.equal(low.last.keyFrames, before.bob.keyFrames, 'what is lower is part of what was there');
   assert.equal((await asked()) - before.asked, 0, 'and nobody was asked for one');
-  await stage.network.limit('bob', null);
+  await bob.me.page.setViewportSize(LARGE);
   await plays(bob, 'back at the top', ({ layer, width }) => layer === 3 && width === 960);
+  await stage.network.limit('bob', 400);
+  await plays(bob, 'lower', isLower);
 });
 
 test('AV1 with three temporal layers: behind a bottleneck fewer pictures are sent, and all can be decoded', async () => {
