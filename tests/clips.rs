@@ -16,5 +16,9 @@ mod off;
 mod person;
 #[path = "clips/ports.rs"]
 mod ports;
+#[path = "clips/rpc.rs"]
+mod rpc;
+#[path = "clips/services.rs"]
+mod services;
 #[path = "clips/told.rs"]
 mod told;

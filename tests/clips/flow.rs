@@ -163,7 +163,7 @@ async fn a_file_that_is_no_film_is_refused_in_the_room_and_its_message_stays() {
     let server = std::sync::Arc::clone(&scene.server);
     let owner = Person::new(&server, &scene.user("witness"));
     let text = "#EXTM3U\n#EXTINF:6,\nfile:///etc/passwd\n";
-    let clip = owner.bring_text(&scene.room, text).await;
+    let clip = owner.bring_bytes(&scene.room, text.as_bytes()).await;
     scene.witness.ok(subscribe(&scene.room)).await;
     let (_, states, _) = shown(&mut scene.witness).await;
     assert_eq!(states.last().map(String::as_str), Some("CLIP_STATE_FAILED"));

@@ -14,26 +14,30 @@ use std::time::Duration;
 pub(crate) fn film() -> &'static [u8] {
     static FILM: OnceLock<Vec<u8>> = OnceLock::new();
     FILM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path: PathBuf = folder.path().join("film.mp4");
-        let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi"])
-            .args(["-i", "testsrc2=size=1280x720:rate=30:duration=16"])
-            .args(["-f", "lavfi", "-i", "sine=duration=16"])
-            .args([
-                "-vf",
-                "noise=alls=30:allf=t",
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-            ])
-            .args(["-b:v", "9M", "-pix_fmt", "yuv420p", "-c:a", "aac"])
-            .arg(&path)
-            .status();
-        assert!(made.expect("ffmpeg runs").success());
-        std::fs::read(path).unwrap()
+        let noise = ["-vf", "noise=alls=30:allf=t", "-b:v", "9M"];
+        made_by_ffmpeg("testsrc2=size=1280x720:rate=30:duration=16", &noise)
     })
+}
+
+/// A film of a second: one small part, and next to no work.
+pub(crate) fn brief() -> &'static [u8] {
+    static BRIEF: OnceLock<Vec<u8>> = OnceLock::new();
+    BRIEF.get_or_init(|| made_by_ffmpeg("testsrc2=size=320x180:rate=25:duration=1", &[]))
+}
+
+fn made_by_ffmpeg(picture: &str, how: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("film.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", picture])
+        .args(["-f", "lavfi", "-i", "sine=duration=16"])
+        .args(["-shortest", "-c:v", "libx264", "-preset", "ultrafast"])
+        .args(how)
+        .args(["-pix_fmt", "yuv420p", "-c:a", "aac"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg runs").success());
+    std::fs::read(path).unwrap()
 }
 
 /// Somebody at a server.
@@ -44,7 +48,11 @@ pub(crate) struct Person<'a> {
 
 impl<'a> Person<'a> {
     pub(crate) fn new(server: &'a Server, name: &str) -> Self {
-        let token = server.token(name);
+        Self::with(server, server.token(name))
+    }
+
+    /// With this token.
+    pub(crate) fn with(server: &'a Server, token: String) -> Self {
         Self { server, token }
     }
 
@@ -113,21 +121,30 @@ impl<'a> Person<'a> {
         clip
     }
 
-    /// Registers this text as a film, uploads it, and completes.
-    pub(crate) async fn bring_text(&self, room: &str, text: &str) -> String {
-        let size = text.len().to_string();
-        let new = json!({"roomId": room, "title": "A quarter minute", "share": true,
-            "declared": {"name": "film.mp4", "size": size, "contentType": "video/mp4"}});
-        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
-        let clip = clip["id"].as_str().expect("an id");
-        let want = json!({"mode": "UPLOAD_MODE_MULTIPART", "parts": [{"number": 1, "size": size}]});
-        let line = format!("POST /api/v1/clips/{clip}/upload");
-        let grant = self.ok(&line, Some(want)).await;
-        let signed = &grant["parts"]["parts"][0];
-        let answer = put(self.server, signed, text.as_bytes()).await;
+    /// Registers these bytes as a film, uploads them, and completes.
+    pub(crate) async fn bring_bytes(&self, room: &str, bytes: &[u8]) -> String {
+        let clip = self.declare(room, "video/mp4", bytes.len()).await;
+        let signed = self.signed(&clip, bytes.len()).await;
+        let answer = put(self.server, &signed, bytes).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        self.complete(clip).await;
-        clip.to_owned()
+        self.complete(&clip).await;
+        clip
+    }
+
+    /// Registers a file of this type and size, in bytes.
+    pub(crate) async fn declare(&self, room: &str, kind: &str, size: usize) -> String {
+        let new = json!({"roomId": room, "title": "A quarter minute", "share": true,
+            "declared": {"name": "film.mp4", "size": size.to_string(), "contentType": kind}});
+        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
+        clip["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The right to send the only part.
+    pub(crate) async fn signed(&self, clip: &str, size: usize) -> Value {
+        let want = json!({"mode": "UPLOAD_MODE_MULTIPART",
+            "parts": [{"number": 1, "size": size.to_string()}]});
+        let line = format!("POST /api/v1/clips/{clip}/upload");
+        self.ok(&line, Some(want)).await["parts"]["parts"][0].take()
     }
 
     /// The clip, once it is in a state like this.
@@ -203,7 +220,7 @@ fn part(number: usize) -> &'static [u8] {
 }
 
 /// Sends a part as it was signed.
-async fn put(server: &Server, signed: &Value, bytes: &[u8]) -> Answer {
+pub(crate) async fn put(server: &Server, signed: &Value, bytes: &[u8]) -> Answer {
     let url = signed["url"].as_str().expect("a URL");
     assert_eq!(signed["method"], "PUT");
     // From a page of any origin: the URL is the whole right.

@@ -1,12 +1,12 @@
 //! Who is told when a clip can never be played: its uploader by a push, operators in Slack.
 
 use crate::person::Person;
-use crate::support::cid;
 use crate::support::client::Client;
 use crate::support::server::{Server, Spec};
+use crate::support::{cid, secret};
 use kaiwa_provider_doubles::{Delivery, Double, Kind, Options};
 use serde_json::{Value, json};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -33,10 +33,7 @@ impl Doubles {
         let authorities = [self.push.ca_pem(), self.slack.ca_pem()].concat();
         std::fs::write(file("ca.pem"), authorities).unwrap();
         let url = self.slack.credentials()["url"].clone();
-        let mut options = std::fs::OpenOptions::new();
-        let secret = options.write(true).create(true).mode(0o600);
-        let mut secret = secret.open(file("slack")).unwrap();
-        std::io::Write::write_all(&mut secret, url.as_str().unwrap().as_bytes()).unwrap();
+        secret(&file("slack"), url.as_str().unwrap());
         let allowed = [&self.push, &self.slack].map(|double| double.address().to_string());
         Spec::new(&file("data"))
             .with("KAIWA_PUSH__SUBJECT", "mailto:ops@example.org")
@@ -75,7 +72,7 @@ async fn a_file_that_is_refused_is_told_to_its_uploader_alone() {
     let mut pushed = doubles.push.accepted();
     let room = alice(&server, &doubles).await;
     let clip = Person::new(&server, "alice")
-        .bring_text(&room, "#EXTM3U\nfile:///etc/passwd\n")
+        .bring_bytes(&room, b"#EXTM3U\nfile:///etc/passwd\n")
         .await;
     let push = next("a push", &mut pushed).await;
     let body = push["body"].as_str().unwrap_or_default();
