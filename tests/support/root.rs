@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod raw;
 pub(crate) mod scene;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod token;
 
 use std::time::Duration;
