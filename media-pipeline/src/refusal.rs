@@ -59,6 +59,8 @@ reasons! {
     PermissionDenied, "PERMISSION_DENIED", PermissionDenied, 403, "Ask a moderator of the room, or an administrator.";
     /// They know the room and are not in it.
     NotRoomMember, "NOT_ROOM_MEMBER", PermissionDenied, 403, "Join the room first.";
+    /// It is somebody else's clip.
+    NotUploader, "NOT_UPLOADER", PermissionDenied, 403, "Only who brought the clip may do this (moderators of its room may stop and delete it); others' clips are listed by room.";
     /// The token's role does not cover it.
     RoleTooLow, "ROLE_TOO_LOW", PermissionDenied, 403, "Viewers only watch: this takes the role `creator`, operators' calls `admin`.";
     /// The service was not given the scope.
