@@ -185,7 +185,7 @@ impl Inner {
             UploadMode::Multipart => self.sign_parts(clip, &want.parts, request).await,
             UploadMode::Post => {
                 self.granted(&clip, want.mode, None, request).await?;
-                let kind = &clip.declared.content_type;
+                let kind = names::source_type(&clip.declared.content_type);
                 let form = self.objects.sign_post(&key, kind, size, CLIP_GRANT).await;
                 Ok(Grant::Form(form.map_err(objects)?))
             }
@@ -214,7 +214,7 @@ impl Inner {
             .as_ref()
             .is_some_and(|upload| upload.id.is_some());
         if !has_one {
-            let kind = &clip.declared.content_type;
+            let kind = names::source_type(&clip.declared.content_type);
             let upload = self.objects.begin(&key, kind).await.map_err(objects)?;
             clip = self
                 .granted(&clip, UploadMode::Multipart, Some(upload), request)
