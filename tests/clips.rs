@@ -6,8 +6,14 @@
 #[path = "support/root.rs"]
 mod support;
 
+#[path = "clips/doors.rs"]
+mod doors;
+#[path = "clips/floods.rs"]
+mod floods;
 #[path = "clips/flow.rs"]
 mod flow;
+#[path = "clips/hook.rs"]
+mod hook;
 #[path = "clips/kills.rs"]
 mod kills;
 #[path = "clips/off.rs"]
@@ -18,6 +24,8 @@ mod person;
 mod ports;
 #[path = "clips/rpc.rs"]
 mod rpc;
+#[path = "clips/secrets.rs"]
+mod secrets;
 #[path = "clips/services.rs"]
 mod services;
 #[path = "clips/told.rs"]

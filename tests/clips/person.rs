@@ -176,6 +176,26 @@ impl<'a> Person<'a> {
         }
     }
 
+    /// The clip, once it is ready or can never be.
+    pub(crate) async fn ended(&self, clip: &str) -> Value {
+        let line = format!("GET /api/v1/clips/{clip}");
+        let ended = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                ticks.tick().await;
+                let now = self.ok(&line, None).await;
+                let state = now["state"].as_str().unwrap_or_default();
+                if ["READY", "FAILED", "REJECTED"]
+                    .iter()
+                    .any(|end| state.ends_with(end))
+                {
+                    return now;
+                }
+            }
+        };
+        soon("its end", ended).await
+    }
+
     pub(crate) async fn until_ready(&self, clip: &str) -> Value {
         let ready = self.until(clip, "ready", |clip| clip["state"] == "CLIP_STATE_READY");
         tokio::time::timeout(Duration::from_secs(120), ready)

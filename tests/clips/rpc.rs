@@ -75,8 +75,27 @@ impl Rpc {
         metadata: Metadata<'_>,
         message: &[u8],
     ) -> hyper::Result<Streamed> {
+        self.send_frame(path, metadata, (0, message)).await
+    }
+
+    /// The same of a message that was packed as `grpc-encoding` says.
+    pub(crate) async fn send_packed(
+        &mut self,
+        path: &str,
+        metadata: Metadata<'_>,
+        packed: &[u8],
+    ) -> hyper::Result<Streamed> {
+        self.send_frame(path, metadata, (1, packed)).await
+    }
+
+    async fn send_frame(
+        &mut self,
+        path: &str,
+        metadata: Metadata<'_>,
+        (flag, message): (u8, &[u8]),
+    ) -> hyper::Result<Streamed> {
         let len = u32::try_from(message.len()).unwrap().to_be_bytes();
-        let frame = [&[0], &len[..], message].concat();
+        let frame = [&[flag], &len[..], message].concat();
         let mut request = Request::post(format!("http://kaiwa/{path}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
@@ -87,6 +106,7 @@ impl Rpc {
         let answer = soon("a call's head", self.0.send_request(request)).await?;
         let (head, body) = answer.into_parts();
         Ok(Streamed {
+            status: head.status.as_u16(),
             ended: head
                 .headers
                 .contains_key("grpc-status")
@@ -118,6 +138,8 @@ impl Rpc {
 
 /// What comes back of a call.
 pub(crate) struct Streamed {
+    /// Of HTTP: 200, whatever the call's end is.
+    pub(crate) status: u16,
     body: Incoming,
     read: BytesMut,
     /// The headers or trailers that say how it ended.

@@ -11,7 +11,7 @@ use kaiwa_proto::media::v1;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const SECRET: [u8; 32] = [9; 32];
+pub(crate) const SECRET: [u8; 32] = [9; 32];
 
 const SERVICES: &str = "{ \
     lms = { scopes = [\"clips.read\", \"clips.write\", \"clips.play\"], acts_for = [\"*\"] }, \
@@ -30,7 +30,7 @@ fn server() -> Arc<SharedServer> {
 }
 
 /// What a service's token says.
-fn says(service: &str, ttl_s: i64) -> Value {
+pub(crate) fn says(service: &str, ttl_s: i64) -> Value {
     let mut says = claims(service, ttl_s);
     says["aud"] = json!("kaiwa-clips");
     says
