@@ -124,11 +124,27 @@ impl<'a> Person<'a> {
     /// Registers these bytes as a film, uploads them, and completes.
     pub(crate) async fn bring_bytes(&self, room: &str, bytes: &[u8]) -> String {
         let clip = self.declare(room, "video/mp4", bytes.len()).await;
-        let signed = self.signed(&clip, bytes.len()).await;
+        self.send_whole(&clip, bytes).await;
+        clip
+    }
+
+    /// The same of a text that has no message in the room.
+    pub(crate) async fn bring_text_unshared(&self, room: &str, text: &str) -> String {
+        let declared = json!({"name": "film.mp4", "size": text.len().to_string(),
+            "contentType": "video/mp4"});
+        let new = json!({"roomId": room, "title": "A quarter minute", "declared": declared});
+        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
+        let clip = clip["id"].as_str().expect("an id").to_owned();
+        self.send_whole(&clip, text.as_bytes()).await;
+        clip
+    }
+
+    /// Uploads these bytes as the only part, and completes.
+    async fn send_whole(&self, clip: &str, bytes: &[u8]) {
+        let signed = self.signed(clip, bytes.len()).await;
         let answer = put(self.server, &signed, bytes).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        self.complete(&clip).await;
-        clip
+        self.complete(clip).await;
     }
 
     /// Registers a file of this type and size, in bytes.
