@@ -12,12 +12,16 @@ mod doors;
 mod floods;
 #[path = "clips/flow.rs"]
 mod flow;
+#[path = "clips/gone.rs"]
+mod gone;
 #[path = "clips/hook.rs"]
 mod hook;
 #[path = "clips/kills.rs"]
 mod kills;
 #[path = "clips/off.rs"]
 mod off;
+#[path = "clips/pages.rs"]
+mod pages;
 #[path = "clips/person.rs"]
 mod person;
 #[path = "clips/ports.rs"]

@@ -276,6 +276,34 @@ pub(crate) async fn put(server: &Server, signed: &Value, bytes: &[u8]) -> Answer
     soon("a part", exchange(server.address, &request)).await
 }
 
+/// Posts a signed form with this file; the status.
+pub(crate) async fn post_form(
+    server: &Server,
+    form: &Value,
+    name: &str,
+    kind: &str,
+    bytes: &[u8],
+) -> u16 {
+    let boundary = "a-boundary";
+    let mut body = Vec::new();
+    for (field, value) in form["fields"].as_object().unwrap() {
+        let value = value.as_str().unwrap();
+        body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n").into_bytes());
+    }
+    body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n").into_bytes());
+    body.extend(bytes);
+    body.extend(format!("\r\n--{boundary}--\r\n").into_bytes());
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n",
+        form["url"].as_str().unwrap(),
+        server.address,
+        body.len()
+    );
+    let request = [head.into_bytes(), body].concat();
+    exchange(server.address, &request).await.status
+}
+
 /// What anybody gets who has the URL.
 pub(crate) async fn get(server: &Server, path: &str) -> Answer {
     request(server.address, &format!("GET {path}"), &[], "").await

@@ -2,6 +2,7 @@
 
 use crate::person::{Person, brief, put};
 use crate::rpc::{Metadata, Refused, Rpc};
+use crate::support::client::{Client, Codec, connect};
 use crate::support::http::request;
 use crate::support::scene::Scene;
 use crate::support::server::{SharedServer, own};
@@ -139,113 +140,102 @@ async fn stuck(rpc: &mut Rpc, token: &str) -> Result<(), Refused> {
     answer.unwrap().next_bytes().await.map(drop)
 }
 
+/// A token of each kind, whom it asks for, and what comes of registering a clip with it.
+fn tokens(server: &SharedServer, alice: &str) -> Vec<(String, String, &'static str)> {
+    const MADE: &str = "\"CLIP_STATE_CREATED\"";
+    let services = Key::new(SECRET.to_vec());
+    let with = |service: &str, claim: &str, value: &str| {
+        let mut says = says(service, 60);
+        says[claim] = json!(value);
+        services.sign(&says)
+    };
+    let service = |name: &str| services.sign(&says(name, 60));
+    let person = |role: &str| person(server, alice, role);
+    let late = services.sign(&says("lms", -3600));
+    let cases = [
+        (service("lms"), alice, MADE),
+        (late, alice, "TOKEN_EXPIRED"),
+        (
+            Key::foreign().sign(&says("lms", 60)),
+            alice,
+            "UNAUTHENTICATED",
+        ),
+        // People's key makes no service, the services' key no person, and a name alone nothing.
+        (
+            server.key().sign(&says("lms", 60)),
+            alice,
+            "UNAUTHENTICATED",
+        ),
+        (with("lms", "aud", "kaiwa"), alice, "UNAUTHENTICATED"),
+        (services.sign(&claims(alice, 60)), "", "UNAUTHENTICATED"),
+        (service("nobody"), alice, "UNAUTHENTICATED"),
+        (String::new(), alice, "UNAUTHENTICATED"),
+        (service("lms"), "", "ACTING_USER_REFUSED"),
+        (service("lms"), "no user id", "ACTING_USER_REFUSED"),
+        (person("admin"), "bob", "ACTING_USER_REFUSED"),
+        (service("reports"), "alice", "SCOPE_MISSING"),
+        (service("ops"), alice, "SCOPE_MISSING"),
+        (service("player"), alice, "ROLE_TOO_LOW"),
+        // A role in a service's token is none.
+        (with("player", "role", "admin"), alice, "ROLE_TOO_LOW"),
+        // The room has the last word, whoever asks.
+        (service("lms"), "mallory", "NOT_ROOM_MEMBER"),
+        (person("viewer"), "", "ROLE_TOO_LOW"),
+        (person("creator"), "", MADE),
+        (person("admin"), "", MADE),
+    ];
+    cases
+        .map(|(token, acting, reason)| (token, acting.to_owned(), reason))
+        .into()
+}
+
+fn person(server: &SharedServer, name: &str, role: &str) -> String {
+    let mut claims = claims(name, 60);
+    claims["role"] = json!(role);
+    server.key().sign(&claims)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_may_what_its_settings_say_and_a_person_what_their_role_does() {
     let scene = Scene::on(server()).await;
     let (server, room) = (&scene.server, scene.room.as_str());
     let alice = scene.user("witness");
     let mut rpc = Rpc::connect(server).await;
-    let services = Key::new(SECRET.to_vec());
-    let mut of_people = says("lms", 60);
-    of_people["aud"] = json!("kaiwa");
-    let mut administrator = says("player", 60);
-    administrator["role"] = json!("admin");
-    let person = |role: &str| {
-        let mut claims = claims(&alice, 60);
-        claims["role"] = json!(role);
-        server.key().sign(&claims)
-    };
-    for (token, acting, reason) in [
-        (
-            services.sign(&says("lms", 60)),
-            alice.as_str(),
-            "\"CLIP_STATE_CREATED\"",
-        ),
-        (services.sign(&says("lms", -3600)), &alice, "TOKEN_EXPIRED"),
-        (
-            Key::foreign().sign(&says("lms", 60)),
-            &alice,
-            "UNAUTHENTICATED",
-        ),
-        // People's key makes no service, the services' key no person, and a name alone nothing.
-        (
-            server.key().sign(&says("lms", 60)),
-            &alice,
-            "UNAUTHENTICATED",
-        ),
-        (services.sign(&of_people), &alice, "UNAUTHENTICATED"),
-        (services.sign(&claims(&alice, 60)), "", "UNAUTHENTICATED"),
-        (
-            services.sign(&says("nobody", 60)),
-            &alice,
-            "UNAUTHENTICATED",
-        ),
-        (String::new(), &alice, "UNAUTHENTICATED"),
-        (services.sign(&says("lms", 60)), "", "ACTING_USER_REFUSED"),
-        (
-            services.sign(&says("lms", 60)),
-            "no user id",
-            "ACTING_USER_REFUSED",
-        ),
-        (person("admin"), "bob", "ACTING_USER_REFUSED"),
-        (services.sign(&says("reports", 60)), &alice, "SCOPE_MISSING"),
-        (services.sign(&says("ops", 60)), &alice, "SCOPE_MISSING"),
-        (services.sign(&says("player", 60)), &alice, "ROLE_TOO_LOW"),
-        // A role in a service's token is none.
-        (services.sign(&administrator), &alice, "ROLE_TOO_LOW"),
-        // The room has the last word, whoever asks.
-        (
-            services.sign(&says("lms", 60)),
-            "mallory",
-            "NOT_ROOM_MEMBER",
-        ),
-        (person("viewer"), "", "ROLE_TOO_LOW"),
-        (person("creator"), "", "\"CLIP_STATE_CREATED\""),
-        (person("admin"), "", "\"CLIP_STATE_CREATED\""),
-    ] {
+    for (token, acting, reason) in tokens(server, &alice) {
         let token = format!("Bearer {token}");
-        let all = [("authorization", token.as_str()), ("x-acting-user", acting)];
-        let metadata = if acting.is_empty() {
-            &all[..1]
-        } else {
-            &all[..]
-        };
-        assert_eq!(
-            creating(&mut rpc, room, metadata).await,
-            reason,
-            "{acting} with {token}"
-        );
+        let mut metadata = vec![("authorization", token.as_str())];
+        metadata.extend((!acting.is_empty()).then_some(("x-acting-user", acting.as_str())));
+        let came = creating(&mut rpc, room, &metadata).await;
+        assert_eq!(came, reason, "{acting} with {token}");
     }
     // For whom it may ask.
     let reports = bearer("reports");
     for (acting, reason) in [("bob", "ACTING_USER_REFUSED"), ("alice", "NOT_ROOM_MEMBER")] {
         let metadata: Metadata<'_> = &[("authorization", &reports), ("x-acting-user", acting)];
-        let list = rpc.call::<v1::ListClipsRequest, v1::ListClipsResponse>(
-            "ListClips",
-            metadata,
-            json!({"roomId": room}),
-        );
+        let list = json!({"roomId": room});
+        let list =
+            rpc.call::<v1::ListClipsRequest, v1::ListClipsResponse>("ListClips", metadata, list);
         assert_eq!(list.await.unwrap_err().reason, reason, "{acting}");
     }
     // Operators' calls.
+    let of = |role: &str| format!("Bearer {}", person(server, &alice, role));
     for (token, reason) in [
         (bearer("lms"), "SCOPE_MISSING"),
-        (format!("Bearer {}", person("creator")), "ROLE_TOO_LOW"),
+        (of("creator"), "ROLE_TOO_LOW"),
     ] {
         assert_eq!(stuck(&mut rpc, &token).await.unwrap_err().reason, reason);
     }
-    stuck(&mut rpc, &bearer("ops")).await.unwrap();
-    stuck(&mut rpc, &format!("Bearer {}", person("admin")))
-        .await
-        .unwrap();
+    for token in [bearer("ops"), of("admin")] {
+        stuck(&mut rpc, &token).await.unwrap();
+    }
     // A service's token opens no other door.
     let lms = bearer("lms");
     for line in ["POST /api/v1/refresh", "GET /api/v1/notifications/queues"] {
         let answer = request(server.address, line, &[("Authorization", &lms)], "").await;
         assert_eq!(answer.status, 401, "{line}: {answer:?}");
     }
-    let mut client =
-        crate::support::client::Client::open(server, crate::support::client::Codec::Json).await;
-    let token = lms.trim_start_matches("Bearer ");
-    client.refused(crate::support::client::connect(token)).await;
+    let mut client = Client::open(server, Codec::Json).await;
+    client
+        .refused(connect(lms.trim_start_matches("Bearer ")))
+        .await;
 }

@@ -45,8 +45,8 @@ impl Doubles {
     }
 }
 
-/// Somebody with a browser at the Web Push service, by which its deliveries are known.
-async fn with_browser(server: &Server, doubles: &Doubles, name: &str) -> (Client, String) {
+/// Somebody with a browser at the Web Push service.
+async fn with_browser(server: &Server, doubles: &Doubles, name: &str) -> Client {
     let mut client = Client::connect(server, name).await;
     let browser = doubles.push.subscribe().unwrap();
     let address =
@@ -54,12 +54,12 @@ async fn with_browser(server: &Server, doubles: &Doubles, name: &str) -> (Client
     let id = uuid::Uuid::new_v4().to_string();
     let register = json!({"deviceRegister": {"deviceId": id, "webPush": address}});
     client.ok(register).await;
-    (client, browser.device)
+    client
 }
 
 /// Alice has a browser and a public room, and goes.
 async fn alice(server: &Server, doubles: &Doubles) -> String {
-    let (mut alice, _) = with_browser(server, doubles, "alice").await;
+    let mut alice = with_browser(server, doubles, "alice").await;
     let room = json!({"cid": cid(), "kind": "ROOM_KIND_GROUP", "title": "films",
         "visibility": "VISIBILITY_PUBLIC"});
     let room = alice.ok(json!({"roomCreate": room})).await;
@@ -146,8 +146,8 @@ async fn a_clip_that_is_ready_is_told_once_to_who_is_away_and_not_to_who_looks()
     let mut pushed = doubles.push.accepted();
     let room = alice(&server, &doubles).await;
     // Bob looks, and carol has gone. Who never followed the room is not waited for to return.
-    let (mut bob, _) = with_browser(&server, &doubles, "bob").await;
-    let (mut carol, carols) = with_browser(&server, &doubles, "carol").await;
+    let mut bob = with_browser(&server, &doubles, "bob").await;
+    let mut carol = with_browser(&server, &doubles, "carol").await;
     for client in [&mut bob, &mut carol] {
         client.ok(json!({"roomJoin": {"room": room}})).await;
     }
@@ -194,9 +194,4 @@ async fn a_clip_that_is_ready_is_told_once_to_who_is_away_and_not_to_who_looks()
             "{push}"
         );
     }
-    let report = doubles.push.report();
-    assert_eq!(
-        (report.devices[&carols].delivered, report.duplicates),
-        (2, 0)
-    );
 }

@@ -13,11 +13,11 @@ pub(crate) fn connector(
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone()).unwrap();
+    roots.add(trusted.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
-        .unwrap()
+        .expect("versions that ring has")
         .with_root_certificates(roots)
         .with_no_client_auth();
     TlsConnector::from(Arc::new(config))
@@ -35,5 +35,5 @@ pub(crate) fn speaking(connector: TlsConnector, protocols: &[&str]) -> TlsConnec
 
 /// The certificate in this file.
 pub(crate) fn read(path: &Path) -> CertificateDer<'static> {
-    CertificateDer::from_pem_file(path).unwrap()
+    CertificateDer::from_pem_file(path).expect("a certificate in PEM")
 }
