@@ -170,18 +170,18 @@ async fn two_ways(server: &Server, url: &str) {
     }
 }
 
-/// A gigabyte of zeros, packed by gzip.
+/// 200 MB of zeros, packed by gzip.
 fn bomb() -> Vec<u8> {
     let made = std::process::Command::new("sh")
-        .args(["-c", "head -c 1000000000 /dev/zero | gzip -9"])
+        .args(["-c", "head -c 200000000 /dev/zero | gzip"])
         .output()
         .unwrap();
-    assert!(made.status.success() && made.stdout.len() < 1_100_000);
+    assert!(made.status.success() && made.stdout.len() < 1_000_000);
     made.stdout
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_unpacks_to_a_gigabyte_is_refused_in_a_megabyte() {
+async fn a_message_that_unpacks_to_a_thousand_times_its_size_is_refused_before() {
     let scene = Scene::on(own(|spec| spec)).await;
     let server = &scene.server;
     let bearer = format!("Bearer {}", server.token(&scene.user("witness")));
