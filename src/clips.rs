@@ -63,6 +63,7 @@ const RULES: &[Rule] = &[
         streams_body: true,
         connection: OBJECT_REQUEST.saturating_add(SLACK),
         any_origin: true,
+        cors: false,
     },
     Rule {
         prefix: "/v/",
@@ -71,6 +72,7 @@ const RULES: &[Rule] = &[
         // A player reads as fast as it plays; after a break it goes on with a range.
         connection: OBJECT_REQUEST,
         any_origin: true,
+        cors: false,
     },
     Rule {
         prefix: "/api/v1/clips",
@@ -78,6 +80,7 @@ const RULES: &[Rule] = &[
         streams_body: false,
         connection: CLIP_WATCH.saturating_add(SLACK),
         any_origin: false,
+        cors: true,
     },
 ];
 
