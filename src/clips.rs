@@ -323,6 +323,7 @@ impl Started {
 
 impl Here {
     fn start(self, rooms: Rooms, messages: Messages, chat: &SqliteStore) -> anyhow::Result<Clips> {
+        let deleted = rooms.0.deleted();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
         let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
@@ -372,7 +373,7 @@ impl Here {
             router = router.merge(hints::webhook(callers, &service)?);
         }
         let mut consumers = hints::consume(backend.queues, &service, &drain);
-        consumers.spawn(gone::follow(chat.clone(), service.clone()));
+        consumers.spawn(gone::follow(chat.clone(), deleted, service.clone()));
         let told = told(&backend.told, self.port.as_ref().map(Port::address));
         let grpc = self
             .port

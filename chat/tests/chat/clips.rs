@@ -296,6 +296,23 @@ async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_and_may_b
     }
 }
 
+#[tokio::test]
+async fn whoever_keeps_the_clips_is_rung_for_when_a_message_is_deleted() {
+    let server = crate::service::memory();
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let target = post(chat, &room, "bob", view(1, 1, ClipShown::Ready)).await;
+    let bell = chat.deleted();
+    let mut rung = std::pin::pin!(bell.notified());
+    assert!(
+        futures_util::poll!(rung.as_mut()).is_pending(),
+        "not for other commits"
+    );
+    committed(chat, "alice", delete(&room, target)).await;
+    chat.drain().await;
+    assert!(futures_util::poll!(rung.as_mut()).is_ready());
+}
+
 async fn the_server_removes_clips_and_nothing_else(server: Server) {
     let chat = &server.chat;
     let room = open(chat).await;
