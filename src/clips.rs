@@ -196,6 +196,7 @@ pub(crate) async fn prepare(
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
             storage_bytes: settings.storage_bytes,
+            segment_s: settings.segment_s,
             open: settings.uploads_at_once,
             ..Options::default()
         },
