@@ -10,6 +10,7 @@ mod keys;
 mod messages;
 mod origins;
 mod playback;
+mod remembered;
 mod rooms;
 mod tell;
 
