@@ -287,7 +287,7 @@ async fn pages_of_allowed_origins_alone_may_read_the_clips_api() {
     };
     let clip = "/api/v1/clips/019ce000-0000-7000-8000-000000000001";
     for (path, methods) in [
-        ("/api/v1/clips", "GET, POST, HEAD, OPTIONS"),
+        ("/api/v1/clips", "POST, GET, HEAD, OPTIONS"),
         (clip, "GET, DELETE, HEAD, OPTIONS"),
         (&format!("{clip}/captions/en"), "PUT, OPTIONS"),
     ] {
