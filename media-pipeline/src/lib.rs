@@ -13,6 +13,7 @@ pub mod admin;
 pub mod api;
 pub mod authz;
 pub mod cage;
+pub mod checksum;
 pub mod core;
 pub mod ffmpeg;
 pub mod front;
