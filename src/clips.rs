@@ -10,6 +10,7 @@ mod keys;
 mod messages;
 mod origins;
 mod playback;
+mod remembered;
 mod rooms;
 mod tell;
 
@@ -63,6 +64,7 @@ const RULES: &[Rule] = &[
         streams_body: true,
         connection: OBJECT_REQUEST.saturating_add(SLACK),
         any_origin: true,
+        cors: false,
     },
     Rule {
         prefix: "/v/",
@@ -71,6 +73,7 @@ const RULES: &[Rule] = &[
         // A player reads as fast as it plays; after a break it goes on with a range.
         connection: OBJECT_REQUEST,
         any_origin: true,
+        cors: false,
     },
     Rule {
         prefix: "/api/v1/clips",
@@ -78,6 +81,7 @@ const RULES: &[Rule] = &[
         streams_body: false,
         connection: CLIP_WATCH.saturating_add(SLACK),
         any_origin: false,
+        cors: true,
     },
 ];
 
@@ -193,6 +197,7 @@ pub(crate) async fn prepare(
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
             storage_bytes: settings.storage_bytes,
+            segment_s: settings.segment_s,
             open: settings.uploads_at_once,
             ..Options::default()
         },
@@ -320,6 +325,7 @@ impl Started {
 
 impl Here {
     fn start(self, rooms: Rooms, messages: Messages, chat: &SqliteStore) -> anyhow::Result<Clips> {
+        let deleted = rooms.0.deleted();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
         let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
@@ -369,7 +375,7 @@ impl Here {
             router = router.merge(hints::webhook(callers, &service)?);
         }
         let mut consumers = hints::consume(backend.queues, &service, &drain);
-        consumers.spawn(gone::follow(chat.clone(), service.clone()));
+        consumers.spawn(gone::follow(chat.clone(), deleted, service.clone()));
         let told = told(&backend.told, self.port.as_ref().map(Port::address));
         let grpc = self
             .port

@@ -69,6 +69,8 @@ reasons! {
     ActingUserRefused, "ACTING_USER_REFUSED", PermissionDenied, 403, "Only services that the configuration allows name a person with `x-acting-user`, and they have to.";
     /// Not there, or not to be known of.
     NotFound, "NOT_FOUND", NotFound, 404, "Check the id, and that the caller may see the room.";
+    /// HTTP alone: there is something, and it takes other methods.
+    MethodNotAllowed, "METHOD_NOT_ALLOWED", Unimplemented, 405, "Use one of the methods in the answer's `Allow`.";
     /// The request is wrong.
     InvalidArgument, "INVALID_ARGUMENT", InvalidArgument, 422, "Correct the fields that are named.";
     /// The key was used for another request.
