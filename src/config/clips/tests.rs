@@ -1,5 +1,7 @@
 use super::super::{Config, ConfigError, Options, load};
-use super::*;
+use kaiwa_common::token::ServerRole;
+use kaiwa_media_pipeline::authz::ActsFor;
+use std::collections::BTreeSet;
 
 fn from_toml(text: &str) -> Result<Config, ConfigError> {
     let file = tempfile::NamedTempFile::new().expect("a file");
