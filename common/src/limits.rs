@@ -607,6 +607,13 @@ pub const CLIP_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Subtitles, in bytes: ten hours of dense speech. Longer is refused.
 pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
 
+/// Cues of subtitles: eleven hours with another one every two seconds. With more they are refused, since a browser makes
+/// an object of each.
+pub const CLIP_CUES: usize = 20_000;
+
+/// The text of one cue, in bytes: more than fits on any screen. With more they are refused.
+pub const CLIP_CUE_BYTES: usize = 4 * 1024;
+
 /// Ids, signed parts or clips in one request or page. More are refused.
 pub const CLIP_PAGE: usize = 100;
 
