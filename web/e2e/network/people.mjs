@@ -9,7 +9,7 @@ import { writePicture } from './picture.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** For what has to come about on a machine that does other things as well. */
-export const PATIENCE_MS = 180_000;
+export const PATIENCE_MS = Number(process.env.PATIENCE_MS ?? 180_000);
 /** Between two looks at the counters. */
 const LOOK_MS = 200;
 
@@ -68,7 +68,7 @@ export class Stage {
   }
 
   /** Somebody in front of a window in the network of that name. */
-  async person(name, { viewport = LARGE, red = true } = {}) {
+  async person(name, { viewport = LARGE, red = true, camera = null } = {}) {
     const browser = await chromium.launch({
       executablePath: await this.network.wrapper(name, CHROMIUM, this.#folder),
       args: [
@@ -82,7 +82,7 @@ export class Stage {
     const someone = new Person(await person(browser, { viewport, permissions: ['camera', 'microphone'] }), browser, name);
     this.#people.push(someone);
     someone.me.page.setDefaultTimeout(PATIENCE_MS);
-    await someone.me.page.addInitScript(prepare, { red });
+    await someone.me.page.addInitScript(prepare, { red, camera });
     await signIn(someone.me, this.server.url, name);
     return someone;
   }
@@ -102,8 +102,11 @@ export class Stage {
   }
 }
 
-/** In the page, before the app: keeps peer connections where they can be found, and may forget about RED. */
-function prepare({ red }) {
+/**
+ * In the page, before the app: keeps peer connections where they can be found, may forget about RED, and may have the
+ * camera sent in one encoding of its own, such as one with spatial layers.
+ */
+function prepare({ red, camera }) {
   window.peers = [];
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
@@ -112,7 +115,13 @@ function prepare({ red }) {
       window.peers.push(this);
     }
     addTransceiver(what, init) {
-      const transceiver = super.addTransceiver(what, init);
+      const isCamera = camera && what.kind === 'video' && init?.sendEncodings;
+      const transceiver = super.addTransceiver(what, isCamera ? { ...init, sendEncodings: [camera] } : init);
+      if (isCamera) {
+        // Or a busy machine makes pictures smaller, which have fewer layers.
+        const parameters = transceiver.sender.getParameters();
+        transceiver.sender.setParameters({ ...parameters, degradationPreference: 'maintain-resolution' }).catch(() => {});
+      }
       if (!red && what === 'audio') {
         const { codecs } = RTCRtpReceiver.getCapabilities('audio');
         transceiver.setCodecPreferences(codecs.filter((codec) => codec.mimeType !== 'audio/red'));
@@ -154,10 +163,11 @@ async function count() {
     concealed: sum(audio, 'concealedSamples'),
     concealments: sum(audio, 'concealmentEvents'),
     sound: audio.map((r) => codecs.get(r.codecId)).join(),
+    picture: video.map((r) => codecs.get(r.codecId)).join(),
     spoken: sum(of('outbound-rtp', 'audio'), 'packetsSent'),
     kbitOut: Math.round(Math.max(0, ...reports.map((r) => r.availableOutgoingBitrate ?? 0)) / 1_000),
     sending: of('outbound-rtp', 'video')
-      .map((r) => ({ rid: r.rid, width: r.frameWidth ?? 0, sent: r.framesSent ?? 0, fps: r.framesPerSecond ?? 0, keyFrames: r.keyFramesEncoded ?? 0, plis: r.pliCount ?? 0, target: r.targetBitrate, limited: r.qualityLimitationReason }))
+      .map((r) => ({ rid: r.rid, width: r.frameWidth ?? 0, codec: codecs.get(r.codecId), mode: r.scalabilityMode, sent: r.framesSent ?? 0, fps: r.framesPerSecond ?? 0, keyFrames: r.keyFramesEncoded ?? 0, plis: r.pliCount ?? 0, target: r.targetBitrate, limited: r.qualityLimitationReason }))
       .sort((one, other) => one.width - other.width),
   };
 }
