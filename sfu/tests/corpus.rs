@@ -9,6 +9,7 @@ mod mutate;
 mod seeds;
 
 use kaiwa_sfu::core::negotiate::fuzz_offer;
+use kaiwa_sfu::exchange::fuzz_exchange;
 use kaiwa_sfu::srtp;
 use kaiwa_sfu::wire::{fuzzing, sdp};
 use mutate::Mutator;
@@ -38,6 +39,8 @@ const TARGETS: &[Target] = &[
     ("vp8", MUTATIONS, fuzzing::vp8),
     ("sdp", FEWER_MUTATIONS, sdp::fuzz_sdp),
     ("sdp_offer", FEWER_MUTATIONS, fuzz_offer),
+    ("exchange", FEWER_MUTATIONS, fuzz_exchange),
+    ("sdp_fragment", FEWER_MUTATIONS, sdp::fuzz_fragment),
     ("srtp_open", FEWER_MUTATIONS, srtp::fuzzing::open),
 ];
 
