@@ -31,5 +31,7 @@ mod ice;
 mod media;
 #[path = "whip/offers.rs"]
 mod offers;
+#[path = "whip/others.rs"]
+mod others;
 #[path = "whip/world.rs"]
 mod world;

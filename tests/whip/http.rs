@@ -88,11 +88,8 @@ async fn a_page_of_another_origin_begins_changes_and_ends_a_session() {
     let etag = answer.header("ETag").unwrap();
     let headers = [("Content-Type", FRAGMENT), ("If-Match", etag), origin];
     let line = format!("PATCH {location}");
-    let trickle = fragment("cl0001", &"p".repeat(24));
-    assert_eq!(
-        world.ask(&line, &token, &headers, &trickle).await.status,
-        200
-    );
+    let anew = fragment("anew", &"q".repeat(24));
+    assert_eq!(world.ask(&line, &token, &headers, &anew).await.status, 200);
     let line = format!("DELETE {location}");
     let answer = world.ask(&line, &token, &[origin], "").await;
     assert_eq!(answer.status, 200);

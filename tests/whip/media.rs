@@ -105,7 +105,7 @@ async fn a_moderator_mutes_what_came_by_whip() {
         .as_array()
         .unwrap()
     {
-        let mute = json!({"room": room, "publication": publication["id"], "muted": true});
+        let mute = json!({"room": room, "publication": publication["publication"], "muted": true});
         world.scene.witness.ok(json!({"callMute": mute})).await;
     }
     player.media.received.clear();

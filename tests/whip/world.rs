@@ -1,11 +1,11 @@
 //! Encoders and players: HTTP by hand, media by a small client.
 
 use crate::client::{Client as Media, Line, picture};
-use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::http::{Answer, request};
 use crate::support::scene::Scene;
 use crate::support::server::{Server, SharedServer, Spec, own};
+use crate::support::{PATIENCE, soon};
 use kaiwa_sfu::control::{Answer as SfuAnswer, Source};
 use kaiwa_sfu::unit::Ssrc;
 use serde_json::{Value, json};
@@ -138,15 +138,15 @@ impl World {
     }
 
     /// Waits until this many are in the call.
-    pub(crate) async fn until_in_call(&mut self, count: usize) -> Vec<(String, String)> {
-        let until = Instant::now() + PATIENCE;
+    pub(crate) async fn until_in_call(&mut self, count: usize) {
         loop {
             let roster = self.roster().await;
             if roster.len() == count {
-                return roster;
+                return;
             }
-            assert!(Instant::now() < until, "not {count} but {roster:?}");
-            tokio::task::yield_now().await;
+            // Each change of it is told.
+            let told = self.scene.witness.push("callRoster");
+            soon(&format!("{count} in the call, not {roster:?}"), told).await;
         }
     }
 

@@ -160,6 +160,8 @@ impl Whip {
         };
         let (id, no) = (opening.id.clone(), opening.no);
         lock(&shared.table).open(opening, Instant::now())?;
+        shared.context.metrics.whip_sessions.increment(1.0);
+        shared.rescheduled.notify_one();
         // Whatever becomes of this future: it takes the session with it.
         let guard = Guard {
             shared: Arc::clone(shared),
@@ -199,8 +201,8 @@ impl Whip {
         let etag = lock(&shared.table).begin(&id, offered, tracks);
         // Out of the call again already.
         let etag = etag.ok_or(CallError::NotInCall)?;
-        shared.rescheduled.notify_one();
         guard.keep();
+        shared.context.metrics.whip_begun.increment(1);
         let sdp = answered.sdp;
         Ok(Begun { id, etag, sdp })
     }
@@ -243,8 +245,12 @@ impl Whip {
             }
         };
         let (restart, offer) = restarting;
-        let Reply::Answer { answer, .. } = offer.await? else {
-            return Err(CallError::Unavailable.into());
+        let answer = match offer.await {
+            Ok(Reply::Answer { answer, .. }) => answer,
+            Ok(Reply::Done | Reply::Joined(_)) => return Err(CallError::Unavailable.into()),
+            // It has ended meanwhile.
+            Err(CallError::NotInCall) => return Err(NotChanged::Unknown.into()),
+            Err(error) => return Err(error.into()),
         };
         let fragment = restart.offered.answered(&answer.sdp)?.fragment;
         let etag = lock(&shared.table).restarted(*restart);
@@ -288,6 +294,7 @@ impl Shared {
 
     fn end(&self, no: SessionNo) {
         if lock(&self.table).remove(no) {
+            self.context.metrics.whip_sessions.decrement(1.0);
             self.calls.gone(no);
         }
     }
