@@ -167,7 +167,10 @@ pub(crate) async fn prepare(
         ClipsBackend::Aws => aws::open(config, data, tools).await?,
     };
     let aws = settings.aws.as_ref();
-    let mut rules = Rules::default();
+    let mut rules = Rules {
+        keep_failed: Duration::from_secs(settings.keep_failed_s.into()),
+        ..Rules::default()
+    };
     if let Some(aws) = aws {
         rules.poll_remote = Duration::from_secs(aws.ask_after_s.into());
     }
@@ -189,6 +192,7 @@ pub(crate) async fn prepare(
             rules,
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
+            storage_bytes: settings.storage_bytes,
             open: settings.uploads_at_once,
             ..Options::default()
         },
@@ -318,12 +322,15 @@ impl Here {
     fn start(self, rooms: Rooms, messages: Messages, chat: &SqliteStore) -> anyhow::Result<Clips> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
+        let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
+        if self.hook.is_some() {
+            issuer = issuer.naming();
+        }
         let rooms: Arc<dyn RoomAuthz> = match self.hook {
             Some(hook) => Arc::new(HookedRooms::new(rooms, hook)),
             None => rooms,
         };
         let backend = self.backend;
-        let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
         if let Some(cloudfront) = self.cloudfront {
             issuer = issuer.with_cloudfront(cloudfront);
         }

@@ -308,8 +308,8 @@ pub enum Write {
         /// Which message.
         target: Seq,
     },
-    /// Posts a clip for its uploader, who is the actor; the clip's id is the key. Made by [`Chat`] alone, as the
-    /// two that follow: no client's command comes to them.
+    /// Posts a clip for its uploader, who is the actor; the clip's id is the key, and the message after which it is
+    /// posted anew. Made by [`Chat`] alone, as the two that follow: no client's command comes to them.
     ///
     /// [`Chat`]: crate::service::Chat
     PostClip {
@@ -317,6 +317,8 @@ pub enum Write {
         room: RoomId,
         /// So it is shown.
         clip: Box<ClipView>,
+        /// Its message there that was deleted, if it is posted anew.
+        after: Option<Seq>,
     },
     /// Shows a clip's message otherwise, whoever the actor is.
     ShowClip {

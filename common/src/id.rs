@@ -1,5 +1,6 @@
 //! Identifiers. Each is its own type, checked where it is made.
 
+use crate::position::Seq;
 use crate::redact::write_short;
 use std::fmt;
 use std::sync::Arc;
@@ -98,6 +99,15 @@ impl ClipId {
     #[must_use]
     pub fn cid(&self) -> Cid {
         Cid(self.0)
+    }
+
+    /// The key under which it is posted anew in a room where its message at `deleted` was deleted: another for each, and
+    /// the same each time it is asked for.
+    #[must_use]
+    pub fn cid_after(&self, deleted: Seq) -> Cid {
+        // The 62 bits at the end are random (RFC 9562, section 5.7); time and version stay.
+        let random = u128::from(deleted.0) & ((1 << 62) - 1);
+        Cid(Uuid::from_u128(self.0.as_u128() ^ random))
     }
 }
 

@@ -602,6 +602,14 @@ pub const CLIP_HOOK: Duration = Duration::from_secs(2);
 /// How long an answer of the permission hook counts: so long may somebody still who just lost the right there.
 pub const CLIP_HOOK_CACHE: Duration = Duration::from_secs(10);
 
+/// How often the permission hook is asked again about somebody who plays in a room: so long, and [`CLIP_HOOK`], may they
+/// play on who lost the right there. Ten times as often is as many calls to another system for each who watches.
+pub const CLIP_HOOK_PLAYING: Duration = Duration::from_secs(60);
+
+/// How long who plays may play on while the hook gives no answer, since it last said yes: an outage there ends no film that
+/// was begun, and no longer takes a right away. Then nobody may (503).
+pub const CLIP_HOOK_SILENT: Duration = Duration::from_secs(10 * 60);
+
 /// Answers of the permission hook that are kept. At the bound old ones go, then all: they are asked for again.
 pub const CLIP_HOOK_ANSWERS: usize = 10_000;
 
@@ -725,6 +733,10 @@ pub const CLIP_QUEUED: Duration = Duration::from_secs(12 * 3600);
 /// A job that is worked on may get no further for so long; then its attempt is over (`TRANSCODER_STUCK`).
 pub const CLIP_SILENT: Duration = Duration::from_secs(3600);
 
+/// How long the file of a failed clip is kept for another try; then it is deleted. With twice as much a day's failures weigh twice
+/// as long on the disk.
+pub const CLIP_KEEP_FAILED: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// Attempts that begin by themselves after a failure that may pass. Each may cost a whole transcoding.
 pub const CLIP_AUTO_RETRIES: u32 = 2;
 
@@ -741,6 +753,10 @@ pub const CLIP_RETRY_CAP: Duration = Duration::from_secs(5 * 60);
 
 /// Rooms besides its own in which a clip is shown. Another is refused (`CLIP_ROOMS`).
 pub const CLIP_ROOMS: usize = 16;
+
+/// Rooms besides its own in which a clip's message was deleted, so that it can be shown there anew. At the bound another room
+/// is refused (`CLIP_ROOMS`); with those in which it is shown a row has some more.
+pub const CLIP_ROOMS_LEFT: usize = 64;
 
 /// Errands of one clip that wait. At the bound a sweep or a stop is left to the orphan sweep; there are never as
 /// many unless an attempt is stopped and begun again over and over while the transcoder does not answer.

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// ```text
 ///  created → uploading → uploaded → validating → submitted → processing → verifying → ready
 ///     │          │           │           │            └──────────┴────────────┴──► failed ──retry──► submitted
-///     └► expired ◄┘           └► rejected ◄┘
+///     └► expired ◄┘           └► rejected ◄┘              (a failed one's file is kept for some days)
 ///  any that is not over → cancelled;  any that is over → deleted
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +112,9 @@ pub struct Chores {
     pub share: bool,
     /// Other rooms in which it is shown, and its message there (0: not known yet); at most 16.
     pub rooms: BTreeMap<RoomId, u64>,
+    /// Other rooms in which its message was deleted, and the last one's number: what is shared there again is another
+    /// message. At most some more than [`CLIP_ROOMS_LEFT`](kaiwa_common::limits::CLIP_ROOMS_LEFT).
+    pub left: BTreeMap<RoomId, u64>,
     /// Errands, in the order in which they came up.
     pub todo: Vec<Chore>,
     /// When the errands are run again, if they are not done by then.
@@ -130,6 +133,8 @@ pub struct Chores {
     pub heard: Option<UnixMs>,
     /// The store's mark of the bytes that were looked at: others under the same key are none of this clip's.
     pub seen: Option<String>,
+    /// It failed, and its file was kept for as long as that is done: there is nothing to try again with.
+    pub dropped: bool,
     /// How long it plays, as it was found: counts for the uploader's minutes of the day, also when it is deleted.
     pub media: Duration,
 }
@@ -149,7 +154,8 @@ pub enum Chore {
     Show(u64),
     /// Tells those who were away that it is ready.
     TellReady,
-    /// Tells operators that this attempt failed.
+    /// Tells its uploader that it can never be played, whether or not a room shows it: refused, or this attempt failed.
+    /// Of a failed transcode operators are told too.
     TellFailed(u32),
 }
 
@@ -348,6 +354,34 @@ pub struct ClipError {
     pub retryable: bool,
     /// The transcoder's own code.
     pub provider_code: Option<i64>,
+}
+
+impl Clip {
+    /// Bytes that its objects take up, or will when what was declared has come; 0 once they are deleted.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        match self.state {
+            ClipState::Expired
+            | ClipState::Rejected
+            | ClipState::Cancelled
+            | ClipState::Deleted => return 0,
+            ClipState::Created
+            | ClipState::Uploading
+            | ClipState::Uploaded
+            | ClipState::Validating
+            | ClipState::Submitted
+            | ClipState::Processing
+            | ClipState::Verifying
+            | ClipState::Ready
+            | ClipState::Failed => {}
+        }
+        if self.chores.dropped {
+            return 0;
+        }
+        let outputs = self.outputs.iter();
+        let written = outputs.flat_map(|outputs| outputs.files.values());
+        written.fold(self.declared.size, |sum, bytes| sum.saturating_add(*bytes))
+    }
 }
 
 impl Source {

@@ -91,6 +91,12 @@ pub trait ClipStore: Send + Sync + 'static {
     /// than that. Cheap enough to be asked each ten seconds.
     fn under_way(&self, limit: usize) -> Answer<'_, BTreeMap<ClipState, usize>, StoreError>;
 
+    /// Bytes that all clips' objects take up, or will when what was declared has come ([`Clip::stored_bytes`]). `None`: this
+    /// store can't add them up.
+    fn stored(&self) -> Answer<'_, Option<u64>, StoreError> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Forgets events and requests that are old; gives how many, at most some thousand at once.
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError>;
 }
@@ -501,6 +507,16 @@ pub trait RoomAuthz: Send + Sync + 'static {
         action: Action,
     ) -> Answer<'a, Verdict, StoreError>;
 
+    /// Whether who was let play in this room still may, beside what [`Self::epoch`] says: asked for each file that is played,
+    /// so it is cheap. `None`: the right does not say whose it is.
+    fn still<'a>(
+        &'a self,
+        _user: Option<&'a UserId>,
+        _room: &'a RoomId,
+    ) -> Answer<'a, bool, StoreError> {
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
     /// Rises when somebody loses the right to see the room: older playback tokens end.
     fn epoch<'a>(&'a self, room: &'a RoomId) -> Answer<'a, u64, StoreError>;
 }
@@ -526,7 +542,9 @@ pub enum Notice {
 
 /// A clip's message in the room.
 pub trait RoomMessages: Send + Sync + 'static {
-    /// Posts it, once for each (clip, room); gives its number.
+    /// Posts it, once for each (clip, room, message there that was deleted, see [`Chores::left`]); gives its number.
+    ///
+    /// [`Chores::left`]: crate::model::Chores::left
     fn post<'a>(&'a self, clip: &'a Clip) -> Answer<'a, u64, StoreError>;
 
     /// Shows how it is now. A change that is older than what is shown does nothing.
@@ -538,7 +556,8 @@ pub trait RoomMessages: Send + Sync + 'static {
     /// Those who were away are told that it is ready, once.
     fn ready<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
 
-    /// Operators are told of a failure (Slack).
+    /// Its uploader is told why it can never be played, once for each end, whether or not a room shows it; of a failed
+    /// transcode operators are told too (Slack), of a refused file nobody else.
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError>;
 
     /// Operators are told that something is wrong with more than one clip, at most once an hour for each kind. Where nobody

@@ -82,6 +82,8 @@ pub struct Options {
     pub media_per_day: Duration,
     /// Uploads of a person at once.
     pub open: u32,
+    /// Bytes that all clips may take up, with what they have declared and not sent yet; 0: only the disk bounds it.
+    pub storage_bytes: u64,
     /// Clips that are looked at at once.
     pub inspections: usize,
     /// Seconds of a segment: a multiple of 2.
@@ -96,6 +98,7 @@ impl Default for Options {
             bytes_per_day: CLIP_BYTES_PER_DAY,
             media_per_day: CLIP_MEDIA_PER_DAY,
             open: CLIP_OPEN,
+            storage_bytes: 0,
             inspections: CLIP_INSPECTIONS,
             segment_s: 6,
         }
@@ -121,6 +124,8 @@ struct Inner {
     options: Options,
     hub: Hub,
     turns: Turns,
+    /// Held from counting what is stored to storing more.
+    filling: tokio::sync::Mutex<()>,
     parked: Mutex<Parked>,
     alarm: Mutex<alarm::Alarm>,
     orphans: Mutex<Option<String>>,
@@ -149,6 +154,7 @@ impl ClipService {
                 options,
                 hub: Hub::default(),
                 turns: Turns::default(),
+                filling: tokio::sync::Mutex::default(),
                 parked: Mutex::default(),
                 alarm: Mutex::default(),
                 orphans: Mutex::default(),

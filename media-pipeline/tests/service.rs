@@ -23,6 +23,8 @@ mod sharing;
 mod simulation;
 #[path = "service/store.rs"]
 mod store;
+#[path = "service/told.rs"]
+mod told;
 #[path = "service/transcoder.rs"]
 mod transcoder;
 #[path = "service/watching.rs"]

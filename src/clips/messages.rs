@@ -65,11 +65,7 @@ impl Messages {
                 let view = view(clip, state);
                 let shown = self.chat.show_clip(&clip.room, target, view).await;
                 // The next one shows it again: no view that is older than what is shown changes anything.
-                settled(shown).inspect_err(|_| self.forget(clip))?;
-                if clip.state == ClipState::Rejected {
-                    self.tell.uploader(clip);
-                }
-                Ok(())
+                settled(shown).inspect_err(|_| self.forget(clip))
             }
             Wanted::Shown(_) => {
                 if let Some(Progress { percent, .. }) = clip.progress {
@@ -110,14 +106,20 @@ impl RoomMessages for Messages {
                 // What is over before it was posted is posted and taken away, so that nobody asks again.
                 Wanted::Gone => ClipShown::Failed,
             };
-            let posted = self
-                .chat
-                .post_clip(&clip.room, &uploader, view(clip, state))
-                .await;
+            let view = view(clip, state);
+            let posted = match clip.chores.left.get(&clip.room) {
+                None => self.chat.post_clip(&clip.room, &uploader, view).await,
+                Some(deleted) => {
+                    let deleted = Seq(*deleted);
+                    self.chat
+                        .post_clip_anew(&clip.room, &uploader, view, deleted)
+                        .await
+                }
+            };
             let posted = posted.map_err(|error| unavailable(&error))?;
             let seq = posted.position.seq;
             if posted.dup {
-                // A room whose message was deleted is not shown the clip again.
+                // Deleted before anybody knew its number: that is heard of, and the room is not shown the clip by itself.
                 let recalled = self.names.recall_gone(&clip.room, seq).await;
                 recalled.map_err(|error| StoreError::Unavailable(error.to_string()))?;
             } else {
@@ -153,7 +155,10 @@ impl RoomMessages for Messages {
 
     fn failed<'a>(&'a self, clip: &'a Clip) -> Answer<'a, (), StoreError> {
         Box::pin(async move {
-            self.tell.operators(clip).await?;
+            // No operator can mend a file that may not be shared.
+            if clip.state == ClipState::Failed {
+                self.tell.operators(clip).await?;
+            }
             self.tell.uploader(clip);
             Ok(())
         })

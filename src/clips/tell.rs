@@ -23,7 +23,8 @@ pub(super) struct Tell {
 }
 
 impl Tell {
-    /// Its uploader is told that it never can be played; again only after another try.
+    /// Its uploader is told that it never can be played; again only when it ended so again, after another try. An attempt
+    /// is no mark of that: one that was never begun has the number of the one before.
     pub(super) fn uploader(&self, clip: &Clip) {
         let (Some(announce), Some(error)) = (&self.announce, &clip.error) else {
             return;
@@ -32,7 +33,7 @@ impl Tell {
             user: clip.uploader.clone(),
             room: clip.room.clone(),
             clip: clip.id,
-            version: clip.attempt.into(),
+            version: ended(clip),
             title: Redacted(clip.title.clone()),
             reason: error.message.clone(),
         });
@@ -70,6 +71,12 @@ impl Tell {
     }
 }
 
+/// When it came to its end, in milliseconds: the same however often this end is told.
+fn ended(clip: &Clip) -> u64 {
+    let since = clip.chores.since.unwrap_or(clip.created);
+    u64::try_from(since.0).unwrap_or_default()
+}
+
 /// Ids and reasons alone: what people called their clips and files stays here.
 fn event(clip: &Clip, error: &ClipError, now: UnixMs) -> Event {
     let attempt = clip.attempt.to_string();
@@ -87,7 +94,11 @@ fn event(clip: &Clip, error: &ClipError, now: UnixMs) -> Event {
         }
     );
     Event {
-        id: EventId(event_id(&["clip-failed", &clip.id.to_string(), &attempt])),
+        id: EventId(event_id(&[
+            "clip-failed",
+            &clip.id.to_string(),
+            &ended(clip).to_string(),
+        ])),
         time: now,
         expires: now.plus(CLIP_NOTICE),
         traceparent: String::new(),

@@ -28,6 +28,10 @@ pub(crate) struct Clips {
     pub(crate) max_duration_s: u32,
     /// Bytes that one person may register in a day.
     pub(crate) bytes_per_day: u64,
+    /// Bytes that all clips together may take up; 0: only the disk bounds it.
+    pub(crate) storage_bytes: u64,
+    /// How long the file of a failed clip is kept for another try, in seconds.
+    pub(crate) keep_failed_s: u32,
     /// Uploads of one person at once.
     pub(crate) uploads_at_once: u32,
     /// A file with the HS256 secret of services' tokens (its bytes, at least 32).
@@ -216,6 +220,8 @@ impl Default for Clips {
             max_bytes: CLIP_BYTES,
             max_duration_s: 600,
             bytes_per_day: CLIP_BYTES_PER_DAY,
+            storage_bytes: 0,
+            keep_failed_s: KEEP_FAILED_S,
             uploads_at_once: CLIP_OPEN,
             service_secret_file: None,
             service_audience: "kaiwa-clips".to_owned(),
@@ -247,6 +253,16 @@ impl Clips {
                 "clips.max_duration_s has to be from 1 to {MAX_DURATION_S}"
             ));
         }
+        if !(3_600..=MAX_KEEP_S).contains(&self.keep_failed_s) {
+            return rule(format!(
+                "clips.keep_failed_s has to be from 3600 to {MAX_KEEP_S}"
+            ));
+        }
+        if (1..self.max_bytes).contains(&self.storage_bytes) {
+            return rule(
+                "clips.storage_bytes is less than clips.max_bytes: the largest file could never be brought (0: only the disk bounds it)",
+            );
+        }
         let counts = [
             ("bytes_per_day", self.bytes_per_day),
             ("uploads_at_once", self.uploads_at_once.into()),
@@ -262,6 +278,12 @@ impl Clips {
     }
 
     fn check_backend(&self) -> Result<(), ConfigError> {
+        let in_dynamo = self.aws.as_ref().is_some_and(|aws| aws.table.is_some());
+        if in_dynamo && self.storage_bytes > 0 {
+            return rule(
+                "clips.storage_bytes needs clips in the data folder: with clips.aws.table nobody adds their bytes up; set it to 0",
+            );
+        }
         match (self.backend, &self.aws) {
             (ClipsBackend::Embedded, None) => Ok(()),
             (ClipsBackend::Embedded, Some(_)) => rule("clips.aws is for clips.backend = \"aws\""),
@@ -354,6 +376,12 @@ const PREFIX_CHARS: usize = 56;
 
 /// Eight hours: what the bounds of playlists and files are made for.
 const MAX_DURATION_S: u32 = 8 * 3600;
+
+/// A week, as `CLIP_KEEP_FAILED`.
+const KEEP_FAILED_S: u32 = 7 * 24 * 3600;
+
+/// A year: what failed and was not tried again by then is not missed.
+const MAX_KEEP_S: u32 = 366 * 24 * 3600;
 
 /// For everybody.
 const ANYBODY: &str = "*";

@@ -190,21 +190,29 @@ async fn deleting_a_shared_message_ends_the_share_and_deleting_the_one_at_home_t
     let room = carol.ok(json!({"roomCreate": room})).await;
     let other = room["room"].as_str().expect("a room").to_owned();
     scene.witness.ok(json!({"roomJoin": {"room": other}})).await;
-    let share = json!({"requestId": cid(), "roomId": other});
-    let line = format!("POST /api/v1/clips/{clip}/share");
-    let shared = owner.ok(&line, Some(share)).await;
+    let share = async || {
+        let share = json!({"requestId": cid(), "roomId": other});
+        let line = format!("POST /api/v1/clips/{clip}/share");
+        owner.ok(&line, Some(share)).await["messageSeq"].take()
+    };
+    let shared = share().await;
     let viewer = Person::new(&server, &scene.user("carol"));
     let played = viewer.play(&clip).await;
     assert_eq!(viewer.get(&played).await, 200);
 
     // Its moderator deletes the copy: the room has no right any more, the home has.
-    let copy = json!({"room": other, "cid": cid(), "target": shared["messageSeq"]});
+    let copy = json!({"room": other, "cid": cid(), "target": shared});
     carol.ok(json!({"delete": copy})).await;
     viewer.until_refused(&played).await;
     let ask = format!("GET /api/v1/clips/{clip}");
     assert_eq!(viewer.ask(&ask, None).await.status, 403);
     let played = bob.play(&clip).await;
     assert_eq!(bob.get(&played).await, 200);
+
+    // Shared there again it is another message, and can be played.
+    assert!(int(&share().await) > int(&shared));
+    let again = viewer.play(&clip).await;
+    assert_eq!(viewer.get(&again).await, 200);
 
     // The room's owner deletes the message at home: the clip goes with it.
     let own = json!({"room": scene.room, "cid": cid(), "target": home.to_string()});

@@ -115,9 +115,19 @@ impl<'a> Person<'a> {
 
     /// Registers this text as a film, uploads it, and completes.
     pub(crate) async fn bring_text(&self, room: &str, text: &str) -> String {
+        let new = json!({"roomId": room, "title": "A quarter minute", "share": true});
+        self.bring_as(new, text).await
+    }
+
+    /// As [`Self::bring_text`], with no message in the room.
+    pub(crate) async fn bring_text_unshared(&self, room: &str, text: &str) -> String {
+        let new = json!({"roomId": room, "title": "A quarter minute"});
+        self.bring_as(new, text).await
+    }
+
+    async fn bring_as(&self, mut new: Value, text: &str) -> String {
         let size = text.len().to_string();
-        let new = json!({"roomId": room, "title": "A quarter minute", "share": true,
-            "declared": {"name": "film.mp4", "size": size, "contentType": "video/mp4"}});
+        new["declared"] = json!({"name": "film.mp4", "size": size, "contentType": "video/mp4"});
         let clip = self.ok("POST /api/v1/clips", Some(new)).await;
         let clip = clip["id"].as_str().expect("an id");
         let want = json!({"mode": "UPLOAD_MODE_MULTIPART", "parts": [{"number": 1, "size": size}]});

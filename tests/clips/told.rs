@@ -69,13 +69,13 @@ async fn next(what: &str, accepted: &mut Receiver<Delivery>) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_refused_is_told_to_its_uploader_alone() {
+async fn a_file_that_is_refused_and_in_no_room_is_told_to_its_uploader_alone() {
     let doubles = Doubles::new().await;
     let server = doubles.spec().start();
     let mut pushed = doubles.push.accepted();
     let room = alice(&server, &doubles).await;
     let clip = Person::new(&server, "alice")
-        .bring_text(&room, "#EXTM3U\nfile:///etc/passwd\n")
+        .bring_text_unshared(&room, "#EXTM3U\nfile:///etc/passwd\n")
         .await;
     let push = next("a push", &mut pushed).await;
     let body = push["body"].as_str().unwrap_or_default();

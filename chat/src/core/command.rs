@@ -165,7 +165,10 @@ impl Write {
             Self::Edit { cid, .. } => Some((*cid, WriteKind::Edit)),
             Self::Delete { cid, .. } => Some((*cid, WriteKind::Delete)),
             Self::Create(new) => Some((new.cid, WriteKind::Create)),
-            Self::PostClip { clip, .. } => Some((clip.clip.cid(), WriteKind::PostClip)),
+            Self::PostClip { clip, after, .. } => {
+                let cid = after.map_or_else(|| clip.clip.cid(), |after| clip.clip.cid_after(after));
+                Some((cid, WriteKind::PostClip))
+            }
             Self::OpenDirect { .. }
             | Self::ShowClip { .. }
             | Self::RemoveClip { .. }

@@ -179,7 +179,7 @@ pub enum Announcement {
         room: RoomId,
         /// Which clip.
         clip: ClipId,
-        /// Its version then: one that fails again after another try is told again.
+        /// What tells this end from another, such as its time: one that fails again after another try is told again.
         version: u64,
         /// Its title.
         title: Redacted<String>,

@@ -25,6 +25,30 @@ impl Chat {
         uploader: &User,
         view: ClipView,
     ) -> Result<Committed, ChatError> {
+        self.post(room, uploader, (view, None)).await
+    }
+
+    /// As [`Self::post_clip`], for a room in which the clip's message at `after` was deleted and which is to be shown the
+    /// clip again: one message more for each that was deleted.
+    ///
+    /// # Errors
+    /// As of [`Self::post_clip`].
+    pub async fn post_clip_anew(
+        &self,
+        room: &RoomId,
+        uploader: &User,
+        view: ClipView,
+        after: Seq,
+    ) -> Result<Committed, ChatError> {
+        self.post(room, uploader, (view, Some(after))).await
+    }
+
+    async fn post(
+        &self,
+        room: &RoomId,
+        uploader: &User,
+        (view, after): (ClipView, Option<Seq>),
+    ) -> Result<Committed, ChatError> {
         let actor = Actor {
             user: uploader.clone(),
             role: ServerRole::Creator,
@@ -32,6 +56,7 @@ impl Chat {
         let write = Write::PostClip {
             room: room.clone(),
             clip: without_nul(view),
+            after,
         };
         self.change(&actor, write).await
     }

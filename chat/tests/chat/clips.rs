@@ -240,7 +240,8 @@ async fn a_deleted_clip_is_erased_and_stays_deleted(server: Server) {
 }
 
 #[tokio::test]
-async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_also_by_the_next_process() {
+async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_and_may_be_followed_by_another()
+ {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("chat.db");
     let store = open_fast(&path);
@@ -271,6 +272,28 @@ async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_also_by_t
     // Who is told to show it there again is told again.
     store.recall_gone(&room, target).await.unwrap();
     assert_eq!(heard().await.0, is_gone);
+    store.forget_gone(heard().await.1).await.unwrap();
+
+    // It is shown anew, once for each message that was deleted, and its deletion is heard of as well.
+    let server = crate::service::start(Arc::new(store.clone()), None);
+    let chat = &server.chat;
+    let mut deleted = target;
+    for _ in 0..2 {
+        let anew = async || {
+            let shown = view(1, 1, ClipShown::Ready);
+            let bob = user("bob");
+            let posted = chat.post_clip_anew(&room, &bob, shown, deleted);
+            let posted = posted.await.unwrap();
+            (posted.position.seq, posted.dup)
+        };
+        let (seq, dup) = anew().await;
+        assert!(seq > deleted && !dup);
+        assert_eq!(anew().await, (seq, true));
+        committed(chat, "alice", delete(&room, seq)).await;
+        assert_eq!(heard().await.0, [(clip_id(1), room.clone(), seq)]);
+        store.forget_gone(heard().await.1).await.unwrap();
+        deleted = seq;
+    }
 }
 
 async fn the_server_removes_clips_and_nothing_else(server: Server) {

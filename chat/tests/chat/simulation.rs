@@ -234,6 +234,7 @@ impl World {
             24 => Write::PostClip {
                 room,
                 clip: Box::new(posted),
+                after: None,
             },
             25..=26 => Write::ShowClip {
                 room,

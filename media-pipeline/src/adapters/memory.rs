@@ -192,6 +192,13 @@ impl ClipStore for MemoryStore {
         })
     }
 
+    fn stored(&self) -> Answer<'_, Option<u64>, StoreError> {
+        self.with(|state| {
+            let clips = state.clips.values().map(|(_, clip)| clip);
+            Ok(Some(clips.map(Clip::stored_bytes).sum()))
+        })
+    }
+
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError> {
         self.with(|state| {
             let before = state.events.len() + state.requests.len();

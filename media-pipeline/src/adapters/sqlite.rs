@@ -135,6 +135,10 @@ impl ClipStore for SqliteStore {
         self.read(move |connection| reading::under_way(connection, limit))
     }
 
+    fn stored(&self) -> Answer<'_, Option<u64>, StoreError> {
+        self.read(|connection| reading::stored(connection).map(Some))
+    }
+
     fn trim(&self, now: UnixMs) -> Answer<'_, usize, StoreError> {
         self.write(move |connection| writing::trim(connection, now).map(Ok))
     }

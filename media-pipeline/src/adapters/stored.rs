@@ -51,9 +51,13 @@ struct StoredClip {
     retries: u32,
     heard: Option<i64>,
     #[serde(default)]
+    left: BTreeMap<String, u64>,
+    #[serde(default)]
     since: Option<i64>,
     #[serde(default)]
     seen: Option<String>,
+    #[serde(default)]
+    dropped: bool,
     #[serde(default)]
     media_ms: u64,
 }
@@ -144,7 +148,7 @@ fn named<T: Copy>(names: &[T], number: u8) -> Result<T, String> {
 impl From<&Clip> for StoredClip {
     fn from(clip: &Clip) -> Self {
         let chores = &clip.chores;
-        let rooms = chores.rooms.iter();
+        let text = |(room, no): (&RoomId, &u64)| (room.to_string(), *no);
         let captions = clip.captions.iter();
         Self {
             id: *clip.id.0.as_bytes(),
@@ -177,7 +181,8 @@ impl From<&Clip> for StoredClip {
             updated: clip.updated.0,
             due: clip.due.map(|at| at.0),
             share: chores.share,
-            rooms: rooms.map(|(room, no)| (room.to_string(), *no)).collect(),
+            rooms: chores.rooms.iter().map(text).collect(),
+            left: chores.left.iter().map(text).collect(),
             todo: chores.todo.iter().map(StoredChore::from).collect(),
             todo_due: chores.todo_due.map(|at| at.0),
             todo_fails: chores.todo_fails,
@@ -187,6 +192,7 @@ impl From<&Clip> for StoredClip {
             heard: chores.heard.map(|at| at.0),
             since: chores.since.map(|at| at.0),
             seen: chores.seen.clone(),
+            dropped: chores.dropped,
             media_ms: u64::try_from(chores.media.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -197,7 +203,7 @@ impl TryFrom<StoredClip> for Clip {
 
     fn try_from(s: StoredClip) -> Result<Self, String> {
         let room = |text: &str| RoomId::parse(text).map_err(|error| error.to_string());
-        let rooms = s.rooms.iter().map(|(text, no)| Ok((room(text)?, *no)));
+        let numbered = |(text, no): (&String, &u64)| Ok((room(text)?, *no));
         let captions = s.captions.into_iter();
         Ok(Self {
             id: crate::model::ClipId(Uuid::from_bytes(s.id)),
@@ -230,7 +236,12 @@ impl TryFrom<StoredClip> for Clip {
             due: s.due.map(UnixMs),
             chores: Chores {
                 share: s.share,
-                rooms: rooms.collect::<Result<_, String>>()?,
+                rooms: s
+                    .rooms
+                    .iter()
+                    .map(numbered)
+                    .collect::<Result<_, String>>()?,
+                left: s.left.iter().map(numbered).collect::<Result<_, String>>()?,
                 todo: s
                     .todo
                     .into_iter()
@@ -244,6 +255,7 @@ impl TryFrom<StoredClip> for Clip {
                 heard: s.heard.map(UnixMs),
                 since: s.since.map(UnixMs),
                 seen: s.seen,
+                dropped: s.dropped,
                 media: Duration::from_millis(s.media_ms),
             },
         })

@@ -4,6 +4,8 @@
 //! status: 200 or 204 yes, 401 or 403 no, 404 not to be known of. Everything else, silence too, is no answer, and
 //! without one nobody may.
 
+mod playing;
+
 use crate::ports::{Action, Answer, Asker, RoomAuthz, StoreError, Verdict};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -14,10 +16,11 @@ use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
 use kaiwa_platform::outbound::Outbound;
+use playing::Playing;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where the hook is.
 #[derive(Debug)]
@@ -67,6 +70,7 @@ pub struct PermissionHook {
     ask: Arc<dyn AskHook>,
     clock: Arc<dyn Clock>,
     answers: Mutex<BTreeMap<Question, (Verdict, UnixMs)>>,
+    playing: Mutex<Playing>,
 }
 
 impl PermissionHook {
@@ -94,6 +98,7 @@ impl PermissionHook {
             ask,
             clock,
             answers: Mutex::default(),
+            playing: Mutex::default(),
         })
     }
 
@@ -101,6 +106,11 @@ impl PermissionHook {
         if let Some(verdict) = self.known(&question) {
             return Ok(verdict);
         }
+        self.ask(question).await
+    }
+
+    /// Asks, and remembers what was said.
+    async fn ask(&self, question: Question) -> Result<Verdict, StoreError> {
         let request = self.request(&question)?;
         let answer = tokio::time::timeout(CLIP_HOOK, self.ask.ask(request)).await;
         let silent = |why: &str| {
@@ -115,8 +125,33 @@ impl PermissionHook {
             404 => Verdict::Hidden,
             _ => return Err(silent(status.as_str())),
         };
+        if question.2 == Action::View {
+            let is_allowed = verdict == Verdict::Allowed;
+            self.playing().said(&question, is_allowed, self.clock.now());
+        }
         self.remember(question, verdict.clone());
         Ok(verdict)
+    }
+
+    /// Whether who plays still may: asked again each [`CLIP_HOOK_PLAYING`], by one of those who want to know; the others go
+    /// by what was said before. While nothing is said, a yes counts for [`CLIP_HOOK_SILENT`].
+    async fn still(&self, user: &UserId, room: &RoomId) -> Result<bool, StoreError> {
+        let question = (user.clone(), room.clone(), Action::View);
+        let known = self.playing().known(&question, self.clock.now());
+        if let Some(is_allowed) = known {
+            return Ok(is_allowed);
+        }
+        match self.ask(question.clone()).await {
+            Ok(verdict) => Ok(verdict == Verdict::Allowed),
+            Err(error) => {
+                let said = self.playing().last(&question, self.clock.now());
+                said.ok_or(error)
+            }
+        }
+    }
+
+    fn playing(&self) -> MutexGuard<'_, Playing> {
+        self.playing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self, question: &Question) -> Option<Verdict> {
@@ -198,6 +233,20 @@ impl RoomAuthz for HookedRooms {
                         .await
                 }
                 no @ (Verdict::Denied(_) | Verdict::Hidden) => Ok(no),
+            }
+        })
+    }
+
+    fn still<'a>(
+        &'a self,
+        user: Option<&'a UserId>,
+        room: &'a RoomId,
+    ) -> Answer<'a, bool, StoreError> {
+        Box::pin(async move {
+            match user {
+                Some(user) => self.hook.still(user, room).await,
+                // From before there was a hook: nobody can be asked about it. A new right costs one call.
+                None => Ok(false),
             }
         })
     }

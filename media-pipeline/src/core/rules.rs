@@ -2,8 +2,9 @@
 
 use crate::model::Backend;
 use kaiwa_common::limits::{
-    CLIP_AUTO_RETRIES, CLIP_CHORE_TRIES, CLIP_LEASE, CLIP_LOOK, CLIP_LOOK_MAX, CLIP_POLL_LOCAL,
-    CLIP_POLL_REMOTE, CLIP_QUEUED, CLIP_RETRY_CAP, CLIP_SILENT, CLIP_TRIES, CLIP_UPLOAD,
+    CLIP_AUTO_RETRIES, CLIP_CHORE_TRIES, CLIP_KEEP_FAILED, CLIP_LEASE, CLIP_LOOK, CLIP_LOOK_MAX,
+    CLIP_POLL_LOCAL, CLIP_POLL_REMOTE, CLIP_QUEUED, CLIP_RETRY_CAP, CLIP_SILENT, CLIP_TRIES,
+    CLIP_UPLOAD,
 };
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub struct Rules {
     pub queued: Duration,
     /// A job that is being worked on may get no further for so long.
     pub silent: Duration,
+    /// How long the file of a clip that has failed is kept for another attempt.
+    pub keep_failed: Duration,
     /// Attempts that begin by themselves after a failure that may pass.
     pub auto_retries: u32,
     /// Failures in a row of what a state waits for, after which it ends.
@@ -42,6 +45,7 @@ impl Default for Rules {
             poll_remote: CLIP_POLL_REMOTE,
             queued: CLIP_QUEUED,
             silent: CLIP_SILENT,
+            keep_failed: CLIP_KEEP_FAILED,
             auto_retries: CLIP_AUTO_RETRIES,
             tries: CLIP_TRIES,
             chore_tries: CLIP_CHORE_TRIES,

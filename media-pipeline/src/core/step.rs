@@ -250,8 +250,10 @@ impl<'a> Next<'a> {
             };
         }
         debug_assert!(
-            !is_over(self.clip.state) || self.clip.chores.work_due.is_none(),
-            "what is over waits for nothing"
+            !is_over(self.clip.state)
+                || self.clip.state == ClipState::Failed
+                || self.clip.chores.work_due.is_none(),
+            "what is over waits for nothing, but what failed for its file to be deleted"
         );
         let chores = &mut self.clip.chores;
         if chores.todo.is_empty() {

@@ -22,6 +22,7 @@ pub fn life(duration: Duration) -> Duration {
 /// Makes them.
 pub struct Issuer {
     keys: Arc<PlaybackKeys>,
+    is_named: bool,
     cloudfront: Option<CloudFront>,
 }
 
@@ -31,8 +32,16 @@ impl Issuer {
     pub fn new(keys: Arc<PlaybackKeys>) -> Self {
         Self {
             keys,
+            is_named: false,
             cloudfront: None,
         }
+    }
+
+    /// Tokens say whose they are, sealed: where another system is asked again while somebody plays.
+    #[must_use]
+    pub fn naming(mut self) -> Self {
+        self.is_named = true;
+        self
     }
 
     /// CloudFront's cookies instead, where it is in front of the objects.
@@ -80,7 +89,11 @@ impl Issuer {
                 expires,
                 epoch: room_epoch(room, epoch),
             };
-            let token = self.keys.issue(&claims);
+            let token = if self.is_named {
+                self.keys.issue_named(&claims, user)
+            } else {
+                self.keys.issue(&claims)
+            };
             (format!("/v/{token}/{}/", clip.id), "", Vec::new())
         };
         let url = |file: &String| format!("{base}{processed}{file}");

@@ -22,6 +22,7 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use kaiwa_common::id::UserId;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
 use std::sync::Arc;
@@ -125,9 +126,9 @@ impl Playing {
         else {
             return Err(Refused::No("not a path of ours"));
         };
-        let claims = self
+        let (claims, user) = self
             .keys
-            .open(token, self.clock.now())
+            .open_named(token, self.clock.now())
             .ok_or(Refused::No("the token"))?;
         if clip != claims.clip.to_string() {
             return Err(Refused::No("another clip"));
@@ -135,7 +136,7 @@ impl Playing {
         if !files::is_plain(file) {
             return Err(Refused::No("the name"));
         }
-        let playable = self.playable(&claims).await?;
+        let playable = self.playable(&claims, user.as_ref()).await?;
         let file = playable
             .files
             .get(file)
@@ -145,16 +146,21 @@ impl Playing {
         Ok(response)
     }
 
-    async fn playable(&self, claims: &Claims) -> Result<Playable, Refused> {
+    async fn playable(&self, claims: &Claims, user: Option<&UserId>) -> Result<Playable, Refused> {
         let found = self.clips.playable(claims.clip).await;
         let found = found.map_err(|_| Refused::NotNow("the clips' store"))?;
         let playable = found.ok_or(Refused::No("no clip that is ready"))?;
         for room in &playable.rooms {
             let epoch = self.rooms.epoch(room).await;
             let epoch = epoch.map_err(|_| Refused::NotNow("the rooms' store"))?;
-            if room_epoch(room, epoch) == claims.epoch {
-                return Ok(playable);
+            if room_epoch(room, epoch) != claims.epoch {
+                continue;
             }
+            let still = self.rooms.still(user, room).await;
+            return match still.map_err(|_| Refused::NotNow("the permission hook"))? {
+                true => Ok(playable),
+                false => Err(Refused::No("the permission hook")),
+            };
         }
         Err(Refused::No("another epoch of the room"))
     }

@@ -1,10 +1,14 @@
 //! Path tokens. Pure: time is an argument.
 //!
 //! ```text
-//!  version 1 | key id 1 | clip 16 | person 16 | expiry 8 | epoch 8 | HMAC-SHA256 32      82 bytes, 110 characters
+//!  version 1 | key id 1 | clip 16 | person 16 | expiry 8 | epoch 8 | HMAC-SHA256 32               82 bytes, 110 characters
+//!  version 2 | key id 1 | clip 16 | person 16 | expiry 8 | epoch 8 | name 80 | HMAC-SHA256 32    162 bytes, 216 characters
 //! ```
 //!
-//! The person stands in it as a keyed pseudonym: URLs are kept by browsers and proxies, and ids may be addresses.
+//! The person stands in it as a keyed pseudonym: URLs are kept by browsers and proxies, and ids may be addresses. Where
+//! another system is asked again while somebody plays (version 2), their id is in it as well, filled up to its longest and
+//! sealed with ChaCha20-Poly1305 (RFC 8439). Its nonce is the pseudonym's beginning: a keyed hash of the id, so that one nonce
+//! only ever seals one text, and the same right is always the same text.
 
 use crate::model::ClipId;
 use base64::Engine as _;
@@ -12,14 +16,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
-use ring::{digest, hmac};
+use ring::{aead, digest, hmac};
 use uuid::Uuid;
 
 const VERSION: u8 = 1;
+/// With the person's id, sealed.
+const NAMED: u8 = 2;
 const PAYLOAD: usize = 50;
+const NAME: usize = UserId::MAX_BYTES + 16;
 const MAC: usize = 32;
 /// Characters of a token: 82 bytes, without padding.
 const TEXT: usize = 110;
+/// Characters of one with a name: 162 bytes.
+const NAMED_TEXT: usize = 216;
 
 /// What a token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +60,7 @@ pub struct PlaybackKey {
     id: u8,
     tokens: hmac::Key,
     people: hmac::Key,
+    names: aead::LessSafeKey,
 }
 
 /// A key can't be used.
@@ -76,12 +86,14 @@ impl PlaybackKey {
         }
         let secret = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         // One key for each purpose, so that no pseudonym is ever a token's MAC.
-        let derive = |purpose: &str| {
-            let derived = hmac::sign(&secret, purpose.as_bytes());
-            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
-        };
+        let derived = |purpose: &str| hmac::sign(&secret, purpose.as_bytes());
+        let derive = |purpose: &str| hmac::Key::new(hmac::HMAC_SHA256, derived(purpose).as_ref());
+        let names = derived("kaiwa playback name");
+        let names = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, names.as_ref())
+            .expect("its keys have 32 bytes, as SHA-256");
         Ok(Self {
             id,
+            names: aead::LessSafeKey::new(names),
             tokens: derive("kaiwa playback token"),
             people: derive("kaiwa playback person"),
         })
@@ -122,12 +134,37 @@ impl PlaybackKeys {
     /// A token. It goes into URLs, and nowhere else.
     #[must_use]
     pub fn issue(&self, claims: &Claims) -> String {
-        let mut bytes = Vec::with_capacity(PAYLOAD + MAC);
-        bytes.extend([VERSION, self.current.id]);
+        self.signed(self.payload(VERSION, claims))
+    }
+
+    /// A token that says whose it is to who has the key, whose `claims.person` is not looked at.
+    #[must_use]
+    pub fn issue_named(&self, claims: &Claims, user: &UserId) -> String {
+        let person = self.pseudonym(user);
+        let mut bytes = self.payload(NAMED, &Claims { person, ..*claims });
+        let mut name = user.as_str().as_bytes().to_vec();
+        name.resize(UserId::MAX_BYTES, 0);
+        let sealed = self.current.names.seal_in_place_append_tag(
+            nonce(person),
+            aead::Aad::empty(),
+            &mut name,
+        );
+        sealed.expect("64 bytes are not too many");
+        bytes.extend(name);
+        self.signed(bytes)
+    }
+
+    fn payload(&self, version: u8, claims: &Claims) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PAYLOAD + NAME + MAC);
+        bytes.extend([version, self.current.id]);
         bytes.extend(claims.clip.0.as_bytes());
         bytes.extend(claims.person);
         bytes.extend(claims.expires.0.to_be_bytes());
         bytes.extend(claims.epoch.to_be_bytes());
+        bytes
+    }
+
+    fn signed(&self, mut bytes: Vec<u8>) -> String {
         let mac = hmac::sign(&self.current.tokens, &bytes);
         bytes.extend(mac.as_ref());
         URL_SAFE_NO_PAD.encode(bytes)
@@ -136,18 +173,26 @@ impl PlaybackKeys {
     /// What a token says, if one of the keys made it and its time is not over.
     #[must_use]
     pub fn open(&self, token: &str, now: UnixMs) -> Option<Claims> {
-        if token.len() != TEXT {
-            return None;
-        }
+        self.open_named(token, now).map(|(claims, _)| claims)
+    }
+
+    /// What a token says, and whose it is, if it was made to tell.
+    #[must_use]
+    pub fn open_named(&self, token: &str, now: UnixMs) -> Option<(Claims, Option<UserId>)> {
+        let (version, length) = match token.len() {
+            TEXT => (VERSION, PAYLOAD),
+            NAMED_TEXT => (NAMED, PAYLOAD + NAME),
+            _ => return None,
+        };
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (payload, mac) = bytes.split_at_checked(PAYLOAD)?;
+        let (payload, mac) = bytes.split_at_checked(length)?;
         let keys = [Some(&self.current), self.other.as_ref()];
         let key = keys
             .into_iter()
             .flatten()
             .find(|key| key.id == payload[1])?;
         hmac::verify(&key.tokens, payload, mac).ok()?;
-        if payload[0] != VERSION {
+        if payload[0] != version {
             return None;
         }
         let claims = Claims {
@@ -156,8 +201,28 @@ impl PlaybackKeys {
             expires: UnixMs(i64::from_be_bytes(payload[34..42].try_into().ok()?)),
             epoch: u64::from_be_bytes(payload[42..50].try_into().ok()?),
         };
-        (claims.expires > now).then_some(claims)
+        if claims.expires <= now {
+            return None;
+        }
+        if version == VERSION {
+            return Some((claims, None));
+        }
+        let mut name = payload[PAYLOAD..].to_vec();
+        let opened = key
+            .names
+            .open_in_place(nonce(claims.person), aead::Aad::empty(), &mut name)
+            .ok()?;
+        // No id has a zero in it.
+        let name = opened.split(|byte| *byte == 0).next()?;
+        let user = UserId::parse(std::str::from_utf8(name).ok()?).ok()?;
+        Some((claims, Some(user)))
     }
+}
+
+fn nonce(person: [u8; 16]) -> aead::Nonce {
+    let mut nonce = [0; aead::NONCE_LEN];
+    nonce.copy_from_slice(&person[..aead::NONCE_LEN]);
+    aead::Nonce::assume_unique_for_key(nonce)
 }
 
 #[cfg(test)]
@@ -227,6 +292,32 @@ mod tests {
         assert_eq!(weak, Some(InvalidPlaybackKey::Weak(31)));
         let same = PlaybackKeys::new(key(1, 7), Some(key(1, 8))).err();
         assert_eq!(same, Some(InvalidPlaybackKey::SameId(1)));
+    }
+
+    #[test]
+    fn a_named_token_tells_its_person_to_who_has_the_key_alone() {
+        for name in ["a", "someone@example.org", &"x".repeat(UserId::MAX_BYTES)] {
+            let user = UserId::parse(name).expect("an id");
+            let token = keys().issue_named(&claims(), &user);
+            assert_eq!(token.len(), NAMED_TEXT);
+            let (said, whose) = keys().open_named(&token, UnixMs(0)).expect("a token");
+            assert_eq!(whose.as_ref(), Some(&user));
+            let person = keys().pseudonym(&user);
+            assert_eq!(said, Claims { person, ..claims() });
+            assert_eq!(keys().open(&token, UnixMs(0)), Some(said));
+            assert_eq!(keys().open_named(&token, claims().expires), None);
+            let bytes = URL_SAFE_NO_PAD.decode(&token).expect("base64");
+            assert!(name.len() == 1 || !String::from_utf8_lossy(&bytes).contains(name));
+            for at in 0..token.len() {
+                let mut changed = token.clone();
+                let other = if &token[at..=at] == "A" { "B" } else { "A" };
+                changed.replace_range(at..=at, other);
+                assert_eq!(keys().open_named(&changed, UnixMs(0)), None, "at {at}");
+            }
+        }
+        let plain = keys().issue(&claims());
+        let plain = keys().open_named(&plain, UnixMs(0));
+        assert_eq!(plain, Some((claims(), None)));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::Inner;
 use super::answer::store;
 use crate::api::{ApiError, Caller};
-use crate::model::{Clip, ClipId};
+use crate::model::{Clip, ClipId, Declared, Source};
 use crate::ports::{Action, Asker, Verdict};
 use kaiwa_common::id::RoomId;
+use kaiwa_common::redact::Redacted;
 use kaiwa_common::token::ServerRole;
 use std::collections::BTreeMap;
 
@@ -23,8 +24,9 @@ fn asker(caller: &Caller) -> Asker<'_> {
     }
 }
 
-/// The clip as a room shows it: where it comes from, and what its uploader's software noted with it, are that room's
-/// business and the uploader's.
+/// The clip as a room shows it: there what its message shows, and what playing needs. Where it comes from, what the
+/// uploader's file and software said of it, how it was worked on and why it failed are its own room's business and the
+/// uploader's. The uploader is named: the message is theirs, and they are a member there.
 pub(super) fn as_seen(clip: Clip, caller: &Caller, room: &RoomId) -> Clip {
     if clip.room == *room || clip.uploader == caller.user {
         return clip;
@@ -33,6 +35,19 @@ pub(super) fn as_seen(clip: Clip, caller: &Caller, room: &RoomId) -> Clip {
     Clip {
         room: room.clone(),
         message: number.filter(|number| *number > 0),
+        declared: Declared {
+            name: Redacted(String::new()),
+            size: clip.declared.size,
+            sha256: None,
+            content_type: String::new(),
+        },
+        source: clip.source.map(|source| Source {
+            sha256: None,
+            ..source
+        }),
+        upload: None,
+        job: None,
+        error: None,
         labels: BTreeMap::new(),
         ..clip
     }

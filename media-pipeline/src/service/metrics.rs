@@ -38,9 +38,14 @@ pub fn describe() {
         Unit::Bytes,
         "Bytes of clips whose upload was completed"
     );
+    describe_gauge!(
+        "kaiwa_clips_stored_bytes",
+        Unit::Bytes,
+        "Bytes that clips take up, with what is declared and has not come yet, counted each minute"
+    );
     describe_counter!(
         "kaiwa_clips_quota_refusals_total",
-        "Clips that were refused for a person's quota, by quota"
+        "Clips that were refused for a person's quota or the server's storage, by quota"
     );
     describe_counter!(
         "kaiwa_clips_unreadable_total",
@@ -70,6 +75,13 @@ pub(super) fn under_way(counts: &BTreeMap<ClipState, usize>) {
         let clips = f64::from(u32::try_from(clips).unwrap_or(u32::MAX));
         gauge!("kaiwa_clips_under_way", "state" => name(state)).set(clips);
     }
+}
+
+/// All clips take up so many bytes.
+pub(super) fn stored(bytes: u64) {
+    // A gauge is a float, exact up to 8 PiB.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("kaiwa_clips_stored_bytes").set(bytes as f64);
 }
 
 /// A clip came from one state into another.

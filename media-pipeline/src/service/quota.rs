@@ -56,6 +56,29 @@ impl Inner {
         Err(ApiError::Quota { what, retry_after })
     }
 
+    /// A turn for so many bytes more on this server, held until they are noted; `None` where nothing but the disk bounds
+    /// them. With 0 bytes more: whether what is promised already fits.
+    ///
+    /// # Errors
+    /// [`ApiError::Quota`] when they do not fit: what others delete makes room.
+    pub(super) async fn within_storage(
+        &self,
+        size: u64,
+    ) -> Result<Option<MutexGuard<'_, ()>>, ApiError> {
+        if self.options.storage_bytes == 0 {
+            return Ok(None);
+        }
+        let turn = self.filling.lock().await;
+        let stored = self.store.stored().await.map_err(store)?.unwrap_or(0);
+        if stored.saturating_add(size) <= self.options.storage_bytes {
+            return Ok(Some(turn));
+        }
+        let what = "storage of this server";
+        super::metrics::refused(what);
+        let retry_after = Some(Duration::from_secs(3_600));
+        Err(ApiError::Quota { what, retry_after })
+    }
+
     /// How much longer what this person brings today may play.
     pub(super) async fn minutes_left(&self, user: &UserId) -> Result<Duration, ApiError> {
         let usage = self.usage(user).await?;

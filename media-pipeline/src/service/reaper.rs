@@ -15,7 +15,7 @@ const AT_ONCE: usize = 100;
 /// Rounds between two counts of what is under way.
 const COUNT: u32 = 10;
 
-/// Rounds between two of forgetting, and between two pages of the orphan sweep.
+/// Rounds between two of forgetting and of adding up bytes, and between two pages of the orphan sweep.
 const TRIM: u32 = 60;
 const SWEEP: u32 = 600;
 
@@ -29,6 +29,9 @@ pub(super) async fn run(inner: &Arc<Inner>) {
         }
         if rounds.is_multiple_of(TRIM) {
             inner.trim().await;
+        }
+        if rounds % TRIM == 1 {
+            inner.count_bytes().await;
         }
         if rounds % SWEEP == 1 {
             inner.sweep().await;
@@ -73,6 +76,16 @@ impl Inner {
             Err(error) => {
                 metrics::failed("store");
                 tracing::warn!(%error, "how many clips wait is not known");
+            }
+        }
+    }
+
+    async fn count_bytes(&self) {
+        match self.store.stored().await {
+            Ok(bytes) => bytes.into_iter().for_each(metrics::stored),
+            Err(error) => {
+                metrics::failed("store");
+                tracing::warn!(%error, "what clips take up is not known");
             }
         }
     }

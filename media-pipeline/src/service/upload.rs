@@ -38,6 +38,7 @@ impl Inner {
             return Ok(clip);
         }
         self.within_quota(&caller.user, new.declared.size).await?;
+        let _room = self.within_storage(new.declared.size).await?;
         let clip = self.registered(caller, id, new);
         match self.store.insert(&clip, request.as_ref()).await {
             Ok(revision) => {
@@ -169,6 +170,8 @@ impl Inner {
         if !matches!(clip.state, ClipState::Created | ClipState::Uploading) {
             return Err(ApiError::State(clip.state));
         }
+        // Outputs may have filled it since this one was registered.
+        drop(self.within_storage(0).await?);
         let size = clip.declared.size;
         let is_offered = self.objects.modes().contains(&want.mode);
         let fits = want.mode != UploadMode::Post || size <= CLIP_POST_BYTES;

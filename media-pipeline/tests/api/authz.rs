@@ -296,6 +296,53 @@ async fn the_hook_is_asked_with_escaped_names_and_its_answer_counts_for_ten_seco
 }
 
 #[tokio::test]
+async fn who_plays_is_asked_about_each_minute_and_plays_on_for_ten_while_the_hook_is_silent() {
+    let (rooms, hook, clock) = hooked(Ok(Verdict::Allowed), Some(Ok(200)));
+    let (viewer, lobby) = (user("a|b@example.org"), room("r_lobby"));
+    let still = || rooms.still(Some(&viewer), &lobby);
+    let asked = || hook.asked.lock().expect("asked").len();
+    let answer = |answer| *hook.answer.lock().expect("answer") = Some(answer);
+    let ms = Duration::from_millis;
+    // Whoever gets a right was asked about: their first minute of segments costs no call.
+    let play = decided(&rooms, ServerRole::Viewer, Operation::Playback);
+    assert_eq!(play.await, Ok(()));
+    answer(Ok(403));
+    clock.advance(ms(59_999));
+    assert_eq!((still().await, asked()), (Ok(true), 1));
+    clock.advance(ms(1));
+    for _ in 0..2 {
+        assert_eq!(
+            (still().await, asked()),
+            (Ok(false), 2),
+            "the right was taken away"
+        );
+    }
+    clock.advance(ms(60_000));
+    answer(Ok(204));
+    assert_eq!((still().await, asked()), (Ok(true), 3));
+
+    answer(Err("away"));
+    for minute in 1..10 {
+        clock.advance(ms(60_000));
+        // One asks, the others go by what was said.
+        for _ in 0..3 {
+            assert_eq!((still().await, asked()), (Ok(true), 3 + minute));
+        }
+    }
+    clock.advance(ms(60_000));
+    for _ in 0..2 {
+        assert!(still().await.is_err(), "the last yes is too old");
+    }
+    answer(Ok(200));
+    assert_eq!(still().await, Ok(true));
+    // Of whom nothing is known, silence is no yes; nor can be asked about a right that names nobody.
+    answer(Err("away"));
+    let other = user("other");
+    assert!(rooms.still(Some(&other), &lobby).await.is_err());
+    assert_eq!(rooms.still(None, &lobby).await, Ok(false));
+}
+
+#[tokio::test]
 async fn the_real_client_calls_no_private_address_and_then_nobody_may() {
     let config = HookConfig {
         url: "https://127.0.0.1/permissions/{permission}".to_owned(),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use kaiwa_common::id::RoomId;
+use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::model::{Clip, ClipId, UploadMode};
 use kaiwa_media_pipeline::playback::{Playable, PlayableClips};
@@ -115,7 +115,10 @@ impl Objects for Held {
 }
 
 /// The room's epoch.
-pub(crate) struct Epoch(pub(crate) AtomicU64);
+pub(crate) struct Epoch(
+    pub(crate) AtomicU64,
+    pub(crate) Mutex<Result<Option<UserId>, StoreError>>,
+);
 
 impl RoomAuthz for Epoch {
     fn check<'a>(
@@ -125,6 +128,14 @@ impl RoomAuthz for Epoch {
         _: Action,
     ) -> PortAnswer<'a, Verdict, StoreError> {
         Box::pin(async { Ok(Verdict::Allowed) })
+    }
+    fn still<'a>(
+        &'a self,
+        user: Option<&'a UserId>,
+        _: &'a RoomId,
+    ) -> PortAnswer<'a, bool, StoreError> {
+        let gone = self.1.lock().expect("gone").clone();
+        Box::pin(async move { gone.map(|gone| gone.is_none_or(|gone| user != Some(&gone))) })
     }
     fn epoch<'a>(&'a self, _: &'a RoomId) -> PortAnswer<'a, u64, StoreError> {
         Box::pin(async { Ok(self.0.load(Ordering::Relaxed)) })

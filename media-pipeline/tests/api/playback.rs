@@ -10,7 +10,7 @@ use kaiwa_media_pipeline::playback::{
     CloudFront, CloudFrontConfig, InvalidSigner, Issuer, Playable, PlayableClips, PlaybackKey,
     PlaybackKeys, PlaybackSettings, router,
 };
-use kaiwa_media_pipeline::ports::RoomAuthz;
+use kaiwa_media_pipeline::ports::{RoomAuthz, StoreError};
 use kaiwa_platform::clock::ManualClock;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ async fn playing(settings: PlaybackSettings) -> Played {
     let key = PlaybackKey::new(1, &Secret::new(vec![9; 32])).expect("a key");
     let keys = Arc::new(PlaybackKeys::new(key, None).expect("one key"));
     let clock = ManualClock::at(UnixMs(1_000_000));
-    let epoch = Arc::new(Epoch(AtomicU64::new(4)));
+    let epoch = Arc::new(Epoch(AtomicU64::new(4), Mutex::new(Ok(None))));
     let known = BTreeMap::from([(fine(), ready()), (clip_id(2), a_picture())]);
     let clips = Arc::new(Known(Mutex::new(Some(known))));
     let mut held = Held::default();
@@ -98,7 +98,7 @@ async fn playing(settings: PlaybackSettings) -> Played {
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Played {
         address,
-        issuer: Issuer::new(keys),
+        issuer: Issuer::new(keys).naming(),
         clock,
         epoch,
         clips,
@@ -300,6 +300,20 @@ async fn everything_else_is_the_same_403() {
         (403, 403)
     );
     played.epoch.0.store(4, Ordering::Relaxed);
+    // So does the permission hook, of this person; of another it is no matter, and what it does not say is 503.
+    let hook = |said| *played.epoch.1.lock().expect("said") = said;
+    for (said, status) in [
+        (Ok(Some(user("carol"))), 200),
+        (Ok(Some(user("bob"))), 403),
+        (Err(StoreError::Unavailable("away".to_owned())), 503),
+        (Ok(None), 200),
+    ] {
+        hook(said);
+        assert_eq!(
+            (played.get(&master).await, played.get(&segment).await),
+            (status, status)
+        );
+    }
     // So does its clip's end,
     let known = played.clips.0.lock().expect("clips").take();
     assert_eq!(

@@ -305,3 +305,36 @@ fn a_job_without_our_notes_is_known_by_its_id() {
     }));
     assert_eq!(take(&submitted(), &event).state, ClipState::Processing);
 }
+
+#[test]
+fn a_failed_clips_file_is_kept_for_another_try_and_then_deleted() {
+    let gone = ClipError {
+        retryable: false,
+        ..transient()
+    };
+    let failed = take(&submitted(), &word(1, 1, Report::Failed(gone)));
+    assert_eq!(failed.state, ClipState::Failed);
+    let swept = failed.chores.todo.clone();
+    let mut kept = failed.clone();
+    for chore in swept {
+        kept = take(&kept, &Input::Did(chore));
+    }
+    let until = START.plus(Rules::default().keep_failed);
+    assert_eq!(kept.due, Some(until));
+    assert_eq!(take(&kept, &Input::Retry).state, ClipState::Submitted);
+    let before = kaiwa_common::time::UnixMs(until.0 - 1);
+    assert_eq!(go_at(&kept, &Input::Due, before).clip, None);
+
+    let dropped = go_at(&kept, &Input::Due, until);
+    assert_eq!(dropped.effects, [Effect::Run(Chore::Erase)]);
+    let dropped = dropped.clip.unwrap();
+    assert_eq!(
+        (dropped.state, dropped.stored_bytes()),
+        (ClipState::Failed, 0)
+    );
+    assert!(!dropped.error.as_ref().unwrap().retryable);
+    let again = go_at(&dropped, &Input::Retry, until);
+    assert_eq!(again.verdict, Verdict::Refused(ClipState::Failed));
+    let erased = take(&dropped, &Input::Did(Chore::Erase));
+    assert_eq!(erased.due, None, "nothing is left to wait for");
+}

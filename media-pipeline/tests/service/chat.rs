@@ -54,8 +54,16 @@ impl Chat {
             return Err(StoreError::Unavailable("scripted".to_owned()));
         }
         let mut messages = self.messages.lock().unwrap();
-        let number = u64::try_from(messages.len()).unwrap() + 1;
+        let number = messages.values().map(|shown| shown.0).max().unwrap_or(0) + 1;
         let key = (clip.id, clip.room.to_string());
+        // The one that was deleted is another than what is posted after it.
+        let left = clip.chores.left.get(&clip.room);
+        if messages
+            .get(&key)
+            .is_some_and(|shown| Some(&shown.0) == left)
+        {
+            messages.remove(&key);
+        }
         let shown = messages.entry(key).or_insert((number, 0, state));
         if clip.version >= shown.1 {
             (shown.1, shown.2) = (clip.version, state);

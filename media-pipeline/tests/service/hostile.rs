@@ -247,3 +247,35 @@ async fn operators_are_told_once_that_many_clips_fail() {
     let told = world.chat.notices.lock().unwrap().clone();
     assert_eq!(told, [Notice::ManyFail { failed: 10, of: 10 }]);
 }
+
+#[tokio::test]
+async fn what_all_clips_take_up_is_bounded_and_what_is_deleted_makes_room() {
+    let mut world = World::new(1);
+    let first = world.ready().await;
+    let stored = world.clip(first).await.stored_bytes();
+    assert!(stored > SIZE, "with its outputs");
+    world.options.storage_bytes = stored + SIZE;
+    world.restart();
+    // Whoever it is, and with what is only declared.
+    let second = world.registered().await;
+    let full = world.service.create(&who("bob"), new_clip()).await;
+    assert!(
+        matches!(
+            full,
+            Err(ApiError::Quota {
+                what: "storage of this server",
+                retry_after: Some(_)
+            })
+        ),
+        "{full:?}"
+    );
+    assert!(world.grant(second, UploadMode::Multipart).await.is_ok());
+    // Something else has filled it meanwhile.
+    world.options.storage_bytes -= 1;
+    world.restart();
+    let full = world.grant(second, UploadMode::Multipart).await;
+    assert!(matches!(full, Err(ApiError::Quota { .. })), "{full:?}");
+    world.service.delete(&who("alice"), first).await.unwrap();
+    assert!(world.grant(second, UploadMode::Multipart).await.is_ok());
+    assert!(world.service.create(&who("bob"), new_clip()).await.is_ok());
+}

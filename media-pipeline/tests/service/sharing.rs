@@ -1,10 +1,10 @@
 //! Clips in more rooms than their own: who ends a share, and what those who are only in the other room get to see.
 
-use crate::world::{World, new_clip, room, who};
+use crate::world::{SIZE, World, new_clip, room, who};
 use futures_util::StreamExt as _;
 use kaiwa_common::id::RoomId;
 use kaiwa_media_pipeline::api::{ApiError, Clips as _, NewClip, Watch, WatchItem};
-use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState};
+use kaiwa_media_pipeline::model::{Clip, ClipId, ClipState, Declared, UploadMode};
 use kaiwa_media_pipeline::ports::Query;
 
 #[tokio::test]
@@ -42,6 +42,19 @@ async fn who_deletes_its_message_in_another_room_ends_that_share_and_at_home_the
     }
     let at_home = world.service.playback(&who("bob"), id).await;
     assert!(at_home.is_ok(), "at home it is still shown");
+
+    // Shared there again it is another message, which the old one's deletion, told late, does not end.
+    for _ in 0..2 {
+        let again = world.service.share(&who("alice"), id, other.clone()).await;
+        assert_eq!(again, Ok(number + 1));
+        world.service.idle().await;
+        deleted(&other, number).await;
+        let plays = world.service.playback(&who("carol"), id).await;
+        assert!(plays.is_ok(), "{plays:?}");
+    }
+    deleted(&other, number + 1).await;
+    let plays = world.service.playback(&who("carol"), id).await;
+    assert_eq!(plays.map(|_| ()), Err(ApiError::NotFound));
 
     let message = world.clip(id).await.message.unwrap();
     for _ in 0..2 {
@@ -90,14 +103,20 @@ async fn shown_to(world: &World, user: &str, id: ClipId, other: &RoomId) -> Vec<
 }
 
 #[tokio::test]
-async fn who_is_not_in_a_clips_room_does_not_learn_of_it_nor_of_its_labels() {
+async fn who_is_not_in_a_clips_room_learns_what_its_message_shows_and_no_more() {
     let world = World::new(1);
-    let labelled = NewClip {
+    let mut labelled = NewClip {
+        title: "Holidays".to_owned(),
         labels: [("course".to_owned(), "secret".to_owned())].into(),
         ..new_clip()
     };
+    labelled.declared.sha256 = Some([7; 32]);
     let id = world.service.create(&who("alice"), labelled).await;
     let id = id.unwrap().id;
+    world.grant(id, UploadMode::Multipart).await.unwrap();
+    world.objects.upload_arrives(SIZE);
+    world.complete(id).await.unwrap();
+    world.settle(id).await;
     let other = RoomId::parse("r_2").unwrap();
     for user in ["alice", "carol"] {
         world.chat.join(user, "r_2");
@@ -108,11 +127,29 @@ async fn who_is_not_in_a_clips_room_does_not_learn_of_it_nor_of_its_labels() {
     for clip in shown_to(&world, "carol", id, &other).await {
         assert_eq!(clip.room, other);
         assert_eq!(clip.message, Some(number), "the message that she sees");
+        assert_eq!(
+            (clip.title.as_str(), clip.state),
+            ("Holidays", ClipState::Ready)
+        );
         assert!(clip.labels.is_empty());
+        let Declared {
+            name,
+            size: _,
+            sha256,
+            content_type,
+        } = clip.declared;
+        assert_eq!(
+            (name.0.as_str(), sha256, content_type.as_str()),
+            ("", None, "")
+        );
+        assert!(clip.job.is_none() && clip.upload.is_none());
+        assert!(clip.source.is_some_and(|source| source.sha256.is_none()));
     }
-    for clip in shown_to(&world, "alice", id, &other).await {
+    let mut in_full = shown_to(&world, "alice", id, &other).await;
+    in_full.push(world.service.get(&who("bob"), id).await.unwrap());
+    for clip in in_full {
         assert_eq!((clip.room, clip.labels.len()), (room(), 1), "her own");
+        assert_eq!(clip.declared.name.0, "a b&ü.mov");
+        assert!(clip.job.is_some());
     }
-    let at_home = world.service.get(&who("bob"), id).await.unwrap();
-    assert_eq!((at_home.room, at_home.labels.len()), (room(), 1));
 }

@@ -94,6 +94,8 @@ pub(crate) fn full(number: u128) -> Clip {
     });
     clip.labels.insert("k".to_owned(), "v".to_owned());
     clip.chores.rooms.insert(RoomId::parse("r_2").unwrap(), 9);
+    clip.chores.left.insert(RoomId::parse("r_3").unwrap(), 8);
+    clip.chores.dropped = true;
     clip.chores.todo = vec![
         Chore::AbortUpload("u".to_owned()),
         Chore::StopJob(job(1)),

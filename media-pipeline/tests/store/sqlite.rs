@@ -3,7 +3,7 @@
 use crate::conformance::{full, numbered, request};
 use crate::make::START;
 use kaiwa_media_pipeline::adapters::sqlite::SqliteStore;
-use kaiwa_media_pipeline::model::Backend;
+use kaiwa_media_pipeline::model::{Backend, Clip, ClipState};
 use kaiwa_media_pipeline::ports::{ClipStore, Query, StoreError};
 use kaiwa_platform::sqlite::{Sqlite, SqliteOptions};
 use std::path::Path;
@@ -77,4 +77,25 @@ async fn a_row_that_cannot_be_read_stands_in_nobodys_way() {
     assert_eq!(store.get_many(&all).await.unwrap().len(), 2);
     let usage = store.usage(&numbered(1).uploader, START).await;
     assert!(usage.is_ok(), "{usage:?}");
+}
+
+#[tokio::test]
+async fn what_clips_take_up_is_added_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(database(folder.path())).await.unwrap();
+    assert_eq!(store.stored().await, Ok(Some(0)));
+    let mut whole = full(1);
+    whole.chores.dropped = false;
+    let (first, second) = (whole.stored_bytes(), numbered(2).stored_bytes());
+    assert!(first > whole.declared.size, "with what was written");
+    store.insert(&whole, None).await.unwrap();
+    store.insert(&numbered(2), None).await.unwrap();
+    assert_eq!(store.stored().await, Ok(Some(first + second)));
+    let gone = Clip {
+        state: ClipState::Deleted,
+        version: whole.version + 1,
+        ..whole.clone()
+    };
+    store.update(whole.version, &gone, None).await.unwrap();
+    assert_eq!(store.stored().await, Ok(Some(second)));
 }

@@ -11,7 +11,7 @@ use super::schema::key;
 use crate::model::{Event, EventBody, Membership, Mentions, Role, User};
 use crate::ports::{Append, Appended, CidKey, Counts, FirstResult, WriteKind};
 use crate::wire::stored;
-use kaiwa_common::id::{RoomId, UserId};
+use kaiwa_common::id::{ClipId, RoomId, UserId};
 use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::sqlite::{Keep, Verdict};
@@ -40,6 +40,8 @@ struct LogRow {
     time: UnixMs,
     event: Vec<u8>,
     cid: Option<(CidKey, WriteKind)>,
+    /// The clip that it posts.
+    clip: Option<ClipId>,
     change: Change,
 }
 
@@ -208,12 +210,21 @@ impl LogRow {
             },
             EventBody::Created { .. } => Change::Nothing,
         };
+        let clip = match &event.body {
+            EventBody::Posted { clip, .. } => clip.as_ref().map(|view| view.clip),
+            EventBody::Edited { .. }
+            | EventBody::Deleted { .. }
+            | EventBody::ClipChanged { .. }
+            | EventBody::Member { .. }
+            | EventBody::Created { .. } => None,
+        };
         let Position { seq, .. } = event.position;
         Self {
             seq,
             time: event.time,
             event: stored::encode(event),
             cid,
+            clip,
             change,
         }
     }
@@ -239,13 +250,16 @@ impl LogRow {
                 write_number(kind),
                 self.time.0,
             ])?;
-        if claimed == 0 || kind != WriteKind::PostClip {
+        let Some(clip) = self
+            .clip
+            .filter(|_| claimed > 0 && kind == WriteKind::PostClip)
+        else {
             return Ok(claimed == 1);
-        }
+        };
         let posted = connection
             .prepare_cached(
-                "INSERT INTO clips (clip, room, sender, seq, time_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                "INSERT INTO clips (clip, room, sender, seq, time_ms, shown)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
             )?
             .execute(params![
                 cid.as_bytes(),
@@ -253,6 +267,7 @@ impl LogRow {
                 sender.as_str(),
                 seq_number(self.seq),
                 self.time.0,
+                clip.0.as_bytes(),
             ])?;
         Ok(posted == 1)
     }

@@ -24,7 +24,7 @@ pub(super) fn note(connection: &Connection, room: i64, target: Seq) -> rusqlite:
     connection
         .prepare_cached(
             "INSERT INTO clips_gone (clip, room, seq)
-             SELECT clip, room, seq FROM clips WHERE room = ?1 AND seq = ?2",
+             SELECT coalesce(shown, clip), room, seq FROM clips WHERE room = ?1 AND seq = ?2",
         )?
         .execute([room, seq_number(target)])
         .map(drop)

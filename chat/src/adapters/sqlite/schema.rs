@@ -27,7 +27,7 @@ use kaiwa_common::position::Seq;
 use kaiwa_platform::sqlite::Migration;
 
 /// From version 0 on.
-pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3, V4];
+pub(super) const MIGRATIONS: &[Migration] = &[V1, V2, V3, V4, V5];
 
 const V1: Migration = "
 CREATE TABLE rooms (
@@ -145,6 +145,12 @@ CREATE TABLE clips_gone (
 INSERT INTO clips_gone (clip, room, seq)
     SELECT c.clip, c.room, c.seq FROM clips c JOIN messages m ON m.key = c.room << 32 | c.seq
     WHERE m.deleted_seq IS NOT NULL;
+";
+
+/// A clip may be shown anew in a room where its message was deleted: `clips.clip` is the key under which it was posted,
+/// which is the clip's id only the first time.
+const V5: Migration = "
+ALTER TABLE clips ADD COLUMN shown BLOB;  -- the clip's id; NULL in older rows: as the key
 ";
 
 /// The key of an event: two thousand million rooms with four thousand million events each.

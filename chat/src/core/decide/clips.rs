@@ -13,7 +13,6 @@ impl Deciding<'_> {
     pub(super) fn post_clip(&self, clip: &ClipView) -> Ruled {
         access::may_send(self.viewer(), self.state.door())?;
         // An old clip may be posted as well: that it was not before, the store knows for ever.
-        let cid = clip.clip.cid();
         let text = clip.text();
         validate::text(&text, self.scene.limits.text_bytes)?;
         let body = EventBody::Posted {
@@ -23,7 +22,7 @@ impl Deciding<'_> {
             clip: Some(Box::new(clip.clone())),
         };
         Ok(Decision::Change {
-            cid: Some(cid),
+            cid: self.command.write.cid().map(|(cid, _)| cid),
             bodies: vec![body],
             reply: ReplyWith::Position,
             by: None,

@@ -127,6 +127,13 @@ pub(super) fn under_way(
     Ok(counts)
 }
 
+pub(super) fn stored(connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce(sum(bytes), 0) FROM clips_clips WHERE bytes > 0")?
+        .query_row([], |row| row.get(0))
+        .map(unsigned)
+}
+
 pub(super) fn by_job(
     connection: &Connection,
     backend: Backend,

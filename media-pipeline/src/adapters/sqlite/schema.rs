@@ -5,7 +5,7 @@ use kaiwa_platform::sqlite::Schema;
 /// The clips' part of the database.
 pub const SCHEMA: Schema = Schema {
     component: "clips",
-    migrations: &[V1, V2],
+    migrations: &[V1, V2, V3],
 };
 
 /// A clip is one row: what is searched for in columns, all of it in `body`. Its revision moves it to the end of
@@ -64,4 +64,13 @@ CREATE INDEX clips_events_age ON clips_events (at_ms);
 const V2: &str = "
 CREATE INDEX clips_rooms_of_clip ON clips_rooms (clip);
 CREATE INDEX clips_under_way ON clips_clips (state) WHERE state <= 6;
+";
+
+/// What a clip's objects take up, as `Clip::stored_bytes` has it: added up over an index that has nothing else.
+const V3: &str = "
+ALTER TABLE clips_clips ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE clips_clips SET bytes = size + coalesce(
+    (SELECT sum(value) FROM json_each(body, '$.outputs.files')), 0)
+  WHERE state NOT IN (8, 9, 11, 12) AND json_valid(body);
+CREATE INDEX clips_bytes ON clips_clips (bytes) WHERE bytes > 0;
 ";

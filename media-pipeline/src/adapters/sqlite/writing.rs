@@ -19,8 +19,9 @@ pub(super) fn insert(
     let inserted = connection
         .prepare_cached(
             "INSERT INTO clips_clips
-               (id, version, revision, uploader, state, size, created_ms, due_ms, backend, job, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+               (id, version, revision, uploader, state, size, created_ms, due_ms, backend, job, body,
+                bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             clip.id.0.as_bytes().as_slice(),
@@ -34,6 +35,7 @@ pub(super) fn insert(
             clip.job.as_ref().map(|job| backend_number(job.backend)),
             clip.job.as_ref().map(|job| job.id.as_str()),
             stored::write(clip),
+            number(clip.stored_bytes()),
         ])?;
     if inserted == 0 || !note(connection, request)? {
         return Ok(Err(StoreError::Conflict));
@@ -55,7 +57,7 @@ pub(super) fn update(
     let updated = connection
         .prepare_cached(
             "UPDATE clips_clips SET version = ?3, revision = ?4, state = ?5, due_ms = ?6, backend = ?7,
-               job = ?8, body = ?9
+               job = ?8, body = ?9, bytes = ?10
              WHERE id = ?1 AND version = ?2",
         )?
         .execute(params![
@@ -68,6 +70,7 @@ pub(super) fn update(
             clip.job.as_ref().map(|job| backend_number(job.backend)),
             clip.job.as_ref().map(|job| job.id.as_str()),
             stored::write(clip),
+            number(clip.stored_bytes()),
         ])?;
     if updated == 0 || !note(connection, request)? {
         return Ok(Err(StoreError::Conflict));

@@ -162,6 +162,7 @@ impl Next<'_> {
         self.give_up_attempt();
         self.clip.outputs = None;
         self.end(ClipState::Failed, error);
+        self.wait(self.at.rules.keep_failed);
         self.chore(Chore::TellFailed(self.clip.attempt));
     }
 

@@ -5,7 +5,7 @@ use super::{Effect, Next, Verdict, error};
 use crate::core::mark::is_over;
 use crate::model::{Captions, Chore, ClipState, Language};
 use kaiwa_common::id::RoomId;
-use kaiwa_common::limits::CLIP_ROOMS;
+use kaiwa_common::limits::{CLIP_ROOMS, CLIP_ROOMS_LEFT};
 use kaiwa_common::redact::Redacted;
 
 impl Next<'_> {
@@ -68,7 +68,7 @@ impl Next<'_> {
     }
 
     pub(super) fn retry(&mut self) -> Verdict {
-        if self.clip.state != ClipState::Failed {
+        if self.clip.state != ClipState::Failed || self.clip.chores.dropped {
             return self.refused();
         }
         self.clip.chores.retries = 0;
@@ -90,6 +90,7 @@ impl Next<'_> {
             | ClipState::Rejected
             | ClipState::Cancelled
             | ClipState::Deleted => return self.refused(),
+            ClipState::Failed if self.clip.chores.dropped => return self.refused(),
             ClipState::Created
             | ClipState::Uploading
             | ClipState::Uploaded
@@ -129,7 +130,11 @@ impl Next<'_> {
             }
             chores.share = true;
         } else {
-            if chores.rooms.contains_key(room) || chores.rooms.len() >= CLIP_ROOMS {
+            let is_another = !chores.left.contains_key(room);
+            if chores.rooms.contains_key(room)
+                || chores.rooms.len() >= CLIP_ROOMS
+                || (is_another && chores.left.len() >= CLIP_ROOMS_LEFT)
+            {
                 return Verdict::Stale;
             }
             chores.rooms.insert(room.clone(), 0);
@@ -161,11 +166,17 @@ impl Next<'_> {
     /// uploader and that room's moderators delete it, as they do by the API.
     pub(super) fn unshown(&mut self, room: &RoomId, number: u64) -> Verdict {
         if *room != self.clip.room {
-            let noted = self.clip.chores.rooms.get(room);
+            let chores = &mut self.clip.chores;
+            let noted = chores.rooms.get(room);
             if noted.is_none_or(|noted| *noted != 0 && *noted != number) {
                 return Verdict::Stale;
             }
-            self.clip.chores.rooms.remove(room);
+            // Told twice: what was shared there since is another message.
+            if chores.left.get(room).is_some_and(|last| *last >= number) {
+                return Verdict::Stale;
+            }
+            chores.rooms.remove(room);
+            chores.left.insert(room.clone(), number);
             return Verdict::Taken;
         }
         match self.clip.state {

@@ -2,7 +2,7 @@
 
 use super::{Effect, Next, Verdict, again, error};
 use crate::core::mark::is_over;
-use crate::model::{ClipState, Job};
+use crate::model::{Chore, ClipState, Job};
 use std::time::Duration;
 
 impl Next<'_> {
@@ -43,13 +43,25 @@ impl Next<'_> {
                 Some(job) => self.ask(&job),
             },
             ClipState::Verifying => self.begin(Effect::Verify),
+            ClipState::Failed => self.drop_failed(),
             ClipState::Ready
             | ClipState::Expired
             | ClipState::Rejected
-            | ClipState::Failed
             | ClipState::Cancelled
             | ClipState::Deleted => self.clip.chores.work_due = None,
         }
+    }
+
+    /// Nobody has asked for another attempt in all this time: its bytes go, and that it failed stays.
+    fn drop_failed(&mut self) {
+        self.clip.chores.work_due = None;
+        self.clip.chores.dropped = true;
+        self.clip.captions.clear();
+        if let Some(error) = &mut self.clip.error {
+            error.retryable = false;
+            error.message += " (the file was deleted since: upload it again)";
+        }
+        self.chore(Chore::Erase);
     }
 
     /// Asks the transcoder, or gives the attempt up when it has had time enough.

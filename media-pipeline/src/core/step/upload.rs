@@ -174,6 +174,7 @@ impl Next<'_> {
         self.drop_upload();
         self.chore(Chore::Erase);
         self.end(ClipState::Rejected, error);
+        self.chore(Chore::TellFailed(self.clip.attempt));
         Verdict::Taken
     }
 }
