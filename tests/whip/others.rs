@@ -34,3 +34,8 @@ async fn run(scene: &str) {
 async fn aiortc_publishes_by_whip_and_watches_by_whep() {
     run("aiortc").await;
 }
+
+#[tokio::test]
+async fn ffmpeg_publishes_by_whip_and_is_heard_by_whep() {
+    run("ffmpeg").await;
+}

@@ -169,7 +169,6 @@ impl Whip {
             is_kept: false,
         };
         let (actor, grant) = actor(identity);
-        shared.context.chat.seen(&actor).await?;
         if let Purpose::Watch { pick, must_be_live } = &purpose
             && *must_be_live
             && !pick.is_live(&shared.calls.roster(&actor, &room).await?)
@@ -292,11 +291,12 @@ impl Shared {
         Instant::now() + identity.expires.since((self.context.now)())
     }
 
+    /// Ends a session, also one that has no place any more and may have come into the call since.
     fn end(&self, no: SessionNo) {
         if lock(&self.table).remove(no) {
             self.context.metrics.whip_sessions.decrement(1.0);
-            self.calls.gone(no);
         }
+        self.calls.gone(no);
     }
 
     async fn offer(
