@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt;
 
+/// Files that are stored at the same time: most of what a file takes is waiting for the disk.
+const AT_ONCE: usize = 4;
+
 /// Stores every file below `out` under `prefix`, and looks that all of them are there.
 pub(super) async fn publish(
     objects: &dyn Objects,
@@ -28,13 +31,19 @@ pub(super) async fn publish(
         .and_then(Result::ok)
         .ok_or_else(|| failed("DISK", "outputs cannot be read", true))?;
     files.sort_by_key(|(name, _)| (rank(name), name.clone()));
-    let mut written = BTreeMap::new();
-    for (index, (name, path)) in files.iter().enumerate() {
-        let size = put(objects, &format!("{prefix}{name}"), path)
-            .await
-            .map_err(store)?;
-        written.insert(name.clone(), size);
-        stored(index + 1, files.len());
+    let (mut written, all) = (BTreeMap::new(), files.len());
+    // What others name is there before they are: a rank is begun when the one before has ended.
+    for some in files.chunk_by(|(one, _), (next, _)| rank(one) == rank(next)) {
+        let puts = some.to_vec().into_iter().map(|(name, path)| async move {
+            let size = put(objects, &format!("{prefix}{name}"), &path).await?;
+            Ok((name, size))
+        });
+        let mut puts = stream::iter(puts).buffer_unordered(AT_ONCE);
+        while let Some(put) = puts.next().await {
+            let (name, size) = put.map_err(store)?;
+            written.insert(name, size);
+            stored(written.len(), all);
+        }
     }
     for (name, size) in &written {
         let there = objects

@@ -10,6 +10,7 @@ use crate::inspect::Fetched;
 use crate::ladder::{AUDIO_BPS, Rung, ladder};
 use crate::model::{ClipError, ClipKind, Outputs, Phase, Progress, Rendition, Sprite};
 use crate::ports::{ObjectError, Objects, Order};
+use futures_util::future::try_join_all;
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,22 +106,17 @@ impl Worker {
             files: Default::default(),
         };
         if let (Some(best), Some(least)) = (rungs.first(), rungs.last()) {
-            self.verify(&hls, rungs).await?;
             let pictures = folder.join("out/thumbnails");
             make_folder(&pictures).await?;
             let best = hls.join(&best.name).join("index.m3u8");
-            let poster = pictures.join("poster.jpg");
-            let chosen = poster_args(&best, seconds, &poster);
-            if self.still(&chosen, &poster).await.is_err() {
-                self.still(&first_args(&best, &poster), &poster).await?;
-            }
             let sheet = Sheet::of((least.width, least.height), seconds);
             let least = hls.join(&least.name).join("index.m3u8");
-            let image = pictures.join("sprite.jpg");
-            self.still(&sheet.args(&least, &image), &image).await?;
-            tokio::fs::write(pictures.join("sprite.vtt"), sheet.vtt(seconds))
-                .await
-                .map_err(|_| failed("DISK", "a file cannot be written", true))?;
+            // All of them read what is finished, each on a thread or two: one after another leaves cores idle.
+            tokio::try_join!(
+                self.verify(&hls, rungs),
+                self.poster(&best, seconds, &pictures),
+                self.sprite(&sheet, &least, seconds, &pictures),
+            )?;
             outputs.poster = Some("thumbnails/poster.jpg".to_owned());
             outputs.sprite = Some(Sprite {
                 image: "thumbnails/sprite.jpg".to_owned(),
@@ -166,26 +162,45 @@ impl Worker {
 
     /// Each rendition is what its playlist says.
     async fn verify(&self, hls: &Path, rungs: &[Rung]) -> Result<(), ClipError> {
-        for rung in rungs {
-            let args = probe_args(&hls.join(&rung.name).join("index.m3u8"));
-            let short = cage(Duration::ZERO);
-            let ran = ended(short.run(&self.tools, &self.tools.ffprobe, &args).await)?;
-            let said = String::from_utf8_lossy(&ran.stdout);
-            let expected = format!("h264,{},{}", rung.width, rung.height);
-            if said
-                .lines()
-                .next()
-                .map(|line| line.trim().trim_end_matches(','))
-                != Some(&*expected)
-            {
-                return Err(failed(
-                    "OUTPUT_INVALID",
-                    "a rendition is not what was ordered",
-                    true,
-                ));
-            }
+        try_join_all(rungs.iter().map(|rung| self.verify_one(hls, rung))).await?;
+        Ok(())
+    }
+
+    async fn verify_one(&self, hls: &Path, rung: &Rung) -> Result<(), ClipError> {
+        let args = probe_args(&hls.join(&rung.name).join("index.m3u8"));
+        let short = cage(Duration::ZERO);
+        let ran = ended(short.run(&self.tools, &self.tools.ffprobe, &args).await)?;
+        let said = String::from_utf8_lossy(&ran.stdout);
+        let first = said.lines().next();
+        let first = first.map(|line| line.trim().trim_end_matches(','));
+        if first != Some(&*format!("h264,{},{}", rung.width, rung.height)) {
+            let what = "a rendition is not what was ordered";
+            return Err(failed("OUTPUT_INVALID", what, true));
         }
         Ok(())
+    }
+
+    /// From a chosen moment of the best rendition; where there is none, its first picture.
+    async fn poster(&self, best: &Path, seconds: f64, pictures: &Path) -> Result<(), ClipError> {
+        let poster = pictures.join("poster.jpg");
+        let chosen = poster_args(best, seconds, &poster);
+        if self.still(&chosen, &poster).await.is_err() {
+            self.still(&first_args(best, &poster), &poster).await?;
+        }
+        Ok(())
+    }
+
+    async fn sprite(
+        &self,
+        sheet: &Sheet,
+        least: &Path,
+        seconds: f64,
+        pictures: &Path,
+    ) -> Result<(), ClipError> {
+        let image = pictures.join("sprite.jpg");
+        self.still(&sheet.args(least, &image), &image).await?;
+        let written = tokio::fs::write(pictures.join("sprite.vtt"), sheet.vtt(seconds)).await;
+        written.map_err(|_| failed("DISK", "a file cannot be written", true))
     }
 
     async fn picture(
