@@ -2,10 +2,6 @@
 //! way in which a session ends, and clients that mean no good.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "whatever is not expected fails the test"
-)]
 
 #[path = "support/root.rs"]
 mod support;
