@@ -385,19 +385,17 @@ impl Purpose {
 
     /// Whether these rights are enough for all of it.
     fn check(&self, rights: Rights, tracks: &[Track]) -> Result<(), Refused> {
-        let needs = match self {
-            Self::Watch { .. } if !rights.subscribe => "the right to watch and hear (`subscribe`)",
-            _ => match tracks
-                .iter()
-                .find(|track| !rights.may_publish(track.source))
-            {
-                None => return Ok(()),
-                Some(track) => match track.source {
-                    Source::Microphone => "the right to publish a microphone: offer no sound",
-                    Source::Camera => "the right to publish a camera: offer no picture",
-                    Source::Screen | Source::ScreenAudio => "the right to publish a screen",
-                },
-            },
+        if self.way() == Way::Out && !rights.subscribe {
+            return Err(Refused::Forbidden(
+                "the right to watch and hear (`subscribe`)",
+            ));
+        }
+        let mut sources = tracks.iter().map(|track| track.source);
+        let needs = match sources.find(|source| !rights.may_publish(*source)) {
+            None => return Ok(()),
+            Some(Source::Microphone) => "the right to publish a microphone: offer no sound",
+            Some(Source::Camera) => "the right to publish a camera: offer no picture",
+            Some(Source::Screen | Source::ScreenAudio) => "the right to publish a screen",
         };
         Err(Refused::Forbidden(needs))
     }

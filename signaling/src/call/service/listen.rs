@@ -28,6 +28,9 @@ pub trait Listener: Send + Sync {
 impl Calls {
     /// Takes a command of somebody who listens. Those of one caller are taken in the order in which they are
     /// given. Dropping the future undoes nothing.
+    ///
+    /// # Errors
+    /// As the command is refused over a connection.
     pub fn ask(
         &self,
         caller: Caller,
