@@ -3,9 +3,11 @@
 //! An unknown key is an error, so that a typing mistake is not a default. docs/configuration.md
 //! lists all of them.
 
+mod calls;
 mod clips;
 mod push;
 
+pub(crate) use calls::TcpListen;
 pub(crate) use clips::{Clips, ClipsAws, ClipsBackend, CloudFront, GrpcListen, Hook, Webhook};
 pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend, Sns};
 
@@ -103,6 +105,8 @@ pub(crate) struct Calls {
     pub(crate) enabled: bool,
     /// Where media is received by UDP. Empty: on the port of `http.listen`, at all of the host's addresses.
     pub(crate) listen: Vec<SocketAddr>,
+    /// Where media is received by TCP, for who has no UDP: `auto`, `off`, or a list of addresses.
+    pub(crate) tcp_listen: TcpListen,
     /// Addresses that browsers are told to send to, in place of those listened on: behind one-to-one NAT.
     pub(crate) advertise: Vec<IpAddr>,
     /// Loopback addresses too, where `listen` takes all of the host's.
@@ -191,6 +195,7 @@ impl Default for Calls {
         Self {
             enabled: true,
             listen: Vec::new(),
+            tcp_listen: TcpListen::Auto,
             advertise: Vec::new(),
             loopback: false,
             shards: 0,

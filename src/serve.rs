@@ -73,20 +73,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         notify: notify::prepare(&config, &data, &store).await?,
         clips: clips::prepare(&config, &data, &store, certificates.as_ref()).await?,
     };
-    let built = build(&config, &data, &store, prepared, prometheus)?;
+    let address = tcp.local_addr().context("the listener has no address")?;
+    let built = build((&config, address), &data, &store, prepared, prometheus)?;
     let Built {
         edge,
         sfu,
         notify,
         clips,
     } = built;
-    let address = tcp.local_addr().context("the listener has no address")?;
     let stop = CancellationToken::new();
     let listener = Listener {
         tcp,
         tls: certificates.as_ref().map(Certificates::server_config),
         addresses: Arc::clone(&edge.addresses),
         router: edge::router(Arc::clone(&edge)),
+        media: sfu.as_ref().and_then(calls::media),
     };
     let accepting = tokio::spawn(listener.run(stop.clone()));
     if let Some(certificates) = certificates {
@@ -94,7 +95,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
     // Before the announcement, so that whoever waits for it may signal at once.
     let mut stops = StopSignals::listen()?;
-    let media = sfu.as_ref().map(|sfu| sfu.addresses());
+    let media = sfu
+        .as_ref()
+        .map(|sfu| calls::told(sfu, &config.calls.advertise));
     let mut facts = facts(&config, media, &clips);
     let others = elsewhere(address, config.has_tls(), &own_addresses());
     if !others.is_empty() {
@@ -135,9 +138,9 @@ struct PreparedParts {
     clips: clips::Prepared,
 }
 
-/// Puts the parts together.
+/// Puts the parts together; HTTP is served at the address.
 fn build(
-    config: &Config,
+    (config, http): (&Config, SocketAddr),
     data: &DataDir,
     store: &SqliteStore,
     prepared: PreparedParts,
@@ -167,7 +170,7 @@ fn build(
         metrics: metrics.clone(),
         clock: UnixMs::now,
     };
-    let sfu = start_calls(config, &metrics)?;
+    let sfu = start_calls(config, http, &metrics)?;
     let (calls, sfu) = sfu
         .map(|(engine, inbox)| (Calls::start(parts(&engine, inbox)), engine))
         .unzip();
@@ -256,12 +259,16 @@ fn start_chat(config: &Config, store: &SqliteStore, hub: &Arc<Hub>) -> Chat {
 }
 
 /// The SFU and what it tells, unless calls are switched off.
-fn start_calls(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<(Arc<Engine>, Inbox)>> {
+fn start_calls(
+    config: &Config,
+    http: SocketAddr,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<(Arc<Engine>, Inbox)>> {
     if !config.calls.enabled {
         return Ok(None);
     }
     let (events, inbox) = events(metrics.clone());
-    Ok(Some((calls::start(config, events)?, inbox)))
+    Ok(Some((calls::start(config, http, events)?, inbox)))
 }
 
 fn certificates(config: &Config, data: &DataDir) -> anyhow::Result<Option<Arc<Certificates>>> {
@@ -411,11 +418,7 @@ fn own_addresses() -> Vec<IpAddr> {
     found.iter().map(|found| found.address.ip()).collect()
 }
 
-fn facts(
-    config: &Config,
-    media: Option<&[SocketAddr]>,
-    clips: &Started,
-) -> Vec<(&'static str, String)> {
+fn facts(config: &Config, media: Option<String>, clips: &Started) -> Vec<(&'static str, String)> {
     let web = if web::ASSETS.0.is_empty() {
         "not in this binary: `make run` builds it"
     } else {
@@ -429,13 +432,7 @@ fn facts(
     vec![
         ("app", web.to_owned()),
         ("sign-in", sign_in.to_owned()),
-        (
-            "calls",
-            match media {
-                Some(addresses) => calls::told(addresses, &config.calls.advertise),
-                None => "off".to_owned(),
-            },
-        ),
+        ("calls", media.unwrap_or_else(|| "off".to_owned())),
         ("clips", clips.told()),
         ("data", config.data_dir.display().to_string()),
     ]

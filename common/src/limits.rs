@@ -324,6 +324,24 @@ pub const CALL_RINGS_PER_S: u32 = 1;
 /// People rung at once before the rate counts.
 pub const CALL_RING_BURST: u32 = 64;
 
+/// TCP connections for media of which it is not known yet whose they are. At the bound the oldest is closed for a new
+/// one: somebody in the call is known within a round trip. Each takes a descriptor and [`MEDIA_TCP_FIRST_BYTES`].
+pub const MEDIA_TCP_UNKNOWN: usize = 1_024;
+
+/// The same from one address. Another is closed. A browser opens one for each pair of addresses, up to eight, so that
+/// sixteen people behind one address can come in the same moment.
+pub const MEDIA_TCP_UNKNOWN_EACH: usize = 128;
+
+/// From when a TCP connection for media opens to the end of its first check. Then it is closed. A browser checks at once,
+/// and a lost packet on the way is repeated twice in this time.
+pub const MEDIA_TCP_UNKNOWN_FOR: Duration = Duration::from_secs(5);
+
+/// What is read of such a connection at most, in bytes. A check has 120 to 200; a longer first frame closes it.
+pub const MEDIA_TCP_FIRST_BYTES: usize = 1_024;
+
+/// Connections that the HTTP edge has handed over and that were not looked at yet. Another is closed.
+pub const MEDIA_TCP_INBOX: usize = 256;
+
 /// Rings of one node. Another is refused (`calls_unavailable`).
 pub const CALL_RINGS: usize = 20_000;
 
@@ -640,6 +658,13 @@ pub const CLIP_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Subtitles, in bytes: ten hours of dense speech. Longer is refused.
 pub const CLIP_CAPTIONS_BYTES: usize = 1024 * 1024;
+
+/// Cues of subtitles: eleven hours with another one every two seconds. With more they are refused, since a browser makes
+/// an object of each.
+pub const CLIP_CUES: usize = 20_000;
+
+/// The text of one cue, in bytes: more than fits on any screen. With more they are refused.
+pub const CLIP_CUE_BYTES: usize = 4 * 1024;
 
 /// Ids, signed parts or clips in one request or page. More are refused.
 pub const CLIP_PAGE: usize = 100;

@@ -4,8 +4,10 @@
 pub mod api;
 pub mod calls;
 pub mod floor;
+pub mod grpc;
 pub mod memory;
 pub mod sender;
+pub mod sum;
 pub mod transcode;
 pub mod upload;
 

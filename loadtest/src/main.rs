@@ -109,6 +109,18 @@ enum Call {
         #[arg(long, value_delimiter = ',', default_value = "50,100,200")]
         subscribers: Vec<usize>,
     },
+    /// One publisher to many, by UDP and by TCP in turns.
+    Tcp {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        bursts: Bursts,
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        subscribers: usize,
+    },
     /// Several publishers to everybody.
     Meeting {
         #[command(flatten)]
@@ -296,6 +308,7 @@ impl Call {
     fn options(&self) -> Option<&Options> {
         match self {
             Self::Fanout { options, .. }
+            | Self::Tcp { options, .. }
             | Self::Meeting { options, .. }
             | Self::Audio { options, .. }
             | Self::Trace { options, .. }
@@ -320,6 +333,17 @@ async fn call(what: Call) -> Result<()> {
             let mut calls = bench.calls();
             bench.fanout(&mut calls, &subscribers, bursts).await?;
             save(&common, "calls-fanout", &calls)
+        }
+        Call::Tcp {
+            common,
+            options,
+            bursts,
+            subscribers,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench.tcp(&mut calls, subscribers, bursts).await?;
+            save(&common, "calls-tcp", &calls)
         }
         Call::Meeting {
             common,
@@ -390,6 +414,7 @@ async fn all_calls(bench: &Bench, trace: Option<&Path>) -> Result<Calls> {
     bench
         .fanout(&mut calls, &[50, 100, 200], Bursts::default())
         .await?;
+    bench.tcp(&mut calls, 100, Bursts::default()).await?;
     bench.trace(&mut calls, 100, read_trace(trace)?).await?;
     bench
         .meeting(&mut calls, (10, 100), Bursts::meeting())

@@ -1,5 +1,6 @@
 //! What people and back ends ask of clips. gRPC and HTTP are two forms of this trait; `service` carries it out.
 
+use crate::checksum::ChecksumKind;
 use crate::model::{Clip, ClipId, ClipState, Declared, Language, UploadMode};
 use crate::ports::{Credentials, Page, Part, PartPlan, Query, SignedForm, SignedRequest};
 use futures_util::stream::BoxStream;
@@ -114,6 +115,8 @@ pub enum Grant {
         requests: Vec<(u32, SignedRequest)>,
         /// When the upload is given up.
         expires: UnixMs,
+        /// What the parts' checksums are.
+        checksum: ChecksumKind,
     },
     /// A form.
     Form(SignedForm),

@@ -4,7 +4,7 @@ pub mod policy;
 pub mod probe;
 pub mod sniff;
 
-mod boxes;
+pub(crate) mod boxes;
 mod inspector;
 mod source;
 mod walk;

@@ -1,5 +1,6 @@
 //! What a clip is.
 
+use crate::checksum::ChecksumKind;
 pub use kaiwa_common::id::ClipId;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Redacted;
@@ -192,6 +193,8 @@ pub struct Upload {
     pub id: Option<String>,
     /// Bytes of every part but the last.
     pub part_size: u64,
+    /// What each part's checksum is; of no meaning where there are no parts.
+    pub checksum: ChecksumKind,
     /// When it is given up.
     pub expires: UnixMs,
 }

@@ -26,14 +26,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// 32 bytes of 64 hexadecimal digits.
-pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
+/// Bytes of hexadecimal digits, two each.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    let mut bytes = [0; 32];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
+    let places = (0..text.len()).step_by(2);
+    places
+        .map(|place| u8::from_str_radix(text.get(place..place + 2)?, 16).ok())
+        .collect()
 }

@@ -6,7 +6,7 @@
 mod cloudfront;
 mod files;
 mod issue;
-mod range;
+pub(crate) mod range;
 mod serve;
 mod source;
 mod token;

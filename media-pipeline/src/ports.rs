@@ -1,6 +1,7 @@
 //! What clips ask of others. The root binds these to adapters; each has a conformance suite in `tests/`.
 
 use crate::api::Playback;
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::model::{
     Backend, Clip, ClipError, ClipId, ClipState, Job, Outputs, Progress, Source, UploadMode,
 };
@@ -73,6 +74,9 @@ pub trait ClipStore: Send + Sync + 'static {
         caller: &'a str,
         request: &'a str,
     ) -> Answer<'a, Option<Request>, StoreError>;
+
+    /// Notes a request that was answered and changed nothing. `Conflict`: its key was used within 24 h.
+    fn note<'a>(&'a self, request: &'a Request) -> Answer<'a, (), StoreError>;
 
     /// Notes an event's id; false when it was there already. Kept for 7 days.
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError>;
@@ -188,10 +192,17 @@ pub trait Objects: Send + Sync + 'static {
     /// Ways in that it offers.
     fn modes(&self) -> &[UploadMode];
 
-    /// Begins an upload in parts.
-    fn begin<'a>(&'a self, key: &'a str, content_type: &'a str) -> Answer<'a, String, ObjectError>;
+    /// Begins an upload in parts, each of which will have a checksum of that kind. `None`: nobody has given one; a store
+    /// that can do without takes [`ChecksumKind::UNASKED`] of them itself, another refuses (`Mismatch`).
+    fn begin<'a>(
+        &'a self,
+        key: &'a str,
+        content_type: &'a str,
+        checksum: Option<ChecksumKind>,
+    ) -> Answer<'a, String, ObjectError>;
 
-    /// A URL that takes exactly this part: its number (1–10,000), length and SHA-256 are signed.
+    /// A URL that takes exactly this part: its number (1–10,000), length and checksum are signed. A checksum of another
+    /// kind than the upload's is refused here or when the part comes.
     fn sign_part<'a>(
         &'a self,
         key: &'a str,
@@ -220,7 +231,8 @@ pub trait Objects: Send + Sync + 'static {
     /// Parts that have arrived.
     fn parts<'a>(&'a self, key: &'a str, upload: &'a str) -> Answer<'a, Vec<Part>, ObjectError>;
 
-    /// Makes the object of its parts. A repeat after success succeeds.
+    /// Makes the object of its parts; each that is named with a checksum has to be the one with that. A repeat after
+    /// success succeeds.
     fn complete<'a>(
         &'a self,
         key: &'a str,
@@ -274,8 +286,8 @@ pub struct PartPlan {
     pub number: u32,
     /// Bytes.
     pub size: u64,
-    /// SHA-256 of them, if the client gave it: then it is signed.
-    pub sha256: Option<[u8; 32]>,
+    /// Their sum, if the client gave it: then it is signed.
+    pub checksum: Option<Checksum>,
 }
 
 /// A part that has arrived.
@@ -287,8 +299,8 @@ pub struct Part {
     pub size: u64,
     /// The store's mark of it.
     pub etag: String,
-    /// SHA-256, if the store has it.
-    pub sha256: Option<[u8; 32]>,
+    /// Its sum, if the store has it.
+    pub checksum: Option<Checksum>,
 }
 
 /// A request that anybody who holds it can make, until it expires.

@@ -17,6 +17,7 @@ mod effects;
 mod events;
 mod hub;
 mod metrics;
+mod parts;
 mod quota;
 mod reaper;
 mod requests;

@@ -17,7 +17,7 @@ use emulator::{Emulator, Kind};
 use kaiwa_media_pipeline::ports::{ObjectError, Objects, Part};
 use remote::Remote;
 use std::sync::Arc;
-use world::{World, send_part};
+use world::{SHA256, World, send_part};
 
 /// What an emulator cannot do, and why. A check that stands here must fail: when the emulator has learnt it, the line
 /// goes.
@@ -34,6 +34,11 @@ const CANNOT: &[(Kind, &str, &str)] = &[
         LIST_PARTS,
     ),
     (Kind::Moto, "a_signed_part_takes_nothing_else", LIST_PARTS),
+    (
+        Kind::MiniStack,
+        "a_part_has_the_kind_of_checksum_of_its_upload",
+        "it takes a part with another algorithm than its upload was begun with; S3 answers 400, and the service signs none",
+    ),
     (
         Kind::Moto,
         "an_aborted_upload_is_gone_and_aborting_again_is_no_error",
@@ -83,16 +88,20 @@ async fn conform(kind: Kind) {
 async fn parts_that_are_too_small_are_the_uploaders_fault() {
     let emulator = Arc::new(Emulator::start(Kind::Moto).await);
     let world = Remote::new(emulator, "small").await;
-    let upload = world.store.begin("a/source", "video/mp4").await.unwrap();
+    let upload = world
+        .store
+        .begin("a/source", "video/mp4", SHA256)
+        .await
+        .unwrap();
     let mut parts = Vec::new();
     for number in [1, 2] {
         let etag = send_part(&world, "a/source", &upload, number, b"tiny").await;
-        let sha256 = Some(world::sum(b"tiny"));
+        let checksum = world::plan(number, b"tiny").checksum;
         parts.push(Part {
             number,
             size: 4,
             etag,
-            sha256,
+            checksum,
         });
     }
     let made = world.store.complete("a/source", &upload, &parts).await;
@@ -107,9 +116,9 @@ async fn a_bucket_that_is_not_there_and_a_wrong_key_need_an_operator() {
     let emulator = Arc::new(Emulator::start(Kind::MiniStack).await);
     let world = Remote::new(Arc::clone(&emulator), "right").await;
     let missing = world.with_bucket("missing").await;
-    let begun = missing.begin("a/source", "video/mp4").await;
+    let begun = missing.begin("a/source", "video/mp4", SHA256).await;
     assert!(matches!(begun, Err(ObjectError::Refused(_))), "{begun:?}");
     let stranger = world.of_a_stranger().await;
-    let begun = stranger.begin("a/source", "video/mp4").await;
+    let begun = stranger.begin("a/source", "video/mp4", SHA256).await;
     assert!(matches!(begun, Err(ObjectError::Refused(_))), "{begun:?}");
 }

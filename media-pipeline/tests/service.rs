@@ -9,6 +9,8 @@
 mod calls;
 #[path = "service/chat.rs"]
 mod chat;
+#[path = "service/checksums.rs"]
+mod checksums;
 #[path = "service/events.rs"]
 mod events;
 #[path = "service/hostile.rs"]

@@ -34,7 +34,7 @@ use kaiwa_common::id::RoomId;
 use kaiwa_sfu::control::{Event, Join, Prefer, PublicationId, Rights, Source, Wish};
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
-use kaiwa_sfu::net::socket::LocalIndex;
+use kaiwa_sfu::net::socket::{Local, LocalIndex};
 use kaiwa_sfu::shard::{Path, SEED_BYTES, Setup, Shard, Sink};
 use kaiwa_sfu::unit::{Bitrate, MediaKind, NtpTime, SeqNo, Ssrc};
 use kaiwa_sfu::wire::demux::Kind;
@@ -82,7 +82,7 @@ struct Forgetful {
 impl Sink for Forgetful {
     fn put(
         &mut self,
-        to: &(LocalIndex, Destination),
+        to: &(Local, Destination),
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {
@@ -273,7 +273,7 @@ impl World {
     fn send_up(&mut self, at: usize) {
         let path = Path {
             remote: self.people[at].address,
-            local: LocalIndex(0),
+            local: LocalIndex(0).into(),
         };
         let now = self.now();
         for mut bytes in std::mem::take(&mut self.people[at].out) {

@@ -9,6 +9,8 @@ pub struct Config {
     /// Where media is received. Port 0 takes a free one; an unspecified address takes all of the host's
     /// of its family.
     pub listen: Vec<SocketAddr>,
+    /// Where it is received by TCP, for who has no UDP.
+    pub tcp: TcpConfig,
     /// Addresses that clients are told to send to, in place of those that are found. For a host behind
     /// one-to-one NAT.
     pub advertise: Vec<IpAddr>,
@@ -26,10 +28,33 @@ pub struct Config {
     pub is_paced: bool,
 }
 
+/// Where media is received by TCP (RFC 6544).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TcpConfig {
+    /// Where the SFU listens itself.
+    pub listen: TcpListen,
+    /// Where another listener is that [hands over](crate::engine::Engine::take_connection) what begins as media does.
+    pub shared: Option<SocketAddr>,
+}
+
+/// Which TCP addresses media has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TcpListen {
+    /// None.
+    #[default]
+    Off,
+    /// Those of UDP: the shared listener's port where that is reached at the address, else UDP's own number. One that
+    /// can't be listened at is gone without.
+    Beside,
+    /// These. Port 0 takes a free one; an unspecified address takes all of the host's of its family.
+    At(Vec<SocketAddr>),
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            tcp: TcpConfig::default(),
             advertise: Vec::new(),
             loopback: false,
             shards: std::thread::available_parallelism().map_or(1, usize::from),

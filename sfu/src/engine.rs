@@ -6,11 +6,11 @@ use crate::control::{
     SfuControl, SfuError, SfuEvents,
 };
 use crate::net::poll::Waker;
-use crate::thread::{self, Order, OrderQueue, Orders, Reply, ThreadSetup};
+use crate::thread::{self, Door, Opened, Order, OrderQueue, Orders, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +21,8 @@ pub struct Engine {
     ports: Vec<Port>,
     placement: Arc<Mutex<Placement>>,
     addresses: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+    door: Option<Door>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -95,8 +97,7 @@ impl Engine {
     /// # Errors
     /// When a socket can't be bound or a thread can't be started.
     pub fn start(config: &Config, events: Arc<dyn SfuEvents>) -> io::Result<Arc<Self>> {
-        let setups = ThreadSetup::open(config)?;
-        let addresses = setups.first().map(|s| s.addresses()).unwrap_or_default();
+        let opened = Opened::new(config)?;
         let placement = Arc::new(Mutex::<Placement>::default());
         let events = Arc::new(Events {
             outside: events,
@@ -104,7 +105,7 @@ impl Engine {
         });
         let mut ports = Vec::new();
         let mut threads = Vec::new();
-        for setup in setups {
+        for setup in opened.shards {
             let (orders, queue) = thread::queue();
             let waker = setup.waker();
             let name = format!("sfu-{}", setup.index());
@@ -113,18 +114,42 @@ impl Engine {
             threads.push(std::thread::Builder::new().name(name).spawn(run)?);
             ports.push(Port { orders, waker });
         }
+        let (lobby, door) = opened.lobby.unzip();
+        if let Some(lobby) = lobby {
+            let shards = ports.iter();
+            let shards = shards.map(|port| (port.orders.clone(), port.waker.clone()));
+            let shards = shards.collect();
+            let thread = std::thread::Builder::new().name("sfu-lobby".to_owned());
+            threads.push(thread.spawn(move || lobby.run(shards))?);
+        }
         Ok(Arc::new(Self {
             ports,
             placement,
-            addresses,
+            addresses: opened.udp,
+            tcp: opened.tcp,
+            door,
             threads: Mutex::new(threads),
         }))
     }
 
-    /// Where media is received, as bound.
+    /// Where media is received by UDP, as bound.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where media is received by TCP; nowhere when it is off.
+    #[must_use]
+    pub fn tcp_addresses(&self) -> &[SocketAddr] {
+        &self.tcp
+    }
+
+    /// Takes a connection over that came to a shared listener and [begins as media
+    /// does](crate::wire::framing::may_begin_with). Nothing of it was read yet. It is closed if nobody's check follows.
+    pub fn take_connection(&self, connection: TcpStream) {
+        if let Some(door) = &self.door {
+            door.take(connection);
+        }
     }
 
     /// How many rooms and participants have a place on a shard.
@@ -136,6 +161,9 @@ impl Engine {
 
     /// Ends every call and waits for the threads.
     pub fn stop(&self) {
+        if let Some(door) = &self.door {
+            door.close();
+        }
         for port in &self.ports {
             // One that has ended need not be told.
             let _ = port.orders.put(Order::Stop);

@@ -32,6 +32,7 @@ mod entropy;
 mod packet;
 mod peer;
 mod sockets;
+mod streams;
 mod table;
 mod thread;
 mod timers;

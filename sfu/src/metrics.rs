@@ -36,6 +36,70 @@ pub(crate) struct Traffic {
     pub(crate) undelivered: u64,
 }
 
+/// What its TCP connections count.
+pub(crate) use crate::streams::StreamCounters;
+
+/// Why a TCP connection was closed before it became anybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Too many waited, in all, from its address, or for a shard.
+    Busy,
+    /// Its first check did not come in time.
+    Silent,
+    /// It began with something else than a check.
+    Malformed,
+    /// The other side closed it.
+    Ended,
+    /// Its check was for nobody, or not authentic.
+    Unauthentic,
+}
+
+impl Refused {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Silent => "silent",
+            Self::Malformed => "malformed",
+            Self::Ended => "ended",
+            Self::Unauthentic => "unauthentic",
+        }
+    }
+}
+
+/// Those of TCP connections on their way to a shard; not on the media path.
+#[derive(Clone)]
+pub(crate) struct Arrivals {
+    accepted: Counter,
+    refused: [Counter; 5],
+}
+
+impl Arrivals {
+    pub(crate) fn new() -> Self {
+        let refused =
+            |why: Refused| counter!("kaiwa_sfu_tcp_refused_total", "reason" => why.label());
+        Self {
+            accepted: counter!("kaiwa_sfu_tcp_accepted_total"),
+            refused: [
+                refused(Refused::Busy),
+                refused(Refused::Silent),
+                refused(Refused::Malformed),
+                refused(Refused::Ended),
+                refused(Refused::Unauthentic),
+            ],
+        }
+    }
+
+    /// A connection came.
+    pub(crate) fn accepted(&self) {
+        self.accepted.increment(1);
+    }
+
+    /// It became nobody's.
+    pub(crate) fn refused(&self, why: Refused) {
+        self.refused[why as usize].increment(1);
+    }
+}
+
 /// The series of one shard.
 pub(crate) struct Series {
     received: Counter,
@@ -54,6 +118,17 @@ pub(crate) struct Series {
     panics: Counter,
     peers: Gauge,
     rooms: Gauge,
+    tcp: TcpSeries,
+}
+
+/// Those of its TCP connections.
+struct TcpSeries {
+    connections: Gauge,
+    received: Counter,
+    received_bytes: Counter,
+    sent_bytes: Counter,
+    dropped: Counter,
+    stalled: Counter,
 }
 
 /// Says what the series mean.
@@ -107,6 +182,42 @@ pub fn describe() {
     );
     describe_gauge!("kaiwa_sfu_participants", "Participants of calls");
     describe_gauge!("kaiwa_sfu_rooms", "Calls");
+    describe_tcp();
+}
+
+fn describe_tcp() {
+    describe_counter!(
+        "kaiwa_sfu_tcp_accepted_total",
+        "TCP connections for media that came"
+    );
+    describe_counter!(
+        "kaiwa_sfu_tcp_refused_total",
+        "Those that were closed before they were known to be a participant's, by reason"
+    );
+    describe_gauge!(
+        "kaiwa_sfu_tcp_connections",
+        "TCP connections of participants"
+    );
+    describe_counter!(
+        "kaiwa_sfu_tcp_received_frames_total",
+        "Frames that came on them"
+    );
+    describe_counter!(
+        "kaiwa_sfu_tcp_received_bytes_total",
+        "Bytes that came on them"
+    );
+    describe_counter!(
+        "kaiwa_sfu_tcp_sent_bytes_total",
+        "Bytes that the kernel took for them"
+    );
+    describe_counter!(
+        "kaiwa_sfu_tcp_dropped_frames_total",
+        "Media frames that were dropped since their reader was too slow"
+    );
+    describe_counter!(
+        "kaiwa_sfu_tcp_stalled_total",
+        "Connections that were closed since nothing was read from them for long"
+    );
 }
 
 impl Series {
@@ -128,8 +239,20 @@ impl Series {
             never_connected: counter!("kaiwa_sfu_never_connected_total", "shard" => shard.clone()),
             panics: counter!("kaiwa_sfu_panics_total", "shard" => shard.clone()),
             peers: gauge!("kaiwa_sfu_participants", "shard" => shard.clone()),
-            rooms: gauge!("kaiwa_sfu_rooms", "shard" => shard),
+            rooms: gauge!("kaiwa_sfu_rooms", "shard" => shard.clone()),
+            tcp: TcpSeries::new(&shard),
         }
+    }
+
+    /// Makes those of TCP what was counted.
+    pub(crate) fn publish_tcp(&self, counters: &StreamCounters, connections: usize) {
+        let tcp = &self.tcp;
+        tcp.received.absolute(counters.received);
+        tcp.received_bytes.absolute(counters.received_bytes);
+        tcp.sent_bytes.absolute(counters.sent_bytes);
+        tcp.dropped.absolute(counters.dropped);
+        tcp.stalled.absolute(counters.stalled);
+        tcp.connections.set(as_gauge(connections));
     }
 
     /// Makes the series what was counted.
@@ -148,10 +271,27 @@ impl Series {
         self.keyframe_requests.absolute(counts.keyframe_requests);
         self.never_connected.absolute(counts.never_connected);
         self.panics.absolute(counts.panics);
-        let gauge = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-        self.peers.set(gauge(peers));
-        self.rooms.set(gauge(rooms));
+        self.peers.set(as_gauge(peers));
+        self.rooms.set(as_gauge(rooms));
     }
+}
+
+impl TcpSeries {
+    fn new(shard: &str) -> Self {
+        let shard = || shard.to_owned();
+        Self {
+            connections: gauge!("kaiwa_sfu_tcp_connections", "shard" => shard()),
+            received: counter!("kaiwa_sfu_tcp_received_frames_total", "shard" => shard()),
+            received_bytes: counter!("kaiwa_sfu_tcp_received_bytes_total", "shard" => shard()),
+            sent_bytes: counter!("kaiwa_sfu_tcp_sent_bytes_total", "shard" => shard()),
+            dropped: counter!("kaiwa_sfu_tcp_dropped_frames_total", "shard" => shard()),
+            stalled: counter!("kaiwa_sfu_tcp_stalled_total", "shard" => shard()),
+        }
+    }
+}
+
+fn as_gauge(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// A shard that has ended, by a panic too, has nobody any more. What it has counted stays counted.
@@ -159,6 +299,7 @@ impl Drop for Series {
     fn drop(&mut self) {
         self.peers.set(0.0);
         self.rooms.set(0.0);
+        self.tcp.connections.set(0.0);
     }
 }
 
@@ -205,8 +346,9 @@ mod tests {
         let gauges = Gauges::default();
         let series = metrics::with_local_recorder(&gauges, || Series::new(0));
         series.publish(&Counts::default(), &Traffic::default(), 3, 2);
-        assert_eq!(gauges.values(), [3.0, 2.0]);
+        series.publish_tcp(&StreamCounters::default(), 1);
+        assert_eq!(gauges.values(), [3.0, 2.0, 1.0]);
         drop(series);
-        assert_eq!(gauges.values(), [0.0, 0.0]);
+        assert_eq!(gauges.values(), [0.0; 3]);
     }
 }

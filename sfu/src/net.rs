@@ -11,12 +11,16 @@
 //!           │   UDP_SEGMENT runs)       │
 //!           └── UdpSocket ──────────────┘
 //! ```
+//!
+//! TCP connections are the standard library's; [`tcp`] sets them up, and [`frames`] are what one did not take yet.
 
 mod sys;
 
 pub mod address;
 pub mod affinity;
+pub mod frames;
 pub mod poll;
 pub mod receive;
 pub mod send;
 pub mod socket;
+pub mod tcp;

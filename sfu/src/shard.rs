@@ -113,6 +113,12 @@ pub struct Shard<S> {
     next_source: u32,
 }
 
+/// The shard that a user fragment leads to, of so many.
+pub(crate) fn shard_of(ufrag: &str, shards: usize) -> usize {
+    let first = ufrag.bytes().next().unwrap_or_default();
+    usize::from(first) % shards.max(1)
+}
+
 /// What need not be on time waits for the end of such a step, so that the thread wakes up once for many peers: to wake
 /// up costs more than what is done then for one. Reports, allocations, consent and estimates are such.
 const GRID_NS: u64 = 20_000_000;
@@ -271,8 +277,7 @@ impl<S: Sink> Shard<S> {
 
     /// The shard that a fragment leads to.
     fn shard_of(&self, ufrag: &str) -> usize {
-        let first = ufrag.bytes().next().unwrap_or_default();
-        usize::from(first) % self.setup.shards.max(1)
+        shard_of(ufrag, self.setup.shards)
     }
 
     fn end_room(&mut self, now: Instant, key: Key<RoomState>, reason: GoneReason) {

@@ -1,9 +1,11 @@
-//! A shard's sockets: where datagrams wait until the kernel takes them.
+//! A shard's sockets: where datagrams wait until the kernel takes them. Frames for TCP are with their [`Streams`].
 
 use crate::net::address::Destination;
 use crate::net::send::{Flushed, SendArena, SendMode};
-use crate::net::socket::{LocalIndex, UdpSocket};
+use crate::net::socket::{Local, LocalIndex, StreamKey, UdpSocket};
 use crate::shard::Sink;
+use crate::streams::Streams;
+use std::time::Instant;
 
 struct Link {
     socket: UdpSocket,
@@ -14,10 +16,11 @@ struct Link {
 /// The sockets of one shard, one for each local address.
 pub(crate) struct Sockets {
     links: Vec<Link>,
+    pub(crate) streams: Streams,
 }
 
 impl Sockets {
-    pub(crate) fn new(sockets: Vec<UdpSocket>, mode: SendMode) -> Self {
+    pub(crate) fn new(sockets: Vec<UdpSocket>, mode: SendMode, now: Instant) -> Self {
         let links = sockets.into_iter().map(|socket| Link {
             socket,
             arena: SendArena::new(mode),
@@ -25,6 +28,7 @@ impl Sockets {
         });
         Self {
             links: links.collect(),
+            streams: Streams::new(now),
         }
     }
 
@@ -67,14 +71,22 @@ impl Sockets {
 impl Sink for Sockets {
     fn put(
         &mut self,
-        to: &(LocalIndex, Destination),
+        to: &(Local, Destination),
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {
-        let link = self.links.get_mut(usize::from(to.0.0))?;
+        let local = match to.0 {
+            Local::Udp(local) => local,
+            Local::Tcp(key) => return self.streams.put(key, max_len, write),
+        };
+        let link = self.links.get_mut(usize::from(local.0))?;
         let place = link.arena.reserve_or_flush(&link.socket, max_len)?;
         let len = write(place)?;
         link.arena.commit(len, &to.1);
         Some(len)
+    }
+
+    fn close(&mut self, key: StreamKey) {
+        self.streams.close(key);
     }
 }

@@ -4,20 +4,24 @@
 //! One turn takes what waits, has it forwarded, does what is due, and hands everything to the kernel at
 //! once.
 
+mod connections;
+mod listeners;
+mod lobby;
 mod mailboxes;
 mod orders;
 mod setup;
 mod unreached;
 
+pub(crate) use lobby::{Arrival, Door, LobbySetup};
 pub(crate) use orders::{OrderQueue, Orders, queue};
-pub(crate) use setup::ThreadSetup;
+pub(crate) use setup::{Opened, ThreadSetup};
 
 use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
 };
-use crate::metrics::{Series, Traffic};
+use crate::metrics::{Arrivals, Series, Traffic};
 use crate::net::affinity;
-use crate::net::poll::{Poller, SocketKey, Waker};
+use crate::net::poll::{Poller, ReadyStream, SocketKey, Waker};
 use crate::net::receive::ReceiveBatch;
 use crate::net::socket::LocalIndex;
 use crate::shard::{Path, Shard};
@@ -41,6 +45,8 @@ pub(crate) enum Order {
     Offer(Offer, Reply<Answer>),
     Prefer(Prefer, Reply<()>),
     Mute(Mute, Reply<()>),
+    /// A TCP connection says that it is a peer's of this shard.
+    Connection(Arrival),
     Stop,
 }
 
@@ -65,10 +71,13 @@ struct Thread {
     poller: Poller,
     waker: Waker,
     batch: ReceiveBatch,
+    /// TCP connections that are ready in this turn.
+    ready: Vec<ReadyStream>,
     exchange: Exchange,
     /// Datagrams and notes for which another shard's mailbox had no room.
     undelivered: u64,
     series: Series,
+    arrivals: Arrivals,
     /// Shared by all shards.
     unreached: Arc<Unreached>,
     /// How many of this shard it was told of.
@@ -126,10 +135,14 @@ impl Thread {
             }
         };
         let now = Instant::now();
+        self.ready.clear();
+        self.ready.extend(self.poller.streams());
+        self.shard.sink_mut().streams.begin(now);
         self.take_orders(now);
         for SocketKey(local) in ready.readable() {
             self.receive(now, LocalIndex(local));
         }
+        self.serve_connections(now);
         let mut parcel = self.exchange.collect();
         self.shard.handle_parcel(now, &mut parcel);
         self.exchange.give_back(parcel);
@@ -137,6 +150,7 @@ impl Thread {
         self.shard.handle_timeout(now);
         self.tell();
         self.flush();
+        self.forget_connections(now);
         if now >= self.counts_due {
             self.counts_due = now + COUNTS_INTERVAL;
             self.publish_counts();
@@ -185,6 +199,7 @@ impl Thread {
                 let muted = self.shard.handle_mute(now, mute);
                 self.answer(reply, muted);
             }
+            Order::Connection(arrival) => self.admit(now, arrival),
             Order::Stop => self.is_stopping = true,
         }
     }
@@ -220,7 +235,7 @@ impl Thread {
             for datagram in self.batch.datagrams() {
                 let path = Path {
                     remote: datagram.from,
-                    local: datagram.local,
+                    local: datagram.local.into(),
                 };
                 let came = datagram.arrived.unwrap_or(now);
                 self.shard.handle_waited((now, came), path, datagram.bytes);
@@ -247,6 +262,7 @@ impl Thread {
                 tracing::error!(%error, "a full socket can't be watched");
             }
         });
+        self.flush_connections();
     }
 
     fn publish_counts(&mut self) {
@@ -261,6 +277,9 @@ impl Thread {
             unsent,
             undelivered: self.undelivered + self.shard.undelivered(),
         };
+        let streams = &self.shard.sink_mut().streams;
+        let tcp = (streams.counters(), streams.len());
+        self.series.publish_tcp(&tcp.0, tcp.1);
         self.tell_unreached();
         let census = self.shard.census();
         self.series

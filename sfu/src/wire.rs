@@ -1,6 +1,6 @@
 //! What the bytes mean: parsers and writers without state, clock or I/O.
 //!
-//! Read it in this order: [`demux`] tells datagrams apart, [`sdp`], [`stun`] and [`client_hello`] are
+//! Read it in this order: [`demux`] tells datagrams apart, [`framing`] has them on TCP connections, [`sdp`], [`stun`] and [`client_hello`] are
 //! of the connection's beginning, [`rtp`] and [`rtcp`] of its life, [`vp8`], [`red`] and [`rtx`] of what
 //! payloads carry.
 //!
@@ -10,6 +10,7 @@
 mod reader;
 
 pub mod demux;
+pub mod framing;
 
 pub mod client_hello;
 pub mod sdp;

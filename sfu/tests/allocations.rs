@@ -11,7 +11,7 @@ mod wait;
 
 use client::{Client, Line, picture};
 use kaiwa_common::id::RoomId;
-use kaiwa_sfu::config::Config;
+use kaiwa_sfu::config::{Config, TcpConfig, TcpListen};
 use kaiwa_sfu::control::{
     Event, Join, Prefer, PublicationId, Rights, SfuControl, SfuEvents, Source, Wish,
 };
@@ -92,13 +92,17 @@ const COUNTED_PACKETS: u16 = 2_000;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A publisher and a subscriber of sound and pictures, both connected.
-fn call() -> (Arc<Engine>, Client, Client) {
+fn call(by_tcp: bool) -> (Arc<Engine>, Client, Client) {
     let events = Arc::new(Published::default());
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         loopback: true,
         shards: 1,
         assumed: Bitrate::kbps(50_000),
+        tcp: TcpConfig {
+            listen: TcpListen::Beside,
+            shared: None,
+        },
         ..Config::default()
     };
     let engine = Engine::start(&config, Arc::clone(&events) as Arc<dyn SfuEvents>).unwrap();
@@ -114,6 +118,9 @@ fn call() -> (Arc<Engine>, Client, Client) {
     ];
     let mut alice = Client::new(1, lines);
     let mut bob = Client::new(2, vec![Line::receive("audio"), Line::receive("video")]).blind();
+    if by_tcp {
+        (alice, bob) = (alice.by_tcp(), bob.by_tcp());
+    }
     for client in [&mut alice, &mut bob] {
         let join = Join {
             room: RoomId::parse("r_1").unwrap(),
@@ -140,10 +147,23 @@ fn call() -> (Arc<Engine>, Client, Client) {
 }
 
 #[test]
-fn nothing_is_allocated_for_a_packet() {
+fn nothing_is_allocated_for_a_packet_by_udp_or_by_tcp() {
+    // One after the other: what is counted is the process's.
+    for by_tcp in [false, true] {
+        let allocated = allocated(by_tcp);
+        assert!(
+            allocated <= GROWTH,
+            "{allocated} allocations of the media threads, by TCP: {by_tcp}"
+        );
+    }
+}
+
+/// What the media threads allocate while packets are counted.
+fn allocated(by_tcp: bool) -> u64 {
+    COUNTED.store(0, Ordering::Relaxed);
     // The test harness runs tests in threads of its own; only those that the engine starts count.
     IS_TESTS.with(|is| is.set(true));
-    let (engine, mut alice, mut bob) = call();
+    let (engine, mut alice, mut bob) = call(by_tcp);
     let mut seen = 0;
     let began = Instant::now();
     for no in 0..WARM + COUNTED_PACKETS {
@@ -177,9 +197,5 @@ fn nothing_is_allocated_for_a_packet() {
         "{seen} packets were forwarded"
     );
     drop(engine);
-    let allocated = COUNTED.load(Ordering::Relaxed);
-    assert!(
-        allocated <= GROWTH,
-        "{allocated} allocations of the media threads"
-    );
+    COUNTED.load(Ordering::Relaxed)
 }

@@ -5,118 +5,21 @@
 #[allow(dead_code, reason = "each test uses a part")]
 #[path = "call/client.rs"]
 mod client;
+#[allow(dead_code, reason = "each test uses a part")]
+#[path = "call/stand.rs"]
+mod stand;
 #[path = "call/wait.rs"]
 mod wait;
 
 use client::{Client, Line, OPUS, RTX, VP8, mid, picture};
-use kaiwa_common::id::RoomId;
 use kaiwa_sfu::config::Config;
 use kaiwa_sfu::control::*;
-use kaiwa_sfu::engine::Engine;
 use kaiwa_sfu::srtp::Profile;
 use kaiwa_sfu::unit::{Bitrate, SeqNo, Ssrc};
 use kaiwa_sfu::wire::rtcp::{Packet, Packets, Pli, write_nack, write_pli, write_receiver_report};
-use std::sync::{Arc, Mutex};
+use stand::{ALL, Stand};
 use std::time::{Duration, Instant};
 use wait::{block_on, pump};
-
-const ALL: Rights = Rights {
-    microphone: true,
-    camera: true,
-    screen: true,
-    subscribe: true,
-};
-
-#[derive(Default)]
-struct Events(Mutex<Vec<Event>>);
-
-impl SfuEvents for Events {
-    fn handle(&self, event: Event) {
-        self.0.lock().unwrap().push(event);
-    }
-}
-
-impl Events {
-    fn has(&self, is_it: impl Fn(&Event) -> bool) -> bool {
-        self.0.lock().unwrap().iter().any(is_it)
-    }
-}
-
-struct Stand {
-    engine: Arc<Engine>,
-    events: Arc<Events>,
-    room: RoomId,
-}
-
-impl Stand {
-    fn new(shards: usize) -> Self {
-        Self::with(Config {
-            shards,
-            ..Config::default()
-        })
-    }
-
-    fn with(config: Config) -> Self {
-        let config = Config {
-            listen: vec!["127.0.0.1:0".parse().unwrap()],
-            loopback: true,
-            ..config
-        };
-        let events = Arc::new(Events::default());
-        let engine = Engine::start(&config, Arc::clone(&events) as Arc<dyn SfuEvents>).unwrap();
-        Self {
-            engine,
-            events,
-            room: RoomId::parse("r_1").unwrap(),
-        }
-    }
-
-    fn join(&self, client: &Client, rights: Rights) {
-        let join = Join {
-            room: self.room.clone(),
-            participant: client.participant,
-            rights,
-        };
-        block_on(self.engine.join(join)).expect("joined");
-    }
-
-    fn enter(&self, client: &mut Client) {
-        self.join(client, ALL);
-        client.negotiate(&self.engine);
-        pump(&mut [client], |clients| clients[0].is_connected());
-    }
-
-    fn publication(&self, source: Source) -> PublicationId {
-        let events = self.events.0.lock().unwrap();
-        let found = events.iter().rev().find_map(|event| match event {
-            Event::Published { publication, .. } if publication.source == source => {
-                Some(publication.id)
-            }
-            Event::Published { .. }
-            | Event::Unpublished { .. }
-            | Event::Slots { .. }
-            | Event::Speakers { .. }
-            | Event::Quality { .. }
-            | Event::Connectivity { .. }
-            | Event::Gone { .. } => None,
-        });
-        found.expect("published")
-    }
-
-    fn prefer(&self, client: &Client, publication: PublicationId, width: u16, height: u16) {
-        let wish = Wish {
-            publication,
-            width,
-            height,
-            is_paused: false,
-        };
-        let prefer = Prefer {
-            participant: client.participant,
-            wishes: vec![wish],
-        };
-        block_on(self.engine.prefer(prefer)).expect("a participant");
-    }
-}
 
 fn asks_for_keyframe(client: &Client) -> bool {
     client

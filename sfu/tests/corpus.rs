@@ -35,6 +35,7 @@ const TARGETS: &[Target] = &[
     ("rtp", MUTATIONS, fuzzing::rtp),
     ("rtcp", MUTATIONS, fuzzing::rtcp),
     ("client_hello", MUTATIONS, fuzzing::client_hello),
+    ("framing", MUTATIONS, fuzzing::framing),
     ("red", MUTATIONS, fuzzing::red),
     ("vp8", MUTATIONS, fuzzing::vp8),
     ("sdp", FEWER_MUTATIONS, sdp::fuzz_sdp),

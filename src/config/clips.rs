@@ -1,12 +1,16 @@
 //! Settings of shared clips: `[clips]`.
 
+mod aws;
+mod others;
+
+pub(crate) use aws::{ClipsAws, CloudFront, Webhook};
+pub(crate) use others::{Hook, Service};
+
 use super::ConfigError;
-use super::push::{check_aws, is_url, rule};
+use super::push::rule;
 use kaiwa_common::limits::{CLIP_BYTES, CLIP_BYTES_PER_DAY, CLIP_OPEN};
-use kaiwa_common::token::ServerRole;
-use kaiwa_media_pipeline::authz::{ActsFor, Scope, ServiceRule};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -50,78 +54,6 @@ pub(crate) struct Clips {
     pub(crate) aws: Option<ClipsAws>,
 }
 
-/// Clips at Amazon. Credentials come from the environment, as usual with AWS.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClipsAws {
-    /// Of S3, STS, SQS and MediaConvert.
-    pub(crate) region: String,
-    /// In place of Amazon's own addresses of S3, STS and SQS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) endpoint: Option<String>,
-    /// The bucket of sources and outputs.
-    pub(crate) bucket: String,
-    /// `https://host/bucket/key` instead of `https://bucket.host/key`, for emulators.
-    #[serde(default)]
-    pub(crate) path_style: bool,
-    /// The ARN of the role whose credentials uploaders get, narrowed to one object. Without it there is no such way in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) upload_role: Option<String>,
-    /// The ARN of the role that MediaConvert takes on.
-    pub(crate) mediaconvert_role: String,
-    /// The ARN of MediaConvert's queue; the account's default one when not set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mediaconvert_queue: Option<String>,
-    /// In place of MediaConvert's own address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) mediaconvert_endpoint: Option<String>,
-    /// Before the names of the queues of events: `kaiwa-clip-objects`, `kaiwa-clip-jobs`.
-    #[serde(default = "queue_prefix")]
-    pub(crate) queue_prefix: String,
-    /// Who may call `POST /webhooks/mediaconvert`; without it there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) webhook: Option<Webhook>,
-    /// The DynamoDB table of clips, for several servers; without it they are in the data folder's database.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) table: Option<String>,
-    /// A job of which nothing is told for so many seconds is asked about.
-    #[serde(default = "ask_after_s")]
-    pub(crate) ask_after_s: u32,
-    /// CloudFront in front of the bucket, with its signed cookies in place of path tokens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) cloudfront: Option<CloudFront>,
-}
-
-const fn ask_after_s() -> u32 {
-    600
-}
-
-fn queue_prefix() -> String {
-    "kaiwa-".to_owned()
-}
-
-/// Who may call the webhook. Two of each, so that one can replace the other.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Webhook {
-    /// Files with API keys, as EventBridge's API destinations send them (`x-api-key`).
-    pub(crate) api_key_files: Vec<PathBuf>,
-    /// Files with secrets of those who sign.
-    pub(crate) secret_files: Vec<PathBuf>,
-}
-
-/// CloudFront.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CloudFront {
-    /// Such as `https://media.example.org`.
-    pub(crate) base: String,
-    /// The public key's id there.
-    pub(crate) key_pair_id: String,
-    /// A file with the private key: RSA in PEM.
-    pub(crate) private_key_file: PathBuf,
-}
-
 /// Who keeps and transcodes clips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -163,51 +95,6 @@ impl From<GrpcListen> for String {
             GrpcListen::At(address) => address.to_string(),
         }
     }
-}
-
-/// A back end that asks for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Service {
-    /// `clips.read`, `clips.write`, `clips.play`, `clips.admin`.
-    pub(crate) scopes: Vec<String>,
-    /// User ids for which it may ask; `["*"]` for everybody. Empty: for nobody.
-    #[serde(default)]
-    pub(crate) acts_for: Vec<String>,
-    /// The role in which it asks for them.
-    #[serde(default = "creator")]
-    pub(crate) role: ServiceRole,
-}
-
-const fn creator() -> ServiceRole {
-    ServiceRole::Creator
-}
-
-/// The role in which a service asks for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ServiceRole {
-    /// Brings and watches clips.
-    Creator,
-    /// Watches them.
-    Viewer,
-}
-
-/// The permission hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Hook {
-    /// An https URL with `{permission}` in its path.
-    pub(crate) url: String,
-    /// A file with what goes as `Authorization: Bearer …`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) secret_file: Option<PathBuf>,
-    /// Addresses that it may be at though they are not public, as `push.allowed_private`.
-    #[serde(default)]
-    pub(crate) allowed_private: Vec<String>,
-    /// Authorities that are trusted for it besides the public ones, in PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) extra_ca: Option<PathBuf>,
 }
 
 impl Default for Clips {
@@ -315,65 +202,6 @@ impl Clips {
     }
 }
 
-impl ClipsAws {
-    fn check(&self) -> Result<(), ConfigError> {
-        check_aws("clips.aws", Some(&self.region), self.endpoint.as_deref())?;
-        if let Some(url) = &self.mediaconvert_endpoint
-            && !is_url(url, &["https", "http"])
-        {
-            return rule(format!(
-                "clips.aws.mediaconvert_endpoint: {url:?} is no http or https URL"
-            ));
-        }
-        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
-        if !(3..=63).contains(&self.bucket.len()) || !self.bucket.bytes().all(is_name) {
-            return rule(format!(
-                "clips.aws.bucket: {:?} is no bucket's name",
-                self.bucket
-            ));
-        }
-        let arns = [
-            ("upload_role", "iam", self.upload_role.as_ref()),
-            ("mediaconvert_role", "iam", Some(&self.mediaconvert_role)),
-            (
-                "mediaconvert_queue",
-                "mediaconvert",
-                self.mediaconvert_queue.as_ref(),
-            ),
-        ];
-        for (name, service, arn) in arns {
-            let is_arn =
-                |arn: &str| arn.starts_with("arn:") && arn.split(':').nth(2) == Some(service);
-            if let Some(arn) = arn.filter(|arn| !is_arn(arn)) {
-                return rule(format!(
-                    "clips.aws.{name}: {arn:?} is no ARN of {service} (arn:aws:{service}:…)"
-                ));
-            }
-        }
-        let is_queue = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        if self.queue_prefix.len() > PREFIX_CHARS || !self.queue_prefix.bytes().all(is_queue) {
-            return rule(format!(
-                "clips.aws.queue_prefix: at most {PREFIX_CHARS} of A-Z a-z 0-9 - and _, as in SQS's names"
-            ));
-        }
-        if !(1..=3_600).contains(&self.ask_after_s) {
-            return rule("clips.aws.ask_after_s has to be from 1 to 3600");
-        }
-        if let Some(webhook) = &self.webhook
-            && webhook.api_key_files.is_empty()
-            && webhook.secret_files.is_empty()
-        {
-            return rule(
-                "clips.aws.webhook: without api_key_files or secret_files nobody may call it",
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Names of queues end at 80 characters; ours and `-dead` take 24 of them.
-const PREFIX_CHARS: usize = 56;
-
 /// Eight hours: what the bounds of playlists and files are made for.
 const MAX_DURATION_S: u32 = 8 * 3600;
 
@@ -382,53 +210,3 @@ const KEEP_FAILED_S: u32 = 7 * 24 * 3600;
 
 /// A year: what failed and was not tried again by then is not missed.
 const MAX_KEEP_S: u32 = 366 * 24 * 3600;
-
-/// For everybody.
-const ANYBODY: &str = "*";
-
-impl Service {
-    fn check(&self, name: &str) -> Result<(), ConfigError> {
-        if self.scopes.is_empty() {
-            return rule(format!("clips.services.{name}.scopes is empty"));
-        }
-        match self.scopes.iter().find(|text| Scope::parse(text).is_none()) {
-            Some(text) => rule(format!(
-                "clips.services.{name}.scopes: {text:?} is none of clips.read, clips.write, clips.play, clips.admin"
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// As the API takes it.
-    pub(crate) fn rule(&self) -> ServiceRule {
-        let people: BTreeSet<String> = self.acts_for.iter().cloned().collect();
-        ServiceRule {
-            acts_for: if people.contains(ANYBODY) {
-                ActsFor::Anybody
-            } else if people.is_empty() {
-                ActsFor::Nobody
-            } else {
-                ActsFor::People(people)
-            },
-            scopes: self.scopes.iter().filter_map(|s| Scope::parse(s)).collect(),
-            role: match self.role {
-                ServiceRole::Creator => ServerRole::Creator,
-                ServiceRole::Viewer => ServerRole::Viewer,
-            },
-        }
-    }
-}
-
-impl Hook {
-    fn check(&self) -> Result<(), ConfigError> {
-        let is_ours = is_url(&self.url, &["https"]) && self.url.contains("{permission}");
-        if is_ours && !self.url.contains('?') {
-            return Ok(());
-        }
-        rule(format!(
-            "clips.permission_hook.url: {:?} is no https URL with {{permission}} in its path, such as \
-             https://lms.example.org/permissions/{{permission}}",
-            self.url
-        ))
-    }
-}

@@ -12,6 +12,8 @@ mod wait;
 mod leaks;
 #[path = "calls/person.rs"]
 mod person;
+#[path = "calls/tcp.rs"]
+mod tcp;
 
 use crate::support::client::{Client, Codec, int};
 use crate::support::scene::Scene;

@@ -122,7 +122,7 @@ test('from a phone: sound, pictures, an upright film, and one that fails', async
 test('being made ready', async () => {
   const long = await makeShort(folder, 'tour.mp4', { dimensions: '1920x1080', seconds: 20 });
   await shareFiles(desk, long, 'A tour of the garden');
-  await inState(phone, 'A tour', 'processing').getByText(/Getting ready… [1-9]\d? %/).waitFor();
+  await inState(phone, 'A tour', 'processing').getByText(/Getting ready… [1-9]\d?\s%/).waitFor();
   await shot(phone, '10-processing');
   await shot(desk, '10-processing');
   await inState(phone, 'A tour', 'ready').waitFor({ timeout: 120_000 });

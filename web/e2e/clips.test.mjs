@@ -74,7 +74,7 @@ test('a film outlives two ends of the server, and is played in more than one qua
   await inState(alice, FILM, 'processing').waitFor();
   assert.ok(parts <= 6 + 3, `what has arrived is not sent again: ${parts} parts were sent`);
 
-  await inState(bob, FILM, 'processing').getByText(/Getting ready… [1-9]\d? %/).waitFor();
+  await inState(bob, FILM, 'processing').getByText(/Getting ready… [1-9]\d?\s%/).waitFor();
   await killAndRestart();
   await inState(bob, FILM, 'ready').waitFor({ timeout: 240_000 });
   await held.end();

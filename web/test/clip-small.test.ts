@@ -73,6 +73,28 @@ describe('the right to play', () => {
     expect((await grants.renew(ID)).url).not.toBe(later[1]);
   });
 
+  it('is asked for again while it still holds when the server can not be reached just then', async () => {
+    const clock = new VirtualClock();
+    const server = new FakeClips(() => clock.now());
+    server.clips.set(ID, { id: ID, room: 'r', title: '', size: 1, state: 'READY', parts: new Map(), key: '' });
+    const api = new ClipsApi({ getToken: async () => 'good', fetch: server.fetch, clock });
+    const grants = new PlaybackGrants(api, () => 0, clock);
+    await grants.get(ID);
+    const later: string[] = [];
+    const failures: unknown[] = [];
+    grants.follow(ID, (grant) => later.push(grant.url), (error) => failures.push(error));
+    server.up = false;
+    await clock.advance(26 * 60_000);
+    server.up = true;
+    await clock.advance(60_000);
+    expect(failures).toEqual([]);
+    expect(later).toHaveLength(1);
+    // With its end there is nothing to wait for.
+    server.up = false;
+    await clock.advance(40 * 60_000);
+    expect(failures).toHaveLength(1);
+  });
+
   it('takes the place of an older one in an address of the same clip alone', () => {
     const grant = `/v/new/${ID}/hls/master.m3u8`;
     expect(inGrant(`http://host/v/old/${ID}/hls/720p/7.m4s`, grant, ID)).toBe(`/v/new/${ID}/hls/720p/7.m4s`);

@@ -317,6 +317,119 @@ describe('an upload', () => {
     expect(second.list().map((u) => u.state.kind)).toEqual(['needs_file']);
   });
 
+  it('goes on when an answer never comes, and holds up no other upload by a pause meanwhile', async () => {
+    const { clock, server, page } = world();
+    const silent = server.hang('POST /:clip/upload', 3);
+    const uploads = page();
+    const first = await uploads.start(fakeFile(SIZE), { room: 'r1', title: '' });
+    await settle();
+    expect(silent.hung).toBe(1);
+    first.pause();
+    await settle();
+    expect(silent.hung).toBe(0);
+    const second = await uploads.start(fakeFile(SIZE), { room: 'r1', title: '' });
+    await clock.advance(240_000);
+    expect(second.state.kind).toBe('done');
+    expect(first.state.kind).toBe('paused');
+  });
+
+  it('takes an answer that breaks off for a lost connection', async () => {
+    const { clock, server, page } = world();
+    const broken = { status: 200, body: null };
+    let left = 1;
+    server.fault = (request) => (request === 'POST /:clip/upload' && left-- > 0 ? (server.breakOff(), broken) : null);
+    const upload = await page().start(fakeFile(SIZE), { room: 'r1', title: '' });
+    await clock.advance(60_000);
+    expect(upload.state.kind).toBe('done');
+  });
+
+  it('is given up when its person signs out, and leaves nothing behind whatever comes late', async () => {
+    const { server, store, page } = world();
+    const uploads = page();
+    await uploads.start(fakeFile(SIZE), { room: 'r1', title: 'Mine' });
+    const held = gate(server, (number) => number > 1);
+    await settle();
+    await uploads.end();
+    await store.clear();
+    await held.open();
+    expect(server.only().state).toBe('CANCELLED');
+    expect(await store.all()).toEqual([]);
+  });
+
+  it('writes nothing down any more once it was stopped', async () => {
+    const { server, store, page } = world();
+    let answer = () => {};
+    const slow = new Promise<void>((go) => (answer = go));
+    const fetch: typeof server.fetch = async (url, init) => {
+      await slow;
+      return server.fetch(url, init);
+    };
+    const api = new ClipsApi({ getToken: async () => 'good', fetch });
+    const uploads = page({ api });
+    await uploads.start(fakeFile(SIZE), { room: 'r1', title: 'Mine' });
+    await settle();
+    await uploads.stop();
+    await store.clear();
+    answer();
+    await settle();
+    expect(server.clips.size).toBe(1);
+    expect(await store.all()).toEqual([]);
+  });
+
+  it('ends with the room that one has left', async () => {
+    const { server, page } = world();
+    const uploads = page();
+    const gone = await uploads.start(fakeFile(SIZE), { room: 'r1', title: '' });
+    const stays = await uploads.start(fakeFile(SIZE), { room: 'r2', title: '' });
+    const held = gate(server);
+    await settle();
+    uploads.handleRoomGone('r1');
+    expect(gone.state.kind).toBe('cancelled');
+    await held.open();
+    expect(stays.state.kind).toBe('done');
+    expect(server.log).toContain('POST /:clip/abort');
+  });
+
+  it('is not kept when the server does not know it any more after a reload', async () => {
+    const { server, store, page } = world();
+    const first = page();
+    await first.start(fakeFile(SIZE), { room: 'r1', title: '' });
+    const held = gate(server, (number) => number > 1);
+    await settle();
+    await first.stop();
+    await held.open();
+    server.clips.clear();
+    const second = page();
+    await second.restore();
+    await settle();
+    expect(second.list()).toEqual([]);
+    expect(await store.all()).toEqual([]);
+  });
+
+  it('is held by its page also as another clip', async () => {
+    const held: string[] = [];
+    const locks = {
+      request: async (name: string, run: () => Promise<void>) => {
+        held.push(name);
+        await run();
+        held.splice(held.indexOf(name), 1);
+      },
+    } as unknown as LockManager;
+    const { clock, server, page } = world();
+    const upload = await page({ locks }).start(fakeFile(SIZE), { room: 'r1', title: '' });
+    const first = gate(server, (number) => number > 1);
+    await settle();
+    server.only().state = 'EXPIRED';
+    await first.open();
+    await clock.advance(60_000);
+    const second = gate(server);
+    upload.retry();
+    await settle();
+    expect(held).toEqual([`kaiwa-upload-${upload.id}`]);
+    await second.open();
+    expect(held).toEqual([]);
+  });
+
   it('refuses what is no refusal of its own as such', async () => {
     expect(clipsErrorOf(502, '3', null)).toMatchObject({ reason: 'http_502', temporary: true, retryMs: 3_000 });
     expect(clipsErrorOf(403, null, 'text')).toMatchObject({ reason: 'http_403', temporary: false });

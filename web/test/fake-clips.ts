@@ -40,9 +40,23 @@ export class FakeClips {
   grantLifeMs = 1_800_000;
   readonly #now: () => number;
   #serial = 0;
+  readonly #silent = new Map<string, { left: number; hung: number }>();
+  #breaksOff = false;
 
   constructor(now: () => number) {
     this.#now = now;
+  }
+
+  /** So many of these requests get no answer; `hung`: those that still wait for one. */
+  hang(request: string, times: number): { readonly hung: number } {
+    const silent = { left: times, hung: 0 };
+    this.#silent.set(request, silent);
+    return silent;
+  }
+
+  /** The answer of this request ends in its middle. */
+  breakOff(): void {
+    this.#breaksOff = true;
   }
 
   readonly fetch: Fetch = async (url, init) => {
@@ -50,10 +64,25 @@ export class FakeClips {
     const request = `${init.method} ${path.replace(/[0-9a-f-]{36}/, ':clip')}`;
     this.log.push(request);
     if (!this.up) throw new TypeError('fetch failed');
+    const silent = this.#silent.get(request);
+    if (silent && silent.left-- > 0) {
+      silent.hung++;
+      return new Promise((_, reject) => {
+        init.signal?.addEventListener('abort', () => {
+          silent.hung--;
+          reject(new DOMException('aborted', 'AbortError'));
+        });
+      });
+    }
     const fault = this.fault(request);
     const headers = init.headers as Record<string, string>;
     const answer = fault !== null && fault !== 'lost' ? fault : this.#answer(init.method ?? 'GET', path, headers, init.body as string | null);
     if (fault === 'lost') throw new TypeError('fetch failed');
+    if (this.#breaksOff) {
+      this.#breaksOff = false;
+      const cut = new ReadableStream({ start: (to) => to.error(new TypeError('network error')) });
+      return new Response(cut, { status: answer.status });
+    }
     return new Response(JSON.stringify(answer.body), { status: answer.status });
   };
 

@@ -43,7 +43,11 @@ pub struct Bench {
 #[derive(Debug, Clone)]
 enum Work {
     /// One publishes to so many.
-    Fanout { subscribers: usize, bursts: Bursts },
+    Fanout {
+        subscribers: usize,
+        bursts: Bursts,
+        by_tcp: bool,
+    },
     /// The same with a trace.
     Trace {
         subscribers: usize,
@@ -66,7 +70,8 @@ enum Work {
 impl Work {
     fn scenario(&self) -> Scenario {
         match self {
-            Self::Fanout { .. } => Scenario::Fanout,
+            Self::Fanout { by_tcp: true, .. } => Scenario::Tcp,
+            Self::Fanout { by_tcp: false, .. } => Scenario::Fanout,
             Self::Trace { .. } => Scenario::Trace,
             Self::Meeting { .. } => Scenario::Meeting,
             Self::Audio { .. } => Scenario::Audio,
@@ -137,6 +142,7 @@ impl Bench {
             let work = Work::Fanout {
                 subscribers,
                 bursts,
+                by_tcp: false,
             };
             cases.push((work.clone(), work.case(Kind::Kaiwa)));
             if self.options.floor.is_some() {
@@ -152,6 +158,35 @@ impl Bench {
             }
         }
         calls.cases.extend(cases.into_iter().map(|(_, case)| case));
+        Ok(())
+    }
+
+    /// One publisher to many, by UDP and by TCP in turns.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn tcp(&self, calls: &mut Calls, subscribers: usize, bursts: Bursts) -> Result<()> {
+        let work = |by_tcp| Work::Fanout {
+            subscribers,
+            bursts,
+            by_tcp,
+        };
+        let mut cases = [false, true].map(|by_tcp| {
+            let work = work(by_tcp);
+            let case = work.case(Kind::Kaiwa);
+            (work, case)
+        });
+        for round in 0..self.options.rounds {
+            for (work, case) in &mut cases {
+                self.add(case, work, round).await?;
+            }
+        }
+        // The one by UDP may be there already, among those of other sizes.
+        let is_there = calls
+            .case(Scenario::Fanout, Kind::Kaiwa, subscribers)
+            .is_some();
+        let cases = cases.into_iter().skip(usize::from(is_there));
+        calls.cases.extend(cases.map(|(_, case)| case));
         Ok(())
     }
 
@@ -248,6 +283,7 @@ impl Bench {
         let Work::Fanout {
             subscribers,
             bursts,
+            ..
         } = work
         else {
             anyhow::bail!("the floor has bursts");
@@ -329,14 +365,13 @@ impl Bench {
         let mut cast = Cast::default();
         let base = self.base();
         match work {
-            Work::Fanout { bursts, .. } => {
-                one_to_many(
-                    stage,
-                    host,
-                    &mut cast,
-                    (base, bursts.plan(), work.people().1),
-                )
-                .await?;
+            Work::Fanout { bursts, by_tcp, .. } => {
+                let base = Plan {
+                    by_tcp: *by_tcp,
+                    ..base
+                };
+                let load = (base, bursts.plan(), work.people().1);
+                one_to_many(stage, host, &mut cast, load).await?;
             }
             Work::Trace { trace, .. } => {
                 let video = VideoPlan::recorded(trace.clone());

@@ -1,7 +1,8 @@
 //! The threads that run participants: one plain UDP socket for each participant, no GRO, so that a server's
-//! batches are not paid back by its receivers.
+//! batches are not paid back by its receivers; or one TCP connection.
 
 mod batch;
+mod link;
 mod thread;
 
 use super::outlet::Outlet;
@@ -9,6 +10,7 @@ use super::peer::Peer;
 use crate::chat::stats::histogram;
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
+use link::{Link, Tcp};
 use rustix::event::{EventfdFlags, eventfd};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -30,7 +32,7 @@ enum Order {
     Add {
         key: u64,
         peer: Box<Peer>,
-        socket: UdpSocket,
+        link: Link,
     },
     With {
         key: u64,
@@ -85,13 +87,11 @@ impl Engine {
     /// # Errors
     /// When there is no socket.
     pub fn add(&self, peer: Peer, bind: SocketAddr) -> Result<PeerId> {
-        let socket = UdpSocket::bind(bind).with_context(|| bind.to_string())?;
-        socket.set_nonblocking(true)?;
-        // More than the system's bound takes the right to; without it, the bound has to do.
-        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err()
-        {
-            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
-        }
+        let link = if peer.is_by_tcp() {
+            Link::Tcp(Tcp::default())
+        } else {
+            datagrams(bind)?
+        };
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = PeerId {
             thread: number % self.threads.len(),
@@ -103,7 +103,7 @@ impl Engine {
             Order::Add {
                 key: id.key,
                 peer,
-                socket,
+                link,
             },
         )?;
         Ok(id)
@@ -152,6 +152,17 @@ impl Engine {
         let thread = self.threads.get(id.thread).context("no such thread")?;
         thread.send(order)
     }
+}
+
+fn datagrams(bind: SocketAddr) -> Result<Link> {
+    let socket = UdpSocket::bind(bind).with_context(|| bind.to_string())?;
+    socket.set_nonblocking(true)?;
+    // More than the system's bound takes the right to; without it, the bound has to do.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+    }
+    let is_v6 = socket.local_addr()?.is_ipv6();
+    Ok(Link::Udp { socket, is_v6 })
 }
 
 impl Drop for Engine {

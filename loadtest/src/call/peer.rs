@@ -41,6 +41,8 @@ pub struct Plan {
     pub profile: Profile,
     /// Between two transport-wide feedbacks; zero for none, which is not offered then.
     pub feedback: Duration,
+    /// By TCP, where the server has it, and not by UDP.
+    pub by_tcp: bool,
 }
 
 impl Default for Plan {
@@ -53,6 +55,7 @@ impl Default for Plan {
             video_slots: 0,
             profile: Profile::Gcm,
             feedback: Duration::from_millis(100),
+            by_tcp: false,
         }
     }
 }
@@ -114,11 +117,17 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whether it reaches the server by TCP.
+    #[must_use]
+    pub fn is_by_tcp(&self) -> bool {
+        self.plan.by_tcp
+    }
+
     /// A participant that has not offered yet; it differs from others by its seed.
     #[must_use]
     pub fn new(plan: Plan, identity: Identity, clock: Clock, now: Instant, seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let transport = Transport::new(identity, plan.profile, &mut rng);
+        let transport = Transport::new(identity, (plan.profile, plan.by_tcp), &mut rng);
         // Not all at the same moment.
         let stagger = Duration::from_millis(rng.between(0, 99));
         let mut peer = Self {

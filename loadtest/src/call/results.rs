@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Scenario {
     /// One publisher's bursts to many.
     Fanout,
+    /// The same, everybody by TCP.
+    Tcp,
     /// One publisher's recorded frames to many, paced.
     Trace,
     /// Several publishers to all.
@@ -27,6 +29,7 @@ impl Scenario {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fanout => "fan-out",
+            Self::Tcp => "fan-out by TCP",
             Self::Trace => "trace, paced",
             Self::Meeting => "meeting",
             Self::Audio => "audio room",

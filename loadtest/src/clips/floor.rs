@@ -1,7 +1,7 @@
 //! What the machine needs for the bytes of an upload by itself: one thread, pieces of 1 MiB, one file, and fsync.
 
+use super::sum::{Kind, Running};
 use anyhow::Result;
-use ring::digest;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -18,17 +18,17 @@ pub fn written(path: &Path, bytes: u64) -> Result<Duration> {
     timed(path, bytes, |_| Ok(()))
 }
 
-/// Writes and hashes them, and syncs.
+/// Writes and sums them, and syncs.
 ///
 /// # Errors
 /// The operating system's.
-pub fn summed(path: &Path, bytes: u64) -> Result<Duration> {
-    let mut hash = digest::Context::new(&digest::SHA256);
+pub fn summed(path: &Path, bytes: u64, kind: Kind) -> Result<Duration> {
+    let mut sum = Running::new(kind);
     let took = timed(path, bytes, |piece| {
-        hash.update(piece);
+        sum.update(piece);
         Ok(())
     })?;
-    let _ = hash.finish();
+    let _ = sum.finish();
     Ok(took)
 }
 
@@ -82,9 +82,16 @@ mod tests {
     fn each_floor_ends_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("floor");
-        for floor in [written, summed, received] {
-            assert!(floor(&path, 2 * PIECE as u64).unwrap() > Duration::ZERO);
-            assert!(!path.exists());
+        let bytes = 2 * PIECE as u64;
+        let floors = [
+            written(&path, bytes),
+            summed(&path, bytes, Kind::Sha256),
+            summed(&path, bytes, Kind::Crc32c),
+            received(&path, bytes),
+        ];
+        for took in floors {
+            assert!(took.unwrap() > Duration::ZERO);
         }
+        assert!(!path.exists());
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Plan;
 use super::api::{Person, with_clips};
+use super::sum::Kind;
 use super::upload::bring;
 use crate::chat::Setup;
 use crate::print;
@@ -53,7 +54,7 @@ pub async fn run(setup: &Setup, plan: &Plan) -> Result<UploadMemory> {
     let (before, begun) = (server.memory()?.anon, Instant::now());
     let all = people
         .iter_mut()
-        .map(|(person, room)| bring(&server, person, room, bytes, plan.lanes));
+        .map(|(person, room)| bring(&server, person, room, (bytes, Kind::Crc32c), plan.lanes));
     let mut samples = Vec::new();
     tokio::select! {
         ended = try_join_all(all) => { ended?; }

@@ -2,6 +2,7 @@
 
 use super::api::{Person, with_clips};
 use super::sender::{self, Part};
+use super::sum::Kind;
 use super::{Plan, floor};
 use crate::chat::Setup;
 use crate::chat::stats::Spread;
@@ -10,14 +11,12 @@ use crate::proc::{self, Host};
 use crate::rng::Rng;
 use crate::server::Server;
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use kaiwa_common::limits::{CLIP_PART_BYTES, CLIP_PARTS_ASKED};
 use kaiwa_common::time::UnixMs;
-use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The figures. Rates are in MB/s (10⁶ bytes).
@@ -29,14 +28,23 @@ pub struct Upload {
     pub bytes: u64,
     /// Connections of an upload.
     pub lanes: usize,
-    /// From asking for the way in to the answer that it is complete.
-    pub upload_mb_s: Spread,
     /// Written and synced alone.
     pub written_mb_s: Spread,
-    /// Written, hashed and synced.
-    pub summed_mb_s: Spread,
     /// Received over loopback, written and synced.
     pub received_mb_s: Spread,
+    /// With each kind of checksum.
+    pub kinds: Vec<KindFigures>,
+}
+
+/// Of uploads whose parts have this kind of checksum.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KindFigures {
+    /// Which.
+    pub kind: Kind,
+    /// From asking for the way in to the answer that it is complete.
+    pub upload_mb_s: Spread,
+    /// Written, summed and synced.
+    pub summed_mb_s: Spread,
     /// The upload's rate over each of these, round by round.
     pub to_written: Spread,
     /// See `to_written`.
@@ -51,10 +59,16 @@ pub struct Upload {
 
 #[derive(Debug)]
 struct Round {
-    upload: f64,
     written: f64,
-    summed: f64,
     received: f64,
+    /// In the order of [`Kind::ALL`].
+    kinds: [KindRound; 2],
+}
+
+#[derive(Debug)]
+struct KindRound {
+    upload: f64,
+    summed: f64,
     server: f64,
     sender: f64,
 }
@@ -71,26 +85,28 @@ pub async fn run(setup: &Setup, plan: &Plan) -> Result<Upload> {
     with_clips(&mut spec);
     let server = spec.start().await?;
     let tokens = spec.tokens("uploader-", plan.rounds + 1).await?;
-    let (mut rng, bytes) = (Rng::new(u64::try_from(UnixMs::now().0)?), plan.mib << 20);
-    let path = folder.path().join("floor");
+    let mut rng = Rng::new(u64::try_from(UnixMs::now().0)?);
+    let (path, bytes) = (folder.path().join("floor"), plan.mib << 20);
     let mut rounds = Vec::new();
     for (number, token) in tokens.into_iter().enumerate() {
         let mut person = Person::connect(server.address(), token, rng.fork()).await?;
         let room = person.room().await?;
-        let rate = |took: Duration| bytes as f64 / 1e6 / took.as_secs_f64();
-        let written = rate(floor::written(&path, bytes)?);
-        let (before, own) = (server.cpu()?, proc::cpu(std::process::id())?);
-        let begun = Instant::now();
-        bring(&server, &mut person, &room, bytes, plan.lanes).await?;
-        let upload = rate(begun.elapsed());
-        let per_gb = |cpu: proc::Cpu| cpu.total().as_secs_f64() / (bytes as f64 / 1e9);
+        let written = rate(bytes, floor::written(&path, bytes)?);
+        let mut kinds = Vec::new();
+        for kind in Kind::ALL {
+            person.reconnect().await?;
+            let own = Own {
+                room: &room,
+                path: &path,
+                bytes,
+                lanes: plan.lanes,
+            };
+            kinds.push(one(&server, &mut person, own, kind).await?);
+        }
         let round = Round {
-            upload,
             written,
-            server: per_gb(server.cpu()?.since(before)),
-            sender: per_gb(proc::cpu(std::process::id())?.since(own)),
-            summed: rate(floor::summed(&path, bytes)?),
-            received: rate(floor::received(&path, bytes)?),
+            received: rate(bytes, floor::received(&path, bytes)?),
+            kinds: kinds.try_into().ok().context("two kinds")?,
         };
         print::progress(format_args!("round {number}: {round:.2?}"));
         // The first touches memory and disk that nobody had touched.
@@ -102,21 +118,65 @@ pub async fn run(setup: &Setup, plan: &Plan) -> Result<Upload> {
     Ok(figures(plan, &rounds))
 }
 
+fn rate(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 / 1e6 / took.as_secs_f64()
+}
+
+/// What an upload of a round is.
+#[derive(Debug, Clone, Copy)]
+struct Own<'a> {
+    room: &'a str,
+    path: &'a Path,
+    bytes: u64,
+    lanes: usize,
+}
+
+/// An upload with that checksum, and its floor.
+async fn one(server: &Server, person: &mut Person, own: Own<'_>, kind: Kind) -> Result<KindRound> {
+    let (before, sender) = (server.cpu()?, proc::cpu(std::process::id())?);
+    let begun = Instant::now();
+    bring(server, person, own.room, (own.bytes, kind), own.lanes).await?;
+    let upload = rate(own.bytes, begun.elapsed());
+    let per_gb = |cpu: proc::Cpu| cpu.total().as_secs_f64() / (own.bytes as f64 / 1e9);
+    Ok(KindRound {
+        upload,
+        server: per_gb(server.cpu()?.since(before)),
+        sender: per_gb(proc::cpu(std::process::id())?.since(sender)),
+        summed: rate(own.bytes, floor::summed(own.path, own.bytes, kind)?),
+    })
+}
+
 fn figures(plan: &Plan, rounds: &[Round]) -> Upload {
     let of = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value));
+    let kinds = Kind::ALL.into_iter().enumerate();
     Upload {
         host: proc::host(),
         bytes: plan.mib << 20,
         lanes: plan.lanes,
-        upload_mb_s: of(|one| one.upload),
         written_mb_s: of(|one| one.written),
-        summed_mb_s: of(|one| one.summed),
         received_mb_s: of(|one| one.received),
-        to_written: of(|one| one.upload / one.written),
-        to_summed: of(|one| one.upload / one.summed),
-        to_received: of(|one| one.upload / one.received),
-        server_s_per_gb: of(|one| one.server),
-        sender_s_per_gb: of(|one| one.sender),
+        kinds: kinds
+            .map(|(place, kind)| kind_figures(kind, place, rounds))
+            .collect(),
+    }
+}
+
+fn kind_figures(kind: Kind, place: usize, rounds: &[Round]) -> KindFigures {
+    let of = |value: fn(&Round, &KindRound) -> f64| {
+        let values = rounds
+            .iter()
+            .filter_map(|round| Some(value(round, round.kinds.get(place)?)));
+        Spread::of(values)
+    };
+    KindFigures {
+        kind,
+        upload_mb_s: of(|_, one| one.upload),
+        summed_mb_s: of(|_, one| one.summed),
+        to_written: of(|round, one| one.upload / round.written),
+        to_summed: of(|_, one| one.upload / one.summed),
+        to_received: of(|round, one| one.upload / round.received),
+        server_s_per_gb: of(|_, one| one.server),
+        sender_s_per_gb: of(|_, one| one.sender),
     }
 }
 
@@ -125,11 +185,11 @@ pub(super) async fn bring(
     server: &Server,
     person: &mut Person,
     room: &str,
-    bytes: u64,
+    (bytes, kind): (u64, Kind),
     lanes: usize,
 ) -> Result<()> {
     let clip = person.register(room, bytes).await?;
-    let parts = signed(person, &clip, bytes).await?;
+    let parts = signed(person, &clip, bytes, kind).await?;
     let address = server.address();
     let mut sending = tokio::task::JoinSet::new();
     for lane in 0..lanes {
@@ -156,15 +216,15 @@ fn sent(address: SocketAddr, parts: &[Part]) -> Result<()> {
 }
 
 /// All parts of a clip, each with its checksum.
-async fn signed(person: &mut Person, clip: &str, bytes: u64) -> Result<Vec<Part>> {
-    let sum = |bytes| STANDARD.encode(sum(bytes));
+async fn signed(person: &mut Person, clip: &str, bytes: u64, kind: Kind) -> Result<Vec<Part>> {
+    let sum = |bytes| kind.of(&PATTERN, bytes);
     let (whole, last) = (sum(CLIP_PART_BYTES), bytes % CLIP_PART_BYTES);
     let last_sum = sum(last);
     let wanted: Vec<Value> = (1..=bytes.div_ceil(CLIP_PART_BYTES))
         .map(|number| {
             let size = CLIP_PART_BYTES.min(bytes - (number - 1) * CLIP_PART_BYTES);
             let sum = if size == last { &last_sum } else { &whole };
-            json!({ "number": number, "size": size.to_string(), "sha256": sum })
+            json!({ "number": number, "size": size.to_string(), kind.field(): sum })
         })
         .collect();
     let mut parts = Vec::with_capacity(wanted.len());
@@ -193,16 +253,4 @@ fn read(part: &Value, asked: &Value) -> Result<Part> {
         headers: headers.iter().filter_map(header).collect(),
         bytes: asked["size"].as_str().context("no size")?.parse()?,
     })
-}
-
-/// The SHA-256 of so many bytes of the pattern.
-fn sum(mut bytes: u64) -> Vec<u8> {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    while bytes > 0 {
-        let most = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let piece = PATTERN.get(..most).unwrap_or(&PATTERN);
-        hash.update(piece);
-        bytes -= piece.len() as u64;
-    }
-    hash.finish().as_ref().to_vec()
 }

@@ -71,7 +71,7 @@ impl Calls {
         writeln!(text, "### Calls\n")?;
         writeln!(
             text,
-            "`loadtest call all`: participants with a plain UDP socket each (no GRO), {} alone. CPU is the running time of the server's threads per packet that arrived, decrypted \
+            "`loadtest call all`: participants with a plain UDP socket each (no GRO), or one TCP connection, {} alone. CPU is the running time of the server's threads per packet that arrived, decrypted \
              and for the first time; memory is what the server's grew by, per subscriber. Median (least–most) \
              of rounds that take turns; each ratio is of one round.\n",
             self.profile.name()

@@ -1,7 +1,7 @@
 //! What was measured of clips, for people.
 
 use super::{Section, svg};
-use crate::clips::calls::{CallFigures, ClipCalls};
+use crate::clips::calls::{Call, CallFigures, ClipCalls, Form};
 use crate::clips::memory::UploadMemory;
 use crate::clips::transcode::Transcode;
 use crate::clips::upload::Upload;
@@ -14,42 +14,43 @@ impl Section for Upload {
     }
 
     fn markdown(&self) -> String {
-        let row = |name: &str, rate: &crate::chat::stats::Spread, ratio: String, bound: &str| {
-            format!("| {name} | {rate} | {ratio} | {bound} |\n")
-        };
-        format!(
+        let mut text = format!(
             "### Uploads\n\n\
              `loadtest clips upload`: {} MiB in parts of 8 MiB over {} connections from another process, each part signed with its \
-             SHA-256, which the server checks; each is on the disk before its answer. From the registration to the answer that it is \
+             checksum, which the server checks; each is on the disk before its answer. From the registration to the answer that it is \
              complete. Beside it, in the same rounds, one thread that writes the same number of bytes in pieces of 1 MiB into a file and \
-             syncs it; that does so and takes their SHA-256; that does so with bytes from a loopback connection. MB/s, median \
+             syncs it; that does so and takes the same checksum; that does so with bytes from a loopback connection. MB/s, median \
              (least–most); each ratio is of one round.\n\n\
-             | | MB/s | the upload to it | bound |\n|---|---|---|---|\n{}{}{}{}\n\
-             CPU for a GB: the server {} s, the sender {} s.\n\n",
+             | parts with | MB/s | to write and fsync (bound 0.7) | to write, checksum and fsync | to receive, write and fsync | \
+             server's CPU s/GB | sender's |\n|---|---|---|---|---|---|---|\n",
             self.bytes >> 20,
             self.lanes,
-            row("upload", &self.upload_mb_s, String::new(), ""),
-            row(
-                "write and fsync",
-                &self.written_mb_s,
-                self.to_written.to_string(),
-                "0.7"
-            ),
-            row(
-                "… with SHA-256",
-                &self.summed_mb_s,
-                self.to_summed.to_string(),
-                ""
-            ),
-            row(
-                "… from a connection",
-                &self.received_mb_s,
-                self.to_received.to_string(),
-                ""
-            ),
-            self.server_s_per_gb,
-            self.sender_s_per_gb,
-        )
+        );
+        // A String takes everything.
+        for one in &self.kinds {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} | {} |",
+                one.kind.name(),
+                one.upload_mb_s,
+                one.to_written,
+                one.to_summed,
+                one.to_received,
+                one.server_s_per_gb,
+                one.sender_s_per_gb
+            );
+        }
+        let _ = write!(
+            text,
+            "\n| the machine alone | MB/s |\n|---|---|\n| write and fsync | {} |\n",
+            self.written_mb_s
+        );
+        for one in &self.kinds {
+            let (name, rate) = (one.kind.name(), &one.summed_mb_s);
+            let _ = writeln!(text, "| … with {name} | {rate} |");
+        }
+        let _ = write!(text, "| … from a connection | {} |\n\n", self.received_mb_s);
+        text
     }
 }
 
@@ -87,38 +88,52 @@ impl Section for ClipCalls {
     }
 
     fn markdown(&self) -> String {
-        let row = |name: &str, call: &CallFigures| {
+        let mut text = format!(
+            "### Calls of the clips' API\n\n\
+             `loadtest clips calls`: {} callers at once, each a person with a room, a clip and a connection of their own, the next call \
+             as soon as the last is answered; `IssueUploadCredentials` asks for {} parts, under a new key each time. So times are those of a \
+             server that has nothing left. Median (least–most) of the rounds' values.\n\n\
+             | | calls/s | p50 ms | p99 ms | CPU µs |\n|---|---|---|---|---|\n",
+            self.callers, self.parts,
+        );
+        // A String takes everything.
+        for one in &self.calls {
             let CallFigures {
                 per_s,
                 p50_ms,
                 p99_ms,
                 cpu_us,
                 ..
-            } = call;
-            format!("| {name} | {per_s} | {p50_ms} | {p99_ms} | {cpu_us} |\n")
-        };
-        format!(
-            "### Calls of the clips' API\n\n\
-             `loadtest clips calls`: {} callers at once over HTTP, each a person with a room and a clip, the next call as soon as the last \
-             is answered; `IssueUploadCredentials` asks for {} parts. So times are those of a server that has nothing left. Median \
-             (least–most) of the rounds' values.\n\n\
-             | | calls/s | p50 ms | p99 ms | CPU µs |\n|---|---|---|---|---|\n{}{}\n",
-            self.callers,
-            self.parts,
-            row("`GetClip`", &self.get),
-            row("`IssueUploadCredentials`", &self.issue),
-        )
+            } = one;
+            let name = name(one);
+            let _ = writeln!(
+                text,
+                "| {name} | {per_s} | {p50_ms} | {p99_ms} | {cpu_us} |"
+            );
+        }
+        text + "\n"
     }
 
     fn plots(&self) -> Vec<(&'static str, String)> {
-        let lines = [
-            ("GetClip", &self.get.latency),
-            ("IssueUploadCredentials", &self.issue.latency),
-        ];
-        let lines = lines.map(|(name, l)| (name.to_owned(), l.curve.as_slice()));
+        let lines = self.calls.iter();
+        let lines: Vec<_> = lines
+            .map(|one| (name(one).replace('`', ""), one.latency.curve.as_slice()))
+            .collect();
         let title = format!("Calls of the clips' API, {} callers", self.callers);
         vec![("clips-calls", svg::distribution(&title, &lines))]
     }
+}
+
+fn name(figures: &CallFigures) -> String {
+    let call = match figures.call {
+        Call::Get => "`GetClip`",
+        Call::Issue => "`IssueUploadCredentials`",
+    };
+    let form = match figures.form {
+        Form::Http => "HTTP",
+        Form::Grpc => "gRPC",
+    };
+    format!("{call}, {form}")
 }
 
 impl Section for Transcode {

@@ -15,10 +15,11 @@ use crate::model::{Backend, Clip, ClipId, ClipState};
 use crate::ports::{Answer, ClipStore, Page, Query, Request, StoreError, Usage};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use commit::{Writer, read_head};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use group::{Change, Must, Write};
-use items::{Key, OLD};
+use items::{Item, Key, OLD};
 use kaiwa_common::id::UserId;
 use kaiwa_common::limits::CLIP_TRIM;
 use kaiwa_common::time::UnixMs;
@@ -102,10 +103,10 @@ impl DynamoStore {
     }
 
     /// Notes it under its key, unless it is there and not forgotten yet.
-    async fn note(&self, event: &str, now: UnixMs) -> Result<bool, StoreError> {
+    async fn put_once(&self, mut item: Item, now: UnixMs) -> Result<bool, StoreError> {
         // A repetition of this call by the SDK, after a lost answer, finds its own note.
-        let call = uuid::Uuid::new_v4().to_string();
-        let item = items::event_row(event, now, &call, self.clock.now());
+        let call = AttributeValue::S(uuid::Uuid::new_v4().to_string());
+        item.insert("call".to_owned(), call.clone());
         let put = self.reader.client.put_item().table_name(&self.reader.table);
         let put = put
             .set_item(Some(item))
@@ -114,7 +115,7 @@ impl DynamoStore {
             .expression_attribute_names("#due", DUE_AT)
             .expression_attribute_names("#call", "call")
             .expression_attribute_values(":now", items::number(now.0))
-            .expression_attribute_values(":call", aws_sdk_dynamodb::types::AttributeValue::S(call));
+            .expression_attribute_values(":call", call);
         match put.send().await.map_err(|error| errors::call(&error)) {
             Ok(_) => Ok(true),
             Err(StoreError::Conflict) => Ok(false),
@@ -214,8 +215,17 @@ impl ClipStore for DynamoStore {
         })
     }
 
+    fn note<'a>(&'a self, request: &'a Request) -> Answer<'a, (), StoreError> {
+        Box::pin(async move {
+            let item = items::request_row(request, self.clock.now());
+            let is_noted = self.put_once(item, request.at).await?;
+            is_noted.then_some(()).ok_or(StoreError::Conflict)
+        })
+    }
+
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError> {
-        Box::pin(self.note(event, now))
+        let item = items::event_row(event, now, self.clock.now());
+        Box::pin(self.put_once(item, now))
     }
 
     fn revision(&self) -> Answer<'_, u64, StoreError> {

@@ -37,16 +37,21 @@ impl MemoryStore {
 impl State {
     fn put(&mut self, clip: &Clip, request: Option<&Request>) -> Result<u64, StoreError> {
         if let Some(request) = request {
-            let key = (request.caller.clone(), request.key.clone());
-            let known = self.requests.get(&key);
-            if known.is_some_and(|known| request.at.since(known.at) < CLIP_REQUEST_AGE) {
-                return Err(StoreError::Conflict);
-            }
-            self.requests.insert(key, request.clone());
+            self.note(request)?;
         }
         self.revision += 1;
         self.clips.insert(clip.id, (self.revision, clip.clone()));
         Ok(self.revision)
+    }
+
+    fn note(&mut self, request: &Request) -> Result<(), StoreError> {
+        let key = (request.caller.clone(), request.key.clone());
+        let known = self.requests.get(&key);
+        if known.is_some_and(|known| request.at.since(known.at) < CLIP_REQUEST_AGE) {
+            return Err(StoreError::Conflict);
+        }
+        self.requests.insert(key, request.clone());
+        Ok(())
     }
 }
 
@@ -142,6 +147,10 @@ impl ClipStore for MemoryStore {
     ) -> Answer<'a, Option<Request>, StoreError> {
         let key = (caller.to_owned(), request.to_owned());
         self.with(|state| Ok(state.requests.get(&key).cloned()))
+    }
+
+    fn note<'a>(&'a self, request: &'a Request) -> Answer<'a, (), StoreError> {
+        self.with(|state| state.note(request))
     }
 
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError> {

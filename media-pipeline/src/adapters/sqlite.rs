@@ -113,6 +113,14 @@ impl ClipStore for SqliteStore {
         self.read(move |connection| reading::answered(connection, &caller, &request))
     }
 
+    fn note<'a>(&'a self, request: &'a Request) -> Answer<'a, (), StoreError> {
+        let request = request.clone();
+        self.write(move |connection| {
+            let is_noted = writing::note(connection, Some(&request))?;
+            Ok(is_noted.then_some(()).ok_or(StoreError::Conflict))
+        })
+    }
+
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError> {
         let event = event.to_owned();
         self.write(move |connection| writing::first_time(connection, &event, now).map(Ok))

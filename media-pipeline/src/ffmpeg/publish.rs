@@ -34,7 +34,8 @@ pub(super) async fn publish(
     let (mut written, all) = (BTreeMap::new(), files.len());
     // What others name is there before they are: a rank is begun when the one before has ended.
     for some in files.chunk_by(|(one, _), (next, _)| rank(one) == rank(next)) {
-        let puts = some.to_vec().into_iter().map(|(name, path)| async move {
+        let some = some.to_vec();
+        let puts = some.into_iter().map(|(name, path)| async move {
             let size = put(objects, &format!("{prefix}{name}"), &path).await?;
             Ok((name, size))
         });

@@ -22,7 +22,7 @@ use kaiwa_common::redact::Secret;
 use kaiwa_platform::clock::Clock;
 use seen::{Seen, Turn};
 use std::sync::Arc;
-use verify::Verifier;
+pub(crate) use verify::Verifier;
 
 /// Who may call. With neither keys nor secrets nobody may.
 #[derive(Debug, Clone, Default)]

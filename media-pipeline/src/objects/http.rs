@@ -9,17 +9,16 @@ mod form;
 
 use self::answer::Refusal;
 use self::body::Patience;
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::objects::FolderObjects;
 use crate::objects::sign::TokenError;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, ETAG};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{options, post, put};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kaiwa_common::limits::{OBJECT_REQUEST, OBJECT_SILENCE, OBJECT_WRITES, OBJECT_WRITES_PERSON};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,8 +31,17 @@ pub const PART_PATH: &str = "/objects/part";
 /// `POST {FORM_PATH}`, `multipart/form-data` with the fields `token` and, last, `file`.
 pub const FORM_PATH: &str = "/objects/form";
 
-/// SHA-256 of the body in base64, as S3 calls it.
-pub const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
+/// The body's checksum in base64, as S3 calls it: a SHA-256 or a CRC-32C (big-endian), never both.
+pub const CHECKSUMS: [(ChecksumKind, HeaderName); 2] = [
+    (
+        ChecksumKind::Sha256,
+        HeaderName::from_static(ChecksumKind::Sha256.header()),
+    ),
+    (
+        ChecksumKind::Crc32c,
+        HeaderName::from_static(ChecksumKind::Crc32c.header()),
+    ),
+];
 
 /// How long clients are waited for, and how many at once.
 #[derive(Debug, Clone, Copy)]
@@ -140,12 +148,12 @@ async fn take_part(door: &Door, request: Request) -> Result<Response, Refusal> {
     }
     let mut plan = claim.part.clone();
     if let Some(declared) = checksum_of(request.headers())? {
-        if plan.sha256.is_some_and(|signed| signed != declared) {
+        if plan.checksum.is_some_and(|signed| signed != declared) {
             return Err(Refusal::Wrong(
                 "the checksum is not the one that was signed".to_owned(),
             ));
         }
-        plan.sha256 = Some(declared);
+        plan.checksum = Some(declared);
     }
     let _place = door.place(&claim.key)?;
     let mut bytes = door.patience().stream(request.into_body());
@@ -155,16 +163,14 @@ async fn take_part(door: &Door, request: Request) -> Result<Response, Refusal> {
         .await;
     let part = part.map_err(|error| bytes.refusal(error))?;
     let etag = format!("\"{}\"", part.etag);
-    let checksum = part
-        .sha256
-        .map(|sum| STANDARD.encode(sum))
-        .unwrap_or_default();
-    Ok((
-        StatusCode::OK,
-        [(ETAG, etag), (CHECKSUM, checksum)],
-        Body::empty(),
-    )
-        .into_response())
+    let mut response = (StatusCode::OK, [(ETAG, etag)], Body::empty()).into_response();
+    if let Some(sum) = part.checksum
+        && let Ok(value) = HeaderValue::try_from(sum.base64())
+    {
+        let name = HeaderName::from_static(sum.kind().header());
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
 }
 
 impl Door {
@@ -206,13 +212,20 @@ fn length_of(headers: &HeaderMap) -> Result<u64, Refusal> {
     length.ok_or(Refusal::Wrong("the length is no number".to_owned()))
 }
 
-fn checksum_of(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Refusal> {
-    let Some(value) = headers.get(CHECKSUM) else {
+fn checksum_of(headers: &HeaderMap) -> Result<Option<Checksum>, Refusal> {
+    let kinds = CHECKSUMS;
+    let mut given = kinds
+        .iter()
+        .filter_map(|(kind, name)| Some((kind, headers.get(name)?)));
+    let Some((kind, value)) = given.next() else {
         return Ok(None);
     };
-    let bytes = STANDARD.decode(value.as_bytes()).ok();
-    let sum = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    sum.map(Some).ok_or(Refusal::Wrong(
-        "the checksum is no SHA-256 in base64".to_owned(),
-    ))
+    if given.next().is_some() {
+        return Err(Refusal::Wrong(
+            "a part has one checksum, not two".to_owned(),
+        ));
+    }
+    let sum = kind.of_base64(value.as_bytes());
+    let wrong = || format!("the checksum is no {} in base64", kind.name());
+    sum.map(Some).ok_or_else(|| Refusal::Wrong(wrong()))
 }

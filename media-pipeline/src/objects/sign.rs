@@ -3,6 +3,7 @@
 //! `{key id}.{base64url(claim)}.{base64url(HMAC-SHA256)}`, the MAC over a domain, the method, the key's id and the
 //! claim. Nothing of a claim is looked at before its MAC is right.
 
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::objects::{check_key, hex, unhex};
 use crate::ports::PartPlan;
 use base64::Engine;
@@ -42,7 +43,7 @@ pub struct PartClaim {
     pub key: String,
     /// The upload.
     pub upload: String,
-    /// Number, exact length, and SHA-256 if it is known.
+    /// Number, exact length, and checksum if it is known.
     pub part: PartPlan,
     /// Until when.
     pub expires: UnixMs,
@@ -82,7 +83,8 @@ impl Keyring {
     /// A token for a `PUT`.
     #[must_use]
     pub fn sign_part(&self, claim: &PartClaim) -> String {
-        let sha256 = claim.part.sha256.map(|sum| hex(&sum)).unwrap_or_default();
+        let sum = claim.part.checksum.as_ref().map(Checksum::bytes);
+        let sum = hex(sum.unwrap_or_default());
         let PartClaim {
             key,
             upload,
@@ -90,7 +92,7 @@ impl Keyring {
             expires,
         } = claim;
         let text = format!(
-            "{key}\n{upload}\n{}\n{}\n{sha256}\n{}",
+            "{key}\n{upload}\n{}\n{}\n{sum}\n{}",
             part.number, part.size, expires.0
         );
         self.sign("PUT", &text)
@@ -118,17 +120,17 @@ impl Keyring {
     pub fn open_part(&self, token: &str, now: UnixMs) -> Result<PartClaim, TokenError> {
         let text = self.open("PUT", token)?;
         let fields: Vec<&str> = text.split('\n').collect();
-        let [key, upload, number, size, sha256, expires] = fields[..] else {
+        let [key, upload, number, size, sum, expires] = fields[..] else {
             return Err(TokenError::Invalid);
         };
-        let sha256 = match sha256 {
+        let checksum = match sum {
             "" => None,
-            digits => Some(unhex(digits).ok_or(TokenError::Invalid)?),
+            digits => Some(summed(digits).ok_or(TokenError::Invalid)?),
         };
         let part = PartPlan {
             number: parsed(number)?,
             size: parsed(size)?,
-            sha256,
+            checksum,
         };
         Ok(PartClaim {
             key: checked(key)?,
@@ -185,6 +187,13 @@ fn signed(method: &str, id: &str, claim: &str) -> String {
     format!("kaiwa.object.v1\n{method}\n{id}\n{claim}")
 }
 
+/// A sum of its digits, whose number says which it is.
+fn summed(digits: &str) -> Option<Checksum> {
+    let bytes = unhex(digits)?;
+    let mut kinds = [ChecksumKind::Sha256, ChecksumKind::Crc32c].into_iter();
+    kinds.find_map(|kind| kind.of_bytes(&bytes))
+}
+
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, TokenError> {
     text.parse().map_err(|_| TokenError::Invalid)
 }
@@ -215,7 +224,7 @@ mod tests {
         let part = PartPlan {
             number: 3,
             size: 7,
-            sha256: Some([9; 32]),
+            checksum: Some(Checksum::Sha256([9; 32])),
         };
         PartClaim {
             key: "a/b".to_owned(),
@@ -235,6 +244,21 @@ mod tests {
             Err(TokenError::Expired)
         );
         assert_eq!(ring.open_form(&token, UnixMs(0)), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn either_kind_of_checksum_is_signed_and_none_is() {
+        let ring = Keyring::new(key("k1", 1), None);
+        for checksum in [
+            None,
+            Some(Checksum::Sha256([9; 32])),
+            Some(Checksum::Crc32c([0, 9, 8, 7])),
+        ] {
+            let mut claim = claim();
+            claim.part.checksum = checksum;
+            let token = ring.sign_part(&claim);
+            assert_eq!(ring.open_part(&token, UnixMs(0)), Ok(claim));
+        }
     }
 
     #[test]

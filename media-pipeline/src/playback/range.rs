@@ -2,7 +2,7 @@
 
 /// What to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// Everything: no range, one that can't be read, or several.
     Whole,
     /// From, to (exclusive).
@@ -11,7 +11,7 @@ pub(super) enum Wanted {
     Outside,
 }
 
-pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+pub(crate) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(range) = header.and_then(|header| header.strip_prefix("bytes=")) else {
         return Wanted::Whole;
     };
@@ -33,7 +33,7 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
         }
         (Some(first), Some(last)) => Wanted::Part(first, last.saturating_add(1).min(size)),
         (Some(first), None) if last.is_empty() => Wanted::Part(first, size),
-        (None, Some(0)) if first.is_empty() => Wanted::Outside,
+        (None, Some(count)) if first.is_empty() && (count == 0 || size == 0) => Wanted::Outside,
         (None, Some(count)) if first.is_empty() => Wanted::Part(size.saturating_sub(count), size),
         (Some(_) | None, Some(_) | None) => Wanted::Whole,
     }
@@ -69,5 +69,6 @@ mod tests {
         }
         assert_eq!(wanted(None, 10), Whole);
         assert_eq!(wanted(Some("bytes=0-"), 0), Outside);
+        assert_eq!(wanted(Some("bytes=-3"), 0), Outside);
     }
 }

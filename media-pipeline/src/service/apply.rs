@@ -40,17 +40,13 @@ impl Inner {
             };
             let step = step(&before, input, at);
             let is_refused = matches!(step.verdict, Verdict::Refused(_));
-            let clip = match (step.clip, request) {
-                (Some(clip), _) => clip,
+            let Some(clip) = step.clip else {
                 // It changes nothing, but that it was answered is to be known.
-                (None, Some(_)) if !is_refused => Clip {
-                    version: before.version + 1,
-                    ..before.clone()
-                },
-                (None, _) => {
-                    let (clip, verdict) = (before, step.verdict);
-                    return Ok(Some(Applied { clip, verdict }));
+                if let Some(request) = request.filter(|_| !is_refused) {
+                    self.store.note(request).await?;
                 }
+                let (clip, verdict) = (before, step.verdict);
+                return Ok(Some(Applied { clip, verdict }));
             };
             match self.store.update(before.version, &clip, request).await {
                 Ok(revision) => {

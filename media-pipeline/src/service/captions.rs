@@ -8,6 +8,7 @@ use crate::core::names;
 use crate::core::step::Input;
 use crate::core::text::is_line;
 use crate::model::{Captions, Clip, ClipId, ClipState, Language};
+use crate::webvtt;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use kaiwa_common::limits::{CLIP_CAPTIONS_BYTES, CLIP_LABEL_CHARS, CLIP_LANGUAGES};
@@ -97,11 +98,11 @@ fn wrong(language: &Language, label: &str, vtt: &str) -> Vec<Violation> {
     let chars = label.chars().count();
     let is_label = (1..=CLIP_LABEL_CHARS).contains(&chars) && is_line(label);
     need(is_label, "label", "one line of 1 to 100 characters");
-    need(
-        vtt.len() <= CLIP_CAPTIONS_BYTES && is_vtt(vtt),
-        "vtt",
-        "a WebVTT file of at most 1 MiB",
-    );
+    if vtt.len() > CLIP_CAPTIONS_BYTES {
+        need(false, "vtt", "a WebVTT file of at most 1 MiB");
+    } else if let Err(problem) = webvtt::parse(vtt) {
+        need(false, "vtt", &format!("a WebVTT file; {problem}"));
+    }
     wrong
 }
 
@@ -117,39 +118,29 @@ fn is_language(text: &str) -> bool {
         })
 }
 
-/// WebVTT, section 4.1: the word, then nothing more on its line or a space.
-fn is_vtt(text: &str) -> bool {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.strip_prefix("WEBVTT")
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n', '\r']))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     #[test]
-    fn what_begins_like_subtitles_is_taken_and_nothing_else() {
-        for text in [
-            "WEBVTT",
-            "WEBVTT\n",
-            "WEBVTT a title\n\n",
-            "\u{feff}WEBVTT\r\n",
-        ] {
-            assert!(is_vtt(text), "{text:?}");
-        }
-        for text in [
-            "",
-            "webvtt\n",
-            "WEBVTTX\n",
-            "<script>",
-            " WEBVTT\n",
-            "1\n00:00:00,000 --> 00:00:01,000\nSRT\n",
-            "#EXTM3U\n",
-        ] {
-            assert!(!is_vtt(text), "{text:?}");
-        }
+    fn subtitles_that_can_not_be_read_are_refused_with_the_line() {
+        let language = Language("en".to_owned());
+        let said = |vtt: &str| {
+            let wrong = wrong(&language, "English", vtt);
+            wrong
+                .into_iter()
+                .map(|one| one.description)
+                .collect::<Vec<_>>()
+        };
+        assert!(said("WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n").is_empty());
+        let comma = said("WEBVTT\n\n00:01,000 --> 00:02,000\nHello\n");
+        assert!(
+            comma.len() == 1 && comma[0].contains("line 3: times"),
+            "{comma:?}"
+        );
+        let long = said(&format!("WEBVTT\n{}", "\n".repeat(CLIP_CAPTIONS_BYTES)));
+        assert!(long.len() == 1 && long[0].contains("1 MiB"), "{long:?}");
     }
 
     proptest! {
@@ -158,7 +149,6 @@ mod tests {
             if is_language(&text) {
                 prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
             }
-            let _ = is_vtt(&text);
         }
     }
 }

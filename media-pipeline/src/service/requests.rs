@@ -3,6 +3,7 @@
 use super::Inner;
 use super::answer::store;
 use crate::api::{ApiError, Caller, NewClip, Violation, WantGrant};
+use crate::checksum::Checksum;
 use crate::core::step::{Input, Verdict};
 use crate::model::{Clip, ClipId};
 use crate::ports::{Part, Request, StoreError};
@@ -51,7 +52,7 @@ impl Fingerprint {
             print = print
                 .with(&part.number.to_be_bytes())
                 .with(&part.size.to_be_bytes())
-                .with(part.sha256.as_ref().map_or(&[][..], |hash| hash));
+                .with(part.checksum.as_ref().map_or(&[], Checksum::bytes));
         }
         print
     }
@@ -63,7 +64,7 @@ impl Fingerprint {
                 .with(&part.number.to_be_bytes())
                 .with(&part.size.to_be_bytes())
                 .with(part.etag.as_bytes())
-                .with(part.sha256.as_ref().map_or(&[][..], |hash| hash));
+                .with(part.checksum.as_ref().map_or(&[], Checksum::bytes));
         }
         print
     }
@@ -122,6 +123,21 @@ impl Inner {
         match applied.verdict {
             Verdict::Refused(state) => Err(ApiError::State(state)),
             Verdict::Taken | Verdict::Stale | Verdict::Park | Verdict::Conflict => Ok(applied.clip),
+        }
+    }
+
+    /// Notes that the request was answered, where answering it changes nothing.
+    pub(super) async fn noted(&self, request: Option<&Request>) -> Result<(), ApiError> {
+        let Some(request) = request else {
+            return Ok(());
+        };
+        match self.store.note(request).await {
+            // Asked twice at once: the other one was faster.
+            Err(StoreError::Conflict) => {
+                let again = self.replay(Some(request)).await?;
+                again.map(|_| ()).ok_or(ApiError::Conflict)
+            }
+            noted => noted.map_err(store),
         }
     }
 

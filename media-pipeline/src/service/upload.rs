@@ -4,16 +4,19 @@ use super::Inner;
 use super::access::Need;
 use super::answer::{objects, store};
 use super::effects::arrived;
+use super::parts::{
+    check_checksums, check_parts, first_checksum, invalid, open_checksum, part_size,
+};
 use super::requests::Fingerprint;
 use crate::api::{ApiError, Caller, Grant, NewClip, Violation, WantGrant};
+use crate::checksum::ChecksumKind;
 use crate::core::names;
 use crate::core::step::{Effect, Input};
 use crate::core::text::is_line;
 use crate::model::{Chore, Chores, Clip, ClipId, ClipKind, ClipState, Upload, UploadMode};
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan, Request, StoreError};
 use kaiwa_common::limits::{
-    CLIP_GRANT, CLIP_LABELS, CLIP_NAME_BYTES, CLIP_PART_BYTES, CLIP_PARTS, CLIP_PARTS_ASKED,
-    CLIP_POST_BYTES, CLIP_TITLE_CHARS,
+    CLIP_GRANT, CLIP_LABELS, CLIP_NAME_BYTES, CLIP_POST_BYTES, CLIP_TITLE_CHARS,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,8 +166,10 @@ impl Inner {
         let print = Fingerprint::granting(id, want);
         let request = self.request(caller, print, id)?;
         let clip = self.uploading(caller, id).await?;
-        // Asked again it is signed again: the way in is the same, the first signatures may have expired.
-        let is_again = self.replay(request.as_ref()).await?.is_some();
+        // Asked again it is signed again: the way in is the same, the first signatures may have expired. Where an upload is
+        // open, noting the request says whether it was there; else it is known before anything is begun.
+        let is_noted_first = want.mode == UploadMode::Multipart && open_checksum(&clip).is_some();
+        let is_again = !is_noted_first && self.replay(request.as_ref()).await?.is_some();
         let request = request.filter(|_| !is_again);
         let request = request.as_ref();
         if !matches!(clip.state, ClipState::Created | ClipState::Uploading) {
@@ -187,13 +192,13 @@ impl Inner {
         match want.mode {
             UploadMode::Multipart => self.sign_parts(clip, &want.parts, request).await,
             UploadMode::Post => {
-                self.granted(&clip, want.mode, None, request).await?;
+                self.granted(&clip, want.mode, request).await?;
                 let kind = &clip.declared.content_type;
                 let form = self.objects.sign_post(&key, kind, size, CLIP_GRANT).await;
                 Ok(Grant::Form(form.map_err(objects)?))
             }
             UploadMode::Credentials => {
-                self.granted(&clip, want.mode, None, request).await?;
+                self.granted(&clip, want.mode, request).await?;
                 // Of the source alone: who could write outputs could get around every check.
                 let session = clip.id.0.simple().to_string();
                 let given = self.objects.credentials(&key, &session, CLIP_GRANT).await;
@@ -212,29 +217,33 @@ impl Inner {
         let part_size = part_size(size);
         check_parts(plans, size, part_size)?;
         let key = names::source(&clip);
-        let has_one = clip
-            .upload
-            .as_ref()
-            .is_some_and(|upload| upload.id.is_some());
-        if !has_one {
+        if let Some(checksum) = open_checksum(&clip) {
+            check_checksums(checksum, plans.iter().map(|plan| plan.checksum))?;
+            self.noted(request).await?;
+        } else {
+            let first = first_checksum(plans)?;
             let kind = &clip.declared.content_type;
-            let upload = self.objects.begin(&key, kind).await.map_err(objects)?;
+            let upload = self.objects.begin(&key, kind, first).await;
+            let upload = Upload {
+                checksum: first.unwrap_or(ChecksumKind::UNASKED),
+                ..self.way_in(&clip, UploadMode::Multipart, Some(upload.map_err(objects)?))
+            };
             clip = self
-                .granted(&clip, UploadMode::Multipart, Some(upload), request)
+                .asked(clip.id, &Input::Granted(upload), request)
                 .await?;
-        } else if request.is_some() {
-            clip = self.asked(clip.id, &Input::Asked, request).await?;
         }
         // Of two that began at once the first one's holds.
         let Some(Upload {
             id: Some(upload),
             part_size,
             expires,
+            checksum,
             ..
         }) = &clip.upload
         else {
             return Err(ApiError::State(clip.state));
         };
+        check_checksums(*checksum, plans.iter().map(|plan| plan.checksum))?;
         let mut requests = Vec::with_capacity(plans.len());
         for plan in plans {
             let signed = self.objects.sign_part(&key, upload, plan, CLIP_GRANT).await;
@@ -244,6 +253,7 @@ impl Inner {
             part_size: *part_size,
             requests,
             expires: *expires,
+            checksum: *checksum,
         })
     }
 
@@ -251,16 +261,20 @@ impl Inner {
         self: &Arc<Self>,
         clip: &Clip,
         mode: UploadMode,
-        id: Option<String>,
         request: Option<&Request>,
     ) -> Result<Clip, ApiError> {
-        let upload = Upload {
+        let upload = self.way_in(clip, mode, None);
+        self.asked(clip.id, &Input::Granted(upload), request).await
+    }
+
+    fn way_in(&self, clip: &Clip, mode: UploadMode, id: Option<String>) -> Upload {
+        Upload {
             mode,
             id,
             part_size: part_size(clip.declared.size),
+            checksum: ChecksumKind::UNASKED,
             expires: clip.created.plus(self.options.rules.upload),
-        };
-        self.asked(clip.id, &Input::Granted(upload), request).await
+        }
     }
 
     pub(super) async fn parts(&self, caller: &Caller, id: ClipId) -> Result<Vec<Part>, ApiError> {
@@ -307,6 +321,9 @@ impl Inner {
 
     async fn make_whole(&self, clip: &Clip, parts: Vec<Part>) -> Result<ObjectInfo, ApiError> {
         let key = names::source(clip);
+        if let Some(checksum) = open_checksum(clip) {
+            check_checksums(checksum, parts.iter().map(|part| part.checksum))?;
+        }
         if let Some(upload) = clip.upload.as_ref().and_then(|upload| upload.id.as_deref()) {
             let listed = if parts.is_empty() {
                 self.objects.parts(&key, upload).await
@@ -337,38 +354,6 @@ fn completed(clip: Clip) -> Result<Clip, ApiError> {
         }
         _ => Ok(clip),
     }
-}
-
-/// Whole mebibytes, so that [`CLIP_PARTS`] are enough.
-fn part_size(size: u64) -> u64 {
-    let mebibyte = 1024 * 1024;
-    let needed = size.div_ceil(CLIP_PARTS as u64).div_ceil(mebibyte) * mebibyte;
-    needed.max(CLIP_PART_BYTES)
-}
-
-/// Each part has the one size that it must have: what is signed adds up to what was declared.
-fn check_parts(plans: &[PartPlan], size: u64, part_size: u64) -> Result<(), ApiError> {
-    if plans.is_empty() || plans.len() > CLIP_PARTS_ASKED {
-        return Err(invalid("parts", format!("1 to {CLIP_PARTS_ASKED}")));
-    }
-    let count = size.div_ceil(part_size);
-    for plan in plans {
-        let number = u64::from(plan.number);
-        if !(1..=count).contains(&number) {
-            return Err(invalid("parts.number", format!("1 to {count}")));
-        }
-        let left = size - (number - 1) * part_size;
-        let expected = left.min(part_size);
-        if plan.size != expected {
-            let description = format!("part {number} has {expected} bytes");
-            return Err(invalid("parts.size", description));
-        }
-    }
-    Ok(())
-}
-
-fn invalid(field: &'static str, description: String) -> ApiError {
-    ApiError::Invalid(vec![Violation { field, description }])
 }
 
 /// RFC 9110, section 8.3.1, without parameters.

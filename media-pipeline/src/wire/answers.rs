@@ -2,6 +2,7 @@
 
 use crate::admin::{Letters, Redriven};
 use crate::api::{Grant, Playback, WatchItem};
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::model::{
     AudioInfo, Backend, Clip, ClipKind, ClipState, Phase, Rendition, Source, VideoInfo,
 };
@@ -164,10 +165,12 @@ pub(crate) fn grant(grant: Grant) -> v1::UploadGrant {
             part_size,
             requests,
             expires,
+            checksum,
         } => Way::Parts(v1::SignedParts {
             part_size,
             parts: requests.into_iter().map(signed_part).collect(),
             expire_time_ms: expires.0,
+            checksum: checksum_kind(checksum).into(),
         }),
         Grant::Form(form) => Way::Form(v1::SignedForm {
             url: form.url,
@@ -198,12 +201,26 @@ fn signed_part((number, request): (u32, SignedRequest)) -> v1::SignedPart {
     }
 }
 
+const fn checksum_kind(kind: ChecksumKind) -> v1::ChecksumKind {
+    match kind {
+        ChecksumKind::Sha256 => v1::ChecksumKind::Sha256,
+        ChecksumKind::Crc32c => v1::ChecksumKind::Crc32c,
+    }
+}
+
+/// The sum, if it is of that kind.
+fn sum(kind: ChecksumKind, sum: Option<Checksum>) -> Vec<u8> {
+    let sum = sum.filter(|sum| sum.kind() == kind);
+    sum.map_or_else(Vec::new, |sum| sum.bytes().to_vec())
+}
+
 pub(crate) fn parts(parts: Vec<Part>) -> v1::UploadedParts {
     let parts = parts.into_iter().map(|part| v1::UploadedPart {
         number: part.number,
         size: part.size,
         etag: part.etag,
-        sha256: digest(part.sha256),
+        sha256: sum(ChecksumKind::Sha256, part.checksum),
+        crc32c: sum(ChecksumKind::Crc32c, part.checksum),
     });
     v1::UploadedParts {
         parts: parts.collect(),

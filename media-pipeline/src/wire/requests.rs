@@ -2,6 +2,7 @@
 
 use crate::admin::Pick;
 use crate::api::{ApiError, NewClip, Violation, WantGrant};
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::core::text::is_line;
 use crate::model::{ClipId, ClipState, Declared, Language, UploadMode};
 use crate::ports::{Part, PartPlan, Query};
@@ -152,6 +153,26 @@ fn is_content_type(text: &str) -> bool {
             .is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
 }
 
+/// A part's checksum, of which there is one or none.
+fn checksum(sha256: &[u8], crc32c: &[u8]) -> Result<Option<Checksum>, Violation> {
+    let found = match (sha256, crc32c) {
+        ([], []) => return Ok(None),
+        (sha256, []) => ChecksumKind::Sha256.of_bytes(sha256),
+        ([], crc32c) => ChecksumKind::Crc32c.of_bytes(crc32c),
+        _ => {
+            return Err(violation(
+                "parts.crc32c",
+                "a SHA-256 or a CRC-32C, not both",
+            ));
+        }
+    };
+    let (field, allowed) = match crc32c {
+        [] => ("parts.sha256", "32 bytes, or none"),
+        _ => ("parts.crc32c", "4 bytes, or none"),
+    };
+    found.map(Some).ok_or_else(|| violation(field, allowed))
+}
+
 pub(crate) fn want_grant(mode: i32, parts: Vec<v1::PartPlan>) -> Checked<WantGrant> {
     let mut wrong = Wrong::default();
     let mode = match v1::UploadMode::try_from(mode) {
@@ -170,11 +191,11 @@ pub(crate) fn want_grant(mode: i32, parts: Vec<v1::PartPlan>) -> Checked<WantGra
     let plans = parts.into_iter().take(CLIP_PAGE + 1).map(|part| {
         wrong.unless(is_number(part.number), "parts.number", "1 to 10,000");
         wrong.unless(part.size > 0, "parts.size", "1 byte or more");
-        let sha256 = wrong.take(digest("parts.sha256", &part.sha256)).flatten();
+        let checksum = wrong.take(checksum(&part.sha256, &part.crc32c)).flatten();
         PartPlan {
             number: part.number,
             size: part.size,
-            sha256,
+            checksum,
         }
     });
     let parts: Vec<PartPlan> = plans.collect();
@@ -198,7 +219,7 @@ pub(crate) fn uploaded_parts(parts: Vec<v1::UploadedPart>) -> Checked<Vec<Part>>
             "parts.etag",
             "at most 128 characters",
         );
-        let sha256 = wrong.take(digest("parts.sha256", &part.sha256));
+        let checksum = wrong.take(checksum(&part.sha256, &part.crc32c));
         if !wrong.0.is_empty() {
             // One wrong part is told, not ten thousand.
             break;
@@ -208,7 +229,7 @@ pub(crate) fn uploaded_parts(parts: Vec<v1::UploadedPart>) -> Checked<Vec<Part>>
             number: part.number,
             size: part.size,
             etag: part.etag,
-            sha256: sha256.flatten(),
+            checksum: checksum.flatten(),
         });
     }
     wrong.done(Some(found))

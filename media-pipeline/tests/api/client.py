@@ -86,6 +86,10 @@ def uploading():
     grant = clips.IssueUploadCredentials(ask(clip_id=fine, parts=parts), metadata=creator)
     assert grant.WhichOneof("way") == "parts" and [p.number for p in grant.parts.parts] == [1, 2], grant
     assert grant.parts.parts[0].method == "PUT" and grant.parts.part_size == 8 << 20, grant
+    assert grant.parts.checksum == pb.CHECKSUM_KIND_SHA256, grant
+    crc32c = [pb.PartPlan(number=1, size=5, crc32c=b"\xe3\x06\x92\x83")]
+    grant = clips.IssueUploadCredentials(ask(clip_id=fine, parts=crc32c), metadata=creator)
+    assert grant.parts.checksum == pb.CHECKSUM_KIND_CRC32C, grant
     form = clips.IssueUploadCredentials(ask(clip_id=fine, mode=pb.UPLOAD_MODE_POST), metadata=creator)
     assert form.form.fields["policy"] == "p", form
     sts = clips.IssueUploadCredentials(ask(clip_id=fine, mode=pb.UPLOAD_MODE_CREDENTIALS), metadata=creator)

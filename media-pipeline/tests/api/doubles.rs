@@ -5,6 +5,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::time::UnixMs;
+use kaiwa_media_pipeline::checksum::ChecksumKind;
 use kaiwa_media_pipeline::model::{Clip, ClipId, UploadMode};
 use kaiwa_media_pipeline::playback::{Playable, PlayableClips};
 use kaiwa_media_pipeline::ports::{
@@ -45,7 +46,12 @@ impl Objects for Held {
     fn modes(&self) -> &[UploadMode] {
         &[]
     }
-    fn begin<'a>(&'a self, _: &'a str, _: &'a str) -> Objected<'a, String> {
+    fn begin<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<ChecksumKind>,
+    ) -> Objected<'a, String> {
         no()
     }
     fn sign_part<'a>(

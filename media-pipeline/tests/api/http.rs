@@ -4,6 +4,7 @@ use crate::support::{
     Server, again, error_id, errors, fine, never, server, service_token, token_of,
 };
 use kaiwa_common::token::ServerRole;
+use kaiwa_media_pipeline::checksum::Checksum;
 use kaiwa_media_pipeline::http::openapi;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -164,6 +165,31 @@ async fn a_clip_goes_its_way_over_http() {
         (grant.status, &grant.json()["parts"]["parts"][0]["number"]),
         (200, &json!(3))
     );
+    let crc32c = json!({ "number": 1, "size": 5, "crc32c": "4waSgw==" });
+    let body = json!({ "mode": "UPLOAD_MODE_MULTIPART", "parts": [crc32c] });
+    let grant = ask.json("POST", &format!("{clip}/upload"), &body).await;
+    assert_eq!(grant.json()["parts"]["checksum"], "CHECKSUM_KIND_CRC32C");
+    for (sums, field) in [
+        (("", "4waS"), "parts.crc32c"),
+        (("4waSgw==", ""), "parts.sha256"),
+        (
+            ("LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=", "4waSgw=="),
+            "parts.crc32c",
+        ),
+    ] {
+        let (sha256, crc32c) = sums;
+        let wrong = json!({ "number": 1, "size": 5, "sha256": sha256, "crc32c": crc32c });
+        let body = json!({ "parts": [wrong] });
+        for path in ["upload", "complete"] {
+            let refused = ask.json("POST", &format!("{clip}/{path}"), &body).await;
+            assert_eq!(
+                (refused.status, refused.reason().as_str()),
+                (422, "INVALID_ARGUMENT")
+            );
+            let text = refused.json()["error"].to_string();
+            assert!(text.contains(field), "{text}");
+        }
+    }
     let parts = ask.send("GET", &format!("{clip}/parts"), None).await;
     assert_eq!(parts.json()["parts"][0]["etag"], "e1");
     let done = ask
@@ -171,8 +197,8 @@ async fn a_clip_goes_its_way_over_http() {
         .await;
     assert_eq!(done.status, 200);
     assert_eq!(
-        server.clips.parts.lock().expect("parts")[0].sha256,
-        Some([1; 32])
+        server.clips.parts.lock().expect("parts")[0].checksum,
+        Some(Checksum::Sha256([1; 32]))
     );
     for path in ["abort", "retry", "cancel"] {
         assert_eq!(

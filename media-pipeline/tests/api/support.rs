@@ -12,6 +12,7 @@ use kaiwa_media_pipeline::api::{
     WatchItem,
 };
 use kaiwa_media_pipeline::authz::{ActsFor, Scope, ServiceRule, Tokens};
+use kaiwa_media_pipeline::checksum::{Checksum, ChecksumKind};
 use kaiwa_media_pipeline::front::{Front, WatchBounds};
 use kaiwa_media_pipeline::model::{
     Captions, Chores, Clip, ClipId, ClipKind, ClipState, Declared, Language, Phase, Progress,
@@ -206,6 +207,11 @@ impl Clips for Scripted {
                         .map(|part| (part.number, signed(expires)))
                         .collect(),
                     expires,
+                    checksum: want
+                        .parts
+                        .iter()
+                        .find_map(|part| part.checksum)
+                        .map_or(ChecksumKind::UNASKED, |sum| sum.kind()),
                 },
                 UploadMode::Post => Grant::Form(SignedForm {
                     url: "/objects/form".to_owned(),
@@ -233,7 +239,7 @@ impl Clips for Scripted {
                 number: 1,
                 size: 8 * 1024 * 1024,
                 etag: "e1".to_owned(),
-                sha256: Some([1; 32]),
+                checksum: Some(Checksum::Sha256([1; 32])),
             }])
         })
     }

@@ -3,6 +3,7 @@
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
+use kaiwa_media_pipeline::checksum::ChecksumKind;
 use kaiwa_media_pipeline::core::mark::Word;
 use kaiwa_media_pipeline::core::rules::Rules;
 use kaiwa_media_pipeline::core::step::{At, Input, Step, step};
@@ -59,6 +60,7 @@ pub(crate) fn upload() -> Upload {
         mode: UploadMode::Multipart,
         id: Some("u1".to_owned()),
         part_size: 5 << 20,
+        checksum: ChecksumKind::Crc32c,
         expires: START.plus(Duration::from_secs(86_400)),
     }
 }

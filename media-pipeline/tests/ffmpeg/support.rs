@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use kaiwa_common::time::UnixMs;
 use kaiwa_media_pipeline::cage::Tools;
+use kaiwa_media_pipeline::checksum::ChecksumKind;
 use kaiwa_media_pipeline::ffmpeg::FfmpegTranscoder;
 use kaiwa_media_pipeline::inspect::FfprobeInspector;
 use kaiwa_media_pipeline::inspect::policy::Policy;
@@ -41,7 +42,12 @@ impl Objects for Folder {
     fn modes(&self) -> &[UploadMode] {
         &[]
     }
-    fn begin<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, String, ObjectError> {
+    fn begin<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<ChecksumKind>,
+    ) -> Answer<'a, String, ObjectError> {
         Box::pin(async { Err(NONE) })
     }
     fn sign_part<'a>(

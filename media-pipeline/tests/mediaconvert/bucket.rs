@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use kaiwa_common::time::UnixMs;
+use kaiwa_media_pipeline::checksum::ChecksumKind;
 use kaiwa_media_pipeline::model::UploadMode;
 use kaiwa_media_pipeline::ports::*;
 use ring::{digest, hmac};
@@ -191,7 +192,12 @@ impl Objects for Bucket {
     fn modes(&self) -> &[UploadMode] {
         &[]
     }
-    fn begin<'a>(&'a self, _: &'a str, _: &'a str) -> Answer<'a, String, ObjectError> {
+    fn begin<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<ChecksumKind>,
+    ) -> Answer<'a, String, ObjectError> {
         no()
     }
     fn sign_part<'a>(

@@ -1,8 +1,9 @@
 //! What every object store does.
 
-use crate::world::{PART, TTL, World, all, noise, pieces, plan, send_part, sum};
+use crate::world::{PART, SHA256, TTL, World, all, noise, pieces, plan, send_part, sum, summed};
 use futures_util::future::BoxFuture;
 use kaiwa_common::time::UnixMs;
+use kaiwa_media_pipeline::checksum::{Checksum, ChecksumKind};
 use kaiwa_media_pipeline::model::UploadMode;
 use kaiwa_media_pipeline::ports::{ObjectError, Part};
 use std::sync::Arc;
@@ -25,6 +26,9 @@ pub(crate) const CHECKS: &[(&str, Check)] = checks![
     listing_is_in_order_and_by_prefix,
     deleting_a_prefix_takes_everything_below_and_nothing_beside,
     a_signed_part_takes_nothing_else,
+    parts_have_a_crc32c_as_well,
+    parts_with_other_checksums_make_no_object,
+    a_part_has_the_kind_of_checksum_of_its_upload,
     a_form_takes_an_object_of_its_size,
     open_uploads_are_found_by_their_age,
     names_that_are_no_keys_are_refused,
@@ -50,7 +54,7 @@ fn sent(number: u32, bytes: &[u8], etag: String) -> Part {
         number,
         size: bytes.len() as u64,
         etag,
-        sha256: Some(sum(bytes)),
+        checksum: plan(number, bytes).checksum,
     }
 }
 
@@ -105,7 +109,7 @@ async fn ranges_are_cut_to_the_object(world: Arc<dyn World>) {
 
 async fn parts_arrive_in_any_order_and_more_than_once(world: Arc<dyn World>) {
     let (key, objects) = ("p/source", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     let (a, b, c) = (noise(PART, 4), noise(PART, 5), noise(1_000, 6));
     let last = send_part(&*world, key, &upload, 3, &c).await;
     send_part(&*world, key, &upload, 1, &noise(PART, 9)).await;
@@ -129,7 +133,7 @@ async fn parts_arrive_in_any_order_and_more_than_once(world: Arc<dyn World>) {
 
 async fn an_upload_goes_on_after_a_break(world: Arc<dyn World>) {
     let (key, objects) = ("b/source", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     assert_eq!(objects.parts(key, &upload).await.unwrap(), []);
     let (a, b) = (noise(PART, 7), noise(77, 8));
     let etag = send_part(&*world, key, &upload, 1, &a).await;
@@ -137,7 +141,11 @@ async fn an_upload_goes_on_after_a_break(world: Arc<dyn World>) {
     assert_eq!(parts.len(), 1);
     assert_eq!((parts[0].number, parts[0].size), (1, PART as u64));
     assert_eq!(etag.trim_matches('"'), parts[0].etag);
-    assert!(parts[0].sha256.is_none_or(|known| known == sum(&a)));
+    assert!(
+        parts[0]
+            .checksum
+            .is_none_or(|known| Some(known) == plan(1, &a).checksum)
+    );
     let last = send_part(&*world, key, &upload, 2, &b).await;
     // The client's own list, with the marks as the answers' headers had them.
     let mine = [sent(1, &a, etag), sent(2, &b, last)];
@@ -149,7 +157,7 @@ async fn an_upload_goes_on_after_a_break(world: Arc<dyn World>) {
 
 async fn completing_again_gives_the_same_object(world: Arc<dyn World>) {
     let (key, objects) = ("d/source", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     send_part(&*world, key, &upload, 1, b"all of it").await;
     let parts = objects.parts(key, &upload).await.unwrap();
     // No list means: what has arrived.
@@ -165,7 +173,7 @@ async fn completing_again_gives_the_same_object(world: Arc<dyn World>) {
 
 async fn parts_that_are_not_there_make_no_object(world: Arc<dyn World>) {
     let (key, objects) = ("n/source", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     let etag = send_part(&*world, key, &upload, 1, b"one").await;
     let one = sent(1, b"one", etag.clone());
     let gap = [one.clone(), sent(2, b"two", etag)];
@@ -183,7 +191,7 @@ async fn parts_that_are_not_there_make_no_object(world: Arc<dyn World>) {
 
 async fn no_parts_and_no_upload_make_no_object(world: Arc<dyn World>) {
     let (key, objects) = ("n/none", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     let made = objects.complete(key, &upload, &[]).await;
     assert!(matches!(made, Err(ObjectError::Mismatch(_))), "{made:?}");
     assert_eq!(objects.head(key).await.unwrap(), None);
@@ -200,7 +208,7 @@ async fn no_parts_and_no_upload_make_no_object(world: Arc<dyn World>) {
 
 async fn an_aborted_upload_is_gone_and_aborting_again_is_no_error(world: Arc<dyn World>) {
     let (key, objects) = ("x/source", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     send_part(&*world, key, &upload, 1, b"one").await;
     let signed = objects
         .sign_part(key, &upload, &plan(2, b"two"), TTL)
@@ -247,7 +255,10 @@ async fn deleting_a_prefix_takes_everything_below_and_nothing_beside(world: Arc<
     for key in ["del/1/a", "del/1/b/c", "del/10", "del/2/a"] {
         put(&*world, key, b"x").await;
     }
-    let upload = objects.begin("del/1/source", "video/mp4").await.unwrap();
+    let upload = objects
+        .begin("del/1/source", "video/mp4", SHA256)
+        .await
+        .unwrap();
     assert_eq!(objects.delete_prefix("del/1/").await.unwrap(), 2);
     assert_eq!(objects.delete_prefix("del/1/").await.unwrap(), 0);
     let left: Vec<_> = objects
@@ -272,7 +283,7 @@ async fn deleting_a_prefix_takes_everything_below_and_nothing_beside(world: Arc<
 
 async fn a_signed_part_takes_nothing_else(world: Arc<dyn World>) {
     let (key, objects) = ("s/source", world.objects());
-    let upload = objects.begin(key, "video/mp4").await.unwrap();
+    let upload = objects.begin(key, "video/mp4", SHA256).await.unwrap();
     let signed = objects
         .sign_part(key, &upload, &plan(1, b"right"), TTL)
         .await
@@ -313,6 +324,95 @@ async fn a_signed_part_takes_nothing_else(world: Arc<dyn World>) {
     assert_eq!(objects.parts(key, &upload).await.unwrap().len(), 1);
 }
 
+async fn parts_have_a_crc32c_as_well(world: Arc<dyn World>) {
+    let (key, kind, objects) = ("c/source", ChecksumKind::Crc32c, world.objects());
+    let upload = objects.begin(key, "video/mp4", Some(kind)).await.unwrap();
+    let (a, b) = (noise(PART, 1), noise(100_001, 2));
+    let mut parts = Vec::new();
+    for (number, bytes) in [(1, &a), (2, &b)] {
+        let plan = summed(kind, number, bytes);
+        let signed = objects.sign_part(key, &upload, &plan, TTL).await.unwrap();
+        if world.checks_sums() {
+            let mut wrong = bytes.clone();
+            wrong[bytes.len() - 1] ^= 1;
+            let (status, _) = world.send(&signed, wrong).await;
+            assert!((400..404).contains(&status), "another checksum: {status}");
+        }
+        let (status, etag) = world.send(&signed, bytes.clone()).await;
+        assert_eq!(status, 200);
+        assert_eq!(world.send(&signed, bytes.clone()).await.1, etag, "again");
+        parts.push(Part {
+            checksum: plan.checksum,
+            ..sent(number, bytes, etag.unwrap())
+        });
+    }
+    let info = objects.complete(key, &upload, &parts).await.unwrap();
+    assert_eq!(info.sha256, None);
+    assert_eq!(objects.complete(key, &upload, &parts).await.unwrap(), info);
+    assert_eq!(read(&*world, key).await, [a, b].concat());
+}
+
+async fn parts_with_other_checksums_make_no_object(world: Arc<dyn World>) {
+    let objects = world.objects();
+    for (key, kind, other) in [
+        ("y/1", ChecksumKind::Sha256, Checksum::Crc32c([1; 4])),
+        ("y/2", ChecksumKind::Crc32c, Checksum::Sha256([1; 32])),
+    ] {
+        let upload = objects.begin(key, "video/mp4", Some(kind)).await.unwrap();
+        let mut parts = Vec::new();
+        for (number, bytes) in [(1, noise(PART, 1)), (2, noise(10, 2))] {
+            let plan = summed(kind, number, &bytes);
+            let signed = objects.sign_part(key, &upload, &plan, TTL).await.unwrap();
+            let (status, etag) = world.send(&signed, bytes.clone()).await;
+            assert_eq!(status, 200);
+            parts.push(Part {
+                checksum: plan.checksum,
+                ..sent(number, &bytes, etag.unwrap())
+            });
+        }
+        let (first, last) = (parts[0].clone(), parts[1].clone());
+        let with = |checksum: Checksum| Part {
+            checksum: Some(checksum),
+            ..last.clone()
+        };
+        // One of the other kind; and the first one's.
+        let wrong = world
+            .checks_sums()
+            .then(|| with(first.checksum.unwrap()))
+            .into_iter();
+        for last in wrong.chain([with(other)]) {
+            let made = objects.complete(key, &upload, &[first.clone(), last]).await;
+            assert!(matches!(made, Err(ObjectError::Mismatch(_))), "{made:?}");
+        }
+        assert_eq!(objects.head(key).await.unwrap(), None);
+        objects.complete(key, &upload, &parts).await.unwrap();
+    }
+}
+
+async fn a_part_has_the_kind_of_checksum_of_its_upload(world: Arc<dyn World>) {
+    let objects = world.objects();
+    for (key, kind, other) in [
+        ("z/1", ChecksumKind::Sha256, ChecksumKind::Crc32c),
+        ("z/2", ChecksumKind::Crc32c, ChecksumKind::Sha256),
+    ] {
+        let upload = objects.begin(key, "video/mp4", Some(kind)).await.unwrap();
+        let signed = async |kind| {
+            let plan = summed(kind, 1, b"bytes");
+            objects.sign_part(key, &upload, &plan, TTL).await.unwrap()
+        };
+        if world.checks_sums() {
+            let (status, _) = world.send(&signed(other).await, b"bytes".to_vec()).await;
+            assert!((400..404).contains(&status), "{kind:?}: {status}");
+        }
+        let (status, _) = world.send(&signed(kind).await, b"bytes".to_vec()).await;
+        assert_eq!(status, 200);
+        if world.checks_sums() {
+            let (status, _) = world.send(&signed(other).await, b"bytes".to_vec()).await;
+            assert!((400..404).contains(&status), "{kind:?} again: {status}");
+        }
+    }
+}
+
 async fn a_form_takes_an_object_of_its_size(world: Arc<dyn World>) {
     let objects = world.objects();
     assert!(objects.modes().contains(&UploadMode::Post));
@@ -333,8 +433,8 @@ async fn a_form_takes_an_object_of_its_size(world: Arc<dyn World>) {
 
 async fn open_uploads_are_found_by_their_age(world: Arc<dyn World>) {
     let objects = world.objects();
-    let open = objects.begin("o/open", "video/mp4").await.unwrap();
-    let done = objects.begin("o/done", "video/mp4").await.unwrap();
+    let open = objects.begin("o/open", "video/mp4", SHA256).await.unwrap();
+    let done = objects.begin("o/done", "video/mp4", SHA256).await.unwrap();
     let etag = send_part(&*world, "o/done", &done, 1, b"x").await;
     let parts = [sent(1, b"x", etag)];
     objects.complete("o/done", &done, &parts).await.unwrap();
@@ -362,7 +462,7 @@ async fn names_that_are_no_keys_are_refused(world: Arc<dyn World>) {
         let put = objects.put(key, "video/mp4", pieces(b"x"), 1).await;
         assert!(matches!(put, Err(ObjectError::Refused(_))), "{key:?}");
         assert!(matches!(
-            objects.begin(key, "video/mp4").await,
+            objects.begin(key, "video/mp4", SHA256).await,
             Err(ObjectError::Refused(_))
         ));
         assert!(objects.sign_post(key, "video/mp4", 1, TTL).await.is_err());

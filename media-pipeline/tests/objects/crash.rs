@@ -1,7 +1,7 @@
 //! What the embedded store promises of its folder: names, restarts, full disks, torn writes.
 
 use crate::embedded::{Embedded, files};
-use crate::world::{TTL, World, all, noise, pieces, plan, send_part};
+use crate::world::{SHA256, TTL, World, all, noise, pieces, plan, send_part};
 use futures_util::{StreamExt, stream};
 use kaiwa_media_pipeline::objects::adapters::folder::{Disk, OsDisk};
 use kaiwa_media_pipeline::ports::{ObjectError, Objects};
@@ -26,7 +26,7 @@ async fn no_path_has_text_of_a_key_in_it() {
         .put(KEY, "video/mp4", pieces(&bytes), 10)
         .await
         .unwrap();
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     send_part(&world, KEY, &upload, 1, b"x").await;
     for file in files(&world.root()) {
         let path = file
@@ -47,7 +47,7 @@ async fn no_path_has_text_of_a_key_in_it() {
 #[tokio::test]
 async fn parts_of_their_places_size_become_the_object_without_a_copy() {
     let world = Embedded::new().await;
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     let (a, b) = (noise(STRIDE, 1), noise(99, 2));
     send_part(&world, KEY, &upload, 2, &b).await;
     send_part(&world, KEY, &upload, 1, &a).await;
@@ -71,7 +71,7 @@ async fn the_whole_is_right_in_whatever_order_parts_come() {
     for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 4, 3]] {
         for again in [None, Some(1), Some(3)] {
             let world = Embedded::new().await;
-            let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+            let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
             let mut whole = parts.clone();
             for number in order {
                 send_part(&world, KEY, &upload, number, &parts[number as usize - 1]).await;
@@ -93,7 +93,7 @@ async fn the_whole_is_right_in_whatever_order_parts_come() {
 async fn an_upload_outlives_the_server_and_what_nobody_knows_is_swept() {
     let world = Embedded::new().await;
     let dir = Arc::clone(&world.dir);
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     let a = noise(STRIDE, 1);
     send_part(&world, KEY, &upload, 1, &a).await;
     world
@@ -121,7 +121,7 @@ async fn an_upload_outlives_the_server_and_what_nobody_knows_is_swept() {
 async fn a_completion_that_broke_off_after_the_rename_is_finished_by_the_next_one() {
     let world = Embedded::new().await;
     let dir = Arc::clone(&world.dir);
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     send_part(&world, KEY, &upload, 1, b"all").await;
     let data = world.root().join("uploads").join(&upload).join("data");
     let blob = world
@@ -146,7 +146,7 @@ async fn a_completion_that_broke_off_after_the_rename_is_finished_by_the_next_on
 #[tokio::test]
 async fn some_of_the_parts_make_an_object_and_two_writers_of_one_part_do_not_mix() {
     let world = Arc::new(Embedded::new().await);
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     let (a, b) = (noise(STRIDE, 1), noise(STRIDE, 2));
     let (first, second) = tokio::join!(
         send_part(&*world, KEY, &upload, 1, &a),
@@ -228,7 +228,7 @@ impl Disk for Small {
 #[tokio::test]
 async fn a_disk_that_runs_full_is_named_and_leaves_nothing_half() {
     let world = Embedded::on(Arc::new(Small(AtomicU64::new(3_000_000))), 0).await;
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     send_part(&world, KEY, &upload, 1, &noise(1_000_000, 1)).await;
     let large = noise(3_000_000, 2);
     let signed = world
@@ -252,7 +252,10 @@ async fn a_disk_that_runs_full_is_named_and_leaves_nothing_half() {
 async fn what_would_take_of_the_reserve_is_refused_before_it_is_read() {
     let world = Embedded::on(Arc::new(OsDisk), u64::MAX / 2).await;
     let full = ObjectError::Refused("the disk is full".to_owned());
-    assert_eq!(world.store.begin(KEY, "video/mp4").await, Err(full.clone()));
+    assert_eq!(
+        world.store.begin(KEY, "video/mp4", SHA256).await,
+        Err(full.clone())
+    );
     let never = futures_util::stream::pending().boxed();
     assert_eq!(
         world.store.put("a", "video/mp4", never, 10).await,
@@ -263,7 +266,7 @@ async fn what_would_take_of_the_reserve_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn a_part_that_has_arrived_is_not_written_over_while_it_is_noted() {
     let world = Embedded::new().await;
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     // From here on the stride is known: a part is written without a write to the index before it.
     send_part(&world, KEY, &upload, 2, &noise(9, 2)).await;
     let db = Sqlite::open(SqliteOptions::new(world.dir.path().join("db")), &[]).unwrap();

@@ -1,13 +1,14 @@
 //! The part's door: what was signed goes in, and every wrong input has its answer.
 
 use crate::embedded::{Embedded, request};
-use crate::world::{TTL, World, noise, plan};
+use crate::world::{SHA256, TTL, World, noise, plan, summed};
 use axum::body::Body;
 use axum::http::{Request, Response};
 use base64::Engine;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use kaiwa_media_pipeline::checksum::ChecksumKind;
 use kaiwa_media_pipeline::ports::{Objects, PartPlan, SignedRequest};
 use std::time::Duration;
 use tower::ServiceExt as _;
@@ -15,7 +16,7 @@ use tower::ServiceExt as _;
 const KEY: &str = "video/u/2026/11/c/source";
 
 async fn signed(world: &Embedded, part: &PartPlan) -> (String, SignedRequest) {
-    let upload = world.store.begin(KEY, "video/mp4").await.unwrap();
+    let upload = world.store.begin(KEY, "video/mp4", SHA256).await.unwrap();
     let signed = world
         .store
         .sign_part(KEY, &upload, part, TTL)
@@ -175,7 +176,7 @@ async fn a_checksum_that_was_not_signed_is_kept_to_if_the_client_sends_one() {
     let (_, mut signed) = signed(
         &world,
         &PartPlan {
-            sha256: None,
+            checksum: None,
             ..plan(1, b"bytes")
         },
     )
@@ -187,6 +188,63 @@ async fn a_checksum_that_was_not_signed_is_kept_to_if_the_client_sends_one() {
     refused(&world, request(&signed, b"bytes".to_vec()), 400, "MISMATCH").await;
     signed.headers.clear();
     assert_eq!(world.send(&signed, b"bytes".to_vec()).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_part_is_answered_with_the_checksum_that_its_upload_has() {
+    let world = Embedded::new().await;
+    for (kind, asked, header) in [
+        (None, None, "x-amz-checksum-crc32c"),
+        (
+            Some(ChecksumKind::Crc32c),
+            Some(ChecksumKind::Crc32c),
+            "x-amz-checksum-crc32c",
+        ),
+        (Some(ChecksumKind::Crc32c), None, "x-amz-checksum-crc32c"),
+        (SHA256, None, "x-amz-checksum-sha256"),
+        (SHA256, SHA256, "x-amz-checksum-sha256"),
+    ] {
+        let upload = world.store.begin(KEY, "video/mp4", kind).await.unwrap();
+        let part = PartPlan {
+            checksum: asked.and_then(|kind| summed(kind, 1, b"bytes").checksum),
+            ..plan(1, b"bytes")
+        };
+        let signed = world.store.sign_part(KEY, &upload, &part, TTL).await;
+        let signed = signed.unwrap();
+        assert_eq!(signed.headers.contains_key(header), asked.is_some());
+        let response = world.call(request(&signed, b"bytes".to_vec())).await;
+        let kind = kind.unwrap_or(ChecksumKind::Crc32c);
+        let sum = summed(kind, 1, b"bytes").checksum.unwrap();
+        assert_eq!(response.headers()[header], sum.base64().as_str());
+        let parts = world.store.parts(KEY, &upload).await.unwrap();
+        assert_eq!(parts[0].checksum, Some(sum));
+    }
+}
+
+#[tokio::test]
+async fn two_checksums_and_one_that_is_none_are_refused() {
+    let world = Embedded::new().await;
+    let crc32c = summed(ChecksumKind::Crc32c, 1, b"bytes");
+    let upload = world
+        .store
+        .begin(KEY, "video/mp4", Some(ChecksumKind::Crc32c));
+    let upload = upload.await.unwrap();
+    let signed = world.store.sign_part(KEY, &upload, &crc32c, TTL).await;
+    let signed = signed.unwrap();
+    let sha256 = plan(1, b"bytes").checksum.unwrap().base64();
+    // Both, though each is right; three bytes and five; and other bytes' one.
+    for (name, value) in [
+        ("x-amz-checksum-sha256", sha256.as_str()),
+        ("x-amz-checksum-crc32c", "AAAA"),
+        ("x-amz-checksum-crc32c", "AAAAAAA="),
+        ("x-amz-checksum-crc32c", "AAAAAA=="),
+    ] {
+        let mut wrong = signed.clone();
+        wrong.headers.insert(name.to_owned(), value.to_owned());
+        refused(&world, request(&wrong, b"bytes".to_vec()), 400, "MISMATCH").await;
+    }
+    refused(&world, request(&signed, b"wrong".to_vec()), 400, "MISMATCH").await;
+    assert_eq!(world.store.parts(KEY, &upload).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -251,7 +309,7 @@ async fn one_person_does_not_take_every_place() {
     let key = |user: &str| format!("video/{user}/2026/11/c/source");
     let signed = async |user: &str, number| {
         let key = key(user);
-        let upload = world.store.begin(&key, "video/mp4").await.unwrap();
+        let upload = world.store.begin(&key, "video/mp4", SHA256).await.unwrap();
         let part = plan(number, b"abc");
         world
             .store

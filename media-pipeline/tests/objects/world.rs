@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use kaiwa_media_pipeline::checksum::{Checksum, ChecksumKind};
 use kaiwa_media_pipeline::ports::{
     ObjectError, Objects, PartPlan, Reading, SignedForm, SignedRequest,
 };
-use ring::digest::{SHA256, digest};
+use ring::digest;
 use std::time::Duration;
 
 /// A store that is reached in the way that its clients reach it.
@@ -50,15 +51,42 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
 }
 
 pub(crate) fn sum(bytes: &[u8]) -> [u8; 32] {
-    digest(&SHA256, bytes).as_ref().try_into().unwrap()
+    digest::digest(&digest::SHA256, bytes)
+        .as_ref()
+        .try_into()
+        .unwrap()
 }
 
+/// As most uploads here are begun.
+pub(crate) const SHA256: Option<ChecksumKind> = Some(ChecksumKind::Sha256);
+
 pub(crate) fn plan(number: u32, bytes: &[u8]) -> PartPlan {
+    summed(ChecksumKind::Sha256, number, bytes)
+}
+
+pub(crate) fn summed(kind: ChecksumKind, number: u32, bytes: &[u8]) -> PartPlan {
     PartPlan {
         number,
         size: bytes.len() as u64,
-        sha256: Some(sum(bytes)),
+        checksum: Some(checksum(kind, bytes)),
     }
+}
+
+/// Taken another way than the store's own.
+pub(crate) fn checksum(kind: ChecksumKind, bytes: &[u8]) -> Checksum {
+    match kind {
+        ChecksumKind::Sha256 => Checksum::Sha256(sum(bytes)),
+        ChecksumKind::Crc32c => Checksum::Crc32c(crc32c(bytes).to_be_bytes()),
+    }
+}
+
+/// Bit by bit, as RFC 3720 has it.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+    let all = bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc))
+    });
+    !all
 }
 
 /// The bytes as a stream of pieces.

@@ -3,7 +3,7 @@
 
 use crate::emulator::{Emulator, Kind};
 use crate::remote::Remote;
-use crate::world::{TTL, World, plan};
+use crate::world::{SHA256, TTL, World, plan};
 use aws_sdk_s3::config::Credentials as Key;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
@@ -196,7 +196,7 @@ async fn no_key_of_somebodys_text_gets_credentials() {
 async fn presigned_parts_and_forms_expire_and_cannot_be_bent() {
     let world = world().await;
     let key = KEY.to_owned();
-    let upload = world.store.begin(&key, "video/mp4").await.unwrap();
+    let upload = world.store.begin(&key, "video/mp4", SHA256).await.unwrap();
     let signed = world
         .store
         .sign_part(&key, &upload, &plan(1, b"right"), TTL)

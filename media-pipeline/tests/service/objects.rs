@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt as _};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
+use kaiwa_media_pipeline::checksum::ChecksumKind;
 use kaiwa_media_pipeline::model::UploadMode;
 use kaiwa_media_pipeline::ports::{
     Answer, Credentials, ObjectError, ObjectInfo, Objects, Part, PartPlan, Reading, SignedForm,
@@ -20,6 +21,7 @@ struct State {
     objects: BTreeMap<String, (u64, UnixMs)>,
     uploads: BTreeMap<(String, String), u64>,
     begun: u32,
+    kinds: Vec<Option<ChecksumKind>>,
 }
 
 pub(crate) struct Memory {
@@ -56,6 +58,11 @@ impl Memory {
 
     pub(crate) fn keys(&self) -> Vec<String> {
         self.state.lock().unwrap().objects.keys().cloned().collect()
+    }
+
+    /// Kinds of checksum with which uploads were begun.
+    pub(crate) fn begun_with(&self) -> Vec<Option<ChecksumKind>> {
+        self.state.lock().unwrap().kinds.clone()
     }
 
     pub(crate) fn uploads(&self) -> usize {
@@ -97,8 +104,14 @@ impl Objects for Memory {
         ]
     }
 
-    fn begin<'a>(&'a self, key: &'a str, _: &'a str) -> Answer<'a, String, ObjectError> {
-        self.with(|state| {
+    fn begin<'a>(
+        &'a self,
+        key: &'a str,
+        _: &'a str,
+        checksum: Option<ChecksumKind>,
+    ) -> Answer<'a, String, ObjectError> {
+        self.with(move |state| {
+            state.kinds.push(checksum);
             state.begun += 1;
             let id = format!("u{}", state.begun);
             state.uploads.insert((key.to_owned(), id.clone()), 0);
@@ -171,7 +184,7 @@ impl Objects for Memory {
                 number: 1,
                 size,
                 etag: "e".to_owned(),
-                sha256: None,
+                checksum: None,
             }])
         })
     }

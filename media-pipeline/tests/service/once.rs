@@ -38,10 +38,11 @@ async fn a_way_in_is_the_same_one_and_its_key_is_good_for_nothing_else() {
     }
     assert_eq!(urls[0], urls[1]);
     is_used(&world, &first, id).await;
-    // One that changes nothing is noted too.
-    let want_parts = want(UploadMode::Multipart);
+    // One that changes nothing is noted too, and is no change: nobody who watches is told of it.
+    let (version, want_parts) = (world.clip(id).await.version, want(UploadMode::Multipart));
     world.service.grant(&second, id, want_parts).await.unwrap();
     is_used(&world, &second, id).await;
+    assert_eq!(world.clip(id).await.version, version);
     let want_form = want(UploadMode::Post);
     let other = world.service.grant(&second, id, want_form).await;
     assert_eq!(other.err(), Some(ApiError::KeyReused));
@@ -62,7 +63,7 @@ async fn an_end_of_an_upload_is_told_again_as_it_was() {
         number: 1,
         size: SIZE,
         etag: "e".to_owned(),
-        sha256: None,
+        checksum: None,
     };
     let other = world.service.complete(&keyed(1), id, vec![part]).await;
     assert_eq!(other.err(), Some(ApiError::KeyReused));

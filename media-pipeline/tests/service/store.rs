@@ -72,6 +72,10 @@ impl ClipStore for ReadOnly {
         self.rows.answered(who, key)
     }
 
+    fn note<'a>(&'a self, request: &'a Request) -> Answer<'a, (), StoreError> {
+        self.rows.note(request)
+    }
+
     fn first_time<'a>(&'a self, event: &'a str, now: UnixMs) -> Answer<'a, bool, StoreError> {
         self.rows.first_time(event, now)
     }

@@ -64,7 +64,7 @@ pub(crate) fn want(mode: UploadMode) -> WantGrant {
     let part = PartPlan {
         number: 1,
         size: SIZE,
-        sha256: None,
+        checksum: None,
     };
     WantGrant {
         mode,

@@ -187,12 +187,29 @@ pub(crate) async fn a_request_is_answered_once_for_a_day(store: Store) {
     let updated = store.update(1, &next, Some(&again)).await;
     assert_eq!(updated, Err(StoreError::Conflict));
     assert_eq!(store.get(first.id).await, Ok(Some(first)));
+    let (noted, revision) = (store.note(&again).await, store.revision().await);
+    assert_eq!(noted, Err(StoreError::Conflict));
+    // One that changed nothing is as good, and moves nothing.
+    let other = request("0192f3a4-0000-7000-8000-00000000000b", &second, START);
+    store.note(&other).await.unwrap();
+    assert_eq!(
+        store.answered("alice/", &other.key).await,
+        Ok(Some(other.clone()))
+    );
+    assert_eq!(store.note(&other).await, Err(StoreError::Conflict));
+    let inserted = store.insert(&second, Some(&other)).await;
+    assert_eq!(inserted, Err(StoreError::Conflict));
+    assert_eq!(store.revision().await, revision);
+    let at = START.plus(DAY);
+    let anew = Request { at, ..other };
+    store.note(&anew).await.unwrap();
+    assert_eq!(store.answered("alice/", &anew.key).await, Ok(Some(anew)));
     // After its time the key is as new.
     let later = request(key, &second, START.plus(DAY));
     store.insert(&second, Some(&later)).await.unwrap();
     assert_eq!(store.answered("alice/", key).await, Ok(Some(later)));
     let end = START.plus(DAY * 2);
-    assert_eq!(store.trim(end).await, Ok(1));
+    assert_eq!(store.trim(end).await, Ok(2));
     assert_eq!(store.answered("alice/", key).await, Ok(None));
 }
 

@@ -14,6 +14,8 @@
 //!     └──────────────────────────────────────────────────────────────────►┘
 //! ```
 //!
+//! A TCP connection that [ends](IceLite::handle_closed) interrupts as silence does when it was the only address.
+//!
 //! The shell parses STUN, finds the peer by the user fragment, and verifies MESSAGE-INTEGRITY with
 //! [`IceLite::password`]; only then it calls [`IceLite::handle_check`]. Addresses are of a type that
 //! the shell chooses, usually a pair of local and remote socket address.
@@ -108,6 +110,8 @@ impl Refusal {
 pub enum IceEvent<A> {
     /// From now on [`IceLite::selected`] is this.
     Selected(A),
+    /// There is nowhere to send to, until the next [`IceEvent::Selected`].
+    Lost,
     /// An address is no longer the peer's: what comes from it is not for this peer any more.
     Forgotten(A),
     /// Credentials are no longer valid: no check with this user fragment is for this peer any more.
@@ -296,8 +300,40 @@ impl<A: Copy + Eq + Hash> IceLite<A> {
             Consent::Interrupted { .. } => {
                 self.consent = Consent::Given { heard: now };
                 self.push_event(IceEvent::Recovered);
+                if self.selected.is_none() {
+                    self.select(from);
+                }
             }
             Consent::Awaited { .. } | Consent::Expired => {}
+        }
+    }
+
+    /// An address is no more: a TCP connection that has ended. Nothing can be sent there, so that another one that is
+    /// heard is used; without one the peer counts as interrupted at once, until it is heard over another.
+    pub fn handle_closed(&mut self, now: Instant, addr: A) {
+        let before = self.remotes.len();
+        self.remotes.retain(|remote| remote.addr != addr);
+        if self.remotes.len() == before {
+            return;
+        }
+        self.push_event(IceEvent::Forgotten(addr));
+        self.unproven = self.unproven.filter(|unproven| *unproven != addr);
+        if self.selected != Some(addr) {
+            return;
+        }
+        let heard = self
+            .remotes
+            .iter()
+            .filter(|remote| now.duration_since(remote.heard) < INTERRUPTED_AFTER)
+            .max_by_key(|remote| remote.heard);
+        if let Some(addr) = heard.map(|remote| remote.addr) {
+            return self.select(addr);
+        }
+        self.selected = None;
+        self.push_event(IceEvent::Lost);
+        if let Consent::Given { heard } = self.consent {
+            self.consent = Consent::Interrupted { heard };
+            self.push_event(IceEvent::Interrupted);
         }
     }
 

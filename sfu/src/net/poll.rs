@@ -12,9 +12,12 @@ use std::time::Duration;
 /// shard; more are refused.
 pub const SOCKETS_MAX: u8 = 63;
 
-/// Things that one call can tell: all sockets and the waker.
-const EVENTS_MAX: usize = 64;
+/// Things that one call can tell: all sockets and the waker, and many streams. Others that are ready come with the next
+/// call.
+const EVENTS_MAX: usize = 512;
 const WAKER_KEY: u64 = 63;
+/// The keys of streams begin here.
+const STREAM_KEYS: u64 = 64;
 const READ: u32 = libc::EPOLLIN.cast_unsigned();
 const WRITE: u32 = libc::EPOLLOUT.cast_unsigned();
 /// An error or the end of a socket shows when it is read from or written to.
@@ -24,6 +27,21 @@ const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP).cast_unsigned();
 /// sockets, which are then ready when one of them is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SocketKey(pub u8);
+
+/// A TCP socket's number, given by the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StreamToken(pub u64);
+
+/// A TCP socket that is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadyStream {
+    /// Which.
+    pub token: StreamToken,
+    /// Something waits, or it has ended.
+    pub is_readable: bool,
+    /// It takes bytes again, which is told when it is [asked for](Poller::await_stream).
+    pub is_writable: bool,
+}
 
 /// What a wait ended with; nothing at all after a timeout or a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +99,8 @@ pub struct Poller {
     epoll: OwnedFd,
     signal: Arc<Signal>,
     events: Box<[Event]>,
+    /// How many of them the last wait filled.
+    came: usize,
     precision: Precision,
 }
 
@@ -115,6 +135,7 @@ impl Poller {
             epoll,
             signal,
             events: vec![Event { events: 0, u64: 0 }; EVENTS_MAX].into_boxed_slice(),
+            came: 0,
             precision: Precision::Nanoseconds,
         })
     }
@@ -160,6 +181,63 @@ impl Poller {
         self.control(libc::EPOLL_CTL_DEL, key, socket, 0)
     }
 
+    /// Waits for something to read at a TCP socket too, until it is closed.
+    ///
+    /// # Errors
+    /// The socket is here already, or the kernel has no memory.
+    pub fn add_stream(&mut self, token: StreamToken, socket: &impl AsFd) -> io::Result<()> {
+        self.control_stream(libc::EPOLL_CTL_ADD, token, socket, READ)
+    }
+
+    /// Waits also until it takes bytes again, or waits for that no more.
+    ///
+    /// # Errors
+    /// The socket is not here.
+    pub fn await_stream(
+        &mut self,
+        token: StreamToken,
+        socket: &impl AsFd,
+        is_full: bool,
+    ) -> io::Result<()> {
+        let write = if is_full { WRITE } else { 0 };
+        self.control_stream(libc::EPOLL_CTL_MOD, token, socket, READ | write)
+    }
+
+    /// Waits for it no more, since another poller will. Closing it does the same.
+    ///
+    /// # Errors
+    /// The socket is not here.
+    pub fn remove_stream(&mut self, socket: &impl AsFd) -> io::Result<()> {
+        self.control_stream(libc::EPOLL_CTL_DEL, StreamToken(0), socket, 0)
+    }
+
+    /// TCP sockets that were ready when the last wait ended.
+    pub fn streams(&self) -> impl Iterator<Item = ReadyStream> {
+        self.events.iter().take(self.came).filter_map(|event| {
+            let (events, key) = (event.events, event.u64);
+            let token = key.checked_sub(STREAM_KEYS)?;
+            Some(ReadyStream {
+                token: StreamToken(token),
+                is_readable: events & (READ | BROKEN) != 0,
+                is_writable: events & WRITE != 0,
+            })
+        })
+    }
+
+    fn control_stream(
+        &mut self,
+        operation: libc::c_int,
+        token: StreamToken,
+        socket: &impl AsFd,
+        events: u32,
+    ) -> io::Result<()> {
+        let event = Event {
+            events,
+            u64: STREAM_KEYS.saturating_add(token.0),
+        };
+        events::control(self.epoll.as_fd(), operation, socket.as_fd(), event)
+    }
+
     fn control(
         &mut self,
         operation: libc::c_int,
@@ -188,11 +266,15 @@ impl Poller {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             outcome => outcome?,
         };
+        self.came = count;
         let mut ready = Ready::default();
         for event in self.events.iter().take(count) {
             let (events, key) = (event.events, event.u64);
             if key == WAKER_KEY {
                 ready.is_woken = true;
+                continue;
+            }
+            if key >= STREAM_KEYS {
                 continue;
             }
             ready.readable |= u64::from(events & (READ | BROKEN) != 0) << key;
@@ -273,6 +355,39 @@ mod tests {
         assert_eq!(ready.readable().count(), 0);
         poller.ignore_writable(SocketKey(62), &socket).unwrap();
         assert_eq!(poller.wait(Some(Duration::ZERO)).unwrap(), Ready::default());
+    }
+
+    #[test]
+    fn streams_are_told_by_their_tokens_and_their_end_as_something_to_read() {
+        use std::io::Read as _;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut near, _) = listener.accept().unwrap();
+        let mut poller = Poller::new().unwrap();
+        let token = StreamToken(70_000);
+        poller.add_stream(token, &near).unwrap();
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.streams().count(), 0);
+        far.write_all(b"x").unwrap();
+        let readable = ReadyStream {
+            token,
+            is_readable: true,
+            is_writable: false,
+        };
+        assert_eq!(poller.wait(PATIENCE).unwrap(), Ready::default());
+        assert_eq!(poller.streams().collect::<Vec<_>>(), [readable]);
+        near.read_exact(&mut [0]).unwrap();
+        poller.await_stream(token, &near, true).unwrap();
+        poller.wait(PATIENCE).unwrap();
+        let told = poller.streams().next().unwrap();
+        assert!(told.is_writable && !told.is_readable);
+        poller.await_stream(token, &near, false).unwrap();
+        drop(far);
+        poller.wait(PATIENCE).unwrap();
+        assert_eq!(poller.streams().collect::<Vec<_>>(), [readable]);
+        drop(near);
+        poller.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(poller.streams().count(), 0);
     }
 
     #[test]

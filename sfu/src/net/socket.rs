@@ -20,6 +20,28 @@ const PORT_ATTEMPTS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LocalIndex(pub u8);
 
+/// A TCP connection of a shard. Its place is given again once it is closed, with another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    pub(crate) index: u16,
+    pub(crate) generation: u16,
+}
+
+/// Our end of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Local {
+    /// A local address's UDP socket.
+    Udp(LocalIndex),
+    /// A TCP connection.
+    Tcp(StreamKey),
+}
+
+impl From<LocalIndex> for Local {
+    fn from(index: LocalIndex) -> Self {
+        Self::Udp(index)
+    }
+}
+
 /// What the kernel gave, in its own reckoning: twice the payload, as it counts its own overhead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SocketBuffers {

@@ -4,7 +4,7 @@ use crate::cache;
 use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
 use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
-use crate::net::socket::LocalIndex;
+use crate::net::socket::Local;
 use crate::packet::Outgoing;
 use crate::shard::Sink;
 use crate::srtp::{Opener, Sealer};
@@ -28,7 +28,7 @@ pub struct Path {
     /// The peer's.
     pub remote: SocketAddr,
     /// Which of the shard's.
-    pub local: LocalIndex,
+    pub local: Local,
 }
 
 /// The keys of both directions.
@@ -71,7 +71,7 @@ pub(crate) struct Transport {
     dtls: Option<RtcDtls>,
     pub(crate) secure: Option<Secure>,
     /// Where media goes; follows what ICE has selected.
-    selected: Option<(LocalIndex, Destination)>,
+    selected: Option<(Local, Destination)>,
     since: Instant,
     /// There were no keys in [`CONNECT`], which is said once.
     is_given_up: bool,
@@ -137,7 +137,7 @@ impl Transport {
     }
 
     /// Where media goes.
-    pub(crate) fn destination(&self) -> Option<&(LocalIndex, Destination)> {
+    pub(crate) fn destination(&self) -> Option<&(Local, Destination)> {
         self.selected.as_ref()
     }
 
@@ -233,6 +233,14 @@ impl Transport {
         }
     }
 
+    /// A TCP connection has ended.
+    pub(crate) fn handle_closed(&mut self, now: Instant, path: Path) {
+        if let Some(ice) = &mut self.ice {
+            ice.handle_closed(now, path);
+            self.is_stirred = true;
+        }
+    }
+
     /// Keys are there, and the peer is heard over this path.
     pub(crate) fn hears(&self, now: Instant, from: Path) -> bool {
         let ice = self.ice.as_ref();
@@ -303,6 +311,10 @@ impl Transport {
             IceEvent::Selected(path) => {
                 self.selected = Some((path.local, Destination::from(path.remote)));
                 TransportEvent::Learned(path)
+            }
+            IceEvent::Lost => {
+                self.selected = None;
+                return self.poll_event(now);
             }
             IceEvent::Forgotten(path) => TransportEvent::Forgotten(path),
             IceEvent::Retired(ufrag) => TransportEvent::Retired(ufrag),

@@ -206,18 +206,11 @@ impl<S: Sink> Shard<S> {
     }
 
     fn forget_paths(&mut self, key: Key<Peer>) {
-        let Self {
-            by_path,
-            neighbours,
-            ..
-        } = self;
-        by_path.retain(|path, peer| {
-            let stays = *peer != key;
-            if !stays {
-                neighbours.announce(*path, false);
-            }
-            stays
-        });
+        let theirs = self.by_path.extract_if(|_, peer| *peer == key);
+        let paths: Vec<_> = theirs.map(|(path, _)| path).collect();
+        for path in paths {
+            self.give_up_path(path);
+        }
     }
 
     /// Somebody says how publications are wanted.

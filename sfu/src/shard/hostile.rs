@@ -6,7 +6,7 @@ use crate::control::{Event, GoneReason, Join, Offer, ParticipantId, Rights};
 use crate::core::ice::{EXPIRED_AFTER, MAX_REMOTES};
 use crate::dtls::{Dtls as _, Identity, RtcDtls};
 use crate::net::address::Destination;
-use crate::net::socket::LocalIndex;
+use crate::net::socket::{Local, LocalIndex};
 use crate::srtp::Profile;
 use crate::unit::{Bitrate, NtpTime};
 use crate::wire::stun::{BindingRequest, IntegrityKey, Role, TransactionId, write_request};
@@ -21,7 +21,7 @@ pub(super) struct Nowhere;
 impl Sink for Nowhere {
     fn put(
         &mut self,
-        _: &(LocalIndex, Destination),
+        _: &(Local, Destination),
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {
@@ -211,7 +211,7 @@ const OFFER: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:
 fn path(port: u16) -> Path {
     Path {
         remote: ([127, 0, 0, 1], port).into(),
-        local: LocalIndex(0),
+        local: LocalIndex(0).into(),
     }
 }
 

@@ -208,7 +208,7 @@ mod tests {
     fn path(port: u16) -> Path {
         Path {
             remote: ([127, 0, 0, 1], port).into(),
-            local: LocalIndex(0),
+            local: LocalIndex(0).into(),
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let mut one = Neighbours::new(0, 2);
         let nth = |n: u32| Path {
             remote: (n.to_be_bytes(), 1).into(),
-            local: LocalIndex(0),
+            local: LocalIndex(0).into(),
         };
         let count = 4 * u32::try_from(PATHS).expect("small");
         for n in 1..=count {

@@ -3,6 +3,7 @@
 use super::{Letter, Parcel, Path, Shard, Sink};
 use crate::core::ice::Ufrag;
 use crate::net::address::Destination;
+use crate::net::socket::Local;
 use crate::peer::Peer;
 use crate::table::Key;
 use crate::wire::demux::Kind;
@@ -27,6 +28,13 @@ impl<S: Sink> Shard<S> {
     /// packets' arrival is without the time that they waited for us.
     pub fn handle_waited(&mut self, (now, came): (Instant, Instant), path: Path, bytes: &mut [u8]) {
         self.take_datagram(When { now, came }, path, bytes, true);
+    }
+
+    /// Takes a frame that came over a TCP connection of this shard, whose it is or of nobody. Whether the connection is
+    /// a peer's path then: it is from its first check on that is authentic.
+    pub(crate) fn handle_frame(&mut self, now: Instant, path: Path, bytes: &mut [u8]) -> bool {
+        self.take_datagram(When { now, came: now }, path, bytes, false);
+        self.by_path.contains_key(&path)
     }
 
     /// Takes what other shards have left for this one.
@@ -156,7 +164,8 @@ impl<S: Sink> Shard<S> {
         let is_new = self.by_path.insert(path, key) != Some(key);
         // The shard that handed the check over will get the rest of this path too. It may have missed
         // that it is ours, with a full mailbox, and would refuse all but checks for ever.
-        if is_new || !is_direct {
+        let is_datagrams = matches!(path.local, Local::Udp(_));
+        if is_datagrams && (is_new || !is_direct) {
             self.neighbours.announce(path, true);
         }
         // It may have taken another one's place, which has to be forgotten before too many such wait.

@@ -4,8 +4,9 @@ use super::{Shard, Sink};
 use crate::control::{Connectivity, Event, GoneReason};
 use crate::core::allocate::Allocator;
 use crate::core::report::RoundTrip;
+use crate::net::socket::Local;
 use crate::peer::Peer;
-use crate::peer::transport::TransportEvent;
+use crate::peer::transport::{Path, TransportEvent};
 use crate::table::Key;
 use std::time::Instant;
 
@@ -41,7 +42,7 @@ impl<S: Sink> Shard<S> {
             TransportEvent::Forgotten(path) => {
                 if self.by_path.get(&path) == Some(&key) {
                     self.by_path.remove(&path);
-                    self.neighbours.announce(path, false);
+                    self.give_up_path(path);
                 }
             }
             TransportEvent::Retired(ufrag) => {
@@ -64,6 +65,26 @@ impl<S: Sink> Shard<S> {
             }
             TransportEvent::Failed => self.remove_peer(now, key, GoneReason::HandshakeFailed),
             TransportEvent::Closed => self.remove_peer(now, key, GoneReason::Left),
+        }
+    }
+
+    /// A path is nobody's any more.
+    pub(super) fn give_up_path(&mut self, path: Path) {
+        match path.local {
+            Local::Udp(_) => self.neighbours.announce(path, false),
+            Local::Tcp(stream) => self.sink.close(stream),
+        }
+    }
+
+    /// A TCP connection has ended: it is no path from now on.
+    pub(crate) fn handle_closed(&mut self, now: Instant, path: Path) {
+        let Some(key) = self.by_path.remove(&path) else {
+            return;
+        };
+        if let Some(peer) = self.peers.get_mut(key) {
+            self.focus = Some(peer.room);
+            peer.transport.handle_closed(now, path);
+            self.schedule(key, now);
         }
     }
 

@@ -89,7 +89,7 @@ mod tests {
     fn path(port: u16) -> Path {
         Path {
             remote: ([127, 0, 0, 1], port).into(),
-            local: LocalIndex(0),
+            local: LocalIndex(0).into(),
         }
     }
 

@@ -11,6 +11,9 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 /// then it hangs. Leaves go beyond it, by as many as there are participants: each leaves once.
 const ORDERS: usize = 4_096;
 
+/// TCP connections go no further than this: anybody can open one, and commands are to find room all the same.
+const CONNECTIONS: usize = ORDERS / 4;
+
 /// Why an order was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -21,6 +24,7 @@ pub(crate) enum Refused {
 }
 
 /// Where orders are given.
+#[derive(Clone)]
 pub(crate) struct Orders {
     sender: Sender<Order>,
     waiting: Arc<AtomicUsize>,
@@ -49,7 +53,12 @@ impl Orders {
         let always_fits = matches!(order, Order::Leave(..) | Order::Stop);
         // Nothing else hangs on the count, which may be off by those who give orders just now.
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let sent = if waiting < ORDERS || always_fits {
+        let bound = if matches!(order, Order::Connection(_)) {
+            CONNECTIONS
+        } else {
+            ORDERS
+        };
+        let sent = if waiting < bound || always_fits {
             self.sender.send(order).map_err(|_| Refused::Ended)
         } else {
             Err(Refused::Full)

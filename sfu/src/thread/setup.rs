@@ -2,11 +2,11 @@
 
 use super::mailboxes::{Exchange, Mailbox};
 use super::unreached::Unreached;
-use super::{OrderQueue, Thread};
+use super::{Door, LobbySetup, OrderQueue, Thread, listeners};
 use crate::config::Config;
 use crate::control::SfuEvents;
 use crate::dtls::Identity;
-use crate::metrics::Series;
+use crate::metrics::{Arrivals, Series};
 use crate::net::address::{Loopback, local_addresses};
 use crate::net::poll::{Poller, SocketKey, Waker};
 use crate::net::receive::ReceiveBatch;
@@ -15,7 +15,7 @@ use crate::net::socket::{BindError, LocalIndex, UdpSocket, bind_shards};
 use crate::shard::{SEED_BYTES, Setup, Shard};
 use crate::sockets::Sockets;
 use crate::unit::NtpTime;
-use crate::wire::sdp::Candidate;
+use crate::wire::sdp::{Candidate, TCP_PREFERENCE_MAX};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -32,16 +32,55 @@ pub(crate) struct ThreadSetup {
     sockets: Vec<UdpSocket>,
     mode: SendMode,
     exchange: Exchange,
+    arrivals: Arrivals,
     unreached: Arc<Unreached>,
 }
 
+/// Everything that was opened.
+pub(crate) struct Opened {
+    pub(crate) shards: Vec<ThreadSetup>,
+    /// Where media is received by UDP, and by TCP.
+    pub(crate) udp: Vec<SocketAddr>,
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// Where TCP connections come in, unless it is off.
+    pub(crate) lobby: Option<(LobbySetup, Door)>,
+}
+
+impl Opened {
+    /// Binds all sockets.
+    pub(crate) fn new(config: &Config) -> io::Result<Self> {
+        let addresses = listen_addresses(config, &config.listen)?;
+        let sets = bind_shards(&addresses, shards(config)).map_err(io::Error::other)?;
+        let bound = sets.first().into_iter().flatten();
+        let udp: Vec<SocketAddr> = bound.map(UdpSocket::address).collect();
+        let expand = |wanted: &[SocketAddr]| listen_addresses(config, wanted);
+        let listeners = listeners::open(config, &udp, expand)?;
+        let tcp = listeners.as_ref().map(|l| l.addresses.clone());
+        let tcp = tcp.unwrap_or_default();
+        let arrivals = Arrivals::new();
+        let lobby = listeners.map(|listeners| LobbySetup::open(listeners.own, arrivals.clone()));
+        Ok(Self {
+            shards: ThreadSetup::open(config, sets, candidates(config, &udp, &tcp), &arrivals)?,
+            udp,
+            tcp,
+            lobby: lobby.transpose()?,
+        })
+    }
+}
+
+/// A fragment's first letter has to lead to each.
+fn shards(config: &Config) -> usize {
+    config.shards.clamp(1, 64)
+}
+
 impl ThreadSetup {
-    /// Binds the sockets of all shards.
-    pub(crate) fn open(config: &Config) -> io::Result<Vec<Self>> {
-        // A fragment's first letter has to lead to each shard.
-        let shards = config.shards.clamp(1, 64);
-        let addresses = listen_addresses(config)?;
-        let mut sets = bind_shards(&addresses, shards).map_err(io::Error::other)?;
+    fn open(
+        config: &Config,
+        mut sets: Vec<Vec<UdpSocket>>,
+        candidates: Vec<Candidate>,
+        arrivals: &Arrivals,
+    ) -> io::Result<Vec<Self>> {
+        let shards = shards(config);
         let mode = probe();
         // Without, a datagram counts as come when its turn begins.
         let sockets = sets.iter_mut().flatten();
@@ -70,7 +109,7 @@ impl ThreadSetup {
                 is_paced: config.is_paced,
                 assumed: config.assumed,
                 identity: Arc::clone(&identity),
-                candidates: candidates(config, &sockets),
+                candidates: candidates.clone(),
                 started: Instant::now(),
                 started_ntp: ntp_now(),
                 seed: seed()?,
@@ -82,6 +121,7 @@ impl ThreadSetup {
                 sockets,
                 mode,
                 exchange: Exchange::new(index, mailboxes.clone()),
+                arrivals: arrivals.clone(),
                 unreached: Arc::clone(&unreached),
             });
         }
@@ -101,24 +141,22 @@ impl ThreadSetup {
         self.core
     }
 
-    /// Where its sockets are bound.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().map(UdpSocket::address).collect()
-    }
-
     /// What runs on the thread.
     pub(super) fn thread(self, orders: OrderQueue, events: Arc<dyn SfuEvents>) -> Thread {
         let (series, counts_due) = (Series::new(self.shard.index), self.shard.started);
+        let sockets = Sockets::new(self.sockets, self.mode, counts_due);
         Thread {
-            shard: Shard::new(self.shard, Sockets::new(self.sockets, self.mode)),
+            shard: Shard::new(self.shard, sockets),
             orders,
             events,
             waker: self.poller.waker(),
             poller: self.poller,
             batch: ReceiveBatch::new(),
+            ready: Vec::new(),
             exchange: self.exchange,
             undelivered: 0,
             series,
+            arrivals: self.arrivals,
             unreached: self.unreached,
             told_unreached: 0,
             counts_due,
@@ -136,14 +174,15 @@ fn seed() -> io::Result<[u8; SEED_BYTES]> {
 
 /// Addresses to bind: those given, an unspecified one replaced by the host's of its family. Binding each
 /// one tells to which address a datagram came, which a browser expects the answer from.
-fn listen_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
+fn listen_addresses(config: &Config, wanted: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
     let loopback = if config.loopback {
         Loopback::Included
     } else {
         Loopback::Excluded
     };
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for wanted in &config.listen {
+    let port = wanted.first().map_or(0, SocketAddr::port);
+    for wanted in wanted {
         if !wanted.ip().is_unspecified() {
             addresses.push(*wanted);
             continue;
@@ -159,7 +198,6 @@ fn listen_addresses(config: &Config) -> io::Result<Vec<SocketAddr>> {
     addresses.dedup();
     if addresses.is_empty() {
         // A machine without a network can still be tried.
-        let port = config.listen.first().map_or(0, SocketAddr::port);
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         tracing::warn!(
             %address,
@@ -184,29 +222,35 @@ fn is_usable(address: SocketAddr) -> bool {
     true
 }
 
-/// What clients are told to send to: what is advertised, else where the sockets are.
-fn candidates(config: &Config, sockets: &[UdpSocket]) -> Vec<Candidate> {
-    let bound = sockets.iter().map(UdpSocket::address);
-    let port = bound.clone().next().map_or(0, |address| address.port());
-    let advertised = config.advertise.iter().map(|ip| SocketAddr::new(*ip, port));
-    let addresses: Vec<SocketAddr> = if config.advertise.is_empty() {
-        bound.collect()
-    } else {
-        advertised.collect()
-    };
-    let preference = |at: usize| u16::MAX - u16::try_from(at).unwrap_or(u16::MAX);
+/// What clients are told to send to: what is advertised, else where the sockets are. Those of UDP come first.
+fn candidates(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Candidate> {
+    let udp = preferred(config, udp, u16::MAX);
+    let udp = udp.map(|(address, preference)| Candidate::host(address, preference));
+    let tcp = preferred(config, tcp, TCP_PREFERENCE_MAX);
+    let tcp = tcp.map(|(address, preference)| Candidate::host_tcp_passive(address, preference));
+    udp.chain(tcp).collect()
+}
+
+/// Where clients are sent of those that are bound, the most preferred first, with preferences that fall from `most` on.
+fn preferred(
+    config: &Config,
+    bound: &[SocketAddr],
+    most: u16,
+) -> impl Iterator<Item = (SocketAddr, u16)> {
+    let mut addresses = bound.to_vec();
+    if let Some(port) = bound.first().map(SocketAddr::port)
+        && !config.advertise.is_empty()
+    {
+        let advertised = config.advertise.iter();
+        addresses = advertised.map(|ip| SocketAddr::new(*ip, port)).collect();
+    }
     let order = |address: &SocketAddr| match address.ip() {
         ip if ip.is_loopback() => 2,
         IpAddr::V4(_) => 1,
         IpAddr::V6(_) => 0,
     };
-    let mut sorted = addresses;
-    sorted.sort_by_key(order);
-    sorted
-        .into_iter()
-        .enumerate()
-        .map(|(at, address)| Candidate::host(address, preference(at)))
-        .collect()
+    addresses.sort_by_key(order);
+    addresses.into_iter().zip((0..=most).rev())
 }
 
 fn ntp_now() -> NtpTime {
@@ -219,6 +263,39 @@ fn ntp_now() -> NtpTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn udp_is_preferred_to_tcp_and_each_candidate_has_its_own_foundation_and_priority() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let udp = ["10.0.0.5:7000", "[fd00::5]:7000", "127.0.0.1:7000"].map(at);
+        let tcp = ["10.0.0.5:443", "[fd00::5]:443"].map(at);
+        let told = |config: &Config| -> Vec<String> {
+            let candidates = candidates(config, &udp, &tcp);
+            candidates.iter().map(Candidate::to_string).collect()
+        };
+        let all = told(&Config::default());
+        assert_eq!(
+            all,
+            [
+                "665535 1 udp 2130706431 fd00::5 7000 typ host",
+                "465534 1 udp 2130706175 10.0.0.5 7000 typ host",
+                "465533 1 udp 2130705919 127.0.0.1 7000 typ host",
+                "t68191 1 tcp 1520435199 fd00::5 443 typ host tcptype passive",
+                "t48190 1 tcp 1520434943 10.0.0.5 443 typ host tcptype passive",
+            ]
+        );
+        let advertised = told(&Config {
+            advertise: vec![at("203.0.113.5:1").ip()],
+            ..Config::default()
+        });
+        assert_eq!(
+            advertised,
+            [
+                "465535 1 udp 2130706431 203.0.113.5 7000 typ host",
+                "t48191 1 tcp 1520435199 203.0.113.5 443 typ host tcptype passive",
+            ]
+        );
+    }
 
     #[test]
     fn an_address_that_is_listed_and_not_this_machines_is_gone_without() {

@@ -41,8 +41,8 @@ impl Unreached {
 pub(super) fn warn(people: u64) {
     tracing::warn!(
         people,
-        "media got through never once to people who joined calls: does UDP reach this host at the \
-         addresses that were printed at start? If others reach it at another address, name it with --advertise"
+        "media got through never once to people who joined calls: does UDP, or at least TCP, reach this \
+         host at the addresses that were printed at start? If others reach it at another address, name it with --advertise"
     );
 }
 

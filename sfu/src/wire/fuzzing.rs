@@ -2,6 +2,7 @@
 //! their corpus call them; nothing else does. They panic where something doesn't hold.
 
 use super::client_hello::{ClientHelloReader, MAX_PROFILES};
+use super::framing::{Deframer, FRAME_BYTES_MAX, LENGTH_BYTES};
 use super::reader::Reader;
 use super::rtcp::{self, MAX_REPORT_BLOCKS, MAX_STATUSES, Packet};
 use super::rtp::{
@@ -186,4 +187,26 @@ pub fn vp8(data: &[u8]) {
     let back = before.picture_id.map_or(0, vp8_wire::PictureId::value);
     vp8_wire::rewrite(&mut payload, &after, back, before.tl0.unwrap_or(0));
     assert_eq!(payload, data);
+}
+
+/// How a connection is cut into pieces (the first byte) and what it brings: the frames are the same as in one piece,
+/// and never more than one of them is held.
+pub fn framing(data: &[u8]) {
+    let Some((&cut, bytes)) = data.split_first() else {
+        return;
+    };
+    let run = |piece: usize| {
+        let mut deframer = Deframer::default();
+        let mut frames = Vec::new();
+        let outcome = bytes.chunks(piece).try_for_each(|piece| {
+            let taken = deframer.take(&mut piece.to_vec(), |frame| frames.push(frame.to_vec()));
+            assert!(deframer.held() < LENGTH_BYTES + FRAME_BYTES_MAX);
+            taken
+        });
+        (frames, outcome)
+    };
+    let whole = run(bytes.len().max(1));
+    assert_eq!(run(usize::from(cut).max(1)), whole);
+    let framed: usize = whole.0.iter().map(|frame| LENGTH_BYTES + frame.len()).sum();
+    assert!(framed <= bytes.len());
 }

@@ -20,7 +20,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
-pub use candidate::{Candidate, CandidateKind, TcpKind, Transport};
+pub use candidate::{Candidate, CandidateKind, TCP_PREFERENCE_MAX, TcpKind, Transport};
 pub use feedback::{Feedback, FeedbackSet};
 pub use fingerprint::{Fingerprint, Hash};
 pub use fragment::{Fragment, MAX_CANDIDATES, MAX_FRAGMENT_BYTES, fuzz_fragment};

@@ -1,5 +1,10 @@
 //! A small WebRTC client over a real socket: ICE, DTLS and SRTP by the crate's own parts in the other role.
 
+#[path = "link.rs"]
+mod link;
+
+pub(crate) use link::Link;
+
 use kaiwa_sfu::control::{Answer, Offer, ParticipantId, SfuControl, Source, Track};
 use kaiwa_sfu::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use kaiwa_sfu::engine::Engine;
@@ -13,7 +18,7 @@ use kaiwa_sfu::wire::rtp::{
 use kaiwa_sfu::wire::sdp::{Description, Fingerprint, Hash};
 use kaiwa_sfu::wire::stun::{self, BindingRequest, IntegrityKey, Role, TransactionId};
 use std::fmt::Write as _;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Header extensions of all offers.
@@ -85,8 +90,12 @@ impl Line {
 
 pub(crate) struct Client {
     pub(crate) participant: ParticipantId,
-    pub(crate) socket: UdpSocket,
+    link: Link,
     server: SocketAddr,
+    /// Where the server said it is by TCP.
+    server_tcp: Option<SocketAddr>,
+    /// Connect by TCP.
+    prefers_tcp: bool,
     identity: Identity,
     ufrag: String,
     lines: Vec<Line>,
@@ -117,14 +126,12 @@ pub(crate) fn mid(no: usize) -> Mid {
 
 impl Client {
     pub(crate) fn new(participant: u64, lines: Vec<Line>) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(2)))
-            .unwrap();
         Self {
             participant: ParticipantId(participant),
-            socket,
+            link: Link::udp(),
             server: "127.0.0.1:1".parse().unwrap(),
+            server_tcp: None,
+            prefers_tcp: false,
             identity: Identity::generate().unwrap(),
             ufrag: format!("cl{participant:04}"),
             lines,
@@ -285,13 +292,18 @@ impl Client {
             .or(described.transport.password.as_ref())
             .unwrap();
         let server = (ufrag.as_str().to_owned(), password.as_str().to_owned());
-        let port_at = answer
-            .sdp
-            .lines()
-            .find(|l| l.starts_with("a=candidate:"))
-            .unwrap();
-        let words: Vec<&str> = port_at.split(' ').collect();
-        self.server = format!("{}:{}", words[4], words[5]).parse().unwrap();
+        let lines = answer.sdp.lines();
+        let candidates = lines.filter_map(|l| l.strip_prefix("a=candidate:"));
+        let at = |over: &str| {
+            let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            let found = candidates.clone().map(words).find(|words| words[2] == over);
+            found.map(|words| format!("{}:{}", words[4], words[5]).parse().unwrap())
+        };
+        self.server = at("udp").unwrap();
+        self.server_tcp = at("tcp");
+        if self.prefers_tcp {
+            self.link = Link::tcp(self.server_tcp.expect("a TCP candidate"));
+        }
         if self.dtls.is_none() {
             let fingerprints = if transport.fingerprints.is_empty() {
                 described.transport.fingerprints.clone()
@@ -326,7 +338,7 @@ impl Client {
             use_candidate: nominate,
         };
         stun::write_request(&mut out, &request, &IntegrityKey::new(password));
-        self.socket.send_to(&out, self.server).unwrap();
+        self.link.send(&out, self.server);
     }
 
     /// ICE begins anew, with this user fragment of its own and these credentials of the server.
@@ -346,10 +358,28 @@ impl Client {
 
     /// Another address from now on.
     pub(crate) fn move_away(&mut self) {
-        self.socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        self.socket
-            .set_read_timeout(Some(Duration::from_millis(2)))
-            .unwrap();
+        self.link = Link::udp();
+    }
+
+    /// By TCP from the beginning.
+    pub(crate) fn by_tcp(mut self) -> Self {
+        self.prefers_tcp = true;
+        self
+    }
+
+    /// By a TCP connection from now on; what was used before is closed.
+    pub(crate) fn move_to_tcp(&mut self) {
+        self.link = Link::tcp(self.server_tcp.expect("a TCP candidate"));
+    }
+
+    /// How it reaches the server.
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Where the server said it is by TCP.
+    pub(crate) fn server_tcp(&self) -> Option<SocketAddr> {
+        self.server_tcp
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -359,8 +389,7 @@ impl Client {
     /// Takes what waits at the socket, or waits a moment for it, and does what is due.
     pub(crate) fn pump(&mut self) {
         if !self.drain() {
-            let _ = self.socket.set_nonblocking(false);
-            let _ = self.socket.peek_from(&mut [0; 1]);
+            self.link.wait();
             self.drain();
         }
         let now = Instant::now();
@@ -375,10 +404,9 @@ impl Client {
     /// Takes what waits at the socket; whether there was anything.
     pub(crate) fn drain(&mut self) -> bool {
         let now = Instant::now();
-        let _ = self.socket.set_nonblocking(true);
         let mut buffer = [0; 2_048];
         let mut came = false;
-        while let Ok((len, _)) = self.socket.recv_from(&mut buffer) {
+        while let Some(len) = self.link.receive(&mut buffer) {
             came = true;
             self.take(now, &mut buffer[..len]);
         }
@@ -409,7 +437,7 @@ impl Client {
     fn follow_dtls(&mut self) {
         let Some(dtls) = &mut self.dtls else { return };
         while let Some(datagram) = dtls.poll_transmit() {
-            self.socket.send_to(&datagram, self.server).unwrap();
+            self.link.send(&datagram, self.server);
         }
         if let Some(DtlsEvent::Connected { profile, keys }) = dtls.poll_event() {
             self.profile = Some(profile);
@@ -543,7 +571,7 @@ impl Client {
     }
 
     pub(crate) fn send(&self, datagram: &[u8]) {
-        self.socket.send_to(datagram, self.server).unwrap();
+        self.link.send(datagram, self.server);
     }
 
     pub(crate) fn send_rtcp(&mut self, mut packet: Vec<u8>) {
@@ -552,7 +580,7 @@ impl Client {
             .unwrap()
             .seal_rtcp(&mut packet)
             .unwrap();
-        self.socket.send_to(&packet, self.server).unwrap();
+        self.link.send(&packet, self.server);
     }
 
     /// Received packets of media, whichever slot they came in.

@@ -7,7 +7,7 @@ use kaiwa_sfu::wire::rtp::{AudioLevel, Carried, ExtensionIds, Fields, HeaderWrit
 use kaiwa_sfu::wire::stun::{
     BindingRequest, IntegrityKey, Refusal, Role, TransactionId, UnknownAttributes,
 };
-use kaiwa_sfu::wire::{red, rtcp, rtx, stun};
+use kaiwa_sfu::wire::{framing, red, rtcp, rtx, stun};
 
 type Seed = (&'static str, &'static str, Vec<u8>);
 
@@ -20,6 +20,7 @@ pub(crate) fn all() -> Vec<Seed> {
     add("rtp", rtp_seeds());
     add("rtcp", rtcp_seeds());
     add("client_hello", client_hello_seeds());
+    add("framing", framing_seeds());
     add("red", red_seeds());
     add("vp8", vp8_seeds());
     add("sdp", sdp_seeds());
@@ -344,6 +345,46 @@ fn client_hello_seeds() -> Vec<(&'static str, Vec<u8>)> {
                 .collect(),
         ),
         ("empty_part", [datagram(0, &small, 5..5), whole].concat()),
+    ]
+}
+
+/// How it is cut, then frames behind their lengths.
+fn framing_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let framed = |cut: u8, frames: &[&[u8]]| {
+        let mut out = vec![cut];
+        for frame in frames {
+            out.extend(framing::length_of(frame.len()));
+            out.extend_from_slice(frame);
+        }
+        out
+    };
+    let with_end = |mut bytes: Vec<u8>, end: &[u8]| {
+        bytes.extend_from_slice(end);
+        bytes
+    };
+    let stun = stun_seeds().swap_remove(0).1;
+    let longest = [5; framing::FRAME_BYTES_MAX];
+    vec![
+        ("nothing", vec![]),
+        ("cut_alone", vec![9]),
+        ("half_length", vec![1, 0]),
+        ("empty_frame", framed(1, &[&[]])),
+        ("empty_frames", framed(3, &[&[], &[], &[1], &[]])),
+        ("check", framed(255, &[&stun])),
+        ("check_by_bytes", framed(1, &[&stun])),
+        (
+            "check_and_media",
+            framed(7, &[&stun, &[0x80; 60], &[0x80; 12]]),
+        ),
+        ("longest", framed(200, &[&longest, &[1]])),
+        ("longest_by_two", framed(2, &[&longest])),
+        ("too_long", with_end(framed(5, &[&[1]]), &[0x08, 0x01, 1])),
+        (
+            "much_too_long",
+            with_end(framed(1, &[&stun]), &[0xff, 0xff]),
+        ),
+        ("cut_off", with_end(framed(4, &[&stun]), &[0, 40, 1, 2, 3])),
+        ("http", b"\x10GET / HTTP/1.1\r\n\r\n".to_vec()),
     ]
 }
 

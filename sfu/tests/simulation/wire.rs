@@ -1,7 +1,7 @@
 //! Where a shard's datagrams go instead of sockets.
 
 use kaiwa_sfu::net::address::Destination;
-use kaiwa_sfu::net::socket::LocalIndex;
+use kaiwa_sfu::net::socket::Local;
 use kaiwa_sfu::shard::Sink;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ pub(crate) struct Wire {
 impl Sink for Wire {
     fn put(
         &mut self,
-        to: &(LocalIndex, Destination),
+        to: &(Local, Destination),
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize> {

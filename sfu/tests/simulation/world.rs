@@ -245,7 +245,7 @@ impl World {
     pub(crate) fn give(&mut self, from: SocketAddr, bytes: &mut [u8]) {
         let path = Path {
             remote: from,
-            local: LocalIndex(0),
+            local: LocalIndex(0).into(),
         };
         let now = self.now();
         let times = (now, now.checked_sub(self.waited).unwrap_or(now));

@@ -1,4 +1,5 @@
-//! Accepting connections: bounded, with deadlines, in TLS or plain.
+//! Accepting connections: bounded, with deadlines, in TLS or plain. Those that begin as media does (ICE over TCP) are
+//! handed to who takes media, since browsers behind strict firewalls reach one port alone.
 
 use super::address::{Addresses, Full, Slot};
 use super::guard::Ends;
@@ -37,27 +38,44 @@ pub struct Listener {
     pub addresses: Arc<Addresses>,
     /// What answers.
     pub router: Router,
+    /// Who takes connections that begin as media does, if somebody does.
+    pub media: Option<Arc<dyn TakeMedia>>,
+}
+
+/// Takes TCP connections over that carry media.
+pub trait TakeMedia: Send + Sync {
+    /// Whether a connection with this first byte is one. It can be told from what HTTP and TLS begin with.
+    fn is_media(&self, first: u8) -> bool;
+
+    /// Takes one of which nothing was read yet, and with it the bounds on how many there are and how long they wait.
+    fn take(&self, connection: std::net::TcpStream);
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Door {
+    acceptor: Option<TlsAcceptor>,
+    media: Option<Arc<dyn TakeMedia>>,
+    router: Router,
+    stop: CancellationToken,
 }
 
 impl Listener {
     /// Accepts until told to stop. Connections that were accepted go on.
     pub async fn run(self, stop: CancellationToken) {
-        let acceptor = self.tls.map(TlsAcceptor::from);
+        let door = Door {
+            acceptor: self.tls.map(TlsAcceptor::from),
+            media: self.media,
+            router: self.router,
+            stop,
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = self.tcp.accept() => accepted,
-                () = stop.cancelled() => return,
+                () = door.stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    accept(
-                        stream,
-                        acceptor.clone(),
-                        &self.addresses,
-                        &self.router,
-                        &stop,
-                    );
-                }
+                Ok((stream, _)) => accept(stream, &self.addresses, &door),
                 Err(error) => {
                     tracing::warn!(%error, "no connection can be accepted now");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -67,13 +85,7 @@ impl Listener {
     }
 }
 
-fn accept(
-    stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    addresses: &Arc<Addresses>,
-    router: &Router,
-    stop: &CancellationToken,
-) {
+fn accept(stream: TcpStream, addresses: &Arc<Addresses>, door: &Door) {
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else {
         return;
     };
@@ -82,17 +94,23 @@ fn accept(
     let slot = match addresses.take(remote.ip()) {
         Ok(slot) => slot,
         Err(full) => {
-            tokio::spawn(turn_away(stream, full, acceptor.is_some()));
+            tokio::spawn(turn_away(stream, full, door.acceptor.is_some()));
             return;
         }
     };
+    let Door {
+        acceptor,
+        media,
+        router,
+        stop,
+    } = door.clone();
     let lease = Lease::new();
-    let router = axum::Extension(Ends { local, remote }).layer(router.clone());
+    let router = axum::Extension(Ends { local, remote }).layer(router);
     let router = axum::Extension(lease.clone()).layer(router);
     let service = TowerToHyperService::new(router);
-    let stop = stop.clone();
     tokio::spawn(async move {
-        let Some(stream) = secure(stream, acceptor, slot).await else {
+        let begun = begin(stream, acceptor, media, slot, &stop).await;
+        let Some(stream) = begun else {
             return;
         };
         let mut http = http1::Builder::new();
@@ -120,22 +138,43 @@ fn accept(
     });
 }
 
-async fn secure(
+/// The stream of a connection to be answered here, in TLS if that is on. `None` for one that carries media, and for one
+/// that takes too long.
+async fn begin(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
+    media: Option<Arc<dyn TakeMedia>>,
     slot: Slot,
+    stop: &CancellationToken,
 ) -> Option<EdgeStream> {
-    let Some(acceptor) = acceptor else {
-        return Some(EdgeStream::plain(stream, slot));
+    let within = match acceptor {
+        Some(_) => TLS_HANDSHAKE,
+        None => HTTP_HEADER,
     };
-    match tokio::time::timeout(TLS_HANDSHAKE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(EdgeStream::tls(stream, slot)),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "a TLS handshake failed");
-            None
+    let begun = async {
+        if let Some(media) = media {
+            let mut first = [0];
+            let seen = tokio::select! {
+                seen = stream.peek(&mut first) => seen.ok()?,
+                () = stop.cancelled() => return None,
+            };
+            if seen > 0 && media.is_media(first[0]) {
+                media.take(stream.into_std().ok()?);
+                return None;
+            }
         }
-        Err(_) => None,
-    }
+        let Some(acceptor) = acceptor else {
+            return Some(EdgeStream::plain(stream, slot));
+        };
+        match acceptor.accept(stream).await {
+            Ok(stream) => Some(EdgeStream::tls(stream, slot)),
+            Err(error) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+        }
+    };
+    tokio::time::timeout(within, begun).await.ok().flatten()
 }
 
 /// Says that there is no place. In TLS that can't be said before a handshake, which costs more than a

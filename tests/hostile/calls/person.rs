@@ -19,6 +19,13 @@ pub(super) fn offer(room: &str, sdp: &str, mids: &[&str]) -> Value {
     json!({"callOffer": {"room": room, "sdp": sdp, "tracks": tracks}})
 }
 
+/// What media goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    Udp,
+    Tcp,
+}
+
 /// In a call, and connected if there was something to offer.
 pub(super) struct Person {
     pub(super) session: Client,
@@ -32,11 +39,18 @@ pub(super) struct Person {
 
 impl Person {
     /// Joins; offers these lines and connects unless there are none.
-    pub(super) async fn join(mut session: Client, room: &str, lines: Vec<Line>) -> Self {
+    pub(super) async fn join(session: Client, room: &str, lines: Vec<Line>) -> Self {
+        Self::join_over(session, room, lines, Over::Udp).await
+    }
+
+    async fn join_over(mut session: Client, room: &str, lines: Vec<Line>, over: Over) -> Self {
         let joined = session.ok(json!({"callJoin": {"room": room}})).await;
         let participant = joined["participant"].as_str().expect("an id").to_owned();
         let has_lines = !lines.is_empty();
-        let media = Media::new(PEOPLE.fetch_add(1, Ordering::Relaxed), lines).blind();
+        let mut media = Media::new(PEOPLE.fetch_add(1, Ordering::Relaxed), lines).blind();
+        if over == Over::Tcp {
+            media = media.by_tcp();
+        }
         let mut person = Self {
             session,
             media,
@@ -104,10 +118,16 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) async fn begin(scene: &Scene) -> Self {
+        Self::begin_over(scene, Over::Udp).await
+    }
+
+    /// Both over this.
+    pub(super) async fn begin_over(scene: &Scene, over: Over) -> Self {
+        let room = &scene.room;
         let lines = vec![Line::send(Source::Microphone, 7)];
-        let alice = Person::join(scene.member("alice").await, &scene.room, lines).await;
+        let alice = Person::join_over(scene.member("alice").await, room, lines, over).await;
         let lines = vec![Line::receive("audio"), Line::receive("audio")];
-        let bob = Person::join(scene.member("bob").await, &scene.room, lines).await;
+        let bob = Person::join_over(scene.member("bob").await, room, lines, over).await;
         let mut pair = Self {
             alice,
             bob,

@@ -1,6 +1,6 @@
 /**
  * A network of its own for each person, made and removed by the test: a namespace with one link to the host, where the
- * server is. What goes to one of them can be throttled (tc) or lost (nft), both ways, without the others noticing.
+ * server is. What goes to one of them can be throttled (tc), lost or blocked (nft), both ways, without the others noticing.
  *
  *   namespace "alice" 10.x.1.2 ──veth── 10.x.1.1 ┐
  *   namespace "bob"   10.x.2.2 ──veth── 10.x.2.1 ┤ host: server at 10.x.0.1
@@ -74,6 +74,10 @@ export class Network {
     await inside('route', 'add', 'default', 'via', at(1));
     await this.#inside(link, 'nft', 'add', 'table', 'inet', 'lossy');
     await this.#inside(link, 'nft', 'add', 'chain', 'inet', 'lossy', 'in', '{ type filter hook input priority 0; }');
+    await this.#inside(link, 'nft', 'add', 'table', 'inet', 'wall');
+    for (const way of ['input', 'output']) {
+      await this.#inside(link, 'nft', 'add', 'chain', 'inet', 'wall', way, `{ type filter hook ${way} priority 1; }`);
+    }
   }
 
   #inside({ space }, ...args) {
@@ -104,6 +108,15 @@ export class Network {
     if (down) await this.#inside(link, 'nft', 'add', 'rule', 'inet', 'lossy', 'in', 'meta', 'l4proto', 'udp', ...drop);
     // Where it arrives: dropped where it leaves, the sender would be told.
     if (up) await run('nft', ['add', 'rule', 'inet', this.#id, 'in', 'iifname', link.outer, 'meta', 'l4proto', 'udp', ...drop]);
+  }
+
+  /** No UDP gets to somebody or from them from now on, as behind a strict firewall, which tells nobody; or it does again. */
+  async blockUdp(name, isBlocked) {
+    const link = this.#links.get(name);
+    for (const way of ['input', 'output']) {
+      await this.#inside(link, 'nft', 'flush', 'chain', 'inet', 'wall', way);
+      if (isBlocked) await this.#inside(link, 'nft', 'add', 'rule', 'inet', 'wall', way, 'meta', 'l4proto', 'udp', 'counter', 'drop');
+    }
   }
 
   /** Never fails; what was not made is not there to be removed. */

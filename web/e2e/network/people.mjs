@@ -26,10 +26,11 @@ export class Stage {
   #people = [];
   #picture = '';
 
-  static async open(names) {
+  /** `env` adds settings of the server. */
+  static async open(names, env = {}) {
     const stage = new Stage();
     try {
-      await stage.#make(names);
+      await stage.#make(names, env);
     } catch (error) {
       await stage.close();
       throw error;
@@ -37,7 +38,7 @@ export class Stage {
     return stage;
   }
 
-  async #make(names) {
+  async #make(names, settings) {
     this.#folder = await mkdtemp(join(tmpdir(), 'kaiwa-network-'));
     this.#picture = join(this.#folder, 'camera.y4m');
     await writePicture(this.#picture);
@@ -48,6 +49,7 @@ export class Stage {
       KAIWA_HTTP__PUBLIC_METRICS: 'true',
       KAIWA_CALLS__LISTEN: `["${this.network.host}:0"]`,
       KAIWA_LOG__FILTER: process.env.KAIWA_LOG__FILTER ?? 'info',
+      ...settings,
     };
     this.server = await Server.start(env, `${this.network.host}:0`);
   }
@@ -130,8 +132,12 @@ async function count() {
   const video = of('inbound-rtp', 'video').filter((r) => r.packetsReceived > 0);
   const audio = of('inbound-rtp', 'audio').filter((r) => r.packetsReceived > 0);
   const codecs = new Map(reports.filter((r) => r.type === 'codec').map((r) => [r.id, r.mimeType]));
+  const transport = reports.find((r) => r.type === 'transport' && r.selectedCandidatePairId);
+  const pair = reports.find((r) => r.id === transport?.selectedCandidatePairId);
+  const theirs = reports.find((r) => r.id === pair?.remoteCandidateId);
   const tile = document.querySelector('[data-testid="call-tile"][data-me="false"] [data-testid="call-video"]')?.closest('[data-testid="call-tile"]');
   return {
+    path: theirs ? { over: theirs.protocol, port: theirs.port } : null,
     layer: Number(tile?.dataset.layer ?? 0),
     width: Math.max(0, ...video.map((r) => r.frameWidth ?? 0)),
     decoded: sum(video, 'framesDecoded'),

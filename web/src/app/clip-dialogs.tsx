@@ -1,6 +1,6 @@
 /** Subtitles for one's clip, and showing a clip in another room. */
 import { useState } from 'preact/hooks';
-import type { ClipView, Kaiwa } from '../client/index.js';
+import { ClipsError, type ClipView, type Kaiwa } from '../client/index.js';
 import { clips } from './clip-state.js';
 import { explainClip, titleText } from './clip-words.js';
 import { lang, t } from './i18n.js';
@@ -36,7 +36,7 @@ export function CaptionsDialog({ clip, onClose }: { clip: ClipView; onClose: () 
       showToast(t('clipCaptionsDone'));
       onClose();
     } catch (error) {
-      setProblem(error instanceof NoVtt ? t('clipCaptionsNoVtt', { name: file.name }) : explainClip(error));
+      setProblem(error instanceof NoVtt ? t('clipCaptionsNoVtt', { name: file.name }) : captionsProblem(error, file.name));
       setBusy(false);
     }
   };
@@ -88,6 +88,12 @@ export function CaptionsDialog({ clip, onClose }: { clip: ClipView; onClose: () 
 }
 
 class NoVtt extends Error {}
+
+/** What is wrong with the file is said with its line. */
+function captionsProblem(error: unknown, name: string): string {
+  const wrong = error instanceof ClipsError ? error.violations.find((v) => v.field === 'vtt') : undefined;
+  return wrong ? t('clipCaptionsWrong', { name, why: wrong.description }) : explainClip(error);
+}
 
 /** In its own words, as menus of languages have it. */
 function nameOf(language: string): string {

@@ -8,17 +8,18 @@ import { t } from './i18n.js';
 import { Icon, IconButton } from './parts.js';
 
 export function ImageClip({ clip }: { clip: ClipView }) {
-  const { ref, grant, error, handleBroken } = useGrant(clip.id);
+  const { ref, grant, error, handleBroken, again } = useGrant(clip.id);
   const [open, setOpen] = useState(false);
   const title = titleText(clip);
   return (
     <div ref={ref} class="clip-frame" style={boxOf(clip)}>
-      <button type="button" class="clip-poster" aria-label={t('clipOpenImage', { title })} disabled={!grant} onClick={() => setOpen(true)} data-testid="clip-image">
-        {grant ? (
+      <button type="button" class="clip-poster" aria-label={error ? `${title}: ${t('clipImageAgain')}` : t('clipOpenImage', { title })} disabled={!grant && !error} onClick={() => (error ? again() : setOpen(true))} data-testid="clip-image">
+        {grant && !error ? (
           <img class="clip-poster-image" src={grant.posterUrl || grant.url} alt="" onError={handleBroken} data-testid="clip-poster" />
         ) : (
           <span class={`clip-poster-none ${error ? '' : 'waits'}`}>
-            <Icon name="image" />
+            <Icon name={error ? 'warn' : 'image'} />
+            {error !== null && <span class="clip-poster-again">{t('clipImageAgain')}</span>}
           </span>
         )}
       </button>

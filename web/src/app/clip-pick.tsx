@@ -1,44 +1,17 @@
 /** Files on their way into a message: chosen, dropped or pasted, each with a title, until they are shared. */
-import { signal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import type { ClipKind, FileHandle, Kaiwa } from '../client/index.js';
 import { ACCEPT, lookAt } from './clip-check.js';
 import { clipBytes, clips } from './clip-state.js';
+import { EMPTY, setTray, trayOf, type Picked } from './clip-tray.js';
 import { byteText, explainClip, KIND_NAMES } from './clip-words.js';
 import { t } from './i18n.js';
 import { Icon, IconButton, Problem, type IconName } from './parts.js';
 import { showToast } from './state.js';
 
-export interface Picked {
-  id: number;
-  file: File;
-  handle: FileHandle | null;
-  type: string;
-  kind: ClipKind;
-  title: string;
-}
-
-interface Tray {
-  picked: Picked[];
-  /** Why others weren't taken. */
-  problems: string[];
-}
-
-const EMPTY: Tray = { picked: [], problems: [] };
 const MOST = 10;
 const TITLE_MAX = 200;
-/** By room: going elsewhere for a moment loses nothing. */
-const trays = signal<ReadonlyMap<string, Tray>>(new Map());
 let serial = 0;
-
-export const trayOf = (room: string): Tray => trays.value.get(room) ?? EMPTY;
-
-function setTray(room: string, tray: Tray): void {
-  const next = new Map(trays.value);
-  if (tray.picked.length + tray.problems.length > 0) next.set(room, tray);
-  else next.delete(room);
-  trays.value = next;
-}
 
 export const KIND_ICONS: Record<ClipKind, IconName> = { video: 'film', audio: 'music', image: 'image' };
 

@@ -13,6 +13,8 @@ export interface Granted {
   error: unknown;
   /** A picture could not be loaded: once with another grant, then not again. */
   handleBroken: () => void;
+  /** Asks once more after an error. */
+  again: () => void;
 }
 
 /** `ref` belongs onto the place where the clip is shown. */
@@ -55,5 +57,9 @@ export function useGrant(clip: string, wanted = true): Granted {
     renewed.current = true;
     ask(true);
   };
-  return { ref, grant, error, handleBroken };
+  const again = () => {
+    renewed.current = false;
+    ask(true);
+  };
+  return { ref, grant, error, handleBroken, again };
 }

@@ -1,6 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { utf8Length, type Kaiwa, type Message, type RoomView } from '../client/index.js';
-import { AttachButton, filesOf, pick, PickedTray, sharePicked, trayOf } from './clip-pick.js';
+import { AttachButton, filesOf, pick, PickedTray, sharePicked } from './clip-pick.js';
+import { trayOf } from './clip-tray.js';
 import { clipBytes } from './clip-state.js';
 import { UploadTray } from './clip-upload-view.js';
 import { t } from './i18n.js';

@@ -2,6 +2,7 @@ import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { lang, setLang, t, type Lang } from './i18n.js';
 import { Choice, Confirm, Dialog, Icon } from './parts.js';
+import { clips, uploadsTick } from './clip-state.js';
 import { auth, client, keep, kept, roomsTick, signOut } from './state.js';
 
 type Theme = 'system' | 'light' | 'dark';
@@ -55,12 +56,15 @@ export function SettingsDialog({ onClose, onNotifications }: { onClose: () => vo
   const [asking, setAsking] = useState(false);
   roomsTick.value;
   const user = client.value?.me ?? auth.value?.user;
+  uploadsTick.value;
   const unsent = client.value?.unsent ?? 0;
+  const uploads = clips.value?.uploads.list().length ?? 0;
+  const lost = [unsent > 0 ? t('signOutUnsent', { count: unsent }) : '', uploads > 0 ? t('clipSignOut', { count: uploads }) : '', t('signOutSure')];
   if (asking) {
     return (
       <Confirm
         title={t('signOut')}
-        text={t('signOutUnsent', { count: unsent })}
+        text={lost.filter(Boolean).join(' ')}
         action={t('signOutAnyway')}
         onConfirm={() => void signOut()}
         onClose={onClose}
@@ -81,7 +85,7 @@ export function SettingsDialog({ onClose, onNotifications }: { onClose: () => vo
           type="button"
           class="button quiet"
           data-testid="sign-out"
-          onClick={() => (unsent > 0 ? setAsking(true) : void signOut())}
+          onClick={() => (unsent + uploads > 0 ? setAsking(true) : void signOut())}
         >
           {t('signOut')}
         </button>

@@ -3,7 +3,8 @@ import { computed, signal, type Signal } from '@preact/signals';
 import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
 import { showBadge, unmutedUnread } from './badge.js';
 import { t } from './i18n.js';
-import { beginClips, clips, clipTick, endClips, pauseClips } from './clip-state.js';
+import { beginClips, clips, clipTick, endClips, giveUpClips, pauseClips } from './clip-state.js';
+import { EMPTY, setTray } from './clip-tray.js';
 import { goTo, keep, kept, openRoom } from './kept.js';
 import { beginPush, endPush, wishes } from './push-device.js';
 
@@ -97,13 +98,14 @@ export function useAuth(signedIn: SignedIn): void {
   begin();
 }
 
-const END_PUSH_MS = 3_000;
+const SAY_MS = 3_000;
 
 export async function signOut(): Promise<void> {
   const old = client.value;
   const user = auth.value?.user.id;
   // As long as there is a connection to say it over, and no longer than somebody waits.
-  await Promise.race([endPush(old).catch(() => {}), new Promise((resolve) => setTimeout(resolve, END_PUSH_MS))]);
+  const told = Promise.allSettled([endPush(old), giveUpClips()]);
+  await Promise.race([told, new Promise((resolve) => setTimeout(resolve, SAY_MS))]);
   client.value = null;
   auth.value = null;
   keep(AUTH, null);
@@ -194,7 +196,9 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
     case 'rooms':
       roomsTick.value++;
       // What the list doesn't know yet isn't read.
-      if (kaiwa.listed) showBadge(unmutedUnread(kaiwa.rooms(), wishes.value, Date.now()));
+      if (!kaiwa.listed) return;
+      leaveUploads(kaiwa);
+      showBadge(unmutedUnread(kaiwa.rooms(), wishes.value, Date.now()));
       return;
     case 'room':
       roomTick(change.room).value++;
@@ -204,6 +208,7 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
       return;
     case 'gone':
       roomTick(change.room).value++;
+      setTray(change.room, EMPTY);
       return;
     case 'call':
       callTick.value++;
@@ -227,6 +232,12 @@ function handleChange(kaiwa: Kaiwa, change: Change): void {
       }
     }
   }
+}
+
+/** One may have left a room while this page was closed: its uploads, kept here, could be seen nowhere. */
+function leaveUploads(kaiwa: Kaiwa): void {
+  const rooms = new Set(clips.value?.uploads.list().map((upload) => upload.room));
+  for (const room of rooms) if (kaiwa.room(room)?.info.membership !== 'joined') clips.value?.uploads.handleRoomGone(room);
 }
 
 /** Somebody has the app before their eyes: in sight is not enough, the window may lie beside the one that is worked in. */

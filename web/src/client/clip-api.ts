@@ -43,6 +43,8 @@ export interface ClipsApiOptions {
 const TRIES = 3;
 const PATIENCE_MS = 4_000;
 const PAUSE_MS = 400;
+/** The server answers within half of it (`CLIP_COMPLETE`): whoever has waited so long waits on a connection that is gone. */
+const ANSWER_MS = 60_000;
 /** The server takes no more at once. */
 const BATCH_MAX = 100;
 
@@ -56,6 +58,8 @@ interface Ask {
   key?: string;
   /** Once; whoever asks repeats it. */
   once?: boolean;
+  /** Ends the waiting. */
+  signal?: AbortSignal;
 }
 
 export class ClipsApi {
@@ -79,8 +83,9 @@ export class ClipsApi {
   }
 
   /** URLs for parts, 100 at most. They may be asked for again until the upload expires. */
-  signParts(clip: string, parts: PartPlan[]): Promise<SignedParts> {
-    return this.#ask({ method: 'POST', path: `/${clip}/upload`, body: signBody(parts), once: true }).then(signedPartsOf);
+  signParts(clip: string, parts: PartPlan[], signal?: AbortSignal): Promise<SignedParts> {
+    const ask: Ask = { method: 'POST', path: `/${clip}/upload`, body: signBody(parts), once: true };
+    return this.#ask(signal ? { ...ask, signal } : ask).then(signedPartsOf);
   }
 
   /** Parts that have arrived. `CLIP_STATE` before the first one was asked for, and after the end. */
@@ -185,11 +190,27 @@ export class ClipsApi {
     if (ask.text) headers['Content-Type'] = ask.text.type;
     else if (ask.body !== undefined) headers['Content-Type'] = 'application/json';
     const body = ask.text?.body ?? (ask.body === undefined ? null : JSON.stringify(ask.body));
-    const response = await this.#fetch(`${this.#base}/api/v1/clips${ask.path}`, { method: ask.method, headers, body, cache: 'no-store' });
-    const json: unknown = await response.json().catch(() => null);
-    if (!response.ok) throw clipsErrorOf(response.status, response.headers.get('retry-after'), json);
-    return json;
+    const late = new AbortController();
+    const cancel = this.#clock.after(ANSWER_MS, () => late.abort());
+    const signal = ask.signal ? AbortSignal.any([ask.signal, late.signal]) : late.signal;
+    try {
+      const response = await this.#fetch(`${this.#base}/api/v1/clips${ask.path}`, { method: ask.method, headers, body, cache: 'no-store', signal });
+      const json: unknown = await response.json().catch(noJson);
+      if (!response.ok) throw clipsErrorOf(response.status, response.headers.get('retry-after'), json);
+      return json;
+    } catch (error) {
+      if (error instanceof ClipsError) throw error;
+      throw new TypeError('the server did not answer', { cause: error });
+    } finally {
+      cancel();
+    }
   }
+}
+
+/** Of a proxy, or of a page to sign in to the network; an answer that breaks off is a lost connection. */
+function noJson(error: unknown): null {
+  if (error instanceof SyntaxError) return null;
+  throw error;
 }
 
 /** `crypto.randomUUID` takes a secure context; this doesn't. */

@@ -5,20 +5,23 @@
 import type { ClipsApi } from './clip-api.js';
 import type { Clock } from './ports.js';
 import { systemClock } from './ports.js';
-import type { PlaybackGrant } from './clip-types.js';
+import { ClipsError, type PlaybackGrant } from './clip-types.js';
 
 /** With less than this left a grant is renewed. */
 const LEFT_MS = 5 * 60_000;
 /** One that lives shorter than that is renewed when half of it is over. */
 const LEAST_SHARE = 0.5;
+/** When one can't be renewed just then, and still holds. */
+const AGAIN_MS = 10_000;
 const GRANTS_MAX = 200;
 /** Questions at once: a page of clips asks for many. */
 const AT_ONCE = 4;
 
 interface Held {
   grant: PlaybackGrant;
-  /** By the local clock. */
+  /** By the local clock, as `endsMs`. */
   renewMs: number;
+  endsMs: number;
 }
 
 export class PlaybackGrants {
@@ -55,25 +58,33 @@ export class PlaybackGrants {
     return asking;
   }
 
-  /** Calls `renewed` with each later grant, in time, until it is told to stop. For what plays. */
+  /**
+   * Calls `renewed` with each later grant, in time, until it is told to stop. For what plays. `failed`: it is refused, or
+   * has ended while the server could not be reached; then no more is asked.
+   */
   follow(clip: string, renewed: (grant: PlaybackGrant) => void, failed: (error: unknown) => void): () => void {
     let stopped = false;
     let cancel = () => {};
-    const wait = () => {
-      const held = this.#held.get(clip);
-      const ms = Math.max(1_000, (held?.renewMs ?? 0) - this.#clock.now());
-      cancel = this.#clock.after(ms, () => {
-        this.get(clip).then(
-          (grant) => {
-            if (stopped) return;
-            renewed(grant);
-            wait();
-          },
-          (error: unknown) => stopped || failed(error),
-        );
-      });
+    let endsMs = this.#held.get(clip)?.endsMs ?? 0;
+    const wait = (ms: number) => (cancel = this.#clock.after(ms, ask));
+    const untilRenewal = () => Math.max(1_000, (this.#held.get(clip)?.renewMs ?? 0) - this.#clock.now());
+    const ask = () => {
+      this.get(clip).then(
+        (grant) => {
+          if (stopped) return;
+          endsMs = this.#held.get(clip)?.endsMs ?? 0;
+          renewed(grant);
+          wait(untilRenewal());
+        },
+        (error: unknown) => {
+          if (stopped) return;
+          const passes = !(error instanceof ClipsError) || error.temporary;
+          if (passes && this.#clock.now() < endsMs) wait(AGAIN_MS);
+          else failed(error);
+        },
+      );
     };
-    wait();
+    wait(untilRenewal());
     return () => {
       stopped = true;
       cancel();
@@ -87,7 +98,7 @@ export class PlaybackGrants {
   #keep(clip: string, grant: PlaybackGrant): PlaybackGrant {
     const now = this.#clock.now();
     const lifeMs = Math.max(0, grant.expiresMs - this.#offset() - now);
-    this.#held.set(clip, { grant, renewMs: now + Math.max(lifeMs - LEFT_MS, lifeMs * LEAST_SHARE) });
+    this.#held.set(clip, { grant, renewMs: now + Math.max(lifeMs - LEFT_MS, lifeMs * LEAST_SHARE), endsMs: now + lifeMs });
     if (this.#held.size > GRANTS_MAX) this.#held.delete(this.#held.keys().next().value!);
     return grant;
   }

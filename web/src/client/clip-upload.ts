@@ -10,9 +10,11 @@
  *      └─ refused ─► failed ─ retry ─► starting          any ─ cancel ─► cancelled
  */
 import type { ClipsApi } from './clip-api.js';
-import { FileGone, isSameFile, readPiece, type Digest, type UploadFile } from './clip-file.js';
-import { Parts, Speed } from './clip-parts.js';
+import { FileGone, isSameFile, type Digest, type UploadFile } from './clip-file.js';
+import type { Parts } from './clip-parts.js';
 import type { PutPart } from './clip-put.js';
+import { Sender } from './clip-sender.js';
+import type { Slots } from './clip-slots.js';
 import type { UploadRecord } from './clip-store.js';
 import { ClipsError, type Clip, type ClipKind } from './clip-types.js';
 import { backoffMs, type Random } from './backoff.js';
@@ -41,15 +43,13 @@ export interface UploadHost {
   /** Parts that may be on their way at once, of all uploads together. */
   slots: Slots;
   save(record: UploadRecord): void;
+  /** It is this page's, under this id too. */
+  hold(id: string): void;
   /** It is over: nothing has to be kept. */
   drop(id: string): void;
   changed(upload: ClipUpload): void;
 }
 
-/** Parts of one upload at once. */
-const LANES = 3;
-/** A part of which nothing has left for so long is sent again. */
-const STALL_MS = 30_000;
 /** So often the server may answer that it doesn't take a part, without one that it takes. */
 const REFUSALS_MAX = 5;
 
@@ -60,10 +60,10 @@ const STARTED_WITHOUT_A_FILE: UploadState = { kind: 'needs_file', isHeld: false 
 
 export class ClipUpload {
   readonly #host: UploadHost;
-  readonly #speed = new Speed();
+  readonly #sender: Sender;
+  readonly #parts: Parts;
   #record: UploadRecord;
   #file: UploadFile | null;
-  #parts: Parts;
   #state: UploadState = { kind: 'starting' };
   #run: AbortController | null = null;
   #cancelTimer: (() => void) | null = null;
@@ -77,7 +77,11 @@ export class ClipUpload {
     this.#host = host;
     this.#record = record;
     this.#file = file;
-    this.#parts = new Parts(record.file.size);
+    const { api, put, digest, clock, slots } = host;
+    const changed = () => host.changed(this);
+    const arrived = () => (this.#failures = this.#refusals = 0);
+    this.#sender = new Sender({ api, put, digest, clock, slots, changed, arrived }, record.file.size);
+    this.#parts = this.#sender.parts;
     if (record.isPaused) this.#state = { kind: 'paused' };
     else if (!file) this.#state = { kind: 'needs_file', isHeld: record.handle !== null };
   }
@@ -118,7 +122,7 @@ export class ClipUpload {
 
   /** Bytes a second; 0 while it isn't known. */
   get rate(): number {
-    return this.#state.kind === 'sending' ? this.#speed.rate() : 0;
+    return this.#state.kind === 'sending' ? this.#sender.rate : 0;
   }
 
   /** 0 while it isn't known. */
@@ -156,7 +160,9 @@ export class ClipUpload {
       this.#isOver = false;
       this.#host.drop(this.id);
       this.#parts.handleListed([]);
-      this.#keep({ id: this.#host.newId(), clip: '', expiresMs: 0 });
+      const id = this.#host.newId();
+      this.#host.hold(id);
+      this.#keep({ id, clip: '', expiresMs: 0 });
     }
     this.start();
   }
@@ -213,7 +219,7 @@ export class ClipUpload {
     this.#run = null;
     this.#cancelTimer?.();
     this.#cancelTimer = null;
-    this.#speed.reset();
+    this.#sender.rest();
   }
 
   #enter(state: UploadState, then?: () => void): void {
@@ -247,11 +253,7 @@ export class ClipUpload {
     const ended = await this.#begin(signal);
     if (ended) return ended;
     this.#show({ kind: 'sending' }, signal);
-    // Before the first one is signed there is no upload to add others to.
-    if (this.#parts.done.length === 0) await this.#lane(signal, 1);
-    const lanes = await Promise.allSettled(Array.from({ length: LANES }, () => this.#lane(signal)));
-    const failed = lanes.find((lane) => lane.status === 'rejected');
-    if (failed) throw failed.reason;
+    await this.#sender.send(this.#record.clip, this.#file, signal);
     this.#show({ kind: 'completing' }, signal);
     return this.#complete(signal);
   }
@@ -271,11 +273,16 @@ export class ClipUpload {
         return this.#host.changed(this);
       }
       // Given up or sent meanwhile, from another window: its message says so.
-      this.#host.drop(this.id);
-      this.#enter({ kind: 'cancelled' });
-    } catch {
-      // It is asked again when it goes on.
+      this.#forget();
+    } catch (error) {
+      // So long ago that the server has forgotten it. Anything else is asked again when it goes on.
+      if (error instanceof ClipsError && error.code === 404) this.#forget();
     }
+  }
+
+  #forget(): void {
+    this.#host.drop(this.id);
+    this.#enter({ kind: 'cancelled' });
   }
 
   #show(state: UploadState, signal: AbortSignal): void {
@@ -318,57 +325,6 @@ export class ClipUpload {
     }
   }
 
-  /** Sends parts until there are none left, or `most` of them. */
-  async #lane(signal: AbortSignal, most = Infinity): Promise<void> {
-    for (let sent = 0; sent < most; sent++) {
-      if (signal.aborted) return;
-      const number = this.#parts.take();
-      if (number === null) return;
-      try {
-        await this.#host.slots.use(() => this.#send(number, signal));
-        this.#failures = this.#refusals = 0;
-      } catch (error) {
-        this.#parts.handleLost(number);
-        throw error;
-      } finally {
-        this.#host.changed(this);
-      }
-    }
-  }
-
-  async #send(number: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted || !this.#file) throw new TypeError('stopped');
-    const { api, put, digest, clock } = this.#host;
-    const from = this.#parts.startOf(number);
-    const bytes = await readPiece(this.#file, from, from + this.#parts.sizeOf(number));
-    const sha256 = await digest(bytes);
-    const size = bytes.byteLength;
-    const grant = await api.signParts(this.#record.clip, [{ number, size, sha256 }]);
-    const signed = grant.parts[0];
-    if (!signed || grant.partSize !== this.#parts.partSize) {
-      throw new ClipsError({ code: 0, reason: 'unknown_reply', message: 'parts of another size' });
-    }
-    const stalled = new AbortController();
-    let unwatch = clock.after(STALL_MS, () => stalled.abort());
-    const sent = (count: number) => {
-      unwatch();
-      unwatch = clock.after(STALL_MS, () => stalled.abort());
-      this.#handleSent(number, count);
-    };
-    try {
-      const etag = await put(signed, bytes, sent, AbortSignal.any([signal, stalled.signal]));
-      this.#parts.handleDone({ number, size, etag, sha256 });
-    } finally {
-      unwatch();
-    }
-  }
-
-  #handleSent(number: number, bytes: number): void {
-    this.#parts.handleSent(number, bytes);
-    this.#speed.handleBytes(this.#parts.sent, this.#host.clock.now());
-    this.#host.changed(this);
-  }
-
   /** With what the server says that it has: a part that is missing would spoil the whole. */
   async #complete(signal: AbortSignal): Promise<Clip> {
     const { api } = this.#host;
@@ -388,10 +344,7 @@ export class ClipUpload {
     }
     if (error instanceof ClipsError) {
       // By somebody, or from another window: nothing is left to do here.
-      if (error.reason === 'CANCELLED') {
-        this.#host.drop(this.id);
-        return this.#enter({ kind: 'cancelled' });
-      }
+      if (error.reason === 'CANCELLED') return this.#forget();
       if (error.code === 404 || error.reason === 'UPLOAD_CORRUPT') this.#isOver = true;
       // What a part is refused for (its URL has run out, its upload has ended) is seen when it is begun again.
       this.#refusals += error.code >= 400 && error.code < 500 ? 1 : 0;
@@ -427,26 +380,4 @@ const ASK_AGAIN = /^(SIGNATURE_.*|MISMATCH|NO_UPLOAD|CLIP_STATE|http_4\d\d)$/;
 function endedBadly(clip: Clip): ClipsError {
   const { reason, message } = clip.error ?? { reason: 'UPLOAD_EXPIRED', message: 'The upload did not come in time.' };
   return new ClipsError({ code: 0, reason, message, state: clip.state });
-}
-
-/** So many at once; others wait in the order in which they came. */
-export class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free++;
-    }
-  }
 }

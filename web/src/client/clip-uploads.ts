@@ -3,7 +3,8 @@ import { newUuid, type ClipsApi } from './clip-api.js';
 import { FileGone, printOf, webDigest, type Digest, type FileHandle, type UploadFile } from './clip-file.js';
 import { defaultPut, type PutPart } from './clip-put.js';
 import type { UploadRecord, UploadStore } from './clip-store.js';
-import { ClipUpload, Slots, type UploadHost } from './clip-upload.js';
+import { Slots } from './clip-slots.js';
+import { ClipUpload, type UploadHost } from './clip-upload.js';
 import { systemClock, type Clock } from './ports.js';
 
 export interface UploadsOptions {
@@ -51,7 +52,9 @@ export class ClipUploads {
       random: options.random ?? Math.random,
       newId: this.#newId,
       slots: new Slots(PARTS_AT_ONCE),
-      save: (record) => this.#later(() => this.#store.save(record)),
+      // What answers come after the end are nothing to keep: the store may be another person's, or cleared.
+      save: (record) => this.#stopped || this.#later(() => this.#store.save(record)),
+      hold: (id) => this.#hold(id),
       drop: (id) => {
         this.#later(() => this.#store.drop(id));
         this.#releases.get(id)?.();
@@ -117,6 +120,18 @@ export class ClipUploads {
   /** The network is back. */
   wake(): void {
     for (const upload of this.#uploads) upload.wake();
+  }
+
+  /** Its person isn't in this room any more: nothing of theirs goes there. */
+  handleRoomGone(room: string): void {
+    for (const upload of this.list(room)) upload.cancel();
+  }
+
+  /** Nothing more is sent, and nothing will go on: gives up what any page of this person has begun, as far as the server can be told. */
+  async end(): Promise<void> {
+    await this.stop();
+    const records = await this.#store.all().catch(() => []);
+    await Promise.allSettled(records.filter((r) => r.clip !== '').map((r) => this.#host.api.abort(r.clip)));
   }
 
   /** Nothing more is sent from here. Everything is kept. */

@@ -57,6 +57,9 @@ pub struct WatchPlan {
     /// The height at which pictures are asked for.
     #[arg(long, default_value_t = 720)]
     pub height: u32,
+    /// Media by TCP and not by UDP.
+    #[arg(long)]
+    pub by_tcp: bool,
     /// The address of the participants' sockets.
     #[arg(long)]
     pub bind: Option<SocketAddr>,
@@ -184,6 +187,7 @@ async fn enter(
         video_slots: plan.video_slots,
         profile: plan.profile,
         feedback: Duration::from_millis(plan.feedback_ms),
+        by_tcp: plan.by_tcp,
     };
     let wishes = Wishes {
         pictures: plan.video_slots,

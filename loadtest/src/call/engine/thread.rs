@@ -2,13 +2,13 @@
 
 use super::Order;
 use super::batch::Batch;
+use super::link::Link;
 use crate::call::outlet::Outlet;
 use crate::call::peer::Peer;
 use anyhow::Result;
 use rustix::event::{Timespec, epoll};
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
-use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -19,9 +19,6 @@ const WAKE: u64 = u64::MAX;
 
 /// Sockets told of at once.
 const EVENTS: usize = 128;
-
-/// Batches read from a socket before others have their turn.
-const READ: usize = 4;
 
 /// Timers are looked at this often at most: one look is over all participants.
 const LOOK: Duration = Duration::from_micros(500);
@@ -40,8 +37,7 @@ pub(super) struct Worker {
 
 struct Member {
     peer: Box<Peer>,
-    socket: UdpSocket,
-    is_v6: bool,
+    link: Link,
 }
 
 impl Worker {
@@ -88,25 +84,15 @@ impl Worker {
     }
 
     fn read(&mut self, key: u64, batch: &mut Batch) {
-        let Some(Member {
-            peer,
-            socket,
-            is_v6,
-        }) = self.members.get_mut(&key)
-        else {
+        let Some(Member { peer, link }) = self.members.get_mut(&key) else {
             return;
         };
         let now = Instant::now();
-        for _ in 0..READ {
-            batch.receive(socket, *is_v6);
-            for (from, bytes) in batch.datagrams() {
-                peer.handle_datagram(now, from, bytes, &mut self.outlet);
-            }
-            if !batch.is_full() {
-                break;
-            }
-        }
-        flush(&mut self.outlet, socket);
+        let outlet = &mut self.outlet;
+        link.read(batch, |from, bytes| {
+            peer.handle_datagram(now, from, bytes, outlet)
+        });
+        flush(outlet, link, (&self.epoll, key));
         if let Some(due) = peer.poll_timeout() {
             self.due = self.due.min(due.max(now + LOOK));
         }
@@ -119,22 +105,15 @@ impl Worker {
         let _ = rustix::io::read(&*self.wake, &mut count);
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Add { key, peer, socket } => {
-                    let data = epoll::EventData::new_u64(key);
-                    if epoll::add(&self.epoll, &socket, data, epoll::EventFlags::IN).is_ok() {
-                        let is_v6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
-                        let member = Member {
-                            peer,
-                            socket,
-                            is_v6,
-                        };
-                        self.members.insert(key, member);
+                Order::Add { key, peer, link } => {
+                    if link.watch(&self.epoll, key).is_ok() {
+                        self.members.insert(key, Member { peer, link });
                     }
                 }
                 Order::With { key, task } => {
-                    if let Some(Member { peer, socket, .. }) = self.members.get_mut(&key) {
+                    if let Some(Member { peer, link }) = self.members.get_mut(&key) {
                         task(peer, Instant::now(), &mut self.outlet);
-                        flush(&mut self.outlet, socket);
+                        flush(&mut self.outlet, link, (&self.epoll, key));
                     }
                 }
                 // Its socket leaves the set when it is closed.
@@ -150,10 +129,10 @@ impl Worker {
     /// Does what is due of everybody's.
     fn look(&mut self, now: Instant) {
         let mut next = now + IDLE;
-        for Member { peer, socket, .. } in self.members.values_mut() {
+        for (&key, Member { peer, link }) in &mut self.members {
             if peer.poll_timeout().is_some_and(|due| due <= now) {
                 peer.handle_timeout(now, &mut self.outlet);
-                flush(&mut self.outlet, socket);
+                flush(&mut self.outlet, link, (&self.epoll, key));
             }
             next = peer.poll_timeout().map_or(next, |due| due.min(next));
         }
@@ -162,8 +141,6 @@ impl Worker {
 }
 
 /// Sends what a participant has put out. What the socket does not take is lost, as on a full link.
-fn flush(outlet: &mut Outlet, socket: &UdpSocket) {
-    outlet.drain(|to, bytes| {
-        let _ = socket.send_to(bytes, to);
-    });
+fn flush(outlet: &mut Outlet, link: &mut Link, watched: (&OwnedFd, u64)) {
+    outlet.drain(|to, bytes| link.send(to, bytes, watched));
 }

@@ -29,6 +29,7 @@ pub enum TransportError {
 pub struct Transport {
     identity: Identity,
     profile: Profile,
+    by_tcp: bool,
     /// Our credentials.
     pub credentials: Credentials,
     ice: Option<Agent>,
@@ -67,10 +68,11 @@ pub enum Incoming {
 impl Transport {
     /// Before the server's description.
     #[must_use]
-    pub fn new(identity: Identity, profile: Profile, rng: &mut Rng) -> Self {
+    pub fn new(identity: Identity, (profile, by_tcp): (Profile, bool), rng: &mut Rng) -> Self {
         Self {
             identity,
             profile,
+            by_tcp,
             credentials: Credentials::new(rng),
             ice: None,
             dtls: None,
@@ -96,7 +98,12 @@ impl Transport {
             self.role = Role::Server;
         }
         let (local, theirs) = (self.credentials.clone(), remote.credentials.clone());
-        match Agent::new(local, theirs, remote.candidates.clone(), now, rng.fork()) {
+        let candidates = if self.by_tcp {
+            &remote.tcp_candidates
+        } else {
+            &remote.candidates
+        };
+        match Agent::new(local, theirs, candidates.clone(), now, rng.fork()) {
             Ok(agent) => self.ice = Some(agent),
             Err(error) => self.failure = Some(TransportError::Crypto(error.to_string())),
         }

@@ -33,6 +33,8 @@ pub struct Description {
     pub is_active: bool,
     /// Where it can be reached, the most wanted first.
     pub candidates: Vec<SocketAddr>,
+    /// The same by TCP, which we open.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Its m-lines, those with port 0 too.
     pub media: Vec<Media>,
 }
@@ -86,9 +88,16 @@ impl Description {
                 }
             }
         }
-        transport
-            .candidates
-            .sort_by_key(|&(priority, _)| std::cmp::Reverse(priority));
+        let preferred = |over: &str| {
+            let mut found = transport.candidates.clone();
+            found.retain(|candidate| candidate.over == over);
+            found.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
+            found
+                .into_iter()
+                .map(|candidate| candidate.address)
+                .collect()
+        };
+        let (candidates, tcp_candidates) = (preferred("udp"), preferred("tcp"));
         Ok(Self {
             credentials: Credentials {
                 ufrag: transport.ufrag.ok_or(SdpError::Missing("ice-ufrag"))?,
@@ -98,11 +107,8 @@ impl Description {
                 .fingerprint
                 .ok_or(SdpError::Missing("fingerprint"))?,
             is_active: transport.setup.as_deref() == Some("active"),
-            candidates: transport
-                .candidates
-                .into_iter()
-                .map(|(_, address)| address)
-                .collect(),
+            candidates,
+            tcp_candidates,
             media: media.into_iter().map(Builder::finish).collect(),
         })
     }
@@ -125,7 +131,16 @@ struct Transport {
     password: Option<String>,
     fingerprint: Option<String>,
     setup: Option<String>,
-    candidates: Vec<(u32, SocketAddr)>,
+    candidates: Vec<Candidate>,
+}
+
+/// A candidate of component 1, over UDP or passive TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    /// `udp` or `tcp`.
+    over: &'static str,
+    priority: u32,
+    address: SocketAddr,
 }
 
 impl Transport {
@@ -145,7 +160,7 @@ impl Transport {
                 }
             }
             "candidate" => {
-                // Those for RTCP alone, over TCP, or with a name instead of an address are of no use.
+                // Those for RTCP alone, or with a name instead of an address are of no use.
                 if let Some(found) = candidate(value)
                     && !self.candidates.contains(&found)
                 {
@@ -157,15 +172,25 @@ impl Transport {
     }
 }
 
-/// Priority and address of a candidate of component 1 over UDP (RFC 8839, section 5.1).
-fn candidate(value: &str) -> Option<(u32, SocketAddr)> {
+/// Reads one (RFC 8839, section 5.1; RFC 6544, section 4.5).
+fn candidate(value: &str) -> Option<Candidate> {
     let mut fields = value.split_whitespace().skip(1);
     let (component, transport) = (fields.next()?, fields.next()?);
     let priority = fields.next()?.parse().ok()?;
     let address: IpAddr = fields.next()?.parse().ok()?;
     let port = fields.next()?.parse().ok()?;
-    let is_usable = component == "1" && transport.eq_ignore_ascii_case("udp");
-    is_usable.then_some((priority, SocketAddr::new(address, port)))
+    let over = if transport.eq_ignore_ascii_case("udp") {
+        "udp"
+    } else if transport.eq_ignore_ascii_case("tcp") && value.contains(" tcptype passive") {
+        "tcp"
+    } else {
+        return None;
+    };
+    (component == "1").then_some(Candidate {
+        over,
+        priority,
+        address: SocketAddr::new(address, port),
+    })
 }
 
 /// An m-line that is being read.

@@ -23,6 +23,7 @@ fn a_servers_answer_says_where_it_is_and_what_it_sends() {
     let wanted: [std::net::SocketAddr; 2] =
         ["[2001:db8::1]:4000", "192.0.2.9:4000"].map(|text| text.parse().unwrap());
     assert_eq!(answer.candidates, wanted);
+    assert_eq!(answer.tcp_candidates, wanted[1..]);
     let [audio, video, rejected] = &answer.media[..] else {
         panic!("{answer:?}")
     };

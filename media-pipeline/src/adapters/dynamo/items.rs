@@ -212,10 +212,9 @@ pub(super) fn request_row(request: &Request, now: UnixMs) -> Item {
     item
 }
 
-/// An event's id, noted by this call.
-pub(super) fn event_row(event: &str, at: UnixMs, call: &str, now: UnixMs) -> Item {
+/// An event's id.
+pub(super) fn event_row(event: &str, at: UnixMs, now: UnixMs) -> Item {
     let mut item = Key::event(event).item();
-    item.insert("call".to_owned(), AttributeValue::S(call.to_owned()));
     forgotten(&mut item, at, CLIP_EVENT_AGE, now);
     item
 }

@@ -80,7 +80,7 @@ pub(super) fn update(
 }
 
 /// Notes the request; false when it was answered before, within its time.
-fn note(connection: &Connection, request: Option<&Request>) -> rusqlite::Result<bool> {
+pub(super) fn note(connection: &Connection, request: Option<&Request>) -> rusqlite::Result<bool> {
     let Some(request) = request else {
         return Ok(true);
     };

@@ -1,6 +1,7 @@
 //! The upload, and what the bytes are.
 
 use super::named;
+use crate::checksum::ChecksumKind;
 use crate::model::{AudioInfo, Source, Upload, UploadMode, VideoInfo};
 use kaiwa_common::time::UnixMs;
 use serde::{Deserialize, Serialize};
@@ -12,11 +13,16 @@ const MODES: [UploadMode; 3] = [
     UploadMode::Credentials,
 ];
 
+const CHECKSUMS: [ChecksumKind; 2] = [ChecksumKind::Sha256, ChecksumKind::Crc32c];
+
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredUpload {
     mode: u8,
     id: Option<String>,
     part_size: u64,
+    /// An upload of before there was a choice has SHA-256.
+    #[serde(default)]
+    checksum: u8,
     expires: i64,
 }
 
@@ -59,6 +65,10 @@ impl From<&Upload> for StoredUpload {
             mode,
             id: upload.id.clone(),
             part_size: upload.part_size,
+            checksum: match upload.checksum {
+                ChecksumKind::Sha256 => 0,
+                ChecksumKind::Crc32c => 1,
+            },
             expires: upload.expires.0,
         }
     }
@@ -72,6 +82,7 @@ impl TryFrom<StoredUpload> for Upload {
             mode: named(&MODES, stored.mode)?,
             id: stored.id,
             part_size: stored.part_size,
+            checksum: named(&CHECKSUMS, stored.checksum)?,
             expires: UnixMs(stored.expires),
         })
     }

@@ -29,7 +29,7 @@ fn tag(key: &hmac::Key, time: &str, body: &[u8]) -> hmac::Tag {
     context.sign()
 }
 
-pub(super) struct Verifier {
+pub(crate) struct Verifier {
     /// Of this process: keys are compared by their tags, in constant time, whatever their lengths.
     blind: hmac::Key,
     api_keys: Vec<hmac::Tag>,
@@ -37,7 +37,7 @@ pub(super) struct Verifier {
 }
 
 /// What a request shows, before its body is read.
-pub(super) enum Claim {
+pub(crate) enum Claim {
     /// A key that is right.
     Key,
     /// Signatures that are to be checked.
@@ -45,7 +45,7 @@ pub(super) enum Claim {
 }
 
 impl Verifier {
-    pub(super) fn new(options: &WebhookOptions) -> Result<Self, WebhookOptionsError> {
+    pub(crate) fn new(options: &WebhookOptions) -> Result<Self, WebhookOptionsError> {
         let keys = options.api_keys.iter().map(|key| key.expose().as_bytes());
         let secrets = options.secrets.iter().map(|s| s.expose().as_slice());
         if options.api_keys.len() > 2 || options.secrets.len() > 2 {
@@ -67,7 +67,7 @@ impl Verifier {
     }
 
     /// `None` when nothing in the headers can hold.
-    pub(super) fn claim(&self, headers: &HeaderMap, now: UnixMs) -> Option<Claim> {
+    pub(crate) fn claim(&self, headers: &HeaderMap, now: UnixMs) -> Option<Claim> {
         let key = single(headers, API_KEY);
         if let Some(key) = key {
             // All are compared, whichever is right.
@@ -84,7 +84,7 @@ impl Verifier {
     }
 
     /// Whether the body is what was signed.
-    pub(super) fn holds(&self, claim: &Claim, body: &[u8]) -> bool {
+    pub(crate) fn holds(&self, claim: &Claim, body: &[u8]) -> bool {
         let Claim::Signed { time, tags } = claim else {
             return true;
         };

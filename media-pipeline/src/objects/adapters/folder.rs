@@ -10,6 +10,7 @@
 //! final name; after it what it replaced is deleted. What a crash leaves between is swept at the next start.
 
 mod buffer;
+mod claims;
 mod complete;
 mod disk;
 mod index;
@@ -19,6 +20,7 @@ mod write;
 
 pub use disk::{Disk, OsDisk};
 
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::objects::key::{check_key, check_type};
 use crate::objects::sign::Keyring;
 use crate::ports::{ObjectError, ObjectInfo, Part, PartPlan};
@@ -35,7 +37,7 @@ use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 use write::{Promise, Sink, joined, pour};
 
@@ -128,7 +130,7 @@ impl FolderObjects {
         self.inner.clock.now()
     }
 
-    /// Takes a part: exactly so many bytes with that SHA-256. It is there when this returns, and the bytes of an
+    /// Takes a part: exactly so many bytes with that checksum. It is there when this returns, and the bytes of an
     /// attempt that fails are nowhere. The same number again replaces it.
     ///
     /// # Errors
@@ -150,6 +152,7 @@ impl FolderObjects {
         if known.done_etag.is_some() {
             return Err(ObjectError::NotFound);
         }
+        check_kind(known.checksum, plan.checksum.as_ref())?;
         self.room_for(plan.size)?;
         let stride = self.stride(upload, plan.size, known.stride).await?;
         let fits = before.is_none() && plan.size <= stride;
@@ -157,11 +160,12 @@ impl FolderObjects {
         let promise = Promise {
             most: plan.size,
             least: plan.size,
-            sha256: plan.sha256,
+            kind: known.checksum,
+            checksum: plan.checksum,
         };
         let disk = Arc::clone(&self.inner.disk);
         let folder = self.inner.places.upload(upload);
-        let (file, sha256) = match &claim {
+        let (file, checksum) = match &claim {
             Some(claim) => {
                 let data = self.inner.places.data(upload);
                 let at = u64::from(plan.number - 1) * stride;
@@ -177,15 +181,15 @@ impl FolderObjects {
                 let path = temporary.path.clone();
                 let opened = opened(move || new_file(&path)).await?;
                 let sink = Sink::new(disk, opened, 0, Box::new(()));
-                let (_, sha256) = pour(sink, bytes, promise).await?;
+                let (_, checksum) = pour(sink, bytes, promise).await?;
                 temporary.keep();
-                (Some(name), sha256)
+                (Some(name), checksum)
             }
         };
         let row = PartRow {
             number: plan.number,
             size: plan.size,
-            sha256,
+            checksum,
             file,
         };
         self.note_part(key, upload, row).await
@@ -296,16 +300,17 @@ impl FolderObjects {
         let promise = Promise {
             most,
             least,
-            sha256: None,
+            kind: ChecksumKind::Sha256,
+            checksum: None,
         };
-        let (size, sha256) = pour(sink, bytes, promise).await?;
+        let (size, checksum) = pour(sink, bytes, promise).await?;
         self.publish(&temporary.path, &blob).await?;
         temporary.keep();
         let info = ObjectInfo {
             key: key.to_owned(),
             size,
-            etag: etag_of(&sha256),
-            sha256: Some(sha256),
+            etag: etag_of(&checksum),
+            sha256: checksum.sha256(),
             modified: self.now(),
         };
         Ok(ObjectRow {
@@ -333,47 +338,6 @@ impl FolderObjects {
             return Err(ObjectError::Refused("the disk is full".to_owned()));
         }
         Ok(())
-    }
-
-    /// The right to write to a part's place; nobody has it while the object is made.
-    fn claim(&self, upload: &str, number: u32) -> Option<Claim> {
-        let place = (upload.to_owned(), number);
-        let mut busy = self
-            .inner
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if busy.contains(&(upload.to_owned(), 0)) {
-            return None;
-        }
-        busy.insert(place.clone()).then(|| Claim {
-            busy: Arc::clone(&self.inner.busy),
-            place,
-        })
-    }
-
-    /// The right to make the object, and whether somebody still writes to a place.
-    fn claim_all(&self, upload: &str) -> Option<(Claim, bool)> {
-        let place = (upload.to_owned(), 0);
-        let mut busy = self
-            .inner
-            .busy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_written = busy
-            .range(place.clone()..)
-            .next()
-            .is_some_and(|(id, _)| id == upload);
-        let is_mine = busy.insert(place.clone());
-        is_mine.then(|| {
-            (
-                Claim {
-                    busy: Arc::clone(&self.inner.busy),
-                    place,
-                },
-                is_written,
-            )
-        })
     }
 
     /// Deletes files whose rows are gone; a large one takes the disk a while.
@@ -414,19 +378,6 @@ impl FolderObjects {
 /// About what a row adds to the database.
 const ROW_BYTES: usize = 512;
 
-/// Who writes to a part's place; until the last write has ended.
-struct Claim {
-    busy: Arc<Mutex<BTreeSet<(String, u32)>>>,
-    place: (String, u32),
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        busy.remove(&self.place);
-    }
-}
-
 /// A file that is deleted unless it is kept.
 struct Temporary {
     path: PathBuf,
@@ -463,6 +414,17 @@ pub(crate) fn check_plan(plan: &PartPlan) -> Result<(), ObjectError> {
         return Err(ObjectError::Mismatch("the part's length".to_owned()));
     }
     Ok(())
+}
+
+/// All parts of an upload have a sum of its kind.
+fn check_kind(kind: ChecksumKind, given: Option<&Checksum>) -> Result<(), ObjectError> {
+    match given {
+        Some(given) if given.kind() != kind => Err(ObjectError::Mismatch(format!(
+            "the checksum: this upload's parts have a {}",
+            kind.name()
+        ))),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Upload ids are ours: 32 hexadecimal digits, and so are their folders.

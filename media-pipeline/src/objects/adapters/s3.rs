@@ -7,14 +7,13 @@ mod policy;
 mod store;
 mod upload;
 
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::ports::{ObjectError, ObjectInfo, Part};
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::{
     ProvideCredentials, RequestChecksumCalculation, SharedCredentialsProvider,
 };
 use aws_sdk_s3::primitives::DateTime;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kaiwa_common::time::UnixMs;
 use kaiwa_platform::clock::Clock;
 use std::sync::Arc;
@@ -92,13 +91,13 @@ fn mark(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// S3's sum of a whole object. Of one made of parts (its mark ends in `-3`) the sum is one over the parts' sums, and
+/// S3's SHA-256 of a whole object. Of one made of parts (its mark ends in `-3`) the sum is one over the parts' sums, and
 /// says nothing of the bytes in one piece.
 fn sha256(etag: Option<&str>, sum: Option<&str>) -> Option<[u8; 32]> {
     if etag.is_some_and(|etag| etag.contains('-')) {
         return None;
     }
-    STANDARD.decode(sum?).ok()?.try_into().ok()
+    ChecksumKind::Sha256.of_base64(sum?)?.sha256()
 }
 
 fn size(bytes: Option<i64>) -> u64 {
@@ -116,8 +115,15 @@ fn part(found: &aws_sdk_s3::types::Part) -> Option<Part> {
         number: u32::try_from(found.part_number()?).ok()?,
         size: size(found.size()),
         etag: mark(found.e_tag()),
-        sha256: sha256(found.e_tag(), found.checksum_sha256()),
+        checksum: checksum(found),
     })
+}
+
+/// A part's sum, of whichever kind its upload has.
+fn checksum(part: &aws_sdk_s3::types::Part) -> Option<Checksum> {
+    let sha256 = || ChecksumKind::Sha256.of_base64(part.checksum_sha256()?);
+    let crc32c = || ChecksumKind::Crc32c.of_base64(part.checksum_crc32_c()?);
+    sha256().or_else(crc32c)
 }
 
 fn listed(found: &aws_sdk_s3::types::Object) -> ObjectInfo {

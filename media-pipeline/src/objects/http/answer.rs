@@ -151,11 +151,11 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::ACCESS_CONTROL_ALLOW_METHODS, "PUT, POST"),
     (
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        "content-type, x-amz-checksum-sha256",
+        "content-type, x-amz-checksum-sha256, x-amz-checksum-crc32c",
     ),
     (
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        "etag, x-amz-checksum-sha256, retry-after",
+        "etag, x-amz-checksum-sha256, x-amz-checksum-crc32c, retry-after",
     ),
     (header::ACCESS_CONTROL_MAX_AGE, "600"),
     (header::CACHE_CONTROL, "no-store"),

@@ -181,6 +181,59 @@ fn media_keeps_consent_and_ends_an_interruption() {
 }
 
 #[test]
+fn a_closed_address_gives_way_to_one_that_is_heard() {
+    let mut bench = Bench::new();
+    bench.check(1);
+    bench.nominate(2);
+    bench.events();
+    bench.wait(1);
+    bench.ice.handle_closed(bench.now, 3);
+    assert_eq!(bench.events(), [], "it was nobody's");
+    bench.ice.handle_closed(bench.now, 2);
+    let other = [IceEvent::Forgotten(2), IceEvent::Selected(1)];
+    assert_eq!(bench.events(), other);
+    assert!(!bench.ice.is_valid(2));
+}
+
+#[test]
+fn the_last_address_closed_interrupts_at_once_until_another_is_heard() {
+    let mut bench = Bench::new();
+    bench.check(1);
+    bench.wait(8);
+    bench.nominate(2);
+    bench.events();
+    bench.ice.handle_closed(bench.now, 2);
+    let lost = [
+        IceEvent::Forgotten(2),
+        IceEvent::Lost,
+        IceEvent::Interrupted,
+    ];
+    assert_eq!(bench.events(), lost, "1 was not heard of late");
+    assert_eq!(bench.ice.selected(), None);
+    bench.ice.handle_authentic(bench.now, 1);
+    let back = [IceEvent::Recovered, IceEvent::Selected(1)];
+    assert_eq!(bench.events(), back);
+    // And silence goes on to count from what was heard last.
+    bench.ice.handle_closed(bench.now, 1);
+    bench.wait(30);
+    assert_eq!(bench.events().last(), Some(&IceEvent::Expired));
+}
+
+#[test]
+fn a_nomination_of_an_address_that_has_closed_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.nominate(1);
+    for _ in 0..5_000 {
+        bench.check(1);
+    }
+    bench.nominate(9);
+    bench.ice.handle_closed(bench.now, 9);
+    bench.check(9);
+    bench.ice.handle_authentic(bench.now, 9);
+    assert_eq!(bench.ice.selected(), Some(1));
+}
+
+#[test]
 fn a_peer_that_never_checks_expires_without_being_interrupted() {
     let mut bench = Bench::new();
     assert_eq!(bench.ice.poll_timeout(), Some(bench.now + EXPIRED_AFTER));

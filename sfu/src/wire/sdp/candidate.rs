@@ -23,6 +23,16 @@ pub struct Candidate {
     pub kind: CandidateKind,
 }
 
+/// The greatest preference among TCP candidates: 13 bits of the local preference.
+pub const TCP_PREFERENCE_MAX: u16 = (1 << 13) - 1;
+
+/// The type preference of TCP's host candidates: below UDP's 126 and the 110 of what is learnt of peers, above relays
+/// (RFC 6544, section 4.2, leaves it to us; browsers have the same).
+const TCP_HOST: u32 = 90;
+
+/// The direction preference of passive host candidates (RFC 6544, section 4.2).
+const TCP_PASSIVE: u32 = 4;
+
 /// What a candidate is reached over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
@@ -70,6 +80,22 @@ impl Candidate {
             address: address.ip().to_string(),
             port: address.port(),
             kind: CandidateKind::Host,
+        }
+    }
+
+    /// The same over TCP, which the client opens. Any of UDP goes before it: what is lost on TCP holds up what comes
+    /// after it. The more preferred of several has the greater `preference`, up to [`TCP_PREFERENCE_MAX`] (RFC 6544,
+    /// section 4.2).
+    #[must_use]
+    pub fn host_tcp_passive(address: SocketAddr, preference: u16) -> Self {
+        let other = preference.min(TCP_PREFERENCE_MAX);
+        let local = (TCP_PASSIVE << 13) | u32::from(other);
+        let udp = Self::host(address, other);
+        Self {
+            foundation: format!("t{}", udp.foundation),
+            transport: Transport::Tcp(TcpKind::Passive),
+            priority: (TCP_HOST << 24) | (local << 8) | 255,
+            ..udp
         }
     }
 

@@ -3,7 +3,8 @@
 use super::disk::{Places, refused, sync_folder};
 use super::index::{self, ObjectRow, PartRow, UploadRow};
 use super::write::joined;
-use super::{FolderObjects, check_upload};
+use super::{FolderObjects, check_kind, check_upload};
+use crate::checksum::ChecksumKind;
 use crate::objects::hex;
 use crate::objects::key::check_key;
 use crate::ports::{ObjectError, ObjectInfo, Part};
@@ -39,11 +40,11 @@ impl FolderObjects {
             return info.ok_or(ObjectError::NotFound);
         }
         let arrived = parts.len();
-        let parts = chosen(parts, wanted)?;
-        let etag = etag(&parts);
+        let parts = chosen(parts, wanted, row.checksum)?;
+        let etag = etag(upload, &parts);
         // Of several there is none, as in S3: taking it costs as much as all the rest of an upload.
         let sha256 = match parts.as_slice() {
-            [only] => Some(only.sha256),
+            [only] => only.checksum.sha256(),
             _ => None,
         };
         let may_move = !is_written && parts.len() == arrived;
@@ -100,7 +101,11 @@ impl FolderObjects {
 }
 
 /// The parts that were named, each as it was named; all, if none were.
-fn chosen(arrived: Vec<PartRow>, wanted: &[Part]) -> Result<Vec<PartRow>, ObjectError> {
+fn chosen(
+    arrived: Vec<PartRow>,
+    wanted: &[Part],
+    kind: ChecksumKind,
+) -> Result<Vec<PartRow>, ObjectError> {
     let mismatch = |what: String| Err(ObjectError::Mismatch(what));
     if arrived.is_empty() {
         return mismatch("there are no parts".to_owned());
@@ -117,9 +122,10 @@ fn chosen(arrived: Vec<PartRow>, wanted: &[Part]) -> Result<Vec<PartRow>, Object
         let Some(row) = found.ok().and_then(|place| arrived.get(place)) else {
             return mismatch(format!("part {} has not arrived", part.number));
         };
+        check_kind(kind, part.checksum.as_ref())?;
         let is_same = part.etag.trim_matches('"') == row.part().etag
             && part.size == row.size
-            && part.sha256.is_none_or(|sum| sum == row.sha256);
+            && part.checksum.is_none_or(|sum| sum == row.checksum);
         if !is_same {
             return mismatch(format!("part {} is another", part.number));
         }
@@ -128,11 +134,13 @@ fn chosen(arrived: Vec<PartRow>, wanted: &[Part]) -> Result<Vec<PartRow>, Object
     Ok(chosen)
 }
 
-/// As S3's: a mark over the parts' marks, and how many they are.
-fn etag(parts: &[PartRow]) -> String {
+/// As S3's: a mark over the parts' marks, and how many they are. Over the upload's id too: other bytes with the same
+/// CRC-32C are easily made, and the mark has to tell them apart.
+fn etag(upload: &str, parts: &[PartRow]) -> String {
     let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(upload.as_bytes());
     for part in parts {
-        hash.update(&part.sha256);
+        hash.update(part.checksum.bytes());
     }
     let marks = hash.finish();
     format!("{}-{}", hex(&marks.as_ref()[..16]), parts.len())

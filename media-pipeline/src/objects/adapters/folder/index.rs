@@ -1,6 +1,7 @@
 //! The index: which objects there are, in which files, and what has arrived of those to come. A row's commit is the
 //! moment in which an object appears, changes or goes.
 
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::objects::hex;
 use crate::ports::{ObjectError, ObjectInfo, Part};
 use kaiwa_common::limits::{OBJECT_DONE_AGE, OBJECT_PAGE as PAGE};
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 
 pub(super) const SCHEMA: Schema = Schema {
     component: "objects",
-    migrations: &[V1],
+    migrations: &[V1, V2],
 };
 
 const V1: &str = "
@@ -45,12 +46,19 @@ CREATE TABLE objects_parts (
     PRIMARY KEY (upload, number)
 ) STRICT, WITHOUT ROWID";
 
+/// Parts have a SHA-256 or a CRC-32C: 32 or 4 bytes. All of an upload have the same; those of before have SHA-256.
+const V2: &str = "
+ALTER TABLE objects_parts RENAME COLUMN sha256 TO checksum;
+-- 0: SHA-256, 1: CRC-32C
+ALTER TABLE objects_uploads ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0";
+
 /// An upload that is under way or was completed.
 #[derive(Debug, Clone)]
 pub(super) struct UploadRow {
     pub(super) content_type: String,
     pub(super) stride: Option<u64>,
     pub(super) done_etag: Option<String>,
+    pub(super) checksum: ChecksumKind,
 }
 
 /// A part and where it stands.
@@ -58,7 +66,7 @@ pub(super) struct UploadRow {
 pub(super) struct PartRow {
     pub(super) number: u32,
     pub(super) size: u64,
-    pub(super) sha256: [u8; 32],
+    pub(super) checksum: Checksum,
     pub(super) file: Option<String>,
 }
 
@@ -67,8 +75,8 @@ impl PartRow {
         Part {
             number: self.number,
             size: self.size,
-            etag: etag_of(&self.sha256),
-            sha256: Some(self.sha256),
+            etag: etag_of(&self.checksum),
+            checksum: Some(self.checksum),
         }
     }
 }
@@ -82,9 +90,10 @@ fn unsigned(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or(0)
 }
 
-/// An object's or part's mark: half of its SHA-256.
-pub(super) fn etag_of(sha256: &[u8; 32]) -> String {
-    hex(&sha256[..16])
+/// An object's or part's mark: half of its SHA-256, or its CRC-32C.
+pub(super) fn etag_of(checksum: &Checksum) -> String {
+    let bytes = checksum.bytes();
+    hex(bytes.get(..16).unwrap_or(bytes))
 }
 
 /// An object and its file.
@@ -171,6 +180,7 @@ pub(super) fn begin(
     id: &str,
     key: &str,
     content_type: &str,
+    checksum: ChecksumKind,
     now: UnixMs,
 ) -> rusqlite::Result<()> {
     // Completed ones are forgotten when their time is over; there is always a next upload that does it.
@@ -180,21 +190,25 @@ pub(super) fn begin(
     db.prepare_cached("DELETE FROM objects_uploads WHERE begun_ms < ?1 AND done_etag IS NOT NULL")?
         .execute([old])?;
     db.prepare_cached(
-        "INSERT INTO objects_uploads (id, key, content_type, begun_ms) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO objects_uploads (id, key, content_type, begun_ms, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![id, key, content_type, now.0])?;
+    .execute(params![id, key, content_type, now.0, checksum == ChecksumKind::Crc32c])?;
     Ok(())
 }
 
 pub(super) fn upload(db: &Connection, key: &str, id: &str) -> rusqlite::Result<Option<UploadRow>> {
     db.prepare_cached(
-        "SELECT content_type, stride, done_etag FROM objects_uploads WHERE id = ?1 AND key = ?2",
+        "SELECT content_type, stride, done_etag, checksum FROM objects_uploads WHERE id = ?1 AND key = ?2",
     )?
     .query_row([id, key], |row| {
         Ok(UploadRow {
             content_type: row.get(0)?,
             stride: row.get::<_, Option<i64>>(1)?.map(unsigned),
             done_etag: row.get(2)?,
+            checksum: match row.get::<_, i64>(3)? {
+                0 => ChecksumKind::Sha256,
+                _ => ChecksumKind::Crc32c,
+            },
         })
     })
     .optional()
@@ -210,7 +224,7 @@ pub(super) fn stride(db: &Connection, id: &str, wanted: u64) -> rusqlite::Result
 
 pub(super) fn parts(db: &Connection, id: &str) -> rusqlite::Result<Vec<PartRow>> {
     let mut statement = db.prepare_cached(
-        "SELECT number, size, sha256, file FROM objects_parts WHERE upload = ?1 ORDER BY number",
+        "SELECT number, size, checksum, file FROM objects_parts WHERE upload = ?1 ORDER BY number",
     )?;
     let rows = statement.query_map([id], part)?;
     rows.collect()
@@ -222,7 +236,7 @@ pub(super) fn one_part(
     number: u32,
 ) -> rusqlite::Result<Option<PartRow>> {
     db.prepare_cached(
-        "SELECT number, size, sha256, file FROM objects_parts WHERE upload = ?1 AND number = ?2",
+        "SELECT number, size, checksum, file FROM objects_parts WHERE upload = ?1 AND number = ?2",
     )?
     .query_row(params![id, number], part)
     .optional()
@@ -232,9 +246,20 @@ fn part(row: &Row<'_>) -> rusqlite::Result<PartRow> {
     Ok(PartRow {
         number: row.get(0)?,
         size: unsigned(row.get(1)?),
-        sha256: row.get(2)?,
+        checksum: checksum(row.get_ref(2)?.as_blob()?)?,
         file: row.get(3)?,
     })
+}
+
+/// The number of bytes says which it is.
+fn checksum(bytes: &[u8]) -> rusqlite::Result<Checksum> {
+    let kinds = [ChecksumKind::Sha256, ChecksumKind::Crc32c];
+    let found = kinds.into_iter().find_map(|kind| kind.of_bytes(bytes));
+    found.ok_or(rusqlite::Error::InvalidColumnType(
+        2,
+        "checksum".to_owned(),
+        rusqlite::types::Type::Blob,
+    ))
 }
 
 /// The newest bytes under this number count. False when the upload is over meanwhile.
@@ -248,9 +273,9 @@ pub(super) fn put_part(
         return Ok(false);
     }
     db.prepare_cached(
-        "INSERT OR REPLACE INTO objects_parts (upload, number, size, sha256, file) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO objects_parts (upload, number, size, checksum, file) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![id, part.number, signed(part.size), part.sha256, part.file])?;
+    .execute(params![id, part.number, signed(part.size), part.checksum.bytes(), part.file])?;
     Ok(true)
 }
 
@@ -319,5 +344,39 @@ pub(super) fn written(error: WriteError) -> ObjectError {
         | WriteError::Closed
         | WriteError::Panicked
         | WriteError::Unknown(_) => ObjectError::Unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_that_arrived_before_there_were_two_kinds_of_checksum_are_known() {
+        let db = Connection::open_in_memory().expect("a database");
+        db.execute_batch(V1).expect("the first tables");
+        let row = "INSERT INTO objects_uploads (id, key, content_type, begun_ms) VALUES ('u', 'k', 't/t', 1);
+                   INSERT INTO objects_parts VALUES ('u', 1, 5, zeroblob(32), NULL)";
+        db.execute_batch(row).expect("rows");
+        db.execute_batch(V2).expect("the tables of now");
+        let old = upload(&db, "k", "u")
+            .expect("it is read")
+            .expect("it is there");
+        assert_eq!(old.checksum, ChecksumKind::Sha256);
+        let found = parts(&db, "u").expect("they are read");
+        assert_eq!(found[0].checksum, Checksum::Sha256([0; 32]));
+        begin(&db, "v", "k", "t/t", ChecksumKind::Crc32c, UnixMs(2)).expect("it is written");
+        let new = PartRow {
+            checksum: Checksum::Crc32c([1, 2, 3, 4]),
+            ..found[0].clone()
+        };
+        assert!(put_part(&db, "k", "v", &new).expect("it is written"));
+        let new = upload(&db, "k", "v")
+            .expect("it is read")
+            .expect("it is there");
+        assert_eq!(new.checksum, ChecksumKind::Crc32c);
+        let found = parts(&db, "v").expect("they are read");
+        assert_eq!(found[0].checksum, Checksum::Crc32c([1, 2, 3, 4]));
+        assert_eq!(found[0].part().etag, "01020304");
     }
 }

@@ -3,6 +3,7 @@
 use super::disk::{refused, sync_folder};
 use super::write::joined;
 use super::{FolderObjects, Incoming, check_plan, check_upload, index};
+use crate::checksum::ChecksumKind;
 use crate::model::UploadMode;
 use crate::objects::http::{FORM_PATH, PART_PATH};
 use crate::objects::key::{check_key, check_prefix, check_type};
@@ -11,8 +12,6 @@ use crate::ports::{
     Answer, Credentials, ObjectError, ObjectInfo, Objects, Part, PartPlan, Reading, SignedForm,
     SignedRequest,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use kaiwa_common::time::UnixMs;
@@ -26,7 +25,12 @@ impl Objects for FolderObjects {
         &[UploadMode::Multipart, UploadMode::Post]
     }
 
-    fn begin<'a>(&'a self, key: &'a str, content_type: &'a str) -> Answer<'a, String, ObjectError> {
+    fn begin<'a>(
+        &'a self,
+        key: &'a str,
+        content_type: &'a str,
+        checksum: Option<ChecksumKind>,
+    ) -> Answer<'a, String, ObjectError> {
         Box::pin(async move {
             check_key(key)?;
             check_type(content_type)?;
@@ -46,7 +50,8 @@ impl Objects for FolderObjects {
                 content_type.to_owned(),
                 self.now(),
             );
-            self.change(move |db| index::begin(db, &row, &key, &content_type, now))
+            let checksum = checksum.unwrap_or(ChecksumKind::UNASKED);
+            self.change(move |db| index::begin(db, &row, &key, &content_type, checksum, now))
                 .await?;
             Ok(id)
         })
@@ -72,8 +77,8 @@ impl Objects for FolderObjects {
             });
             let mut headers =
                 BTreeMap::from([("content-length".to_owned(), part.size.to_string())]);
-            if let Some(sum) = part.sha256 {
-                headers.insert("x-amz-checksum-sha256".to_owned(), STANDARD.encode(sum));
+            if let Some(sum) = part.checksum {
+                headers.insert(sum.kind().header().to_owned(), sum.base64());
             }
             Ok(SignedRequest {
                 method: "PUT",

@@ -1,13 +1,13 @@
-//! Bytes on their way to the disk: hashed and written in batches of [`OBJECT_BUFFER_BYTES`], one batch behind the
+//! Bytes on their way to the disk: summed and written in batches of [`OBJECT_BUFFER_BYTES`], one batch behind the
 //! network, so that memory is bounded and no thread waits for a slow client.
 
 use super::buffer::Buffer;
 use super::disk::{Direct, Disk, refused};
+use crate::checksum::{Checksum, ChecksumKind, Running};
 use crate::ports::ObjectError;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use kaiwa_common::limits::OBJECT_BUFFER_BYTES;
-use ring::digest;
 use std::any::Any;
 use std::fs::File;
 use std::io;
@@ -70,21 +70,23 @@ pub(super) struct Promise {
     pub(super) most: u64,
     /// At least.
     pub(super) least: u64,
-    /// Their SHA-256.
-    pub(super) sha256: Option<[u8; 32]>,
+    /// Which sum is taken of them.
+    pub(super) kind: ChecksumKind,
+    /// That sum.
+    pub(super) checksum: Option<Checksum>,
 }
 
 /// Writes everything that comes. What does not keep the promise is an error, and the caller throws it away.
-/// Gives how many bytes they are and their SHA-256, once they survive a power loss.
+/// Gives how many bytes they are and their sum, once they survive a power loss.
 pub(super) async fn pour(
     sink: Sink,
     bytes: &mut (dyn Stream<Item = io::Result<Bytes>> + Send + Unpin),
     promise: Promise,
-) -> Result<(u64, [u8; 32]), ObjectError> {
+) -> Result<(u64, Checksum), ObjectError> {
     let size = usize::try_from(promise.most).map_or(OBJECT_BUFFER_BYTES, |most| {
         most.clamp(1, OBJECT_BUFFER_BYTES)
     });
-    let mut writing = Writing::new(sink, size);
+    let mut writing = Writing::new(sink, size, promise.kind);
     let (mut buffer, mut total) = (Buffer::new(size), 0_u64);
     while let Some(piece) = bytes.next().await {
         let mut piece = piece.map_err(|error| sender(&error))?;
@@ -106,36 +108,43 @@ pub(super) async fn pour(
         ));
     }
     writing.push(buffer).await?;
-    let sha256 = writing.finish().await?;
-    if promise.sha256.is_some_and(|promised| promised != sha256) {
-        return Err(ObjectError::Mismatch("the checksum".to_owned()));
+    let checksum = writing.finish().await?;
+    if promise
+        .checksum
+        .is_some_and(|promised| promised != checksum)
+    {
+        return Err(ObjectError::Mismatch(format!(
+            "the checksum: the bytes have another {}",
+            checksum.kind().name()
+        )));
     }
-    Ok((total, sha256))
+    Ok((total, checksum))
 }
 
 /// A file that is written, and the batch that is under way.
 struct Writing {
     sink: Arc<Sink>,
     written: u64,
-    hash: digest::Context,
+    sum: Running,
     batch: Option<Batch>,
     /// Bytes of a buffer.
     size: usize,
 }
 
-/// Written and hashed at the same time: the disk is waited for while the sum is taken.
+/// What is done with a full buffer.
 struct Batch {
     buffer: Arc<Buffer>,
     writing: JoinHandle<io::Result<()>>,
-    hashing: JoinHandle<digest::Context>,
+    /// A sum that takes as long as the writing is taken at the same time.
+    summing: Option<JoinHandle<Running>>,
 }
 
 impl Writing {
-    fn new(sink: Sink, size: usize) -> Self {
+    fn new(sink: Sink, size: usize, kind: ChecksumKind) -> Self {
         Self {
             sink: Arc::new(sink),
             written: 0,
-            hash: digest::Context::new(&digest::SHA256),
+            sum: Running::new(kind),
             batch: None,
             size,
         }
@@ -148,41 +157,46 @@ impl Writing {
         self.written += buffer.bytes().len() as u64;
         let (sink, bytes) = (Arc::clone(&self.sink), Arc::clone(&buffer));
         let writing = tokio::task::spawn_blocking(move || sink.write(bytes.bytes(), before));
-        let (mut hash, bytes) = (self.hash.clone(), Arc::clone(&buffer));
-        let hashing = tokio::task::spawn_blocking(move || {
-            hash.update(bytes.bytes());
-            hash
-        });
+        let summing = if self.sum.is_quick() {
+            self.sum.update(buffer.bytes());
+            None
+        } else {
+            let (mut sum, bytes) = (self.sum.clone(), Arc::clone(&buffer));
+            Some(tokio::task::spawn_blocking(move || {
+                sum.update(bytes.bytes());
+                sum
+            }))
+        };
         self.batch = Some(Batch {
             buffer,
             writing,
-            hashing,
+            summing,
         });
         Ok(empty.unwrap_or_else(|| Buffer::new(self.size)))
     }
 
-    /// Waits until what is under way is written and hashed; gives its buffer.
+    /// Waits until what is under way is written and summed; gives its buffer.
     async fn settle(&mut self) -> Result<Option<Buffer>, ObjectError> {
         let Some(batch) = self.batch.take() else {
             return Ok(None);
         };
         joined(batch.writing.await)?.map_err(|error| refused(&error))?;
-        self.hash = joined(batch.hashing.await)?;
+        if let Some(summing) = batch.summing {
+            self.sum = joined(summing.await)?;
+        }
         Ok(Arc::into_inner(batch.buffer).map(|mut buffer| {
             buffer.clear();
             buffer
         }))
     }
 
-    /// The SHA-256 of all, once they survive a power loss.
-    async fn finish(mut self) -> Result<[u8; 32], ObjectError> {
+    /// The sum of all, once they survive a power loss.
+    async fn finish(mut self) -> Result<Checksum, ObjectError> {
         self.settle().await?;
         let sink = self.sink;
         let synced = tokio::task::spawn_blocking(move || sink.disk.sync(&sink.file)).await;
         joined(synced)?.map_err(|error| refused(&error))?;
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(self.hash.finish().as_ref());
-        Ok(sha256)
+        Ok(self.sum.finish())
     }
 }
 

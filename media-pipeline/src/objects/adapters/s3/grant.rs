@@ -1,12 +1,11 @@
 //! Ways in for clients.
 
 use super::{S3Objects, errors, policy};
+use crate::checksum::Checksum;
 use crate::objects::adapters::folder::check_plan;
 use crate::objects::key::{check_key, check_type};
 use crate::ports::{Credentials, ObjectError, PartPlan, SignedForm, SignedRequest};
 use aws_sdk_s3::presigning::PresigningConfig;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use kaiwa_common::limits::{OBJECT_CREDENTIALS, OBJECT_CREDENTIALS_NAME};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
@@ -23,9 +22,7 @@ impl S3Objects {
     ) -> Result<SignedRequest, ObjectError> {
         check_key(key)?;
         check_plan(part)?;
-        // The upload was begun with checksums, so that S3 refuses a part without one.
-        let needed = || ObjectError::Mismatch("a part needs its SHA-256".to_owned());
-        let sum = part.sha256.ok_or_else(needed)?;
+        let sum = part.checksum.ok_or_else(needed)?;
         let wide = |_| ObjectError::Mismatch("the part's length".to_owned());
         let now = self.clock.now();
         let config = PresigningConfig::builder()
@@ -41,10 +38,11 @@ impl S3Objects {
             .upload_id(upload);
         let call = call.part_number(i32::try_from(part.number).map_err(wide)?);
         let call = call.content_length(i64::try_from(part.size).map_err(wide)?);
-        let signed = call
-            .checksum_sha256(STANDARD.encode(sum))
-            .presigned(config)
-            .await;
+        let call = match sum {
+            Checksum::Sha256(_) => call.checksum_sha256(sum.base64()),
+            Checksum::Crc32c(_) => call.checksum_crc32_c(sum.base64()),
+        };
+        let signed = call.presigned(config).await;
         let signed = signed.map_err(errors::call)?;
         let headers = signed
             .headers()
@@ -123,6 +121,11 @@ impl S3Objects {
             expires: UnixMs(given.expiration.to_millis().unwrap_or(0)),
         })
     }
+}
+
+/// Uploads are begun with checksums, so that S3 refuses a part without one.
+pub(super) fn needed() -> ObjectError {
+    ObjectError::Mismatch("a part needs its checksum: a SHA-256 or a CRC-32C".to_owned())
 }
 
 /// What STS takes as a session's name, and shows in the account's log: ids as they are, other characters as `_`.

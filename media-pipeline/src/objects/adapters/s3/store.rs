@@ -1,6 +1,7 @@
 //! The bucket as the port asks for it.
 
-use super::{S3Objects, errors, listed, mark, sha256, size, time};
+use super::{S3Objects, errors, grant, listed, mark, sha256, size, time};
+use crate::checksum::ChecksumKind;
 use crate::model::UploadMode;
 use crate::objects::key::{check_key, check_prefix};
 use crate::ports::{
@@ -28,8 +29,16 @@ impl Objects for S3Objects {
         }
     }
 
-    fn begin<'a>(&'a self, key: &'a str, content_type: &'a str) -> Answer<'a, String, ObjectError> {
-        Box::pin(self.begin_upload(key, content_type))
+    fn begin<'a>(
+        &'a self,
+        key: &'a str,
+        content_type: &'a str,
+        checksum: Option<ChecksumKind>,
+    ) -> Answer<'a, String, ObjectError> {
+        Box::pin(async move {
+            let kind = checksum.ok_or_else(grant::needed)?;
+            self.begin_upload(key, content_type, kind).await
+        })
     }
 
     fn sign_part<'a>(

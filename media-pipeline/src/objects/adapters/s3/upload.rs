@@ -1,23 +1,22 @@
 //! Bytes on their way to S3: parts that clients have sent become an object, and the server's own files.
 
 use super::{S3Objects, errors, mark, part, sha256, size, time};
+use crate::checksum::{Checksum, ChecksumKind};
 use crate::objects::key::{check_key, check_type};
 use crate::ports::{ObjectError, ObjectInfo, Part};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use kaiwa_common::limits::OBJECT_STRIDE_BYTES;
-use ring::digest;
 
 impl S3Objects {
     pub(super) async fn begin_upload(
         &self,
         key: &str,
         content_type: &str,
+        checksum: ChecksumKind,
     ) -> Result<String, ObjectError> {
         check_key(key)?;
         check_type(content_type)?;
@@ -28,7 +27,10 @@ impl S3Objects {
             .key(key);
         let call = call
             .content_type(content_type)
-            .checksum_algorithm(ChecksumAlgorithm::Sha256);
+            .checksum_algorithm(match checksum {
+                ChecksumKind::Sha256 => ChecksumAlgorithm::Sha256,
+                ChecksumKind::Crc32c => ChecksumAlgorithm::Crc32C,
+            });
         let begun = call.send().await.map_err(errors::call)?;
         let nameless = || ObjectError::Unavailable("S3 gave no upload".to_owned());
         begun.upload_id.ok_or_else(nameless)
@@ -62,8 +64,19 @@ impl S3Objects {
                 "the parts are not in order".to_owned(),
             ));
         }
+        let mut kinds = wanted
+            .iter()
+            .filter_map(|part| part.checksum)
+            .map(|sum| sum.kind());
+        if let Some(first) = kinds.next()
+            && kinds.any(|kind| kind != first)
+        {
+            return Err(ObjectError::Mismatch(
+                "the parts' checksums are of two kinds".to_owned(),
+            ));
+        }
         // With every part's mark and sum S3 is asked at once, and is the judge of them. Else it lists what it has.
-        let is_told = !wanted.is_empty() && wanted.iter().all(|part| part.sha256.is_some());
+        let is_told = !wanted.is_empty() && wanted.iter().all(|part| part.checksum.is_some());
         let parts = if is_told {
             wanted.to_vec()
         } else {
@@ -75,11 +88,15 @@ impl S3Objects {
             }
         };
         let completed = parts.iter().map(|part| {
-            CompletedPart::builder()
+            let named = CompletedPart::builder()
                 .part_number(i32::try_from(part.number).unwrap_or(i32::MAX))
-                .e_tag(format!("\"{}\"", part.etag.trim_matches('"')))
-                .set_checksum_sha256(part.sha256.map(|sum| STANDARD.encode(sum)))
-                .build()
+                .e_tag(format!("\"{}\"", part.etag.trim_matches('"')));
+            let named = match part.checksum {
+                Some(sum @ Checksum::Sha256(_)) => named.checksum_sha256(sum.base64()),
+                Some(sum @ Checksum::Crc32c(_)) => named.checksum_crc32_c(sum.base64()),
+                None => named,
+            };
+            named.build()
         });
         let completed = CompletedMultipartUpload::builder()
             .set_parts(Some(completed.collect()))
@@ -161,7 +178,9 @@ impl S3Objects {
             call.send().await.map_err(errors::call)?;
             return self.look(key).await?.ok_or(ObjectError::NotFound);
         }
-        let upload = self.begin_upload(key, content_type).await?;
+        let upload = self
+            .begin_upload(key, content_type, ChecksumKind::Sha256)
+            .await?;
         let sent = self.send_parts(key, &upload, &mut bytes).await;
         match sent {
             Ok(()) => self.finish(key, &upload, &[]).await,
@@ -214,7 +233,7 @@ impl S3Objects {
 }
 
 fn sum(bytes: &[u8]) -> String {
-    STANDARD.encode(digest::digest(&digest::SHA256, bytes))
+    ChecksumKind::Sha256.sum(bytes).base64()
 }
 
 /// The parts that were named, each as it was named; all, if none were.
@@ -229,7 +248,9 @@ fn chosen(arrived: Vec<Part>, wanted: &[Part]) -> Result<Vec<Part>, ObjectError>
         let found = arrived.iter().find(|part| part.number == wanted.number);
         let missing = || ObjectError::Mismatch(format!("part {} has not arrived", wanted.number));
         let found = found.ok_or_else(missing)?;
-        let is_same = wanted.etag.trim_matches('"') == found.etag && wanted.size == found.size;
+        let is_same = wanted.etag.trim_matches('"') == found.etag
+            && wanted.size == found.size
+            && (wanted.checksum.is_none() || wanted.checksum == found.checksum);
         if is_same {
             Ok(found.clone())
         } else {

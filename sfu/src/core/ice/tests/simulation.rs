@@ -33,6 +33,8 @@ struct World {
     checked: BTreeSet<u16>,
     heard: BTreeSet<[u8; 12]>,
     expired: u32,
+    /// The address in use was closed, and there is no other yet.
+    is_lost: bool,
 }
 
 impl World {
@@ -50,6 +52,7 @@ impl World {
             checked: BTreeSet::new(),
             heard: BTreeSet::new(),
             expired: 0,
+            is_lost: false,
         }
     }
 
@@ -94,13 +97,27 @@ impl World {
         self.settle();
     }
 
+    /// The peer's TCP connection ends, with what is on its way; it opens another one.
+    fn close(&mut self) {
+        let closed = self.addr;
+        self.flying.retain(|_, (from, _)| *from != closed);
+        self.ice.handle_closed(self.now, closed);
+        assert!(!self.ice.is_valid(closed));
+        self.settle();
+        self.addr += 1;
+    }
+
     /// What must hold after each input.
     fn settle(&mut self) {
         while let Some(event) = self.ice.poll_event(self.now) {
             let silence = self.now - self.delivered;
             match event {
-                IceEvent::Selected(addr) => assert!(self.checked.contains(&addr)),
-                IceEvent::Interrupted => assert!(silence >= INTERRUPTED_AFTER),
+                IceEvent::Selected(addr) => {
+                    assert!(self.checked.contains(&addr));
+                    self.is_lost = false;
+                }
+                IceEvent::Interrupted => assert!(self.is_lost || silence >= INTERRUPTED_AFTER),
+                IceEvent::Lost => self.is_lost = true,
                 IceEvent::Expired => {
                     assert!(silence >= EXPIRED_AFTER);
                     assert_eq!(self.ice.selected(), None);
@@ -141,13 +158,14 @@ fn whatever_the_network_does_media_goes_where_the_peer_is() {
     for seed in 0..SEEDS {
         let mut world = World::new(seed);
         for _ in 0..12 {
-            match world.dice.roll(4) {
+            match world.dice.roll(5) {
                 0 => world.addr += 1,
                 1 => {
                     world.generation += 1;
                     world.ice.restart(credentials(world.generation), world.now);
                 }
-                2 => {
+                2 => world.close(),
+                3 => {
                     let silence = world.dice.roll(45_000) / 50;
                     (0..silence).for_each(|_| world.tick());
                 }
