@@ -11,6 +11,7 @@ mod keys;
 mod messages;
 mod origins;
 mod playback;
+mod remembered;
 mod rooms;
 mod running;
 mod tell;
@@ -141,6 +142,7 @@ pub(crate) async fn prepare(
             max_bytes: settings.max_bytes,
             bytes_per_day: settings.bytes_per_day,
             storage_bytes: settings.storage_bytes,
+            segment_s: settings.segment_s,
             open: settings.uploads_at_once,
             ..Options::default()
         },

@@ -466,6 +466,37 @@ mod tests {
     }
 
     #[test]
+    fn clips_segments_storage_and_keeping_are_within_bounds() {
+        let clips = |name: &str, value: &str| {
+            let key = format!("KAIWA_CLIPS__{}", name.to_uppercase());
+            from_env(&[(&key, value)])
+        };
+        let most = kaiwa_common::limits::CLIP_BYTES.to_string();
+        for (name, good, wrong) in [
+            (
+                "segment_s",
+                &["2", "6", "10"][..],
+                &["0", "1", "3", "7", "12"][..],
+            ),
+            ("storage_bytes", &["0", &most], &["1", "4294967295"]),
+            (
+                "keep_failed_s",
+                &["3600", "31622400"],
+                &["0", "3599", "31622401"],
+            ),
+        ] {
+            for value in good {
+                assert!(clips(name, value).is_ok(), "{name} = {value}");
+            }
+            for value in wrong {
+                let error = clips(name, value).expect_err(value).to_string();
+                assert!(error.starts_with(&format!("clips.{name}")), "{error}");
+            }
+        }
+        assert_eq!(Config::default().clips.segment_s, 6);
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_it() {
         let error = from_env(&[("KAIWA_HTTP__LISTN", "127.0.0.1:1")]).expect_err("unknown");
         let cause = std::error::Error::source(&error)

@@ -24,7 +24,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
-use shard::{Arrival, Shard};
+use shard::{Arrival, Bells, Shard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -70,7 +70,7 @@ struct Inner {
     admission: Admission,
     next_ticket: AtomicU64,
     housekeeping: Housekeeping,
-    committed: Arc<Notify>,
+    bells: Bells,
 }
 
 impl Chat {
@@ -81,14 +81,14 @@ impl Chat {
         let stats = Arc::new(ShardStats::default());
         let mut shards = Vec::new();
         let mut cleaners = Vec::new();
-        let committed = Arc::new(Notify::new());
+        let bells = Bells::default();
         for _ in 0..options.shards.max(1) {
             let (arrivals, mailbox) = mpsc::unbounded_channel();
             let shard = Shard::new(
                 (Arc::clone(&store), Arc::clone(&bus)),
                 RoomLimits::from(&options.limits),
                 Arc::clone(&options.clock),
-                (Arc::clone(&stats), Arc::clone(&committed)),
+                (Arc::clone(&stats), bells.clone()),
             );
             cleaners.push(shard.erasures());
             tokio::spawn(shard.run(mailbox));
@@ -104,7 +104,7 @@ impl Chat {
             admission: Admission::default(),
             next_ticket: AtomicU64::new(0),
             housekeeping,
-            committed,
+            bells,
         });
         tokio::spawn(housekeeping::run(Arc::downgrade(&inner)));
         Self { inner }
@@ -279,7 +279,13 @@ impl Chat {
     /// Is told after each commit of any room, once for all that came since it was last awaited. For one waiter.
     #[must_use]
     pub fn committed(&self) -> Arc<Notify> {
-        Arc::clone(&self.inner.committed)
+        Arc::clone(&self.inner.bells.committed)
+    }
+
+    /// Is told after a message of any room was deleted, as [`Self::committed`]. For one waiter.
+    #[must_use]
+    pub fn deleted(&self) -> Arc<Notify> {
+        Arc::clone(&self.inner.bells.deleted)
     }
 
     /// Takes no more writes, and returns when those taken are answered.

@@ -15,7 +15,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use axum::routing::{any, get};
 use http::HeaderMap;
+use http::header::ALLOW;
 use kaiwa_common::limits::CLIP_REQUEST_BYTES;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where the document is.
@@ -25,17 +27,34 @@ pub(crate) const OPENAPI: &str = "/api/v1/openapi.json";
 pub fn router(front: Arc<Front>) -> Router {
     let document = document::text();
     let served = get(async move || answer::document(document));
-    let mut router = Router::new().route(OPENAPI, served);
+    let mut paths = BTreeMap::from([(OPENAPI, (served, vec!["get"]))]);
     for route in routes::ROUTES {
-        router = router.merge(
-            Router::new()
-                .route(route.path, (route.handler)())
-                .with_state(Arc::clone(&front)),
-        );
+        let (handlers, methods) = paths.entry(route.path).or_default();
+        *handlers = std::mem::take(handlers).merge((route.handler)());
+        methods.push(route.method);
+    }
+    let mut router = Router::new();
+    for (path, (handlers, methods)) in paths {
+        let allow = allow(&methods);
+        let taken = allow.clone();
+        let handlers = handlers
+            .options(async move |headers: HeaderMap| answer::options(&headers, &taken))
+            .fallback(async move |headers: HeaderMap| wrong_method(&headers, &allow));
+        router = router.route(path, handlers);
     }
     router
-        .method_not_allowed_fallback(unknown_method)
+        .with_state(front)
         .layer(DefaultBodyLimit::max(CLIP_REQUEST_BYTES))
+}
+
+/// As `Allow` has them (RFC 9110, section 10.2.1).
+fn allow(methods: &[&str]) -> String {
+    let mut allow: Vec<String> = methods.iter().map(|name| name.to_uppercase()).collect();
+    if allow.iter().any(|name| name == "GET") {
+        allow.push("HEAD".to_owned());
+    }
+    allow.push("OPTIONS".to_owned());
+    allow.join(", ")
 }
 
 /// Answers for clips that are switched off on this server: 503 with why.
@@ -55,8 +74,14 @@ pub fn closed(why: &str) -> Router {
     paths.into_iter().fold(Router::new(), route)
 }
 
-async fn unknown_method(headers: HeaderMap) -> Response {
-    let name = crate::front::request_id(&headers);
-    let refusal = Refusal::new(Reason::NotFound, "there is no such method here");
-    answer::refusal(&name, &refusal)
+/// RFC 9110, section 15.5.6.
+fn wrong_method(headers: &HeaderMap, allow: &str) -> Response {
+    let name = crate::front::request_id(headers);
+    let refusal = Refusal::new(
+        Reason::MethodNotAllowed,
+        format!("this address takes {allow}"),
+    );
+    let mut response = answer::refusal(&name, &refusal);
+    answer::insert(&mut response, ALLOW, allow);
+    response
 }

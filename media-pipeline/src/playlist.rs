@@ -34,6 +34,12 @@ impl MediaPlaylist {
     }
 }
 
+/// Whether a stream of `seconds` has all of a source of `of` seconds: nothing is missing at the end, within a second, or a
+/// fiftieth of it.
+pub(crate) fn is_whole(seconds: f64, of: f64) -> bool {
+    (seconds - of).abs() <= (of * 0.02).max(1.0)
+}
+
 /// Names that a playlist of ours may use: letters, digits, `.`, `_`, `-`, and `/` between folders.
 pub(crate) fn is_plain(uri: &str) -> bool {
     !uri.is_empty()

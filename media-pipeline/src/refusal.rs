@@ -59,6 +59,8 @@ reasons! {
     PermissionDenied, "PERMISSION_DENIED", PermissionDenied, 403, "Ask a moderator of the room, or an administrator.";
     /// They know the room and are not in it.
     NotRoomMember, "NOT_ROOM_MEMBER", PermissionDenied, 403, "Join the room first.";
+    /// It is somebody else's clip.
+    NotUploader, "NOT_UPLOADER", PermissionDenied, 403, "Only who brought the clip may do this (moderators of its room may stop and delete it); others' clips are listed by room.";
     /// The token's role does not cover it.
     RoleTooLow, "ROLE_TOO_LOW", PermissionDenied, 403, "Viewers only watch: this takes the role `creator`, operators' calls `admin`.";
     /// The service was not given the scope.
@@ -67,6 +69,8 @@ reasons! {
     ActingUserRefused, "ACTING_USER_REFUSED", PermissionDenied, 403, "Only services that the configuration allows name a person with `x-acting-user`, and they have to.";
     /// Not there, or not to be known of.
     NotFound, "NOT_FOUND", NotFound, 404, "Check the id, and that the caller may see the room.";
+    /// HTTP alone: there is something, and it takes other methods.
+    MethodNotAllowed, "METHOD_NOT_ALLOWED", Unimplemented, 405, "Use one of the methods in the answer's `Allow`.";
     /// The request is wrong.
     InvalidArgument, "INVALID_ARGUMENT", InvalidArgument, 422, "Correct the fields that are named.";
     /// The key was used for another request.

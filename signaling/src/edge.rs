@@ -3,6 +3,7 @@
 pub mod address;
 pub mod api;
 pub mod assets;
+mod cors;
 pub mod guard;
 pub mod guest;
 pub mod listener;

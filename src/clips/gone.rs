@@ -3,31 +3,44 @@
 use kaiwa_chat::adapters::sqlite::{GoneClip, SqliteStore};
 use kaiwa_media_pipeline::ports::StoreError;
 use kaiwa_media_pipeline::service::ClipService;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
-/// Between two looks, and so about how long a deleted message's clip can still be played.
-const ROUND: Duration = Duration::from_millis(250);
+/// Between two looks that nobody asked for: what a crash left, and what could not be told at once. A deletion in this process
+/// is heard of when it is committed.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// From one look to the next where not all that was found could be told.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Heard of in one round.
 const AT_ONCE: usize = 100;
 
-/// Tells the clips of each deleted message until it is dropped. What a crash left is found by the next server: it is
-/// written with the deletion, and forgotten only once the clip's row says so.
-pub(super) async fn follow(chat: SqliteStore, clips: ClipService) {
-    let mut rounds = tokio::time::interval(ROUND);
-    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+/// Tells the clips of each deleted message until it is dropped: when `deleted` rings, and now and then. What a crash left is
+/// found by the next server: it is written with the deletion, and forgotten only once the clip's row says so.
+pub(super) async fn follow(chat: SqliteStore, deleted: Arc<Notify>, clips: ClipService) {
     loop {
-        rounds.tick().await;
-        match chat.gone_clips(AT_ONCE).await {
-            Ok(gone) if gone.is_empty() => {}
-            Ok(gone) => hear(&chat, &clips, gone).await,
-            Err(error) => tracing::warn!(%error, "deleted messages of clips are looked for later"),
-        }
+        let wait = match chat.gone_clips(AT_ONCE).await {
+            Ok(gone) if gone.is_empty() => ROUND,
+            Ok(gone) => {
+                if hear(&chat, &clips, gone).await {
+                    continue;
+                }
+                AGAIN
+            }
+            Err(error) => {
+                tracing::warn!(%error, "deleted messages of clips are looked for later");
+                AGAIN
+            }
+        };
+        let _ = tokio::time::timeout(wait, deleted.notified()).await;
     }
 }
 
-async fn hear(chat: &SqliteStore, clips: &ClipService, gone: Vec<GoneClip>) {
-    let mut heard = Vec::new();
+/// Gives whether all of them were told and forgotten.
+async fn hear(chat: &SqliteStore, clips: &ClipService, gone: Vec<GoneClip>) -> bool {
+    let (all, mut heard) = (gone.len(), Vec::new());
     for one in gone {
         let told = clips.message_deleted(one.clip, one.room.clone(), one.seq.0);
         match told.await {
@@ -42,10 +55,13 @@ async fn hear(chat: &SqliteStore, clips: &ClipService, gone: Vec<GoneClip>) {
             }
         }
     }
+    let is_all = heard.len() == all;
     if heard.is_empty() {
-        return;
+        return is_all;
     }
     if let Err(error) = chat.forget_gone(heard).await {
         tracing::warn!(%error, "told once more");
+        return false;
     }
+    is_all
 }

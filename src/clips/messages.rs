@@ -1,22 +1,17 @@
 //! A clip's message in its rooms: which state is shown, and how far it is.
 
+use super::remembered::Remembered;
 use super::rooms::unavailable;
 use super::tell::Tell;
 use kaiwa_chat::adapters::sqlite::SqliteStore;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{ClipKind as Kind, ClipShown, ClipView, User};
 use kaiwa_chat::service::Chat;
-use kaiwa_common::id::{ClipId, RoomId};
 use kaiwa_common::position::Seq;
 use kaiwa_common::redact::Redacted;
 use kaiwa_media_pipeline::model::{Clip, ClipKind, ClipState, Progress};
 use kaiwa_media_pipeline::ports::{Answer, Notice, RoomMessages, StoreError};
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-
-/// Messages whose shown state is remembered. Past it all are forgotten: each is then shown once more, which costs an
-/// event and no more.
-const REMEMBERED: usize = 10_000;
 
 /// Chat's messages of clips.
 pub(super) struct Messages {
@@ -24,7 +19,7 @@ pub(super) struct Messages {
     names: SqliteStore,
     tell: Tell,
     /// What each message shows, as far as this process knows: a change within a state is no event.
-    shown: Mutex<BTreeMap<(ClipId, RoomId), ClipShown>>,
+    shown: Mutex<Remembered>,
 }
 
 /// What its message is to be.
@@ -46,16 +41,12 @@ impl Messages {
     /// Whoever gets true shows it; the others find it shown. Errands of one clip run beside each other.
     fn claim(&self, clip: &Clip, state: ClipShown) -> bool {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.len() >= REMEMBERED {
-            shown.clear();
-        }
-        let key = (clip.id, clip.room.clone());
-        shown.insert(key, state) != Some(state)
+        shown.note((clip.id, clip.room.clone()), state) != Some(state)
     }
 
     fn forget(&self, clip: &Clip) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.remove(&(clip.id, clip.room.clone()));
+        shown.forget(&(clip.id, clip.room.clone()));
     }
 
     async fn show(&self, clip: &Clip, target: Seq) -> Result<(), StoreError> {

@@ -36,6 +36,7 @@ const RULES: &[Rule] = &[
         streams_body: true,
         connection: OBJECT_REQUEST.saturating_add(SLACK),
         any_origin: true,
+        cors: false,
     },
     Rule {
         prefix: "/v/",
@@ -44,6 +45,7 @@ const RULES: &[Rule] = &[
         // A player reads as fast as it plays; after a break it goes on with a range.
         connection: OBJECT_REQUEST,
         any_origin: true,
+        cors: false,
     },
     Rule {
         prefix: "/api/v1/clips",
@@ -51,6 +53,7 @@ const RULES: &[Rule] = &[
         streams_body: false,
         connection: CLIP_WATCH.saturating_add(SLACK),
         any_origin: false,
+        cors: true,
     },
 ];
 
@@ -121,6 +124,7 @@ impl Here {
         messages: Messages,
         chat: &SqliteStore,
     ) -> anyhow::Result<Clips> {
+        let deleted = rooms.0.deleted();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let rooms: Arc<dyn RoomAuthz> = Arc::new(rooms);
         let mut issuer = played::Issuer::new(Arc::clone(&self.keys));
@@ -170,7 +174,7 @@ impl Here {
             router = router.merge(hints::webhook(callers, &service)?);
         }
         let mut consumers = hints::consume(backend.queues, &service, &drain);
-        consumers.spawn(gone::follow(chat.clone(), service.clone()));
+        consumers.spawn(gone::follow(chat.clone(), deleted, service.clone()));
         let told = told(&backend.told, self.port.as_ref().map(Port::address));
         let grpc = self
             .port

@@ -30,6 +30,8 @@ pub(crate) struct Clips {
     pub(crate) max_bytes: u64,
     /// The longest clip, in seconds.
     pub(crate) max_duration_s: u32,
+    /// Seconds of a segment of a stream.
+    pub(crate) segment_s: u32,
     /// Bytes that one person may register in a day.
     pub(crate) bytes_per_day: u64,
     /// Bytes that all clips together may take up; 0: only the disk bounds it.
@@ -106,6 +108,7 @@ impl Default for Clips {
             grpc_reflection: false,
             max_bytes: CLIP_BYTES,
             max_duration_s: 600,
+            segment_s: 6,
             bytes_per_day: CLIP_BYTES_PER_DAY,
             storage_bytes: 0,
             keep_failed_s: KEEP_FAILED_S,
@@ -139,6 +142,11 @@ impl Clips {
             return rule(format!(
                 "clips.max_duration_s has to be from 1 to {MAX_DURATION_S}"
             ));
+        }
+        if !(2..=10).contains(&self.segment_s) || !self.segment_s.is_multiple_of(2) {
+            return rule(
+                "clips.segment_s has to be 2, 4, 6, 8 or 10: a segment begins with a key frame, and there is one each 2 s",
+            );
         }
         if !(3_600..=MAX_KEEP_S).contains(&self.keep_failed_s) {
             return rule(format!(
@@ -210,3 +218,6 @@ const KEEP_FAILED_S: u32 = 7 * 24 * 3600;
 
 /// A year: what failed and was not tried again by then is not missed.
 const MAX_KEEP_S: u32 = 366 * 24 * 3600;
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,9 @@ async fn shown(witness: &mut Client) -> (u64, Vec<String>, Vec<u64>) {
     let (mut message, mut states, mut percents) = (0, Vec::new(), Vec::new());
     loop {
         let push = witness.next().await["push"].take();
+        if push["ping"].is_object() {
+            witness.pong().await;
+        }
         let event = &push["event"];
         let (posted, changed) = (&event["message"]["clip"], &event["clipChanged"]["clip"]);
         let progress = &push["clipProgress"];
@@ -49,7 +52,8 @@ async fn a_film_is_uploaded_shown_in_its_room_played_by_members_alone_and_delete
 
     let mut member = scene.member("bob").await;
     let clip = owner.bring(&scene.room).await;
-    let (message, states, percents) = shown(&mut member).await;
+    let seen = scene.witness.during(shown(&mut member)).await;
+    let (message, states, percents) = seen;
     let expected = ["UPLOADING", "PROCESSING", "READY"].map(|s| format!("CLIP_STATE_{s}"));
     assert_eq!(states, expected);
     assert!(percents.is_sorted(), "{percents:?}");
@@ -163,7 +167,7 @@ async fn a_file_that_is_no_film_is_refused_in_the_room_and_its_message_stays() {
     let server = std::sync::Arc::clone(&scene.server);
     let owner = Person::new(&server, &scene.user("witness"));
     let text = "#EXTM3U\n#EXTINF:6,\nfile:///etc/passwd\n";
-    let clip = owner.bring_text(&scene.room, text).await;
+    let clip = owner.bring_bytes(&scene.room, text.as_bytes()).await;
     scene.witness.ok(subscribe(&scene.room)).await;
     let (_, states, _) = shown(&mut scene.witness).await;
     assert_eq!(states.last().map(String::as_str), Some("CLIP_STATE_FAILED"));
@@ -180,7 +184,7 @@ async fn deleting_a_shared_message_ends_the_share_and_deleting_the_one_at_home_t
     let bob = Person::new(&server, &scene.user("bob"));
     let mut member = scene.member("bob").await;
     let clip = owner.bring(&scene.room).await;
-    let (home, ..) = shown(&mut member).await;
+    let (home, ..) = scene.witness.during(shown(&mut member)).await;
     owner.until_ready(&clip).await;
 
     // Another room, with the owner in it, and carol, who is in no other.

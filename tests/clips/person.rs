@@ -14,26 +14,30 @@ use std::time::Duration;
 pub(crate) fn film() -> &'static [u8] {
     static FILM: OnceLock<Vec<u8>> = OnceLock::new();
     FILM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path: PathBuf = folder.path().join("film.mp4");
-        let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi"])
-            .args(["-i", "testsrc2=size=1280x720:rate=30:duration=16"])
-            .args(["-f", "lavfi", "-i", "sine=duration=16"])
-            .args([
-                "-vf",
-                "noise=alls=30:allf=t",
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-            ])
-            .args(["-b:v", "9M", "-pix_fmt", "yuv420p", "-c:a", "aac"])
-            .arg(&path)
-            .status();
-        assert!(made.expect("ffmpeg runs").success());
-        std::fs::read(path).unwrap()
+        let noise = ["-vf", "noise=alls=30:allf=t", "-b:v", "9M"];
+        made_by_ffmpeg("testsrc2=size=1280x720:rate=30:duration=16", &noise)
     })
+}
+
+/// A film of a second: one small part, and next to no work.
+pub(crate) fn brief() -> &'static [u8] {
+    static BRIEF: OnceLock<Vec<u8>> = OnceLock::new();
+    BRIEF.get_or_init(|| made_by_ffmpeg("testsrc2=size=320x180:rate=25:duration=1", &[]))
+}
+
+fn made_by_ffmpeg(picture: &str, how: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("film.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", picture])
+        .args(["-f", "lavfi", "-i", "sine=duration=16"])
+        .args(["-shortest", "-c:v", "libx264", "-preset", "ultrafast"])
+        .args(how)
+        .args(["-pix_fmt", "yuv420p", "-c:a", "aac"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ffmpeg runs").success());
+    std::fs::read(path).unwrap()
 }
 
 /// Somebody at a server.
@@ -44,7 +48,11 @@ pub(crate) struct Person<'a> {
 
 impl<'a> Person<'a> {
     pub(crate) fn new(server: &'a Server, name: &str) -> Self {
-        let token = server.token(name);
+        Self::with(server, server.token(name))
+    }
+
+    /// With this token.
+    pub(crate) fn with(server: &'a Server, token: String) -> Self {
         Self { server, token }
     }
 
@@ -113,31 +121,46 @@ impl<'a> Person<'a> {
         clip
     }
 
-    /// Registers this text as a film, uploads it, and completes.
-    pub(crate) async fn bring_text(&self, room: &str, text: &str) -> String {
-        let new = json!({"roomId": room, "title": "A quarter minute", "share": true});
-        self.bring_as(new, text).await
+    /// Registers these bytes as a film, uploads them, and completes.
+    pub(crate) async fn bring_bytes(&self, room: &str, bytes: &[u8]) -> String {
+        let clip = self.declare(room, "video/mp4", bytes.len()).await;
+        self.send_whole(&clip, bytes).await;
+        clip
     }
 
-    /// As [`Self::bring_text`], with no message in the room.
+    /// The same of a text that has no message in the room.
     pub(crate) async fn bring_text_unshared(&self, room: &str, text: &str) -> String {
-        let new = json!({"roomId": room, "title": "A quarter minute"});
-        self.bring_as(new, text).await
+        let declared = json!({"name": "film.mp4", "size": text.len().to_string(),
+            "contentType": "video/mp4"});
+        let new = json!({"roomId": room, "title": "A quarter minute", "declared": declared});
+        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
+        let clip = clip["id"].as_str().expect("an id").to_owned();
+        self.send_whole(&clip, text.as_bytes()).await;
+        clip
     }
 
-    async fn bring_as(&self, mut new: Value, text: &str) -> String {
-        let size = text.len().to_string();
-        new["declared"] = json!({"name": "film.mp4", "size": size, "contentType": "video/mp4"});
-        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
-        let clip = clip["id"].as_str().expect("an id");
-        let want = json!({"mode": "UPLOAD_MODE_MULTIPART", "parts": [{"number": 1, "size": size}]});
-        let line = format!("POST /api/v1/clips/{clip}/upload");
-        let grant = self.ok(&line, Some(want)).await;
-        let signed = &grant["parts"]["parts"][0];
-        let answer = put(self.server, signed, text.as_bytes()).await;
+    /// Uploads these bytes as the only part, and completes.
+    async fn send_whole(&self, clip: &str, bytes: &[u8]) {
+        let signed = self.signed(clip, bytes.len()).await;
+        let answer = put(self.server, &signed, bytes).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         self.complete(clip).await;
-        clip.to_owned()
+    }
+
+    /// Registers a file of this type and size, in bytes.
+    pub(crate) async fn declare(&self, room: &str, kind: &str, size: usize) -> String {
+        let new = json!({"roomId": room, "title": "A quarter minute", "share": true,
+            "declared": {"name": "film.mp4", "size": size.to_string(), "contentType": kind}});
+        let clip = self.ok("POST /api/v1/clips", Some(new)).await;
+        clip["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The right to send the only part.
+    pub(crate) async fn signed(&self, clip: &str, size: usize) -> Value {
+        let want = json!({"mode": "UPLOAD_MODE_MULTIPART",
+            "parts": [{"number": 1, "size": size.to_string()}]});
+        let line = format!("POST /api/v1/clips/{clip}/upload");
+        self.ok(&line, Some(want)).await["parts"]["parts"][0].take()
     }
 
     /// The clip, once it is in a state like this.
@@ -167,6 +190,26 @@ impl<'a> Person<'a> {
                 ticks = tokio::time::interval(Duration::from_millis(50));
             }
         }
+    }
+
+    /// The clip, once it is ready or can never be.
+    pub(crate) async fn ended(&self, clip: &str) -> Value {
+        let line = format!("GET /api/v1/clips/{clip}");
+        let ended = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                ticks.tick().await;
+                let now = self.ok(&line, None).await;
+                let state = now["state"].as_str().unwrap_or_default();
+                if ["READY", "FAILED", "REJECTED"]
+                    .iter()
+                    .any(|end| state.ends_with(end))
+                {
+                    return now;
+                }
+            }
+        };
+        soon("its end", ended).await
     }
 
     pub(crate) async fn until_ready(&self, clip: &str) -> Value {
@@ -213,7 +256,7 @@ fn part(number: usize) -> &'static [u8] {
 }
 
 /// Sends a part as it was signed.
-async fn put(server: &Server, signed: &Value, bytes: &[u8]) -> Answer {
+pub(crate) async fn put(server: &Server, signed: &Value, bytes: &[u8]) -> Answer {
     let url = signed["url"].as_str().expect("a URL");
     assert_eq!(signed["method"], "PUT");
     // From a page of any origin: the URL is the whole right.
@@ -231,6 +274,34 @@ async fn put(server: &Server, signed: &Value, bytes: &[u8]) -> Answer {
     }
     let request = [head.as_bytes(), b"\r\n", bytes].concat();
     soon("a part", exchange(server.address, &request)).await
+}
+
+/// Posts a signed form with this file; the status.
+pub(crate) async fn post_form(
+    server: &Server,
+    form: &Value,
+    name: &str,
+    kind: &str,
+    bytes: &[u8],
+) -> u16 {
+    let boundary = "a-boundary";
+    let mut body = Vec::new();
+    for (field, value) in form["fields"].as_object().unwrap() {
+        let value = value.as_str().unwrap();
+        body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n").into_bytes());
+    }
+    body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n").into_bytes());
+    body.extend(bytes);
+    body.extend(format!("\r\n--{boundary}--\r\n").into_bytes());
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n\
+         Content-Type: multipart/form-data; boundary={boundary}\r\n\r\n",
+        form["url"].as_str().unwrap(),
+        server.address,
+        body.len()
+    );
+    let request = [head.into_bytes(), body].concat();
+    exchange(server.address, &request).await.status
 }
 
 /// What anybody gets who has the URL.

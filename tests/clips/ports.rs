@@ -1,52 +1,78 @@
 //! The gRPC port: where it is, its health, and what an operator is told when it is taken.
 
-use crate::support::server::Spec;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::handshake;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use crate::rpc::Rpc;
+use crate::support::raw::dial_at;
+use crate::support::server::{Spec, own};
+use crate::support::soon;
+use crate::support::tls::{connector, read, speaking};
+use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// `grpc.health.v1.Health/Check` of the whole server: an empty request, and the answer's bytes.
-async fn health(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Vec<u8> {
-    let (mut calls, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let request = hyper::Request::post("http://kaiwa/grpc.health.v1.Health/Check")
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(Full::new(Bytes::from_static(&[0; 5])));
-    let answer = calls.send_request(request.unwrap()).await.unwrap();
-    answer
-        .into_body()
-        .collect()
-        .await
-        .unwrap()
-        .to_bytes()
-        .to_vec()
+/// Waits until `grpc.health.v1.Health/Check` says of the whole server that it serves: 1 in field 1. It begins with not
+/// serving, until the store has answered.
+async fn serving(rpc: &mut Rpc) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
+    let serving = async {
+        loop {
+            ticks.tick().await;
+            let mut answer = rpc
+                .send("grpc.health.v1.Health/Check", &[], &[])
+                .await
+                .unwrap();
+            if answer.next_bytes().await.unwrap().as_deref() == Some(&[8, 1]) {
+                return;
+            }
+        }
+    };
+    soon("health", serving).await;
 }
-
-/// Serving (1) in field 1, in a frame of two bytes.
-const SERVING: [u8; 7] = [0, 0, 0, 0, 2, 8, 1];
 
 #[tokio::test]
 async fn grpc_says_that_it_serves() {
     let data = tempfile::tempdir().unwrap();
     let server = Spec::new(data.path()).start();
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
-    // It begins with not serving, until the store has answered.
-    crate::support::soon("health", async {
-        loop {
-            ticks.tick().await;
-            if health(TcpStream::connect(server.grpc()).await.unwrap()).await == SERVING {
-                return;
-            }
-        }
-    })
-    .await;
+    serving(&mut Rpc::connect(&server).await).await;
+}
+
+#[tokio::test]
+async fn grpc_has_the_edges_certificate_and_says_nothing_to_who_speaks_no_tls() {
+    let server = own(|spec| spec.arg("--tls-self-signed"));
+    let trusted = read(&server.data().join("self-signed-certificate.pem"));
+    let dial = async |protocols: &[&str]| {
+        let connector = speaking(connector(&trusted, rustls::ALL_VERSIONS), protocols);
+        let name = ServerName::try_from("localhost").unwrap();
+        soon(
+            "a TLS handshake",
+            connector.connect(name, dial_at(server.grpc()).await),
+        )
+        .await
+    };
+    let stream = dial(&["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let mut before = Rpc::over(stream).await.unwrap();
+    serving(&mut before).await;
+    assert!(
+        dial(&["http/1.1"]).await.is_err(),
+        "another protocol is none of it"
+    );
+
+    for bytes in [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..],
+        b"POST /grpc.health.v1.Health/Check HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        &[0xFF; 4096],
+    ] {
+        let mut stream = dial_at(server.grpc()).await;
+        stream.write_all(bytes).await.unwrap();
+        let mut said = Vec::new();
+        let _ = soon("the end", stream.read_to_end(&mut said)).await;
+        // At most an alert of TLS (RFC 8446, section 6): 7 bytes of type 21.
+        assert!(
+            said.is_empty() || (said.len() == 7 && said[0] == 21),
+            "{said:?}"
+        );
+    }
+    serving(&mut before).await;
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
-//! Who is told when a clip can never be played: its uploader by a push, operators in Slack.
+//! Who is told of a clip: that it is ready, by one push, who is away; that it can never be played, its uploader by a push
+//! and operators in Slack.
 
-use crate::person::Person;
-use crate::support::cid;
+use crate::person::{Person, brief};
 use crate::support::client::Client;
+use crate::support::scene::subscribe;
 use crate::support::server::{Server, Spec};
+use crate::support::{cid, secret};
 use kaiwa_provider_doubles::{Delivery, Double, Kind, Options};
 use serde_json::{Value, json};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -33,10 +35,7 @@ impl Doubles {
         let authorities = [self.push.ca_pem(), self.slack.ca_pem()].concat();
         std::fs::write(file("ca.pem"), authorities).unwrap();
         let url = self.slack.credentials()["url"].clone();
-        let mut options = std::fs::OpenOptions::new();
-        let secret = options.write(true).create(true).mode(0o600);
-        let mut secret = secret.open(file("slack")).unwrap();
-        std::io::Write::write_all(&mut secret, url.as_str().unwrap().as_bytes()).unwrap();
+        secret(&file("slack"), url.as_str().unwrap());
         let allowed = [&self.push, &self.slack].map(|double| double.address().to_string());
         Spec::new(&file("data"))
             .with("KAIWA_PUSH__SUBJECT", "mailto:ops@example.org")
@@ -46,17 +45,23 @@ impl Doubles {
     }
 }
 
-/// Alice has a browser and a room.
-async fn alice(server: &Server, doubles: &Doubles) -> String {
-    let mut alice = Client::connect(server, "alice").await;
+/// Somebody with a browser at the Web Push service.
+async fn with_browser(server: &Server, doubles: &Doubles, name: &str) -> Client {
+    let mut client = Client::connect(server, name).await;
     let browser = doubles.push.subscribe().unwrap();
     let address =
         json!({"endpoint": browser.endpoint, "p256dh": browser.p256dh, "auth": browser.auth});
     let id = uuid::Uuid::new_v4().to_string();
     let register = json!({"deviceRegister": {"deviceId": id, "webPush": address}});
-    alice.ok(register).await;
+    client.ok(register).await;
+    client
+}
+
+/// Alice has a browser and a public room, and goes.
+async fn alice(server: &Server, doubles: &Doubles) -> String {
+    let mut alice = with_browser(server, doubles, "alice").await;
     let room = json!({"cid": cid(), "kind": "ROOM_KIND_GROUP", "title": "films",
-        "visibility": "VISIBILITY_PRIVATE"});
+        "visibility": "VISIBILITY_PUBLIC"});
     let room = alice.ok(json!({"roomCreate": room})).await;
     room["room"].as_str().unwrap().to_owned()
 }
@@ -132,4 +137,61 @@ async fn a_transcode_that_fails_is_told_to_its_uploader_and_to_operators() {
         assert!(notice.contains(expected), "{expected}: {notice}");
     }
     assert!(!notice.contains("A quarter minute"), "no titles: {notice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clip_that_is_ready_is_told_once_to_who_is_away_and_not_to_who_looks() {
+    let doubles = Doubles::new().await;
+    let server = doubles.spec().start();
+    let mut pushed = doubles.push.accepted();
+    let room = alice(&server, &doubles).await;
+    // Bob looks, and carol has gone. Who never followed the room is not waited for to return.
+    let mut bob = with_browser(&server, &doubles, "bob").await;
+    let mut carol = with_browser(&server, &doubles, "carol").await;
+    for client in [&mut bob, &mut carol] {
+        client.ok(json!({"roomJoin": {"room": room}})).await;
+    }
+    drop(carol);
+    bob.ok(subscribe(&room)).await;
+    let person = Person::new(&server, "alice");
+    let clip = person.bring_bytes(&room, brief()).await;
+    loop {
+        let event = bob.push("event").await;
+        if event["clipChanged"]["clip"]["state"] == "CLIP_STATE_READY" {
+            bob.say(&[json!({"ack": {"count": bob.count.to_string(), "isVisible": true}})])
+                .await;
+            break;
+        }
+    }
+    // A message afterwards is told to all three: what was to come of the clip has come before it.
+    let mut dave = Client::connect(&server, "dave").await;
+    for name in ["alice", "bob", "carol"] {
+        let room = json!({"roomCreate": {"kind": "ROOM_KIND_DIRECT", "members": [name]}});
+        let room = dave.ok(room).await;
+        let text = json!({"room": room["room"], "cid": cid(), "text": "is it ready?"});
+        dave.ok(json!({"send": text})).await;
+    }
+    let mut told = Vec::new();
+    while told
+        .iter()
+        .filter(|push: &&Value| push["class"] == "message")
+        .count()
+        < 3
+    {
+        told.push(next("a message's push", &mut pushed).await);
+    }
+    told.retain(|push| push["class"] != "message");
+    let mut of_clips: Vec<&str> = told
+        .iter()
+        .map(|push| push["user"].as_str().unwrap())
+        .collect();
+    of_clips.sort_unstable();
+    assert_eq!(of_clips, ["alice", "carol"], "{told:?}");
+    for push in &told {
+        assert_eq!(
+            (&push["class"], &push["clip"]),
+            (&json!("clip"), &json!(clip)),
+            "{push}"
+        );
+    }
 }

@@ -2,12 +2,12 @@
 
 use crate::support::client::Client;
 use crate::support::http::request;
+use crate::support::secret;
 use crate::support::server::{Server, Spec};
 use crate::support::token::claims;
 use kaiwa_provider_doubles::{Delivery, Double, Kind, Options, Subscription};
 use serde_json::{Value, json};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
@@ -33,15 +33,6 @@ pub(crate) struct World {
     pub(crate) fcm: Double,
 }
 
-/// The secret files stand beside the data.
-fn secret(path: &Path, text: &str) {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = file.open(path).unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-}
-
 impl World {
     pub(crate) async fn new() -> Self {
         let start = async |kind| Double::start(Options::new(kind)).await.unwrap();
@@ -56,10 +47,7 @@ impl World {
         std::fs::write(world.file("ca.pem"), authorities).unwrap();
         let key = world.apns.credentials()["key_pem"].clone();
         secret(&world.file("apns.p8"), key.as_str().unwrap());
-        secret(
-            &world.file("fcm.json"),
-            &world.fcm.credentials().to_string(),
-        );
+        secret(&world.file("fcm.json"), world.fcm.credentials().to_string());
         world
     }
 

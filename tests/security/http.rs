@@ -1,7 +1,8 @@
 //! Which requests are answered at all, and how.
 
 use crate::support::http::{UPGRADE, exchange, request, upgrade_status};
-use crate::support::server::{own, shared};
+use crate::support::server::{Spec, own, shared};
+use serde_json::json;
 
 /// Headers that a proxy adds.
 const FORWARDING: [(&str, &str); 7] = [
@@ -244,6 +245,72 @@ async fn no_path_leads_out_of_the_web_app() {
             .status,
         404
     );
+}
+
+#[tokio::test]
+async fn what_is_not_there_below_the_clips_addresses_is_no_page_of_the_app() {
+    let server = shared();
+    for path in [
+        "/v",
+        "/objects",
+        "/objects/",
+        "/objects/none",
+        "/webhooks/none",
+    ] {
+        for method in ["GET", "HEAD", "PUT"] {
+            let answer = request(server.address, &format!("{method} {path}"), &[], "").await;
+            assert_eq!(answer.status, 404, "{method} {path}: {answer:?}");
+        }
+    }
+    // Below it a path is a token's, and one answer for all that is wrong with it.
+    let answer = request(server.address, "GET /v/none", &[], "").await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(
+        request(server.address, "GET /view", &[], "").await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_alone_may_read_the_clips_api() {
+    let data = tempfile::tempdir().unwrap();
+    let app = "https://app.example";
+    let server = Spec::new(data.path())
+        .with("KAIWA_HTTP__ALLOWED_ORIGINS", json!([app]))
+        .start();
+    let ask = async |line: &str, origin: &str| {
+        let headers = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "DELETE"),
+        ];
+        request(server.address, line, &headers, "").await
+    };
+    let clip = "/api/v1/clips/019ce000-0000-7000-8000-000000000001";
+    for (path, methods) in [
+        ("/api/v1/clips", "POST, GET, HEAD, OPTIONS"),
+        (clip, "GET, DELETE, HEAD, OPTIONS"),
+        (&format!("{clip}/captions/en"), "PUT, OPTIONS"),
+    ] {
+        let asked = ask(&format!("OPTIONS {path}"), app).await;
+        assert_eq!(asked.status, 204, "{path}: {asked:?}");
+        assert_eq!(asked.header("access-control-allow-origin"), Some(app));
+        let allowed = asked.header("access-control-allow-methods");
+        assert_eq!(allowed, Some(methods), "{path}");
+        let headers = asked.header("access-control-allow-headers");
+        assert!(headers.is_some_and(|all| all.contains("authorization")));
+        let foreign = ask(&format!("OPTIONS {path}"), "https://evil.example").await;
+        assert_eq!(foreign.header("access-control-allow-origin"), None);
+        let vary = foreign.header("vary").unwrap_or_default();
+        assert!(vary.contains("origin"), "{foreign:?}");
+    }
+    let read = ask(&format!("GET {clip}"), app).await;
+    assert_eq!(
+        (read.status, read.header("access-control-allow-origin")),
+        (401, Some(app))
+    );
+    // No other part of the API is shared so.
+    let own = ask("GET /api/v1/info", app).await;
+    assert_eq!(own.header("access-control-allow-origin"), None);
 }
 
 #[tokio::test]

@@ -2,35 +2,17 @@
 
 use crate::support::client::{Client, Codec, connect};
 use crate::support::server::{Server, own};
+use crate::support::tls::{connector, read};
 use crate::support::{raw, soon};
 use kaiwa_signaling::edge::tls::{Certificates, Files};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, version};
+use rustls::version;
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-
-/// A client that trusts this certificate and no other.
-fn connector(
-    trusted: &CertificateDer<'static>,
-    versions: &[&'static rustls::SupportedProtocolVersion],
-) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
-}
 
 async fn dial_tls(
     server: &Server,
@@ -43,10 +25,6 @@ async fn dial_tls(
         connector.connect(name, raw::dial(server).await),
     )
     .await
-}
-
-fn read(path: &Path) -> CertificateDer<'static> {
-    CertificateDer::from_pem_file(path).unwrap()
 }
 
 /// A certificate and its key in this folder, replaced as a renewal does: whole, by renaming.

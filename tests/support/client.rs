@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
@@ -272,13 +273,44 @@ impl Client {
         }
     }
 
+    /// Does this, and reads and answers pings meanwhile: who says nothing for long is taken for gone.
+    pub(crate) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let frame = tokio::select! {
+                done = &mut work => return done,
+                frame = self.socket.next() => frame,
+            };
+            let taken = self.take_frame(frame).await;
+            taken.unwrap_or_else(|closed| panic!("closed: {closed:?}"));
+            if self.incoming.iter().any(is_ping) {
+                self.incoming.retain(|message| !is_ping(message));
+                self.pong().await;
+            }
+        }
+    }
+
+    /// Answers a ping.
+    pub(crate) async fn pong(&mut self) {
+        let count = self.count.to_string();
+        self.say(&[json!({"pong": {"count": count}})]).await;
+    }
+
     async fn receive_frame(&mut self) -> Result<(), Closed> {
+        let frame = soon("a frame", self.socket.next()).await;
+        self.take_frame(frame).await
+    }
+
+    async fn take_frame(
+        &mut self,
+        frame: Option<Result<Message, tungstenite::Error>>,
+    ) -> Result<(), Closed> {
         let closed = |code| Closed {
             code,
             bye: None,
             before: Vec::new(),
         };
-        let frame = match soon("a frame", self.socket.next()).await {
+        let frame = match frame {
             Some(Ok(frame)) => frame,
             // How a lost connection shows depends on what was under way.
             Some(Err(_)) | None => return Err(closed(None)),
@@ -312,6 +344,10 @@ fn unpack(mut bytes: Bytes) -> Vec<Value> {
         messages.push(serde_json::to_value(message).expect("JSON"));
     }
     messages
+}
+
+fn is_ping(message: &Value) -> bool {
+    message["push"]["ping"].is_object()
 }
 
 fn reliable(message: &Value) -> u64 {

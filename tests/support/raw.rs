@@ -206,9 +206,14 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A plain TCP connection, whose kernel holds little of what is not read.
 pub(crate) async fn dial(server: &Server) -> TcpStream {
+    dial_at(server.address).await
+}
+
+/// The same to another port of it.
+pub(crate) async fn dial_at(address: std::net::SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(256 * 1024).expect("set");
-    let stream = socket.connect(server.address).await.expect("it listens");
+    let stream = socket.connect(address).await.expect("it listens");
     stream.set_nodelay(true).expect("set");
     stream
 }

@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod raw;
 pub(crate) mod scene;
 pub(crate) mod server;
+pub(crate) mod tls;
 pub(crate) mod token;
 
 use std::time::Duration;
@@ -25,6 +26,15 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
     }
+}
+
+/// Writes a file that its owner alone may read, as secrets have to be.
+pub(crate) fn secret(path: &std::path::Path, bytes: impl AsRef<[u8]>) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = file.open(path).expect("a file");
+    std::io::Write::write_all(&mut file, bytes.as_ref()).expect("written");
 }
 
 /// A new UUIDv7 for a write.

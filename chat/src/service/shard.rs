@@ -5,7 +5,7 @@ use super::admission::Permit;
 use crate::bus::{Bus, MemberChange, Published};
 use crate::core::{Command, Effect, RoomCore, RoomLimits, Ticket};
 use crate::error::ChatError;
-use crate::model::{EventBody, Written};
+use crate::model::{Event, EventBody, Written};
 use crate::ports::{Append, Appended, Facts, LogRange, RoomRecord, Store, StoreError};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -107,14 +107,32 @@ struct Room {
     used: UnixMs,
 }
 
+/// Who is told of commits besides the bus; each bell is one waiter's, and keeps one ring for them.
+#[derive(Clone, Default)]
+pub(super) struct Bells {
+    /// Rings after each commit.
+    pub(super) committed: Arc<Notify>,
+    /// Rings after a message was deleted.
+    pub(super) deleted: Arc<Notify>,
+}
+
+impl Bells {
+    fn ring(&self, published: &Published) {
+        self.committed.notify_one();
+        let is_deleted = |event: &Event| matches!(event.body, EventBody::Deleted { .. });
+        if published.events.iter().any(is_deleted) {
+            self.deleted.notify_one();
+        }
+    }
+}
+
 pub(super) struct Shard {
     store: Arc<dyn Store>,
     bus: Arc<dyn Bus>,
     limits: RoomLimits,
     clock: Clock,
     stats: Arc<ShardStats>,
-    /// Told after each commit.
-    committed: Arc<Notify>,
+    bells: Bells,
     rooms: HashMap<RoomId, Room>,
     generations: u64,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -131,7 +149,7 @@ impl Shard {
         (store, bus): (Arc<dyn Store>, Arc<dyn Bus>),
         limits: RoomLimits,
         clock: Clock,
-        (stats, committed): (Arc<ShardStats>, Arc<Notify>),
+        (stats, bells): (Arc<ShardStats>, Bells),
     ) -> Self {
         Self {
             store,
@@ -139,7 +157,7 @@ impl Shard {
             limits,
             clock,
             stats,
-            committed,
+            bells,
             rooms: HashMap::new(),
             generations: 0,
             under_way: FuturesUnordered::new(),
@@ -315,7 +333,7 @@ impl Shard {
     }
 
     fn publish(&mut self, room: &RoomId, published: Published) {
-        self.committed.notify_one();
+        self.bells.ring(&published);
         let bus = Arc::clone(&self.bus);
         self.on_room(room, |_| bus.publish(published));
     }

@@ -5,6 +5,7 @@ use crate::support::{
     actor, clip_id, committed, fresh_cid, group, info, is_in_a_file, open_fast, refused, room,
     seen, send, text, user, user_id, view,
 };
+use futures_util::FutureExt as _;
 use kaiwa_chat::adapters::memory::MemoryStore;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{
@@ -294,6 +295,20 @@ async fn a_deleted_message_of_a_clip_is_heard_of_until_it_is_forgotten_and_may_b
         store.forget_gone(heard().await.1).await.unwrap();
         deleted = seq;
     }
+}
+
+#[tokio::test]
+async fn whoever_keeps_the_clips_is_rung_for_when_a_message_is_deleted() {
+    let server = crate::service::memory();
+    let chat = &server.chat;
+    let room = open(chat).await;
+    let target = post(chat, &room, "bob", view(1, 1, ClipShown::Ready)).await;
+    let bell = chat.deleted();
+    let rung = bell.notified().now_or_never();
+    assert_eq!(rung, None, "not for other commits");
+    committed(chat, "alice", delete(&room, target)).await;
+    chat.drain().await;
+    assert_eq!(bell.notified().now_or_never(), Some(()));
 }
 
 async fn the_server_removes_clips_and_nothing_else(server: Server) {

@@ -24,6 +24,20 @@ pub fn source(clip: &Clip) -> String {
     format!("{}source", keys(clip).prefix)
 }
 
+/// The type that a store notes with the source: what was declared, unless a browser that comes to the store's own address
+/// would make a document of it.
+#[must_use]
+pub fn source_type(declared: &str) -> &str {
+    let lower = declared.to_ascii_lowercase();
+    let kinds = ["video/", "audio/", "image/"];
+    let is_media = kinds.iter().any(|kind| lower.starts_with(kind));
+    if is_media && !lower.contains("xml") {
+        declared
+    } else {
+        "application/octet-stream"
+    }
+}
+
 /// Below which a clip's outputs are; ends with `/`.
 #[must_use]
 pub fn processed(clip: &Clip) -> String {
@@ -135,6 +149,27 @@ mod tests {
             (1_798_761_600_000, 2027, 1),
         ] {
             assert_eq!(year_month(UnixMs(ms)), (year, month), "{ms}");
+        }
+    }
+
+    #[test]
+    fn no_source_is_kept_as_a_document() {
+        for kept in ["video/mp4", "audio/x-m4a", "image/PNG"] {
+            assert_eq!(source_type(kept), kept);
+        }
+        for document in [
+            "text/html",
+            "image/svg+xml",
+            "image/SVG+XML",
+            "application/xml",
+            "audio/x+xml",
+            "x",
+        ] {
+            assert_eq!(
+                source_type(document),
+                "application/octet-stream",
+                "{document}"
+            );
         }
     }
 

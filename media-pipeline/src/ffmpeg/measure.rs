@@ -4,7 +4,8 @@ use super::work::failed;
 use crate::ladder::Rung;
 use crate::model::{ClipError, Rendition};
 use crate::playlist::{
-    MasterRendition, MediaPlaylist, parse_master, parse_media, peak_bps, write_master, write_media,
+    MasterRendition, MediaPlaylist, is_whole, parse_master, parse_media, peak_bps, write_master,
+    write_media,
 };
 use std::path::Path;
 
@@ -121,9 +122,8 @@ fn write(hls: &Path, renditions: &[Rendition], shared: bool) -> Result<(), ClipE
         .map_err(|_| failed("DISK", "the master playlist cannot be written", true))
 }
 
-/// Nothing is missing at the end: within a second, or a fiftieth of it.
 fn check_length(stream: &Measured, seconds: f64) -> Result<(), ClipError> {
-    if (stream.playlist.seconds() - seconds).abs() > (seconds * 0.02).max(1.0) {
+    if !is_whole(stream.playlist.seconds(), seconds) {
         return Err(failed(
             "OUTPUT_INVALID",
             "a rendition is shorter or longer than the clip",

@@ -6,10 +6,10 @@ use crate::wire;
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -128,6 +128,15 @@ pub(super) fn error(request: &str, refusal: &Refusal) -> Value {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Which methods there are (RFC 9110, section 9.3.7). Which pages may use them is said by the edge, who knows their origins.
+pub(super) fn options(headers: &HeaderMap, allow: &str) -> Response {
+    let name = crate::front::request_id(headers);
+    let mut response = bare(&name, StatusCode::NO_CONTENT, JSON, Body::empty());
+    response.headers_mut().remove(CONTENT_TYPE);
+    insert(&mut response, ALLOW, allow);
+    response
 }
 
 pub(super) fn document(text: &'static str) -> Response {

@@ -33,7 +33,9 @@ pub fn openapi() -> Value {
             "version": "1",
             "description": "Uploads, transcoding and playback of shared clips. The same messages as \
                 `kaiwa/media/v1/media.proto`, in proto3's JSON mapping: 64-bit integers are strings. \
-                `grpc-timeout` (such as `2S`) bounds any call; `x-request-id` names it.",
+                `grpc-timeout` (such as `2S`) bounds any call; `x-request-id` names it. \
+                `OPTIONS` of each path answers 204 with its methods in `Allow`, and pages of the origins in \
+                `http.allowed_origins` may read all answers (CORS).",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "security": [{ "bearer": [] }],

@@ -168,7 +168,7 @@ pub(super) fn check_time(
                 "A moving picture of this size and length is a film: please share it as one.",
             ));
         }
-    } else if video.fps <= 0.0 || video.fps > policy.max_fps {
+    } else if !(video.fps > 0.0 && video.fps <= policy.max_fps) {
         return Err(refuse(
             "FRAME_RATE",
             format!("It may have {} frames a second.", policy.max_fps),

@@ -49,7 +49,7 @@ pub(super) fn believe(
     let fps = packets.pictures as f64 / source.duration.as_secs_f64();
     if let Some(video) = &mut source.video
         // A recording with changing distances says the finest of them: 1000 a second.
-        && (video.fps <= 0.0 || video.fps > 240.0 || video.fps < fps * 0.9)
+        && !(video.fps > 0.0 && video.fps <= 240.0 && video.fps >= fps * 0.9)
     {
         video.fps = fps;
     }

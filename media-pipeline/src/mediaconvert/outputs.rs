@@ -4,7 +4,7 @@
 use super::playlist::{self, Broken};
 use super::rung::Rung;
 use crate::model::{ClipError, Outputs, Rendition};
-use crate::playlist::peak_bps;
+use crate::playlist::{is_whole, peak_bps};
 use crate::ports::{Answer, ObjectError, Objects, Order, TranscodeError};
 use futures_util::TryStreamExt as _;
 use kaiwa_common::limits::{CLIP_OUTPUT_FILES, CLIP_PLAYLIST_BYTES};
@@ -45,6 +45,10 @@ pub async fn resolve(
         let name = format!("{INDEX}_{}.m3u8", rung.name);
         let text = read(objects, order, &files, &name).await?;
         let media = playlist::media(&text).map_err(|why| broken(&name, why))?;
+        let seconds = media.segments.iter().map(|(length, _)| length).sum();
+        if !is_whole(seconds, order.source.duration.as_secs_f64()) {
+            return Err(broken(&name, Broken("shorter or longer than the clip")));
+        }
         let (peak, average) = rates(&media, &files)?;
         let in_master = name.rsplit('/').next().and_then(|file| master.get(file));
         let variant = in_master.ok_or_else(|| broken(&name, Broken("not in the master")))?;

@@ -15,7 +15,7 @@ use crate::objects::sign::TokenError;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, ETAG};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, ETAG};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{options, post, put};
@@ -107,13 +107,13 @@ pub fn router(objects: FolderObjects, http: HttpOptions) -> Router {
             PART_PATH,
             put(put_part)
                 .merge(options(preflight))
-                .fallback(wrong_method),
+                .fallback(async || wrong_method("PUT, OPTIONS")),
         )
         .route(
             FORM_PATH,
             post(form::post_form)
                 .merge(options(preflight))
-                .fallback(wrong_method),
+                .fallback(async || wrong_method("POST, OPTIONS")),
         )
         .layer(axum::middleware::map_response(answer::for_any_origin))
         .with_state(door)
@@ -123,8 +123,12 @@ async fn preflight() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn wrong_method() -> Response {
-    Refusal::Method.into_response()
+/// RFC 9110, section 15.5.6.
+fn wrong_method(allow: &'static str) -> Response {
+    let mut response = Refusal::Method.into_response();
+    let allow = HeaderValue::from_static(allow);
+    response.headers_mut().insert(ALLOW, allow);
+    response
 }
 
 async fn put_part(State(door): State<Door>, request: Request) -> Response {

@@ -1,5 +1,7 @@
 //! Which files there are, and as what they are sent. What is not in these tables is not served.
 
+use crate::model::ClipKind;
+
 /// The content type of an output, by how its name ends.
 pub(super) fn content_type(file: &str) -> Option<&'static str> {
     let (_, ending) = file.rsplit_once('.')?;
@@ -19,27 +21,24 @@ pub(super) fn content_type(file: &str) -> Option<&'static str> {
     })
 }
 
-/// A picture or sound file that is shared as it came: as one of these types, which no browser takes for a document,
-/// or as bytes.
-pub(super) fn source_type(declared: &str) -> &'static str {
-    const SAFE: [&str; 13] = [
-        "audio/aac",
-        "audio/flac",
-        "audio/mp4",
-        "audio/mpeg",
-        "audio/ogg",
-        "audio/wav",
-        "audio/webm",
-        "image/avif",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/webp",
-        "image/heic",
-    ];
-    let mut safe = SAFE.into_iter();
-    safe.find(|safe| safe.eq_ignore_ascii_case(declared))
-        .unwrap_or("application/octet-stream")
+/// A picture or sound file that is shared as it came: as what its bytes are (the demuxer that they name), which no browser
+/// takes for a document. What its uploader called it is not asked.
+pub(super) fn source_type(container: &str, kind: ClipKind) -> &'static str {
+    match (container, kind) {
+        ("png_pipe", _) => "image/png",
+        ("jpeg_pipe", _) => "image/jpeg",
+        ("webp_pipe", _) => "image/webp",
+        ("gif", _) => "image/gif",
+        ("mov", ClipKind::Image) => "image/avif",
+        ("mov", _) => "audio/mp4",
+        ("mp3", _) => "audio/mpeg",
+        ("aac", _) => "audio/aac",
+        ("ogg", _) => "audio/ogg",
+        ("wav", _) => "audio/wav",
+        ("flac", _) => "audio/flac",
+        ("matroska", _) => "audio/webm",
+        _ => "application/octet-stream",
+    }
 }
 
 /// A relative name as we write them: letters, digits, `.`, `_`, `-`, and `/` between parts that don't begin with a dot.
@@ -53,6 +52,20 @@ pub(super) fn is_plain(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_as_it_came_is_what_its_bytes_are_or_bytes() {
+        for (container, kind, expected) in [
+            ("png_pipe", ClipKind::Image, "image/png"),
+            ("mov", ClipKind::Image, "image/avif"),
+            ("mov", ClipKind::Audio, "audio/mp4"),
+            ("mp3", ClipKind::Audio, "audio/mpeg"),
+            ("", ClipKind::Image, "application/octet-stream"),
+            ("svg_pipe", ClipKind::Image, "application/octet-stream"),
+        ] {
+            assert_eq!(source_type(container, kind), expected, "{container}");
+        }
+    }
 
     #[test]
     fn only_plain_names_pass() {

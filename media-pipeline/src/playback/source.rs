@@ -89,7 +89,8 @@ impl Playable {
             .collect();
         if outputs.playlist.is_none() {
             let key = format!("{prefix}{SOURCE}");
-            let content_type = files::source_type(&clip.declared.content_type);
+            let container = clip.source.as_ref().map_or("", |source| &source.container);
+            let content_type = files::source_type(container, clip.kind);
             let mark = clip.chores.seen.clone();
             files.insert(
                 SOURCE.to_owned(),

@@ -1,7 +1,7 @@
 //! Who may do what.
 
 use super::Inner;
-use super::answer::store;
+use super::answer::{rules, store};
 use crate::api::{ApiError, Caller};
 use crate::model::{Clip, ClipId, Declared, Source};
 use crate::ports::{Action, Asker, Verdict};
@@ -65,7 +65,7 @@ impl Inner {
             Need::Upload => Action::Upload,
         };
         let verdict = self.authz.check(asker(caller), room, action).await;
-        match verdict.map_err(store)? {
+        match verdict.map_err(rules)? {
             // A viewer of this server brings nothing, whatever the room says.
             Verdict::Allowed if need == Need::Upload && caller.role == ServerRole::Viewer => {
                 Err(ApiError::Denied("ROLE_TOO_LOW"))
@@ -99,7 +99,7 @@ impl Inner {
     ) -> Result<(RoomId, u64), ApiError> {
         let mut why = ApiError::NotFound;
         for room in std::iter::once(&clip.room).chain(clip.chores.rooms.keys()) {
-            let epoch = self.authz.epoch(room).await.map_err(store)?;
+            let epoch = self.authz.epoch(room).await.map_err(rules)?;
             match self.room(caller, room, Need::View).await {
                 Ok(()) => return Ok((room.clone(), epoch)),
                 Err(error @ ApiError::Denied(_)) => why = error,
@@ -154,7 +154,7 @@ impl Inner {
         }
         let action = Action::Moderate;
         let verdict = self.authz.check(asker(caller), &clip.room, action).await;
-        match verdict.map_err(store)? {
+        match verdict.map_err(rules)? {
             Verdict::Allowed => Ok(clip),
             Verdict::Denied(_) | Verdict::Hidden => Err(ApiError::Denied("NOT_UPLOADER")),
         }

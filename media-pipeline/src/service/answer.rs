@@ -30,6 +30,19 @@ pub(super) fn store(error: StoreError) -> ApiError {
     }
 }
 
+/// Nobody can tell who may do what in a room: chat, or the permission hook after it.
+pub(super) fn rules(error: StoreError) -> ApiError {
+    super::metrics::failed("rules");
+    match error {
+        StoreError::Broken(message) => tracing::error!(message, "the room's rules are broken"),
+        StoreError::Unavailable(message) => {
+            tracing::warn!(message, "the room's rules do not answer");
+        }
+        StoreError::Conflict => tracing::warn!("the room's rules change"),
+    }
+    ApiError::Unavailable("the room's rules, or the permission hook")
+}
+
 pub(super) fn objects(error: ObjectError) -> ApiError {
     super::metrics::failed("objects");
     match error {

@@ -97,7 +97,11 @@ fn wrong(language: &Language, label: &str, vtt: &str) -> Vec<Violation> {
     need(is_language(&language.0), "language", "such as en or pt-BR");
     let chars = label.chars().count();
     let is_label = (1..=CLIP_LABEL_CHARS).contains(&chars) && is_line(label);
-    need(is_label, "label", "one line of 1 to 100 characters");
+    need(
+        is_label,
+        "label",
+        "one line of 1 to 100 characters, without control characters",
+    );
     if vtt.len() > CLIP_CAPTIONS_BYTES {
         need(false, "vtt", "a WebVTT file of at most 1 MiB");
     } else if let Err(problem) = webvtt::parse(vtt) {

@@ -193,7 +193,7 @@ impl Inner {
             UploadMode::Multipart => self.sign_parts(clip, &want.parts, request).await,
             UploadMode::Post => {
                 self.granted(&clip, want.mode, request).await?;
-                let kind = &clip.declared.content_type;
+                let kind = names::source_type(&clip.declared.content_type);
                 let form = self.objects.sign_post(&key, kind, size, CLIP_GRANT).await;
                 Ok(Grant::Form(form.map_err(objects)?))
             }
@@ -222,7 +222,7 @@ impl Inner {
             self.noted(request).await?;
         } else {
             let first = first_checksum(plans)?;
-            let kind = &clip.declared.content_type;
+            let kind = names::source_type(&clip.declared.content_type);
             let upload = self.objects.begin(&key, kind, first).await;
             let upload = Upload {
                 checksum: first.unwrap_or(ChecksumKind::UNASKED),

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::access::{Need, as_seen};
-use super::answer::store;
+use super::answer::{rules, store};
 use super::hub::{NoWatcher, Watcher};
 use crate::api::{ApiError, Caller, Watch, WatchItem};
 use crate::model::{Clip, ClipId};
@@ -115,7 +115,7 @@ impl Inner {
     async fn watch_epoch(&self, what: &Watch) -> Result<Option<u64>, ApiError> {
         match what {
             Watch::Clip(_) => Ok(None),
-            Watch::Room(room) => self.authz.epoch(room).await.map(Some).map_err(store),
+            Watch::Room(room) => self.authz.epoch(room).await.map(Some).map_err(rules),
         }
     }
 

@@ -311,7 +311,7 @@ pub(crate) fn captions(request: &v1::AddCaptionsRequest) -> Checked<(Language, S
     wrong.unless(
         !request.label.is_empty() && at_most(&request.label, CLIP_LABEL_CHARS),
         "label",
-        "1 to 100 characters",
+        "one line of 1 to 100 characters, without control characters",
     );
     wrong.unless(
         request.vtt.len() <= CLIP_CAPTIONS_BYTES,

@@ -431,6 +431,12 @@ async fn hostile_bodies_ids_and_queries_are_refused_with_what_is_wrong() {
         let answer = ask.send("PUT", &path, Some(body)).await;
         assert_eq!(answer.status, 422, "{path}");
     }
+    let turned = format!("{clip}/captions/en?label=a%0Ab");
+    let answer = ask.send("PUT", &turned, Some(b"WEBVTT")).await;
+    let why = &answer.json()["error"]["fieldViolations"][0];
+    assert_eq!(why["field"], "label");
+    let said = why["description"].as_str().unwrap_or_default();
+    assert!(said.contains("control characters"), "{said}");
     let parts: Vec<Value> = (0..101)
         .map(|_| json!({ "number": 1, "size": 1 }))
         .collect();
@@ -563,17 +569,30 @@ async fn every_route_of_the_document_is_there_and_nothing_else() {
         let filled = path
             .replace("{clip}", &fine().to_string())
             .replace("{language}", "en");
+        let asked = ask.send("OPTIONS", &filled, None).await;
+        assert_eq!(asked.status, 204, "{path}");
+        let allow = asked.headers["allow"].clone();
         for method in ["get", "post", "put", "delete", "patch"] {
             let answer = ask.send(&method.to_uppercase(), &filled, None).await;
             let is_listed = !operations[method].is_null();
-            // `batch-get` and the like are ids to the other methods' routes, if they have one.
-            let expected: &[u16] = if is_listed { &[401] } else { &[404, 401] };
-            assert!(
-                expected.contains(&answer.status),
-                "{method} {path}: {}",
-                answer.status
-            );
+            let is_taken = allow
+                .split(", ")
+                .any(|one| one.eq_ignore_ascii_case(method));
+            assert_eq!(is_taken, is_listed, "{method} {path}: {allow}");
             count += usize::from(is_listed);
+            if is_listed {
+                assert_eq!(answer.status, 401, "{method} {path}");
+                continue;
+            }
+            assert_eq!(
+                (
+                    answer.status,
+                    answer.reason().as_str(),
+                    &answer.headers["allow"]
+                ),
+                (405, "METHOD_NOT_ALLOWED", &allow),
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(count, 19, "every call of the schema has its route");

@@ -5,7 +5,7 @@ use crate::http::{Answer, raw};
 use crate::support::{a_clip, clip_id, fine, room, user};
 use kaiwa_common::redact::Secret;
 use kaiwa_common::time::UnixMs;
-use kaiwa_media_pipeline::model::{Captions, Clip, ClipKind, ClipState, Language, Outputs};
+use kaiwa_media_pipeline::model::{Captions, Clip, ClipKind, ClipState, Language, Outputs, Source};
 use kaiwa_media_pipeline::playback::{
     CloudFront, CloudFrontConfig, InvalidSigner, Issuer, Playable, PlayableClips, PlaybackKey,
     PlaybackKeys, PlaybackSettings, router,
@@ -46,6 +46,14 @@ fn a_picture() -> Clip {
     let mut clip = a_clip(clip_id(2), ClipState::Ready, 9);
     clip.kind = ClipKind::Image;
     clip.declared.content_type = "image/svg+xml".to_owned();
+    clip.source = Some(Source {
+        size: 10,
+        sha256: None,
+        container: "png_pipe".to_owned(),
+        duration: Duration::ZERO,
+        video: None,
+        audio: None,
+    });
     clip.outputs = Some(Outputs {
         playlist: None,
         renditions: Vec::new(),
@@ -204,11 +212,12 @@ async fn playlists_segments_and_ranges_are_served_as_what_they_are() {
         (captions.status, captions.headers["content-type"].as_str()),
         (200, "text/vtt; charset=utf-8")
     );
-    // What came as SVG is bytes: no browser makes a document of it.
+    // What came as SVG is no document to any browser.
     let picture = played.ask("GET", &played.url(&a_picture()), "").await;
     assert_eq!(
         (picture.status, picture.headers["content-type"].as_str()),
-        (200, "application/octet-stream")
+        (200, "image/png"),
+        "what its bytes are, not what it was called"
     );
     let asked = played
         .ask("OPTIONS", &segment, "origin: https://a.example\r\n")

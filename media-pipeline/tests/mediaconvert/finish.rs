@@ -28,6 +28,17 @@ async fn a_finished_clip_has_a_measured_master_and_pictures_for_scrubbing() {
     remove(&world, &order, "thumbnails/sprite.vtt").await;
     let again = world.transcoder.report(&job, &order).await.unwrap();
     assert_eq!(again, Some(Report::Done(outputs.clone())));
+    // What ends before its source does is not whole, whatever the job says.
+    let mut longer = order.clone();
+    longer.source.duration += std::time::Duration::from_secs(2);
+    let cut = world.transcoder.report(&job, &longer).await.unwrap();
+    let Some(Report::Failed(why)) = cut else {
+        panic!("half of a clip is none: {cut:?}")
+    };
+    assert_eq!(
+        (why.reason.as_str(), why.retryable),
+        ("OUTPUT_INCOMPLETE", true)
+    );
     // Without a captured frame the poster is made.
     for name in outputs.files.keys().filter(|name| name.contains("thumb.")) {
         remove(&world, &order, name).await;

@@ -5,7 +5,7 @@ use crate::transcoder::Faults;
 use crate::world::{SIZE, World, new_clip, who};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::time::UnixMs;
-use kaiwa_media_pipeline::api::{ApiError, Clips as _};
+use kaiwa_media_pipeline::api::{ApiError, Clips as _, Grant};
 use kaiwa_media_pipeline::core::names;
 use kaiwa_media_pipeline::model::{ClipId, ClipState, Language, UploadMode};
 use kaiwa_media_pipeline::ports::Notice;
@@ -54,6 +54,19 @@ async fn by_form(world: &World) -> (ClipId, String) {
     world.objects.store(&key, SIZE, UnixMs(0));
     world.complete(id).await.unwrap();
     (id, key)
+}
+
+#[tokio::test]
+async fn a_page_is_kept_as_bytes_whatever_its_uploader_calls_it() {
+    let world = World::new(1);
+    let mut page = new_clip();
+    page.declared.content_type = "text/html".to_owned();
+    let clip = world.service.create(&who("alice"), page).await.unwrap();
+    let form = world.grant(clip.id, UploadMode::Post).await.unwrap();
+    let Grant::Form(form) = form else {
+        panic!("{form:?}");
+    };
+    assert_eq!(form.fields["Content-Type"], "application/octet-stream");
 }
 
 #[tokio::test]

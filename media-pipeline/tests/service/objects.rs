@@ -143,14 +143,14 @@ impl Objects for Memory {
     fn sign_post<'a>(
         &'a self,
         key: &'a str,
-        _: &'a str,
+        content_type: &'a str,
         _: u64,
         _: Duration,
     ) -> Answer<'a, SignedForm, ObjectError> {
         self.with(|_| {
             Ok(SignedForm {
                 url: key.to_owned(),
-                fields: BTreeMap::new(),
+                fields: BTreeMap::from([("Content-Type".to_owned(), content_type.to_owned())]),
                 expires: UnixMs(0),
             })
         })

@@ -35,15 +35,22 @@ const NOT_BUILT: &str = "Kaiwa is running, but this binary was built without the
     `make run` builds both; or: cd web && npm ci && npm run build, then build the binary again.\n\
     The client protocol is at /ws (docs/protocol.md).\n";
 
+/// Whose addresses are never a page's: what they have themselves is answered by them, and all else is not there.
+const GUESTS: &[&str] = &["objects", "v", "webhooks"];
+
 pub(super) async fn serve(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     std::future::ready(answer(&edge, &request)).await
 }
 
 fn answer(edge: &Edge, request: &Request) -> Response {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return StatusCode::METHOD_NOT_ALLOWED.into_response();
-    }
     let path = request.uri().path().trim_start_matches('/');
+    if GUESTS.contains(&path.split('/').next().unwrap_or_default()) {
+        return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let allow = [(header::ALLOW, "GET, HEAD")];
+        return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
+    }
     // A page's address is the app's to understand; a file's name has a dot.
     let is_page = !path.rsplit('/').next().unwrap_or(path).contains('.');
     let asset = edge

@@ -9,6 +9,7 @@
 use super::Edge;
 use super::address::{Peer, peer};
 use super::api::problem;
+use super::cors;
 use super::guest::{Lease, Rule};
 use super::whip;
 use axum::body::{Body, Bytes, HttpBody};
@@ -131,7 +132,13 @@ pub(super) async fn check(
             if let Some(lease) = request.extensions().get::<Lease>() {
                 lease.extend(rule.connection);
             }
-            answered(request, next, rule).await
+            let reader = reader(&edge.guard, request.headers()).filter(|_| rule.cors);
+            let is_question = request.method() == Method::OPTIONS;
+            let mut response = answered(request, next, rule).await;
+            if rule.cors {
+                cors::readable(&mut response, reader, is_question);
+            }
+            response
         }
         Err(refused) => *refused,
     };
@@ -144,6 +151,13 @@ pub(super) async fn check(
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// The page's origin, if its pages may act here.
+fn reader(guard: &Guard, headers: &HeaderMap) -> Option<HeaderValue> {
+    let (origin, host) = (headers.get(header::ORIGIN)?, host(headers)?);
+    let is_known = guard.knows_origin(origin.to_str().ok()?, &host);
+    is_known.then(|| origin.clone())
 }
 
 /// The answer, if it comes in time.

@@ -18,6 +18,9 @@ pub struct Rule {
     pub connection: Duration,
     /// Pages of any origin may act: a token in the request is the whole right, and no cookie counts.
     pub any_origin: bool,
+    /// Pages of the origins that the edge knows besides its own may read the answers, and ask what they may send: a token
+    /// that the page has is the right, and no cookie counts.
+    pub cors: bool,
 }
 
 impl Rule {
@@ -28,6 +31,7 @@ impl Rule {
         streams_body: false,
         connection: HTTP_CONNECTION,
         any_origin: false,
+        cors: false,
     };
 }
 
@@ -112,6 +116,7 @@ mod tests {
         streams_body: true,
         connection: Duration::from_secs(930),
         any_origin: true,
+        cors: false,
     };
 
     #[test]

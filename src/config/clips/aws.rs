@@ -1,7 +1,7 @@
-//! `[clips.aws]`.
+//! Clips at Amazon: `[clips.aws]`.
 
-use super::super::ConfigError;
-use super::super::push::{check_aws, is_url, rule};
+use crate::config::ConfigError;
+use crate::config::push::{check_aws, is_url, rule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -90,7 +90,7 @@ impl ClipsAws {
         let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
         if !(3..=63).contains(&self.bucket.len()) || !self.bucket.bytes().all(is_name) {
             return rule(format!(
-                "clips.aws.bucket: {:?} is no bucket's name",
+                "clips.aws.bucket: {:?} is no bucket's name (3 to 63 of a-z 0-9 - and .)",
                 self.bucket
             ));
         }
@@ -112,24 +112,50 @@ impl ClipsAws {
                 ));
             }
         }
+        self.check_names()?;
+        if !(1..=3_600).contains(&self.ask_after_s) {
+            return rule("clips.aws.ask_after_s has to be from 1 to 3600");
+        }
+        self.webhook.as_ref().map_or(Ok(()), Webhook::check)
+    }
+
+    /// Names of queues and of the table.
+    fn check_names(&self) -> Result<(), ConfigError> {
         let is_queue = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         if self.queue_prefix.len() > PREFIX_CHARS || !self.queue_prefix.bytes().all(is_queue) {
             return rule(format!(
                 "clips.aws.queue_prefix: at most {PREFIX_CHARS} of A-Z a-z 0-9 - and _, as in SQS's names"
             ));
         }
-        if !(1..=3_600).contains(&self.ask_after_s) {
-            return rule("clips.aws.ask_after_s has to be from 1 to 3600");
-        }
-        if let Some(webhook) = &self.webhook
-            && webhook.api_key_files.is_empty()
-            && webhook.secret_files.is_empty()
+        let is_table = |b: u8| is_queue(b) || b == b'.';
+        if let Some(table) = &self.table
+            && (!(3..=255).contains(&table.len()) || !table.bytes().all(is_table))
         {
+            return rule(format!(
+                "clips.aws.table: {table:?} is no table's name (3 to 255 of A-Z a-z 0-9 - _ and .)"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Webhook {
+    fn check(&self) -> Result<(), ConfigError> {
+        let files = [
+            ("api_key_files", self.api_key_files.len()),
+            ("secret_files", self.secret_files.len()),
+        ];
+        if files.iter().all(|(_, count)| *count == 0) {
             return rule(
                 "clips.aws.webhook: without api_key_files or secret_files nobody may call it",
             );
         }
-        Ok(())
+        match files.iter().find(|(_, count)| *count > 2) {
+            Some((name, _)) => rule(format!(
+                "clips.aws.webhook.{name}: two at most, so that one can replace the other"
+            )),
+            None => Ok(()),
+        }
     }
 }
 

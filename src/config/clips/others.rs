@@ -2,6 +2,7 @@
 
 use super::super::ConfigError;
 use super::super::push::{is_url, rule};
+use kaiwa_common::id::UserId;
 use kaiwa_common::token::ServerRole;
 use kaiwa_media_pipeline::authz::{ActsFor, Scope, ServiceRule};
 use serde::{Deserialize, Serialize};
@@ -58,12 +59,29 @@ const ANYBODY: &str = "*";
 
 impl Service {
     pub(super) fn check(&self, name: &str) -> Result<(), ConfigError> {
-        if self.scopes.is_empty() {
-            return rule(format!("clips.services.{name}.scopes is empty"));
+        const SCOPES: &str = "clips.read, clips.write, clips.play, clips.admin";
+        if let Err(invalid) = UserId::parse(name) {
+            return rule(format!(
+                "clips.services: {name:?} can't be a token's sub ({})",
+                invalid.rule
+            ));
         }
-        match self.scopes.iter().find(|text| Scope::parse(text).is_none()) {
-            Some(text) => rule(format!(
-                "clips.services.{name}.scopes: {text:?} is none of clips.read, clips.write, clips.play, clips.admin"
+        if self.scopes.is_empty() {
+            return rule(format!(
+                "clips.services.{name}.scopes is empty: give some of {SCOPES}"
+            ));
+        }
+        if let Some(text) = self.scopes.iter().find(|text| Scope::parse(text).is_none()) {
+            return rule(format!(
+                "clips.services.{name}.scopes: {text:?} is none of {SCOPES}"
+            ));
+        }
+        let people = self.acts_for.iter().filter(|who| *who != ANYBODY);
+        let mut people = people.map(|who| (who, UserId::parse(who)));
+        match people.find_map(|(who, id)| Some((who, id.err()?))) {
+            Some((who, invalid)) => rule(format!(
+                "clips.services.{name}.acts_for: {who:?} is no user id ({}), and not \"*\" for everybody",
+                invalid.rule
             )),
             None => Ok(()),
         }
@@ -91,13 +109,18 @@ impl Service {
 
 impl Hook {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let is_ours = is_url(&self.url, &["https"]) && self.url.contains("{permission}");
-        if is_ours && !self.url.contains('?') {
+        // Behind a `?` or `#` person and room would not be told apart, or not sent.
+        let plain = Some(self.url.as_str()).filter(|url| !url.contains(['?', '#']));
+        let path = plain.filter(|url| is_url(url, &["https"])).and_then(|url| {
+            let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
+            (!host.contains(['{', '@'])).then_some(path)
+        });
+        if path.is_some_and(|path| path.contains("{permission}")) {
             return Ok(());
         }
         rule(format!(
-            "clips.permission_hook.url: {:?} is no https URL with {{permission}} in its path, such as \
-             https://lms.example.org/permissions/{{permission}}",
+            "clips.permission_hook.url: {:?} is no https URL with {{permission}} in its path and without a user, ? and \
+             #, such as https://lms.example.org/permissions/{{permission}}",
             self.url
         ))
     }

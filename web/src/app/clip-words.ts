@@ -88,6 +88,7 @@ const REFUSALS: Record<string, Key> = {
   CANCELLED: 'clipErrGone',
   PERMISSION_DENIED: 'clipErrDenied',
   NOT_ROOM_MEMBER: 'errNotMember',
+  NOT_UPLOADER: 'clipErrDenied',
   ROLE_TOO_LOW: 'clipErrRole',
   CLIP_STATE: 'clipErrState',
   CLIP_CHANGED: 'clipErrState',

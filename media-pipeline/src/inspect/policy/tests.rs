@@ -155,6 +155,14 @@ fn how_long_it_lasts_by_table() {
         ("more", rated(240.5), 1, Some("FRAME_RATE")),
         ("none", rated(0.0), 1, Some("FRAME_RATE")),
         ("less than none", rated(-1.0), 1, Some("FRAME_RATE")),
+        ("no number", rated(f64::NAN), 1, Some("FRAME_RATE")),
+        ("no end", rated(f64::INFINITY), 1, Some("FRAME_RATE")),
+        (
+            "no beginning",
+            rated(f64::NEG_INFINITY),
+            1,
+            Some("FRAME_RATE"),
+        ),
         ("2,000 pictures of a megapixel", moving(), 2_000, None),
         ("one more", moving(), 2_001, Some("TOO_MANY_PIXELS")),
         (
