@@ -1,7 +1,6 @@
 //! Sessions by WHIP in the middle of beginning: whatever becomes of them, nothing of them is left in the call. Everything
 //! is real but sockets, time and the SFU.
 
-#[allow(dead_code, reason = "a part is used")]
 #[path = "support/client.rs"]
 mod client;
 #[allow(dead_code, reason = "a part is used")]
