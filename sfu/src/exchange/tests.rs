@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::{Rights, Source, Track};
-use crate::core::negotiate::{Config, LocalParameters, Negotiator, TransportChange};
+use crate::core::negotiate::{Config, LocalParameters, Negotiator, TransportChange, VideoCodecs};
 
 const HEAD: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
 const ICE: &str = "a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\n";
@@ -61,6 +61,7 @@ fn negotiator() -> Negotiator {
         session_id: 1,
         seed: 1,
         prefers_redundancy: true,
+        video_codecs: VideoCodecs::default(),
     })
 }
 
