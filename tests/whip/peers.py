@@ -1,7 +1,7 @@
 """Encoders and players that others have written, against a server: `peers.py SCENE URL ROOM TOKEN`.
 
 aiortc    aiortc publishes by WHIP and watches by WHEP.
-ffmpeg    FFmpeg's own muxer publishes Opus by WHIP; aiortc listens by WHEP.
+ffmpeg    FFmpeg's own muxer publishes H.264 and Opus by WHIP; aiortc watches by WHEP.
 
 Ends with 0 when what was published was decoded, and the sessions ended as they should.
 """
@@ -94,13 +94,14 @@ async def with_aiortc(http, url, room, token):
 
 async def with_ffmpeg(http, url, room, token):
     player = await watch(http, url, room, token)
-    sources = ["-f", "lavfi", "-i", "sine"]
+    sources = ["-f", "lavfi", "-i", "testsrc=size=320x180:rate=15", "-f", "lavfi", "-i", "sine"]
+    video = "-c:v libx264 -profile:v baseline -preset ultrafast -tune zerolatency -bf 0 -g 15 -pix_fmt yuv420p".split()
     audio = "-c:a libopus -ar 48000 -ac 2".split()
     whip = ["-f", "whip", "-whip_flags", "dtls_active", "-authorization", token, f"{url}/whip/{room}"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re", *sources, *audio, "-t", "60", *whip]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re", *sources, *video, *audio, "-t", "60", *whip]
     ffmpeg = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
-        await watched(player, ["audio"])
+        await watched(player, ["audio", "video"])
         # As somebody would: it ends its session by DELETE.
         ffmpeg.stdin.write(b"q")
         ffmpeg.stdin.flush()
