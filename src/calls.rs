@@ -1,9 +1,10 @@
 //! The SFU, as the settings want it.
 
-use crate::config::{Config, TcpListen};
+use crate::config::{Config, TcpListen, VideoCodec as Setting};
 use anyhow::Context as _;
 use kaiwa_sfu::config::{Config as SfuConfig, TcpConfig, TcpListen as SfuTcpListen};
 use kaiwa_sfu::control::SfuEvents;
+use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
 use kaiwa_sfu::engine::Engine;
 use kaiwa_sfu::unit::Bitrate;
 use kaiwa_sfu::wire::framing;
@@ -74,7 +75,18 @@ fn sfu_config(config: &Config, http: SocketAddr) -> SfuConfig {
         audio_slots: calls.voices,
         assumed: Bitrate::kbps(calls.assumed_kbps.into()),
         is_paced: calls.paced,
+        video_codecs: video_codecs(&calls.video_codecs),
     }
+}
+
+fn video_codecs(settings: &[Setting]) -> VideoCodecs {
+    let codecs = settings.iter().map(|setting| match setting {
+        Setting::Vp8 => VideoCodec::Vp8,
+        Setting::Vp9 => VideoCodec::Vp9,
+        Setting::H264 => VideoCodec::H264,
+        Setting::Av1 => VideoCodec::Av1,
+    });
+    VideoCodecs::new(&codecs.collect::<Vec<_>>())
 }
 
 /// All of the host's addresses of both families.

@@ -122,6 +122,22 @@ pub(crate) struct Calls {
     pub(crate) assumed_kbps: u32,
     /// Media leaves in the rate that its path is estimated to carry.
     pub(crate) paced: bool,
+    /// Codecs of pictures that are taken; publishers are asked for the first that they have.
+    pub(crate) video_codecs: Vec<VideoCodec>,
+}
+
+/// A codec of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum VideoCodec {
+    /// VP8.
+    Vp8,
+    /// VP9.
+    Vp9,
+    /// H.264.
+    H264,
+    /// AV1.
+    Av1,
 }
 
 /// What is logged, to standard error.
@@ -203,6 +219,12 @@ impl Default for Calls {
             voices: 3,
             assumed_kbps: 2_000,
             paced: true,
+            video_codecs: vec![
+                VideoCodec::Vp8,
+                VideoCodec::Vp9,
+                VideoCodec::H264,
+                VideoCodec::Av1,
+            ],
         }
     }
 }
@@ -368,6 +390,10 @@ impl Config {
         }
         if self.calls.voices == 0 {
             let text = "calls.voices can't be 0: calls.enabled = false switches calls off";
+            return Err(ConfigError::Rule(text.to_owned()));
+        }
+        if self.calls.video_codecs.is_empty() {
+            let text = "calls.video_codecs needs one at least: VP8, VP9, H264 or AV1";
             return Err(ConfigError::Rule(text.to_owned()));
         }
         let nowhere = |ip: &&IpAddr| {

@@ -9,6 +9,7 @@ pub mod nack;
 pub mod stamp;
 pub mod twcc;
 
+pub mod coding;
 pub mod dtls;
 pub mod ice;
 pub mod red;

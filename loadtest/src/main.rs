@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand};
 use kaiwa_loadtest::call::bench::joins::JoinPlan;
 use kaiwa_loadtest::call::bench::watch::{self, WatchPlan};
 use kaiwa_loadtest::call::bench::{Bench, Bursts, Options};
+use kaiwa_loadtest::call::coding::Coding;
 use kaiwa_loadtest::call::results::Calls;
 use kaiwa_loadtest::call::source::Trace;
 use kaiwa_loadtest::chaos::run::{Plan, run};
@@ -414,6 +415,13 @@ async fn all_calls(bench: &Bench, trace: Option<&Path>) -> Result<Calls> {
     bench
         .fanout(&mut calls, &[50, 100, 200], Bursts::default())
         .await?;
+    for codec in [Coding::H264, Coding::Vp9] {
+        let bursts = Bursts {
+            codec,
+            ..Bursts::default()
+        };
+        bench.fanout(&mut calls, &[100], bursts).await?;
+    }
     bench.tcp(&mut calls, 100, Bursts::default()).await?;
     bench.trace(&mut calls, 100, read_trace(trace)?).await?;
     bench

@@ -4,7 +4,9 @@
 //! `answer|error <bytes>` and so many bytes. Nothing listens where the answers say.
 
 use kaiwa_sfu::control::{Rights, Source, Track};
-use kaiwa_sfu::core::negotiate::{Config, IceCredentials, LocalParameters, Negotiator};
+use kaiwa_sfu::core::negotiate::{
+    Config, IceCredentials, LocalParameters, Negotiator, VideoCodecs,
+};
 use kaiwa_sfu::unit::Mid;
 use kaiwa_sfu::wire::sdp::{Candidate, Description, Fingerprint, Hash, Password, Ufrag};
 use std::io::{BufRead, Error, Read, Result, Write};
@@ -14,6 +16,7 @@ fn main() -> Result<()> {
         session_id: 4_242,
         seed: 42,
         prefers_redundancy: true,
+        video_codecs: VideoCodecs::default(),
     });
     let mut input = std::io::stdin().lock();
     let mut output = std::io::stdout().lock();

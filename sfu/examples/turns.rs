@@ -32,6 +32,7 @@ mod wire;
 use client::{Came, Client};
 use kaiwa_common::id::RoomId;
 use kaiwa_sfu::control::{Event, Join, Prefer, PublicationId, Rights, Source, Wish};
+use kaiwa_sfu::core::negotiate::VideoCodecs;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
 use kaiwa_sfu::net::socket::{Local, LocalIndex};
@@ -140,6 +141,7 @@ impl World {
             audio_slots: 3,
             is_paced: false,
             assumed: Bitrate::kbps(100_000),
+            video_codecs: VideoCodecs::default(),
             identity: Arc::new(Identity::generate().unwrap()),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,

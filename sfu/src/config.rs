@@ -1,5 +1,6 @@
 //! Settings of the SFU.
 
+use crate::core::negotiate::VideoCodecs;
 use crate::unit::Bitrate;
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,6 +27,9 @@ pub struct Config {
     pub assumed: Bitrate,
     /// Send in the subscriber's estimated rate instead of at once.
     pub is_paced: bool,
+    /// Codecs of pictures that are taken, the most wanted first: publishers are asked for the first that
+    /// they have. Others are not answered.
+    pub video_codecs: VideoCodecs,
 }
 
 /// Where media is received by TCP (RFC 6544).
@@ -63,6 +67,7 @@ impl Default for Config {
             // A picture of 720 lines and sound.
             assumed: Bitrate::kbps(2_000),
             is_paced: true,
+            video_codecs: VideoCodecs::default(),
         }
     }
 }

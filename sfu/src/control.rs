@@ -190,6 +190,8 @@ pub enum LimitedBy {
     Publisher,
     /// Muted by its owner or a moderator.
     Muted,
+    /// It comes in a codec, or a profile of one, that the subscriber has not negotiated.
+    Codec,
 }
 
 /// How well media gets through, as people are shown it.

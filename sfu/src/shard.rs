@@ -37,6 +37,7 @@ pub use sink::Sink;
 use crate::control::{Event, GoneReason, ParticipantId, PublicationId};
 use crate::core::forward::SourceKey;
 use crate::core::ice::{Credentials, Ufrag};
+use crate::core::negotiate::VideoCodecs;
 use crate::dtls::Identity;
 use crate::entropy::Entropy;
 use crate::metrics::Counts;
@@ -66,6 +67,8 @@ pub struct Setup {
     pub is_paced: bool,
     /// What a path is taken to carry whose subscriber gives no transport-wide feedback.
     pub assumed: Bitrate,
+    /// Codecs of pictures that are taken, the most wanted first.
+    pub video_codecs: VideoCodecs,
     /// Who the server is in DTLS.
     pub identity: Arc<Identity>,
     /// Where clients are told to send to.

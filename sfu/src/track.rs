@@ -44,6 +44,8 @@ pub(crate) struct Track {
     pub(crate) source: Source,
     payloads: Vec<Payload>,
     pub(crate) layers: Vec<Layer>,
+    /// The payload type of what came last.
+    pub(crate) sent_as: Option<PayloadType>,
     pub(crate) subscribers: Vec<Subscriber>,
     pub(crate) is_muted: bool,
     /// Among the room's voices.
@@ -103,12 +105,20 @@ impl Track {
             source,
             payloads: receiving.payloads.clone(),
             layers: layers.collect(),
+            sent_as: None,
             subscribers: Vec::new(),
             is_muted: receiving.track.is_muted,
             voice: None,
             fresh: Vec::with_capacity(FRESH),
             fresh_since: None,
         }
+    }
+
+    /// The publisher has negotiated these payload types now. Packets on their way may still have others.
+    pub(crate) fn handle_payloads(&mut self, payloads: &[Payload]) {
+        let is_gone = |old: &Payload| !payloads.iter().any(|new| new.pt == old.pt);
+        let gone = self.payloads.iter().copied().filter(is_gone);
+        self.payloads = payloads.iter().copied().chain(gone).collect();
     }
 
     /// Until when what came is held, if it is. The packets of a picture come one after the other, and for each
@@ -135,9 +145,18 @@ impl Track {
         found.map(|payload| payload.codec)
     }
 
+    /// The payload type whose retransmissions have this one.
+    pub(crate) fn repaired(&self, rtx: PayloadType) -> Option<PayloadType> {
+        let found = self
+            .payloads
+            .iter()
+            .find(|payload| payload.rtx == Some(rtx));
+        found.map(|payload| payload.pt)
+    }
+
     /// Whether a payload type is that of retransmissions.
     pub(crate) fn is_rtx(&self, pt: PayloadType) -> bool {
-        self.payloads.iter().any(|payload| payload.rtx == Some(pt))
+        self.repaired(pt).is_some()
     }
 
     /// The layer of an encoding's name; the only one where there are no names.

@@ -3,12 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+#[path = "corpus/codec_seeds.rs"]
+mod codec_seeds;
 #[path = "corpus/mutate.rs"]
 mod mutate;
 #[path = "corpus/seeds.rs"]
 mod seeds;
 
 use kaiwa_sfu::core::negotiate::fuzz_offer;
+use kaiwa_sfu::exchange::fuzz_exchange;
 use kaiwa_sfu::srtp;
 use kaiwa_sfu::wire::{fuzzing, sdp};
 use mutate::Mutator;
@@ -37,8 +40,18 @@ const TARGETS: &[Target] = &[
     ("framing", MUTATIONS, fuzzing::framing),
     ("red", MUTATIONS, fuzzing::red),
     ("vp8", MUTATIONS, fuzzing::vp8),
+    ("vp9", MUTATIONS, fuzzing::vp9),
+    ("h264", MUTATIONS, fuzzing::h264),
+    ("av1", MUTATIONS, fuzzing::av1),
+    (
+        "dependency_descriptor",
+        MUTATIONS,
+        fuzzing::dependency_descriptor,
+    ),
     ("sdp", FEWER_MUTATIONS, sdp::fuzz_sdp),
     ("sdp_offer", FEWER_MUTATIONS, fuzz_offer),
+    ("exchange", FEWER_MUTATIONS, fuzz_exchange),
+    ("sdp_fragment", FEWER_MUTATIONS, sdp::fuzz_fragment),
     ("srtp_open", FEWER_MUTATIONS, srtp::fuzzing::open),
 ];
 
@@ -83,7 +96,7 @@ fn every_file_and_thousands_of_its_mutations_leave_the_parsers_whole() {
 #[test]
 fn the_committed_corpus_has_every_seed() {
     let writes = std::env::var_os(WRITE).is_some();
-    for (target, name, bytes) in seeds::all() {
+    for (target, name, bytes) in seeds::all().into_iter().chain(codec_seeds::all()) {
         let path = corpus(target).join(name);
         if writes {
             fs::create_dir_all(corpus(target)).unwrap();

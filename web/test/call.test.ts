@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { isStarved, type CallNotice } from '../src/client/call-view.js';
+import { isStarved, isUndecodable, type CallNotice } from '../src/client/call-view.js';
 import type { Kaiwa } from '../src/client/client.js';
 import { CallSource, ReplySchema, RoomKind, type ClientMessage, type Reply } from '../src/gen/kaiwa/client/v1/client_pb.js';
 import { fakeTrack } from './fake-peer.js';
@@ -187,6 +187,9 @@ describe('what is received', () => {
     expect(isStarved(person(alice, 'bob')!.camera)).toBe(false);
     expect(isStarved({ ...person(alice, 'bob')!.camera!, layer: 1, limitedBy: 'bandwidth' }), 'the smallest is a picture').toBe(false);
     expect(isStarved({ ...person(alice, 'bob')!.camera!, layer: 0, limitedBy: 'muted' })).toBe(false);
+    const foreign = { ...person(alice, 'bob')!.camera!, layer: 0, limitedBy: 'codec' };
+    expect([isUndecodable(foreign), isStarved(foreign)]).toEqual([true, false]);
+    expect(isUndecodable(person(alice, 'bob')!.camera), 'a picture that is there').toBe(false);
   });
 });
 

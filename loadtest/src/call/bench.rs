@@ -6,6 +6,7 @@ pub mod watch;
 
 pub use options::{Bursts, Options};
 
+use super::coding::Coding;
 use super::floor::{self, Load};
 use super::host::janus::{Janus, JanusPlan};
 use super::host::kaiwa::{Kaiwa, KaiwaPlan};
@@ -71,7 +72,8 @@ impl Work {
     fn scenario(&self) -> Scenario {
         match self {
             Self::Fanout { by_tcp: true, .. } => Scenario::Tcp,
-            Self::Fanout { by_tcp: false, .. } => Scenario::Fanout,
+            Self::Fanout { bursts, .. } if bursts.codec != Coding::Vp8 => Scenario::Codec,
+            Self::Fanout { .. } => Scenario::Fanout,
             Self::Trace { .. } => Scenario::Trace,
             Self::Meeting { .. } => Scenario::Meeting,
             Self::Audio { .. } => Scenario::Audio,
@@ -92,8 +94,18 @@ impl Work {
 
     fn words(&self) -> String {
         let bursts = |b: &Bursts| {
-            let Bursts { pps, bytes, burst } = b;
-            format!("{pps} packets/s of {bytes} B in bursts of {burst}")
+            let Bursts {
+                pps,
+                bytes,
+                burst,
+                codec,
+            } = b;
+            let codec = match codec {
+                Coding::Vp8 => "",
+                Coding::H264 => ", H.264",
+                Coding::Vp9 => ", VP9 in three spatial layers",
+            };
+            format!("{pps} packets/s of {bytes} B in bursts of {burst}{codec}")
         };
         match self {
             Self::Fanout { bursts: b, .. } => bursts(b),
@@ -133,8 +145,10 @@ impl Bench {
     /// # Errors
     /// When a server fails.
     pub async fn fanout(&self, calls: &mut Calls, sizes: &[usize], bursts: Bursts) -> Result<()> {
+        let is_vp8 = bursts.codec == Coding::Vp8;
         let janus = self.options.janus().filter(JanusPlan::is_there);
-        if janus.is_none() {
+        let janus = janus.filter(|_| is_vp8);
+        if janus.is_none() && is_vp8 {
             print::progress("Janus is not there; it is left out");
         }
         let mut cases = Vec::new();
@@ -145,7 +159,7 @@ impl Bench {
                 by_tcp: false,
             };
             cases.push((work.clone(), work.case(Kind::Kaiwa)));
-            if self.options.floor.is_some() {
+            if self.options.floor.is_some() && is_vp8 {
                 cases.push((work.clone(), work.case(Kind::Floor)));
             }
             if janus.is_some() && subscribers == self.options.janus_subscribers {
@@ -334,7 +348,8 @@ impl Bench {
             .await
             .with_context(|| format!("faults: {:?}", host.faults()))?;
         let witness = match &mut host {
-            Host::Kaiwa(kaiwa) if matches!(work, Work::Fanout { .. }) => {
+            // It knows VP8 alone.
+            Host::Kaiwa(kaiwa) if matches!(work, Work::Fanout { bursts, .. } if bursts.codec == Coding::Vp8) => {
                 witness::enter(kaiwa.seat()?, &self.base()).await?
             }
             Host::Kaiwa(_) | Host::Janus(_) => None,
@@ -368,6 +383,7 @@ impl Bench {
             Work::Fanout { bursts, by_tcp, .. } => {
                 let base = Plan {
                     by_tcp: *by_tcp,
+                    coding: bursts.codec,
                     ..base
                 };
                 let load = (base, bursts.plan(), work.people().1);
@@ -386,6 +402,7 @@ impl Bench {
                     let publishes = number < *publishers;
                     let plan = Plan {
                         number: u32::try_from(number)?,
+                        coding: bursts.codec,
                         video: publishes.then(|| bursts.plan()),
                         video_slots: *publishers - usize::from(publishes),
                         ..base.clone()

@@ -16,6 +16,7 @@ use super::sdp::{Description, Kind, Local, SdpError, Section, Simulcast};
 use super::source::{Audio, AudioPlan, Video, VideoPlan};
 use super::srtp::Profile;
 use super::stamp::Stream;
+use crate::call::coding::Coding;
 use crate::rng::Rng;
 use publish::{Encoding, Publisher, Source, Wire};
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +42,8 @@ pub struct Plan {
     pub profile: Profile,
     /// Between two transport-wide feedbacks; zero for none, which is not offered then.
     pub feedback: Duration,
+    /// The codec of pictures that is offered.
+    pub coding: Coding,
     /// By TCP, where the server has it, and not by UDP.
     pub by_tcp: bool,
 }
@@ -55,6 +58,7 @@ impl Default for Plan {
             video_slots: 0,
             profile: Profile::Gcm,
             feedback: Duration::from_millis(100),
+            coding: Coding::Vp8,
             by_tcp: false,
         }
     }
@@ -370,6 +374,7 @@ impl Peer {
             fingerprint: self.transport.fingerprint(),
             has_red: self.plan.audio.is_none_or(|audio| audio.has_red),
             has_feedback: !self.plan.feedback.is_zero(),
+            coding: self.plan.coding,
         }
     }
 

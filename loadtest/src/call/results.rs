@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Scenario {
     /// One publisher's bursts to many.
     Fanout,
+    /// The same in another codec than VP8.
+    Codec,
     /// The same, everybody by TCP.
     Tcp,
     /// One publisher's recorded frames to many, paced.
@@ -29,6 +31,7 @@ impl Scenario {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fanout => "fan-out",
+            Self::Codec => "fan-out, other codec",
             Self::Tcp => "fan-out by TCP",
             Self::Trace => "trace, paced",
             Self::Meeting => "meeting",

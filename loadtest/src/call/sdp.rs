@@ -4,6 +4,8 @@
 pub mod parse;
 pub mod write;
 
+use super::coding::Coding;
+
 pub use parse::{Description, Media, SdpError};
 pub use write::{Local, Section, Simulcast};
 
@@ -34,9 +36,11 @@ pub struct PayloadTypes {
     pub opus: u8,
     /// Redundant Opus; `None` when it was not agreed on.
     pub red: Option<u8>,
-    /// VP8.
-    pub vp8: u8,
-    /// VP8's retransmissions.
+    /// Pictures, of this codec.
+    pub video: u8,
+    /// See `video`.
+    pub coding: Coding,
+    /// Its retransmissions.
     pub rtx: Option<u8>,
 }
 
@@ -45,7 +49,8 @@ impl Default for PayloadTypes {
         Self {
             opus: 111,
             red: Some(63),
-            vp8: 96,
+            video: 96,
+            coding: Coding::Vp8,
             rtx: Some(97),
         }
     }

@@ -14,7 +14,12 @@
 //!   belong to what is left out can't close its number any more: it is filled in by padding.
 //! - Timestamps go on across layers by the publisher's sender reports, else by arrival.
 //! - VP8's picture ids and TL0PICIDX go on as well (RFC 7741, section 4.2), without the pictures that
-//!   were left out; decoders wait for a picture whose id is missing.
+//!   were left out; decoders wait for a picture whose id is missing. VP9's go on with gaps: references are
+//!   differences of ids (RFC 9628, section 4.2).
+//! - So do frame numbers in dependency descriptors, for the same reason (RTP Payload Format For AV1, appendix A):
+//!   decoders go by the differences to what a frame needs, and by chains for what was lost. A key frame below the
+//!   one before would be thrown away, so that each run goes on where the last one ended.
+//! - The marker is where the last frame of a picture ends that is sent (RFC 9628, section 4.1).
 
 mod numbers;
 mod run;
@@ -22,7 +27,7 @@ mod timeline;
 
 use super::layers::{LayerSelector, MAX_LAYERS, Target};
 use super::report::Shift;
-use super::ring::Meta;
+use super::ring::{Choice, Coding, Meta};
 use crate::unit::{ClockRate, ExtSeqNo, MediaKind, NtpTime, RtpTime};
 use crate::wire::rtcp::SenderInfo;
 use numbers::Place;
@@ -82,6 +87,10 @@ pub struct Rewrite {
     pub picture_id: Option<u16>,
     /// TL0PICIDX.
     pub tl0: Option<u8>,
+    /// The frame's number in its dependency descriptor.
+    pub frame: Option<u16>,
+    /// As part of what it is sent, where the stream has layers that are told by such descriptors.
+    pub choice: Option<Choice>,
 }
 
 /// Why nothing is sent of a packet.
@@ -91,8 +100,8 @@ pub enum Dropped {
     Paused,
     /// Another layer is sent or waited for, or no key frame came yet.
     OtherLayer,
-    /// Its temporal layer is not wanted.
-    Temporal,
+    /// It is of a spatial or temporal layer that is not wanted.
+    NotChosen,
     /// It has no payload.
     Padding,
     /// It is from before the last switch, or so late that its number is forgotten.
@@ -114,6 +123,7 @@ pub struct Forwarder {
     unsent: ExtSeqNo,
     next_picture: u16,
     next_tl0: u8,
+    next_frame: u16,
     /// The newest packet of each layer that was shown, sent or not.
     shown: [Option<ExtSeqNo>; MAX_LAYERS],
     replay: Option<Replay>,
@@ -151,6 +161,7 @@ impl Forwarder {
             unsent: ExtSeqNo(u64::from(config.seq)),
             next_picture: config.picture_id & 0x7fff,
             next_tl0: config.tl0,
+            next_frame: config.picture_id,
             shown: [None; MAX_LAYERS],
             replay: None,
             sent: Sent::default(),
@@ -203,10 +214,10 @@ impl Forwarder {
         self.run.as_ref().map(|run| run.layer)
     }
 
-    /// The highest temporal layer that is sent of a video.
+    /// The highest layers within it that are sent of a video.
     #[must_use]
-    pub fn current_temporal(&self) -> Option<u8> {
-        self.layers.temporal()
+    pub fn current_choice(&self) -> Option<Choice> {
+        self.layers.choice()
     }
 
     /// The layer whose key frame is waited for.
@@ -336,10 +347,13 @@ impl Forwarder {
     }
 
     fn begins_run(&mut self, layer: u8, seq: ExtSeqNo, meta: &Meta) -> bool {
-        let jumped = self.run.as_ref().is_some_and(|run| {
-            run.layer == layer && seq.0.saturating_sub(run.numbers.newest().0) > MAX_JUMP
+        let is_broken = self.run.as_ref().is_some_and(|run| {
+            let jumped = seq.0.saturating_sub(run.numbers.newest().0) > MAX_JUMP;
+            // Of sound each packet stands alone, in whichever format.
+            let is_recoded = self.kind == MediaKind::Video && run.pt != meta.pt;
+            run.layer == layer && (jumped || (is_recoded && run.numbers.is_ahead(seq)))
         });
-        if jumped {
+        if is_broken {
             self.stop();
         }
         if meta.payload_len == 0 {
@@ -357,6 +371,7 @@ impl Forwarder {
             seq: self.next,
             picture_id: self.next_picture,
             tl0: self.next_tl0,
+            frame: self.next_frame,
         };
         self.run = Some(Run::new(layer, seq, next, meta));
     }
@@ -367,13 +382,14 @@ impl Forwarder {
         };
         let is_newest = run.numbers.is_ahead(seq);
         // The limit before this packet: what lies between it and the last one was decided by it.
-        let limit = self.layers.temporal();
-        let refused = if meta.payload_len == 0 {
-            Some(Dropped::Padding)
-        } else if self.kind == MediaKind::Video && !self.layers.admits(meta) {
-            Some(Dropped::Temporal)
+        let limit = self.layers.choice().map(|choice| choice.temporal);
+        let (refused, choice) = if meta.payload_len == 0 {
+            (Some(Dropped::Padding), None)
+        } else if self.kind == MediaKind::Video {
+            let choice = self.layers.admit(meta);
+            (choice.is_none().then_some(Dropped::NotChosen), choice)
         } else {
-            None
+            (None, None)
         };
         if is_newest {
             run.advance(seq, meta, refused.is_none(), limit);
@@ -391,9 +407,11 @@ impl Forwarder {
         let rewrite = Rewrite {
             seq: ours,
             time: self.timeline.rewritten(meta.time),
-            marker: meta.marker,
+            marker: meta.marker || choice.is_some_and(|choice| ends_picture(meta, choice)),
             picture_id: run.pictures.id(meta, left_out),
             tl0: run.pictures.tl0(meta),
+            frame: run.pictures.frame(meta),
+            choice: choice.filter(|_| meta.descriptor_len > 0),
         };
         self.next = self.next.max(ours.next());
         if refused.is_some() {
@@ -401,6 +419,8 @@ impl Forwarder {
                 marker: false,
                 picture_id: None,
                 tl0: None,
+                frame: None,
+                choice: None,
                 ..rewrite
             });
         }
@@ -421,6 +441,19 @@ impl Forwarder {
         {
             self.next_tl0 = tl0.wrapping_add(1);
         }
+        if let Some(frame) = rewrite.frame
+            && frame.wrapping_sub(self.next_frame) < 0x8000
+        {
+            self.next_frame = frame.wrapping_add(1);
+        }
+    }
+}
+
+/// Whether a picture ends with the packet for those who are sent this choice.
+fn ends_picture(meta: &Meta, choice: Choice) -> bool {
+    match &meta.coding {
+        Coding::Plain | Coding::Vp8(_) => false,
+        Coding::Layered(frame) => frame.ends_frame && frame.spatial == choice.spatial,
     }
 }
 

@@ -1,27 +1,43 @@
-//! What is sent of a publication against what is wanted: the spatial layer changes on key frames
-//! alone, the temporal one between pictures.
+//! What is sent of a publication against what is wanted.
 //!
-//! A higher temporal layer may be entered where a picture needs nothing of it (its Y bit, RFC 7741,
-//! section 4.2), one at a time; a lower one at any picture; all of them at a key frame. What holds for
-//! a picture holds for each of its packets, however late one is.
+//! Encodings of a simulcast are changed on key frames alone, temporal layers between pictures: a higher
+//! one of VP8 may be entered where a picture needs nothing of it (its Y bit, RFC 7741, section 4.2), one at
+//! a time; a lower one at any picture; all of them at a key frame.
+//!
+//! Within a stream that has spatial layers too, each frame says which [choices](Choice) can be entered with it.
+//! Who can decode the frame, since it is part of what is sent anyway, goes over there; what a choice contains
+//! can be gone down to at any picture, without a key frame.
+//!
+//! What holds for a frame holds for each of its packets, however late one is.
 
-use super::ring::Meta;
+use super::ring::{Choice, Coding, Layered, Meta, Vp8};
 use crate::unit::RtpTime;
 
 /// Encodings of one publication: small, middle, large. More are not answered in negotiation.
 pub const MAX_LAYERS: usize = 3;
 
-/// Changes of the temporal layer that are remembered for late packets. The fifth within the time that
+/// Changes within an encoding that are remembered for late packets. The seventh within the time that
 /// packets are out of order would decide some late packets wrongly; they would be filled in.
-const CHANGES: usize = 4;
+const CHANGES: usize = 6;
 
 /// What a subscription should get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// The spatial layer, 0 the smallest.
+    /// The encoding, by its place among the publication's; of a simulcast 0 is the smallest.
     pub layer: u8,
+    /// The highest spatial layer within it, 0 the smallest; 0 too where there are none.
+    pub spatial: u8,
     /// The highest temporal layer, 0 the slowest.
     pub temporal: u8,
+}
+
+impl Target {
+    fn choice(self) -> Choice {
+        Choice {
+            spatial: self.spatial,
+            temporal: self.temporal,
+        }
+    }
 }
 
 /// Chooses the packets that are sent.
@@ -34,16 +50,45 @@ pub struct LayerSelector {
 #[derive(Debug)]
 struct Current {
     layer: u8,
-    /// Of the newest picture.
-    newest: RtpTime,
-    /// From which picture on which temporal layers are sent, the latest first.
+    /// Of the newest frame.
+    newest: Moment,
+    /// Whether a lower spatial layer can be gone down to without a key frame.
+    is_nested: bool,
+    /// From which frame on which choice is sent, the latest first.
     limits: [Limit; CHANGES],
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Limit {
-    from: RtpTime,
-    temporal: u8,
+    from: Moment,
+    choice: Choice,
+}
+
+/// A frame's place in its stream: the frames of a picture are in the order of their spatial layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Moment {
+    time: RtpTime,
+    spatial: u8,
+}
+
+impl Moment {
+    fn of(meta: &Meta) -> Self {
+        Self {
+            time: meta.time,
+            spatial: meta.coding.spatial(),
+        }
+    }
+
+    /// The first frame of the same picture.
+    fn start(self) -> Self {
+        Self { spatial: 0, ..self }
+    }
+
+    /// Above 0 if it is later.
+    fn since(self, earlier: Self) -> i64 {
+        let ticks = i64::from(self.time.since(earlier.time));
+        ticks * 4 + i64::from(self.spatial) - i64::from(earlier.spatial)
+    }
 }
 
 impl LayerSelector {
@@ -67,23 +112,28 @@ impl LayerSelector {
         self.target
     }
 
-    /// The spatial layer that is sent.
+    /// The encoding that is sent.
     #[must_use]
     pub fn current(&self) -> Option<u8> {
         self.current.as_ref().map(|current| current.layer)
     }
 
-    /// The highest temporal layer that is sent.
+    /// The highest layers within it that are sent.
     #[must_use]
-    pub fn temporal(&self) -> Option<u8> {
+    pub fn choice(&self) -> Option<Choice> {
         self.current.as_ref().map(Current::limit)
     }
 
-    /// The layer of which a key frame is needed to go on.
+    /// The encoding of which a key frame is needed to go on.
     #[must_use]
     pub fn wanted_keyframe(&self) -> Option<u8> {
         let target = self.target?;
-        (self.current() != Some(target.layer)).then_some(target.layer)
+        let is_reachable = self.current.as_ref().is_some_and(|current| {
+            let spatial = current.limit().spatial;
+            let goes_down = target.spatial < spatial && current.is_nested;
+            current.layer == target.layer && (target.spatial == spatial || goes_down)
+        });
+        (!is_reachable).then_some(target.layer)
     }
 
     /// What is sent can't be gone on with: only a key frame helps.
@@ -91,7 +141,7 @@ impl LayerSelector {
         self.current = None;
     }
 
-    /// Goes over to the packet's layer if it is the one that is wanted and the packet begins a key
+    /// Goes over to the packet's encoding if it is the one that is wanted and the packet begins a key
     /// frame. Says whether it did.
     pub fn try_switch(&mut self, layer: u8, meta: &Meta) -> bool {
         let Some(target) = self.target else {
@@ -102,171 +152,113 @@ impl LayerSelector {
             return false;
         }
         let limit = Limit {
-            from: meta.time,
-            temporal: target.temporal,
+            from: Moment::of(meta),
+            choice: target.choice(),
         };
         self.current = Some(Current {
             layer,
-            newest: meta.time,
+            newest: limit.from,
+            is_nested: true,
             limits: [limit; CHANGES],
         });
         true
     }
 
-    /// Whether a packet of the current layer is sent. Asked once for each packet.
-    pub fn admits(&mut self, meta: &Meta) -> bool {
-        let (Some(target), Some(current)) = (self.target, self.current.as_mut()) else {
-            return false;
-        };
-        let Some(vp8) = meta.vp8 else {
-            return true;
-        };
-        let age = meta.time.since(current.newest);
+    /// Whether a packet of the current encoding is sent: if so, as part of which choice. Asked once for each
+    /// packet.
+    pub fn admit(&mut self, meta: &Meta) -> Option<Choice> {
+        let (target, current) = (self.target?.choice(), self.current.as_mut()?);
+        let at = Moment::of(meta);
+        let age = at.since(current.newest);
         let opens_all = age >= 0 && meta.is_keyframe && meta.starts_frame;
-        if age > 0 || opens_all {
-            current.newest = meta.time;
-            let wanted = current.adjusted(target.temporal, vp8.temporal, vp8.is_sync);
-            let wanted = if opens_all { target.temporal } else { wanted };
-            current.change(meta.time, wanted);
+        if meta.coding != Coding::Plain && (age > 0 || opens_all) {
+            let is_new_picture = at.time != current.newest.time;
+            current.newest = at;
+            match &meta.coding {
+                Coding::Vp8(_) | Coding::Layered(_) if opens_all => current.change(at, target),
+                Coding::Plain => {}
+                Coding::Vp8(vp8) => current.change(at, current.adjusted(target, vp8)),
+                Coding::Layered(frame) => {
+                    if is_new_picture {
+                        current.change(at.start(), current.lowered(target, frame));
+                    }
+                    current.change(at, current.raised(target, frame));
+                }
+            }
         }
-        vp8.temporal <= current.limit_at(meta.time)
+        if let Coding::Layered(frame) = &meta.coding {
+            current.is_nested = frame.is_nested;
+        }
+        let choice = current.limit_at(at);
+        let is_part = match &meta.coding {
+            Coding::Plain => true,
+            Coding::Vp8(vp8) => vp8.temporal <= choice.temporal,
+            Coding::Layered(frame) => frame.part_of.has(choice),
+        };
+        is_part.then_some(choice)
     }
 }
 
 impl Current {
-    fn limit(&self) -> u8 {
-        self.limits[0].temporal
+    fn limit(&self) -> Choice {
+        self.limits[0].choice
     }
 
-    fn adjusted(&self, target: u8, temporal: u8, is_sync: bool) -> u8 {
+    fn adjusted(&self, target: Choice, vp8: &Vp8) -> Choice {
         let limit = self.limit();
-        if target < limit {
+        let temporal = vp8.temporal;
+        if target.temporal < limit.temporal {
             return target;
         }
-        let can_enter = is_sync && temporal <= target && Some(temporal) == limit.checked_add(1);
-        if can_enter { temporal } else { limit }
-    }
-
-    fn change(&mut self, from: RtpTime, temporal: u8) {
-        if temporal != self.limit() {
-            self.limits.rotate_right(1);
-            self.limits[0] = Limit { from, temporal };
+        let is_next = Some(temporal) == limit.temporal.checked_add(1);
+        let can_enter = vp8.is_sync && temporal <= target.temporal && is_next;
+        Choice {
+            temporal: if can_enter { temporal } else { limit.temporal },
+            ..limit
         }
     }
 
-    fn limit_at(&self, time: RtpTime) -> u8 {
-        let found = self.limits.iter().find(|limit| time.since(limit.from) >= 0);
-        found.unwrap_or(&self.limits[CHANGES - 1]).temporal
+    /// In a stream with spatial layers, what is gone down to at the beginning of a picture: within one, the rest
+    /// would be missing.
+    fn lowered(&self, target: Choice, frame: &Layered) -> Choice {
+        let limit = self.limit();
+        let spatial = limit.spatial.min(target.spatial);
+        Choice {
+            spatial: if frame.is_nested {
+                spatial
+            } else {
+                limit.spatial
+            },
+            temporal: limit.temporal.min(target.temporal),
+        }
+    }
+
+    /// As much of what is wanted as can be entered with a frame, if it is sent anyway.
+    fn raised(&self, target: Choice, frame: &Layered) -> Choice {
+        let limit = self.limit();
+        if !frame.part_of.has(limit) {
+            return limit;
+        }
+        let steps = [target.spatial, limit.spatial].map(|spatial| Choice {
+            spatial,
+            temporal: target.temporal,
+        });
+        let entered = steps.into_iter().find(|step| frame.enters.has(*step));
+        entered.unwrap_or(limit)
+    }
+
+    fn change(&mut self, from: Moment, choice: Choice) {
+        if choice != self.limit() {
+            self.limits.rotate_right(1);
+            self.limits[0] = Limit { from, choice };
+        }
+    }
+
+    fn limit_at(&self, at: Moment) -> Choice {
+        let found = self.limits.iter().find(|limit| at.since(limit.from) >= 0);
+        found.unwrap_or(&self.limits[CHANGES - 1]).choice
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::ring::{Format, Vp8};
-    use std::time::Instant;
-
-    fn picture(time: u32, temporal: u8, is_sync: bool) -> Meta {
-        Meta {
-            time: RtpTime(time),
-            received_at: Instant::now(),
-            captured: None,
-            payload_len: 1,
-            format: Format::Primary,
-            marker: false,
-            starts_frame: true,
-            is_keyframe: false,
-            vp8: Some(Vp8 {
-                temporal,
-                is_sync,
-                ..Vp8::default()
-            }),
-            level: None,
-        }
-    }
-
-    fn keyframe(time: u32) -> Meta {
-        Meta {
-            is_keyframe: true,
-            ..picture(time, 0, false)
-        }
-    }
-
-    fn selector(temporal: u8) -> LayerSelector {
-        let mut selector = LayerSelector::new();
-        selector.set_target(Some(Target { layer: 0, temporal }));
-        assert!(selector.try_switch(0, &keyframe(0)));
-        assert!(selector.admits(&keyframe(0)));
-        selector
-    }
-
-    #[test]
-    fn a_layer_is_entered_on_a_key_frame_alone() {
-        let mut selector = selector(2);
-        let target = Target {
-            layer: 1,
-            temporal: 2,
-        };
-        selector.set_target(Some(target));
-        assert!(!selector.try_switch(1, &picture(10, 0, true)));
-        assert!(!selector.try_switch(2, &keyframe(10)));
-        assert_eq!(selector.wanted_keyframe(), Some(1));
-        assert_eq!(selector.current(), Some(0));
-        assert!(selector.try_switch(1, &keyframe(10)));
-        assert_eq!(selector.wanted_keyframe(), None);
-        selector.handle_break();
-        assert_eq!(selector.wanted_keyframe(), Some(1));
-    }
-
-    #[test]
-    fn a_higher_temporal_layer_is_entered_at_a_sync_picture_one_at_a_time() {
-        let mut selector = selector(0);
-        assert!(!selector.admits(&picture(1, 1, true)));
-        selector.set_target(Some(Target {
-            layer: 0,
-            temporal: 2,
-        }));
-        assert!(!selector.admits(&picture(2, 2, true)));
-        assert!(!selector.admits(&picture(3, 1, false)));
-        assert!(selector.admits(&picture(4, 1, true)));
-        assert!(!selector.admits(&picture(5, 2, false)));
-        assert!(selector.admits(&picture(6, 2, true)));
-        assert_eq!(selector.temporal(), Some(2));
-    }
-
-    #[test]
-    fn a_late_packet_is_decided_as_its_picture_was() {
-        let mut selector = selector(2);
-        assert!(selector.admits(&picture(1, 2, false)));
-        selector.set_target(Some(Target {
-            layer: 0,
-            temporal: 0,
-        }));
-        assert!(selector.admits(&picture(2, 0, false)));
-        assert!(selector.admits(&picture(1, 2, false)));
-        assert!(!selector.admits(&picture(3, 1, false)));
-    }
-
-    #[test]
-    fn a_key_frame_opens_all_temporal_layers() {
-        let mut selector = selector(0);
-        selector.set_target(Some(Target {
-            layer: 0,
-            temporal: 2,
-        }));
-        // Its second packet overtook the first.
-        assert!(selector.admits(&picture(u32::MAX, 0, false)));
-        assert!(selector.admits(&picture(7, 0, false)));
-        assert!(selector.admits(&keyframe(7)));
-        assert!(selector.admits(&picture(8, 2, false)));
-    }
-
-    #[test]
-    fn nothing_is_sent_without_a_target() {
-        let mut selector = selector(2);
-        selector.set_target(None);
-        assert!(!selector.admits(&picture(1, 0, false)));
-        assert!(!selector.try_switch(0, &keyframe(2)));
-        assert_eq!(selector.wanted_keyframe(), None);
-    }
-}
+mod tests;

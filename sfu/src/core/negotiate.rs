@@ -16,6 +16,7 @@ mod answer;
 mod codecs;
 mod error;
 mod extensions;
+mod h264;
 mod lines;
 mod slots;
 mod transport;
@@ -23,8 +24,9 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
-pub use codecs::{Codec, Opus, Payload};
+pub use codecs::{Av1, Codec, Opus, Payload, VideoCodec, VideoCodecs, payload_for};
 pub use error::NegotiateError;
+pub use h264::{H264, Packetization, Profile};
 pub use slots::SlotSources;
 pub use transport::{IceCredentials, LocalParameters, Remote, TransportChange};
 
@@ -52,6 +54,8 @@ pub struct Config {
     /// Ask publishers of sound for RED where they offer it, by naming it before Opus. Slots are not
     /// concerned: what is sent there is the sender's to choose.
     pub prefers_redundancy: bool,
+    /// Codecs of pictures that are answered. Publishers are asked for the first that they have.
+    pub video_codecs: VideoCodecs,
 }
 
 /// One client's negotiation, over its whole session.
@@ -378,6 +382,7 @@ pub fn fuzz_offer(data: &[u8]) {
         session_id: 1,
         seed: 1,
         prefers_redundancy: true,
+        video_codecs: VideoCodecs::default(),
     });
     let local = LocalParameters::sample();
     let rights = Rights {

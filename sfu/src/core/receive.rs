@@ -5,6 +5,8 @@
 //! allocator what the layer costs, and subscribers whether it is alive.
 
 mod arrival;
+mod choices;
+mod dependencies;
 mod meter;
 mod stats;
 
@@ -13,10 +15,13 @@ pub use meter::TEMPORAL_LAYERS;
 
 use super::nack::NackGenerator;
 use super::report::SenderLine;
-use super::ring::{Meta, PayloadRing, RingError};
+use super::ring::{Choice, Coding, Layered, Meta, PayloadRing, RingError};
 use crate::control::Source;
 use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
+use crate::wire::dependency_descriptor::Active;
 use crate::wire::rtcp::ReportBlock;
+use choices::ChoiceMeter;
+use dependencies::{Dependencies, Way};
 use meter::RateMeter;
 use stats::ReceptionStats;
 use std::time::{Duration, Instant};
@@ -76,6 +81,10 @@ pub struct ReceiveStream {
     nack: Option<NackGenerator>,
     stats: Option<ReceptionStats>,
     rates: RateMeter,
+    /// Once there is a second spatial layer.
+    choices: Option<Box<ChoiceMeter>>,
+    /// Once a packet has brought a dependency descriptor with a structure.
+    dependencies: Option<Box<Dependencies>>,
     line: Option<(SenderLine, Instant)>,
     /// The number that would confirm a jump.
     suspect: Option<SeqNo>,
@@ -103,6 +112,8 @@ impl ReceiveStream {
             nack: config.is_repairable.then(NackGenerator::new),
             stats: None,
             rates: RateMeter::new(),
+            choices: None,
+            dependencies: None,
             line: None,
             suspect: None,
             resolution: None,
@@ -111,6 +122,31 @@ impl ReceiveStream {
             kept_at: None,
             repaired: 0,
         }
+    }
+
+    /// What a packet's dependency descriptor says is put to what its payload does, before the packet is taken.
+    /// `descriptor` is empty where it has none.
+    pub fn describe(&mut self, arrival: &mut Arrival, descriptor: &[u8]) {
+        let highest = self.highest();
+        let is_late = highest.is_some_and(|highest| highest.nearest(arrival.seq) < highest);
+        let way = if is_late { Way::Late } else { Way::InTime };
+        let Some(described) = Dependencies::read(&mut self.dependencies, descriptor, way) else {
+            return;
+        };
+        arrival.starts_frame = described.starts_frame;
+        arrival.keyframe = described.keyframe.map(|said| {
+            let is_said = said != Resolution::default();
+            if is_said {
+                said
+            } else {
+                arrival.keyframe.unwrap_or_default()
+            }
+        });
+        arrival.coding = Coding::Layered(Layered {
+            picture_id: arrival.coding.picture_id(),
+            tl0: arrival.coding.tl0(),
+            ..described.frame
+        });
     }
 
     /// Takes a packet of the stream itself. Gives its extended number, under which it is kept and is to
@@ -124,10 +160,23 @@ impl ReceiveStream {
         arrival: &Arrival,
         payload: &[u8],
     ) -> Result<ExtSeqNo, Ignored> {
-        self.rates
-            .handle_bytes(now, temporal(arrival), arrival.wire_bytes);
+        self.handle_described(now, arrival, payload, &[])
+    }
+
+    /// The same of one with a dependency descriptor, which is kept beside its payload.
+    ///
+    /// # Errors
+    /// [`Ignored`]: it goes no further.
+    pub fn handle_described(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        payload: &[u8],
+        descriptor: &[u8],
+    ) -> Result<ExtSeqNo, Ignored> {
+        self.count(now, arrival);
         let seq = self.locate(arrival)?;
-        self.keep(now, seq, arrival, payload, Origin::Wire)?;
+        self.keep(now, seq, arrival, (payload, descriptor), Origin::Wire)?;
         if let Some(stats) = &mut self.stats {
             stats.handle_received(now, seq, arrival.time);
         }
@@ -145,14 +194,27 @@ impl ReceiveStream {
         arrival: &Arrival,
         payload: &[u8],
     ) -> Result<ExtSeqNo, Ignored> {
-        self.rates
-            .handle_bytes(now, temporal(arrival), arrival.wire_bytes);
+        self.handle_described_repair(now, arrival, payload, &[])
+    }
+
+    /// The same of one with a dependency descriptor.
+    ///
+    /// # Errors
+    /// [`Ignored`]: it goes no further.
+    pub fn handle_described_repair(
+        &mut self,
+        now: Instant,
+        arrival: &Arrival,
+        payload: &[u8],
+        descriptor: &[u8],
+    ) -> Result<ExtSeqNo, Ignored> {
+        self.count(now, arrival);
         let highest = self.highest().ok_or(Ignored::Stray)?;
         let seq = highest.nearest(arrival.seq);
         if seq > highest || highest.0 - seq.0 > MAX_MISORDER {
             return Err(Ignored::Stray);
         }
-        self.keep(now, seq, arrival, payload, Origin::Repair)?;
+        self.keep(now, seq, arrival, (payload, descriptor), Origin::Repair)?;
         self.repaired += 1;
         Ok(seq)
     }
@@ -166,6 +228,18 @@ impl ReceiveStream {
     #[must_use]
     pub fn get(&self, seq: ExtSeqNo) -> Option<(&Meta, &[u8])> {
         self.ring.get(seq)
+    }
+
+    /// The dependency descriptor of a packet that is kept; empty where it had none.
+    #[must_use]
+    pub fn descriptor(&self, seq: ExtSeqNo) -> &[u8] {
+        self.ring.descriptor(seq)
+    }
+
+    /// The decode targets that are whole for who is sent a choice; `None` where all are, or it is not known.
+    #[must_use]
+    pub fn active(&self, choice: Choice) -> Option<Active> {
+        self.dependencies.as_ref()?.active(choice)
     }
 
     /// Whether a packet was received, as far back as that is known.
@@ -231,6 +305,23 @@ impl ReceiveStream {
         self.rates.is_steady(now)
     }
 
+    /// The highest spatial layer within the stream that was seen in the last second.
+    #[must_use]
+    pub fn highest_spatial(&self, now: Instant) -> u8 {
+        let choices = self.choices.as_ref();
+        choices.map_or(0, |choices| choices.highest_spatial(now))
+    }
+
+    /// Bits per second of the last two, of what is part of a choice, repairs included. As [`Self::bitrate`]
+    /// where there is one spatial layer.
+    #[must_use]
+    pub fn choice_bitrate(&self, now: Instant, choice: Choice) -> Bitrate {
+        match &self.choices {
+            Some(choices) if choices.highest_spatial(now) > 0 => choices.bitrate(now, choice),
+            Some(_) | None => self.bitrate(now, choice.temporal),
+        }
+    }
+
     /// Pictures of the last second.
     #[must_use]
     pub fn frame_rate(&self, now: Instant) -> u32 {
@@ -247,6 +338,22 @@ impl ReceiveStream {
     #[must_use]
     pub fn resolution(&self) -> Option<Resolution> {
         self.resolution
+    }
+
+    /// The size of a spatial layer's pictures. Where no descriptor says it, each has half the size of the next, as
+    /// in all of W3C's scalability modes but the rare ones that end in `h`.
+    #[must_use]
+    pub fn layer_resolution(&self, now: Instant, spatial: u8) -> Resolution {
+        let said = self.dependencies.as_ref().map(|known| known.size(spatial));
+        if let Some(said) = said.filter(|size| *size != Resolution::default()) {
+            return said;
+        }
+        let whole = self.resolution.unwrap_or_default();
+        let halvings = self.highest_spatial(now).saturating_sub(spatial);
+        Resolution {
+            width: whole.width >> halvings,
+            height: whole.height >> halvings,
+        }
     }
 
     /// When its last key frame began to arrive.
@@ -342,22 +449,24 @@ impl ReceiveStream {
         now: Instant,
         seq: ExtSeqNo,
         arrival: &Arrival,
-        payload: &[u8],
+        (payload, descriptor): (&[u8], &[u8]),
         origin: Origin,
     ) -> Result<(), Ignored> {
         let meta = Meta {
+            pt: arrival.pt,
             time: arrival.time,
             received_at: now,
             captured: self.captured(arrival.time),
             payload_len: 0,
+            descriptor_len: 0,
             format: arrival.format,
             marker: arrival.marker,
             starts_frame: arrival.starts_frame,
             is_keyframe: arrival.keyframe.is_some(),
-            vp8: arrival.vp8,
+            coding: arrival.coding,
             level: arrival.level,
         };
-        self.ring.insert(seq, meta, payload)?;
+        self.ring.insert_described(seq, meta, payload, descriptor)?;
         self.kept_at = Some(now);
         self.note_number(now, seq);
         if let Some(resolution) = arrival.keyframe {
@@ -366,10 +475,23 @@ impl ReceiveStream {
         if !payload.is_empty() {
             self.media_at = Some(now);
         }
-        if arrival.starts_frame && origin == Origin::Wire {
+        if arrival.starts_frame && arrival.coding.spatial() == 0 && origin == Origin::Wire {
             self.rates.handle_frame(now);
         }
         Ok(())
+    }
+
+    /// Adds to what the stream takes, and its layers.
+    fn count(&mut self, now: Instant, arrival: &Arrival) {
+        let bytes = arrival.wire_bytes;
+        self.rates
+            .handle_bytes(now, arrival.coding.temporal(), bytes);
+        if let Coding::Layered(layered) = &arrival.coding
+            && (layered.spatial > 0 || self.choices.is_some())
+        {
+            let choices = self.choices.get_or_insert_default();
+            choices.handle_bytes(now, layered, bytes);
+        }
     }
 
     fn note_number(&mut self, now: Instant, seq: ExtSeqNo) {
@@ -398,10 +520,6 @@ impl ReceiveStream {
         let (line, _) = self.line?;
         Some(line.captured(time, self.config.clock))
     }
-}
-
-fn temporal(arrival: &Arrival) -> u8 {
-    arrival.vp8.map_or(0, |vp8| vp8.temporal)
 }
 
 /// In units of 2^-16 s; the greatest value beyond 18 hours.

@@ -292,6 +292,7 @@ impl SentHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ring::Choice;
     use crate::unit::RtpTime;
 
     const RTT: Duration = Duration::from_millis(40);
@@ -307,6 +308,8 @@ mod tests {
             marker: seq.is_multiple_of(2),
             picture_id: Some(0x7fff),
             tl0: None,
+            frame: Some(0xffff),
+            choice: Choice::all().nth(11),
         }
     }
 

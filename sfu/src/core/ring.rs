@@ -5,10 +5,12 @@
 //! the index begin small and double whenever they would forget something younger than [`HISTORY`].
 //! Between doublings nothing is allocated.
 
+mod layered;
 mod meta;
 
+pub use layered::{Choice, Choices, Layered, SPATIAL_LAYERS, TEMPORAL_LAYERS};
 pub(in crate::core) use meta::pictures_since;
-pub use meta::{Format, Meta, Vp8};
+pub use meta::{Coding, Format, Meta, Vp8};
 
 use crate::unit::{ExtSeqNo, MediaKind};
 use std::time::{Duration, Instant};
@@ -89,20 +91,36 @@ impl PayloadRing {
     ///
     /// # Errors
     /// [`RingError`]; nothing is changed.
-    pub fn insert(
+    pub fn insert(&mut self, seq: ExtSeqNo, meta: Meta, payload: &[u8]) -> Result<(), RingError> {
+        self.insert_described(seq, meta, payload, &[])
+    }
+
+    /// The same with the packet's dependency descriptor, of at most 255 bytes; a longer one is left out.
+    ///
+    /// # Errors
+    /// [`RingError`]; nothing is changed.
+    pub fn insert_described(
         &mut self,
         seq: ExtSeqNo,
         mut meta: Meta,
         payload: &[u8],
+        descriptor: &[u8],
     ) -> Result<(), RingError> {
         let len = u16::try_from(payload.len()).map_err(|_| RingError::TooLarge)?;
         if payload.len() > MAX_PAYLOAD_BYTES {
             return Err(RingError::TooLarge);
         }
         self.check(seq)?;
-        self.make_room(seq, meta.received_at, payload.len());
+        let descriptor_len = u8::try_from(descriptor.len());
+        let descriptor = if descriptor_len.is_ok() {
+            descriptor
+        } else {
+            &[]
+        };
+        self.make_room(seq, meta.received_at, descriptor.len() + payload.len());
         meta.payload_len = len;
-        let at = self.write(payload);
+        meta.descriptor_len = descriptor_len.unwrap_or(0);
+        let at = self.write(descriptor, payload);
         let index = self.index(seq);
         if let Some(place) = self.entries.get_mut(index)
             && let Some(displaced) = place.replace(Entry { seq, at, meta })
@@ -119,11 +137,28 @@ impl PayloadRing {
         if entry.seq != seq || !self.is_whole(entry) {
             return None;
         }
-        let from = self.offset(entry.at);
-        let payload = self
-            .arena
-            .get(from..from + usize::from(entry.meta.payload_len))?;
+        let (_, payload) = self.bytes_of(entry)?;
         Some((&entry.meta, payload))
+    }
+
+    /// The dependency descriptor of a packet that is kept; empty where it had none.
+    #[must_use]
+    pub fn descriptor(&self, seq: ExtSeqNo) -> &[u8] {
+        let entry = self.entries.get(self.index(seq)).and_then(Option::as_ref);
+        let entry = entry.filter(|entry| entry.seq == seq && self.is_whole(entry));
+        entry
+            .and_then(|entry| self.bytes_of(entry))
+            .map_or(&[], |(descriptor, _)| descriptor)
+    }
+
+    /// Descriptor and payload, which lie behind each other.
+    fn bytes_of(&self, entry: &Entry) -> Option<(&[u8], &[u8])> {
+        let from = self.offset(entry.at);
+        let descriptor = usize::from(entry.meta.descriptor_len);
+        let len = descriptor + usize::from(entry.meta.payload_len);
+        self.arena
+            .get(from..from + len)?
+            .split_at_checked(descriptor)
     }
 
     /// Whether a packet was received, as far back as numbers are remembered.
@@ -215,8 +250,9 @@ impl PayloadRing {
             let Some(mut entry) = self.entries.get(index).copied().flatten() else {
                 continue;
             };
-            entry.at = match self.get(entry.seq) {
-                Some((_, payload)) => larger.write(payload),
+            let whole = Some(&entry).filter(|entry| self.is_whole(entry));
+            entry.at = match whole.and_then(|entry| self.bytes_of(entry)) {
+                Some((descriptor, payload)) => larger.write(descriptor, payload),
                 None => GONE,
             };
             if let Some(place) = self.entries.get_mut(index) {
@@ -227,19 +263,22 @@ impl PayloadRing {
         self.written = larger.written;
     }
 
-    /// Copies a payload to the arena's head, in one piece.
-    fn write(&mut self, payload: &[u8]) -> u64 {
+    /// Copies a descriptor and a payload to the arena's head, in one piece.
+    fn write(&mut self, descriptor: &[u8], payload: &[u8]) -> u64 {
         let len = self.arena.len();
         let left = len - self.offset(self.written);
-        if payload.len() > left {
+        let all = descriptor.len() + payload.len();
+        if all > left {
             self.written += left as u64;
         }
         let at = self.written;
         let from = self.offset(at);
-        if let Some(place) = self.arena.get_mut(from..from + payload.len()) {
-            place.copy_from_slice(payload);
+        if let Some(place) = self.arena.get_mut(from..from + all) {
+            let (front, rest) = place.split_at_mut(descriptor.len());
+            front.copy_from_slice(descriptor);
+            rest.copy_from_slice(payload);
         }
-        self.written += payload.len() as u64;
+        self.written += all as u64;
         at
     }
 

@@ -2,8 +2,8 @@
 
 use crate::cache;
 use crate::control::LimitedBy;
-use crate::core::forward::{Forwarder, ForwarderConfig};
-use crate::core::negotiate::{Codec, ExtensionIds, Sending};
+use crate::core::forward::{Forwarder, ForwarderConfig, SourceKey};
+use crate::core::negotiate::{Codec, ExtensionIds, Payload, Sending, payload_for};
 use crate::core::retransmit::SentHistory;
 use crate::table::Key;
 use crate::track::{Track, clock};
@@ -18,17 +18,37 @@ pub(crate) struct RtxWire {
     pub(crate) header: rtp::HeaderWriter,
 }
 
+/// Payload types of a picture's packets towards a subscriber.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SentAs {
+    pub(crate) pt: PayloadType,
+    /// Of their retransmissions.
+    pub(crate) rtx: Option<PayloadType>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    track: SourceKey,
+    /// The publisher's.
+    pt: PayloadType,
+    as_what: Option<SentAs>,
+}
+
 /// One receiving m-line of a subscriber.
 pub(crate) struct SendSlot {
     pub(crate) mid: Mid,
     pub(crate) kind: MediaKind,
     pub(crate) ssrc: Ssrc,
-    /// Of the codec itself: VP8, Opus.
+    /// Of the codec itself: of pictures, of what is sent at present.
     pub(crate) pt: PayloadType,
     /// Of Opus with redundancy, if the subscriber takes it.
     pub(crate) red: Option<PayloadType>,
     pub(crate) header: rtp::HeaderWriter,
     pub(crate) rtx: Option<RtxWire>,
+    /// All that the subscriber can decode.
+    payloads: Vec<Payload>,
+    /// The payload types for what the publisher sends at present.
+    carried: Option<Carried>,
     pub(crate) forwarder: Forwarder,
     pub(crate) history: SentHistory,
     pub(crate) track: Option<Key<Track>>,
@@ -50,10 +70,7 @@ impl SendSlot {
         let primary = sending
             .payloads
             .iter()
-            .find(|payload| match payload.codec {
-                Codec::Opus(_) | Codec::Vp8 => true,
-                Codec::Red => false,
-            })?;
+            .find(|payload| payload.codec != Codec::Red)?;
         let red = sending.payloads.iter().find(|p| p.codec == Codec::Red);
         let ids = extension_ids(&sending.extensions);
         let carried = rtp::Carried {
@@ -65,15 +82,12 @@ impl SendSlot {
             audio_level: kind == MediaKind::Audio,
         };
         let ssrc = sending.sources.primary;
-        let rtx = sending
-            .sources
-            .rtx
-            .zip(primary.rtx)
-            .map(|(ssrc, pt)| RtxWire {
-                ssrc,
-                pt,
-                header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
-            });
+        let any_rtx = sending.payloads.iter().find_map(|payload| payload.rtx);
+        let rtx = sending.sources.rtx.zip(any_rtx).map(|(ssrc, pt)| RtxWire {
+            ssrc,
+            pt,
+            header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
+        });
         let [a, b, c, d, e, f, g, h] = random;
         let forwarder = ForwarderConfig {
             kind,
@@ -91,12 +105,54 @@ impl SendSlot {
             red: red.map(|payload| payload.pt),
             header: rtp::HeaderWriter::new(ssrc, &ids, &carried),
             rtx,
+            payloads: sending.payloads.clone(),
+            carried: None,
             forwarder: Forwarder::new(forwarder),
             history: SentHistory::new(now, u16::from_be_bytes([b, g]) & 0x7fff),
             track: None,
             fraction_lost: 0,
             limited_by: None,
         })
+    }
+
+    /// The subscriber has negotiated these payload types now.
+    pub(crate) fn handle_payloads(&mut self, payloads: &[Payload]) {
+        self.payloads = payloads.to_vec();
+        self.carried = None;
+    }
+
+    /// What a picture's packet is sent as that came with this payload type of the track's publisher; `None` if the
+    /// subscriber can't decode it.
+    pub(crate) fn sends_as(&self, track: &Track, pt: PayloadType) -> Option<SentAs> {
+        match self.carried {
+            Some(carried) if (carried.track, carried.pt) == (track.source_key, pt) => {
+                carried.as_what
+            }
+            Some(_) | None => {
+                let payload = payload_for(track.codec(pt)?, &self.payloads)?;
+                Some(SentAs {
+                    pt: payload.pt,
+                    rtx: payload.rtx,
+                })
+            }
+        }
+    }
+
+    /// The same for what is shown now, which is remembered.
+    pub(crate) fn carry(&mut self, track: &Track, pt: PayloadType) -> Option<SentAs> {
+        let as_what = self.sends_as(track, pt);
+        self.carried = Some(Carried {
+            track: track.source_key,
+            pt,
+            as_what,
+        });
+        if let Some(SentAs { pt, rtx }) = as_what {
+            self.pt = pt;
+            if let Some((wire, pt)) = self.rtx.as_mut().zip(rtx) {
+                wire.pt = pt;
+            }
+        }
+        as_what
     }
 
     /// Packets will be sent soon.
@@ -125,5 +181,6 @@ pub(crate) fn extension_ids(ids: &ExtensionIds) -> rtp::ExtensionIds {
         audio_level: ids.audio_level,
         abs_send_time: ids.abs_send_time,
         transport_cc: ids.transport_cc,
+        dependency_descriptor: ids.dependency_descriptor,
     }
 }

@@ -8,7 +8,10 @@ use crate::core::allocate::{
 };
 use crate::core::congestion::Cause;
 use crate::core::layers;
+use crate::core::receive::ReceiveStream;
+use crate::core::ring::Choice;
 use crate::core::room::VIDEO_SLOTS;
+use crate::peer::slot::SendSlot;
 use crate::peer::{Peer, Subscription};
 use crate::table::{Key, Table};
 use crate::track::Track;
@@ -41,7 +44,7 @@ pub(super) struct Wanted {
     /// Smallest first.
     layers: ArrayVec<LayerInfo, SPATIAL_MAX>,
     /// The places of the same at their track.
-    places: ArrayVec<u8, SPATIAL_MAX>,
+    places: ArrayVec<Place, SPATIAL_MAX>,
     key: Key<Track>,
 }
 
@@ -146,7 +149,7 @@ impl<S: Sink> Shard<S> {
                     Source::Camera | Source::Microphone | Source::ScreenAudio => Kind::Camera,
                 },
                 size: (wish.width, wish.height),
-                is_paused: wish.is_paused || track.is_muted,
+                is_paused: wish.is_paused || track.is_muted || !is_decodable(slot, track),
                 layers,
                 places,
                 key: track_key,
@@ -173,8 +176,9 @@ impl<S: Sink> Shard<S> {
             Target::Paused => None,
             Target::Layer { spatial, temporal } => {
                 let layer = wanted.places.get(usize::from(spatial));
-                layer.map(|layer| layers::Target {
-                    layer: *layer,
+                layer.map(|place| layers::Target {
+                    layer: place.layer,
+                    spatial: place.spatial,
                     temporal,
                 })
             }
@@ -185,9 +189,8 @@ impl<S: Sink> Shard<S> {
             return;
         }
         if slot.forwarder.target() != target {
-            let (layer, temporal) = target.map_or((None, 0), |to| (Some(to.layer), to.temporal));
             let participant = peer.participant;
-            tracing::debug!(%participant, slot = at, layer, temporal, "target layer");
+            tracing::debug!(%participant, slot = at, ?target, "target layer");
             slot.forwarder.set_target(target);
             peer.unsettled_at = now;
             peer.next_allocation = peer.next_allocation.min(now + ALLOCATION_INTERVAL);
@@ -227,9 +230,10 @@ impl<S: Sink> Shard<S> {
             let told = Slot {
                 mid: slot.mid,
                 publication: track.map(|track| track.id),
-                layer: slot.forwarder.current_layer(),
+                layer: told_layer(slot),
                 limited_by: match track {
                     Some(track) if track.is_muted => Some(LimitedBy::Muted),
+                    Some(track) if !is_decodable(slot, track) => Some(LimitedBy::Codec),
                     Some(_) => slot.limited_by,
                     None => None,
                 },
@@ -254,39 +258,74 @@ fn voices(peer: &Peer, tracks: &Table<Track>, now: Instant) -> Bitrate {
     Bitrate(rates.sum())
 }
 
+/// Whether a slot's subscriber can decode what its publication sends at present.
+fn is_decodable(slot: &SendSlot, track: &Track) -> bool {
+    let sent_as = track.sent_as;
+    sent_as.is_none_or(|pt| slot.sends_as(track, pt).is_some())
+}
+
+/// The layer that is sent as subscribers are told it: among encodings, or within the only one.
+fn told_layer(slot: &SendSlot) -> Option<u8> {
+    let layer = slot.forwarder.current_layer()?;
+    let spatial = slot
+        .forwarder
+        .current_choice()
+        .map_or(0, |choice| choice.spatial);
+    Some(layer + spatial)
+}
+
+/// Where a layer is: in which encoding, and which spatial layer of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    layer: u8,
+    spatial: u8,
+}
+
 /// A track's layers for the allocator, and their places.
-type Layers = (ArrayVec<LayerInfo, SPATIAL_MAX>, ArrayVec<u8, SPATIAL_MAX>);
+type Layers = (
+    ArrayVec<LayerInfo, SPATIAL_MAX>,
+    ArrayVec<Place, SPATIAL_MAX>,
+);
 
 /// The layers of a track that come in at present, the smallest first.
 fn layer_infos(track: &Track, now: Instant) -> Layers {
-    let mut found = ArrayVec::<(u8, LayerInfo), SPATIAL_MAX>::new();
+    let mut found = ArrayVec::<(Place, LayerInfo), SPATIAL_MAX>::new();
     let mut layers = track.layers.iter();
     // Beside layers whose rates are known a new one waits until its own is.
     let has_steady = layers.any(|layer| layer.stream.is_alive(now) && layer.stream.is_steady(now));
     for (at, layer) in (0_u8..).zip(&track.layers) {
         let is_known = layer.stream.is_steady(now) || !has_steady;
-        if !layer.stream.is_alive(now) || !is_known || found.is_full() {
+        if !layer.stream.is_alive(now) || !is_known {
             continue;
         }
-        let size = layer.stream.resolution().unwrap_or_default();
-        let mut rates = [Bitrate(0); TEMPORAL_MAX];
-        let highest = layer.stream.highest_temporal(now);
-        for (temporal, rate) in (0_u8..).zip(&mut rates) {
-            if temporal <= highest {
-                *rate = layer.stream.bitrate(now, temporal).max(Bitrate(1));
-            }
+        for spatial in 0..=layer.stream.highest_spatial(now) {
+            let place = Place { layer: at, spatial };
+            // Beyond those that are used others are left.
+            let _ = found.try_push((place, layer_info(&layer.stream, now, spatial)));
         }
-        let info = LayerInfo {
-            width: size.width,
-            height: size.height,
-            rates,
-        };
-        found.push((at, info));
     }
     found.sort_by_key(|(_, info)| {
         let most = info.rates.iter().max().copied().unwrap_or_default();
         (u32::from(info.width) * u32::from(info.height), most)
     });
-    let places = found.iter().map(|(at, _)| *at).collect();
+    let places = found.iter().map(|(place, _)| *place).collect();
     (found.into_iter().map(|(_, info)| info).collect(), places)
+}
+
+/// A spatial layer of a stream, which goes with those below.
+fn layer_info(stream: &ReceiveStream, now: Instant, spatial: u8) -> LayerInfo {
+    let size = stream.layer_resolution(now, spatial);
+    let highest = stream.highest_temporal(now);
+    let mut rates = [Bitrate(0); TEMPORAL_MAX];
+    for (temporal, rate) in (0_u8..).zip(&mut rates) {
+        if temporal <= highest {
+            let choice = Choice { spatial, temporal };
+            *rate = stream.choice_bitrate(now, choice).max(Bitrate(1));
+        }
+    }
+    LayerInfo {
+        width: size.width,
+        height: size.height,
+        rates,
+    }
 }

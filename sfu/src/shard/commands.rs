@@ -124,6 +124,7 @@ impl<S: Sink> Shard<S> {
             session_id: u64::from_be_bytes(self.entropy.bytes()) >> 1,
             seed: u64::from_be_bytes(self.entropy.bytes()),
             prefers_redundancy: true,
+            video_codecs: self.setup.video_codecs,
         };
         let outflow = Outflow::new(now, self.setup.is_paced, self.setup.assumed);
         let negotiator = Negotiator::new(config);

@@ -267,6 +267,8 @@ mod tests {
                 marker: false,
                 picture_id: None,
                 tl0: None,
+                frame: None,
+                choice: None,
             },
             repair: Some(ExtSeqNo(1)),
         };

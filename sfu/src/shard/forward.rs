@@ -7,9 +7,9 @@ use crate::core::forward::{Decision, Rewrite};
 use crate::core::pacer::{Class, Enqueued, Output};
 use crate::core::redundancy::{self, RedPlan};
 use crate::core::retransmit::Resend;
-use crate::core::ring::Meta;
+use crate::core::ring::{Coding, Meta};
 use crate::metrics::Counts;
-use crate::packet::{Body, Outgoing, Pictures};
+use crate::packet::{Body, Described, Form, Outgoing, Pictures};
 use crate::peer::Peer;
 use crate::peer::outflow::Queued;
 use crate::peer::slot::SendSlot;
@@ -279,6 +279,9 @@ impl Peer {
         let Some(Some(slot)) = self.slots.get_mut(at) else {
             return;
         };
+        if slot.kind == MediaKind::Video && slot.carry(track, meta.pt).is_none() {
+            return;
+        }
         let rewrite = match slot.forwarder.decide(layer, seq, meta) {
             Decision::Drop(_) => return,
             Decision::Fill(rewrite) => return self.fill(way, at, meta.level, &rewrite),
@@ -296,7 +299,7 @@ impl Peer {
             MediaKind::Audio => Class::Audio,
             MediaKind::Video => Class::Video,
         };
-        let bytes = self.bytes_of(at, payload.len());
+        let bytes = self.bytes_of(at, payload.len() + usize::from(meta.descriptor_len));
         match self.outflow.enqueue(way.now, class, bytes, item) {
             Enqueued::Now => self.send(way, track, &item, meta, payload),
             Enqueued::Queued => {}
@@ -358,7 +361,8 @@ impl Peer {
         let slot = self.slots.get(item.slot)?.as_ref()?;
         let track = tracks.get(slot.track?)?;
         let (meta, _) = track.layer(item.layer)?.stream.get(item.seq)?;
-        Some(self.bytes_of(item.slot, usize::from(meta.payload_len) + 2))
+        let descriptor = usize::from(meta.descriptor_len);
+        Some(self.bytes_of(item.slot, descriptor + usize::from(meta.payload_len) + 2))
     }
 
     /// Sends a packet that waited, if it is still wanted; padding in its place if it is forgotten.
@@ -470,6 +474,7 @@ impl Peer {
             values: values(number, None),
             index: seq,
             ssrc,
+            descriptor: None,
             body: Body::Padding(padding),
         };
         self.transport.send_media(way.sink, &packet)?;
@@ -496,6 +501,7 @@ impl Peer {
             values: values(number, level),
             index: rewrite.seq,
             ssrc: slot.ssrc,
+            descriptor: None,
             body: Body::Padding(FILL),
         };
         self.transport.send_media(way.sink, &packet);
@@ -510,25 +516,26 @@ impl Peer {
         meta: &Meta,
         payload: &[u8],
     ) {
-        let bytes = usize::from(self.bytes_of(item.slot, payload.len()));
+        let descriptor_len = usize::from(meta.descriptor_len);
+        let bytes = usize::from(self.bytes_of(item.slot, descriptor_len + payload.len()));
         let number = self.outflow.on_sent(way.now, bytes);
         let Some(Some(slot)) = self.slots.get_mut(item.slot) else {
             return;
         };
         let rewrite = &item.rewrite;
-        let pictures = rewrite.picture_id.map(|id| Pictures {
-            id,
-            tl0: rewrite.tl0.unwrap_or_default(),
-        });
+        let pictures = pictures(meta, rewrite);
+        let descriptor = described(track, item);
+        let sent_as = slot.sends_as(track, meta.pt);
         let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
-            let Some(rtx) = &slot.rtx else {
+            let pt = sent_as.and_then(|sent_as| sent_as.rtx);
+            let (Some(rtx), Some(payload_type)) = (&slot.rtx, pt) else {
                 return;
             };
             let packet = Outgoing {
                 header: &rtx.header,
                 fields: rtp::Fields {
-                    payload_type: rtx.pt,
+                    payload_type,
                     marker: rewrite.marker,
                     seq: rtx_seq.wire(),
                     time: rewrite.time,
@@ -536,6 +543,7 @@ impl Peer {
                 values,
                 index: rtx_seq,
                 ssrc: rtx.ssrc,
+                descriptor,
                 body: Body::Repair(rewrite.seq.wire(), payload, pictures),
             };
             let sent = self.transport.send_media(way.sink, &packet);
@@ -546,14 +554,19 @@ impl Peer {
             Some(body) => body,
             None => return,
         };
+        let mut fields = fields(slot, rewrite);
+        if let Some(sent_as) = sent_as.filter(|_| slot.kind == MediaKind::Video) {
+            fields.payload_type = sent_as.pt;
+        }
         // Sealed or not: a number is never given again that may have been.
         slot.forwarder.handle_sent(rewrite.seq, meta.payload_len);
         let packet = Outgoing {
             header: &slot.header,
-            fields: fields(slot, rewrite),
+            fields,
             values,
             index: rewrite.seq,
             ssrc: slot.ssrc,
+            descriptor,
             body,
         };
         if self.transport.send_media(way.sink, &packet).is_some() {
@@ -562,6 +575,31 @@ impl Peer {
                 .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);
         }
     }
+}
+
+/// A packet's dependency descriptor as the subscriber sees it.
+fn described<'a>(track: &'a Track, item: &Queued) -> Option<Described<'a>> {
+    let frame = item.rewrite.frame?;
+    let stream = &track.layer(item.layer)?.stream;
+    Some(Described {
+        bytes: stream.descriptor(item.seq),
+        frame,
+        active: item.rewrite.choice.and_then(|choice| stream.active(choice)),
+    })
+}
+
+/// The numbers of a packet's picture as the subscriber sees them.
+fn pictures(meta: &Meta, rewrite: &Rewrite) -> Option<Pictures> {
+    let form = match meta.coding {
+        Coding::Plain => return None,
+        Coding::Vp8(_) => Form::Vp8,
+        Coding::Layered(_) => Form::Vp9,
+    };
+    Some(Pictures {
+        form,
+        id: rewrite.picture_id?,
+        tl0: rewrite.tl0.unwrap_or_default(),
+    })
 }
 
 /// What follows the header of a slot's packet: for sound as the subscriber takes it.

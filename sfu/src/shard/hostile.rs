@@ -56,6 +56,7 @@ impl Stand {
             audio_slots: 3,
             is_paced: true,
             assumed: Bitrate::kbps(2_000),
+            video_codecs: crate::core::negotiate::VideoCodecs::default(),
             identity: Arc::new(Identity::generate().expect("an identity")),
             candidates: Vec::new(),
             started: now,
@@ -597,13 +598,14 @@ fn a_publication_of_which_nothing_comes_any_more_holds_no_packets() {
     let owner = stand.shard.by_participant[&ParticipantId(1)];
     let key = stand.shard.tracks.keys()[0];
     let arrival = crate::core::receive::Arrival {
+        pt: crate::unit::PayloadType(96),
         seq: crate::unit::SeqNo(1),
         time: crate::unit::RtpTime(1),
         marker: true,
         format: crate::core::ring::Format::Primary,
         starts_frame: true,
         keyframe: None,
-        vp8: None,
+        coding: crate::core::ring::Coding::Plain,
         level: None,
         wire_bytes: 60,
     };
@@ -629,13 +631,14 @@ fn where_many_see_a_picture_its_beginning_waits_a_moment_for_the_rest() {
     let now = stand.now;
     let packet = |shard: &mut Shard<_>, number: u16, subscribers: usize, marker: bool| {
         let arrival = crate::core::receive::Arrival {
+            pt: crate::unit::PayloadType(96),
             seq: crate::unit::SeqNo(number),
             time: crate::unit::RtpTime(1),
             marker,
             format: crate::core::ring::Format::Primary,
             starts_frame: true,
             keyframe: None,
-            vp8: None,
+            coding: crate::core::ring::Coding::Plain,
             level: None,
             wire_bytes: 60,
         };

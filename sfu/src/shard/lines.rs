@@ -91,8 +91,11 @@ impl<S: Sink> Shard<S> {
                         self.begin_line(now, key, line);
                     }
                 }
-                // Payload types and ids stay what they are; what else changes is the client's business.
-                Change::Changed(_) => {}
+                Change::Changed(at) => {
+                    if let Some(line) = negotiated.lines.get(*at) {
+                        self.change_line(key, line);
+                    }
+                }
             }
         }
         self.learn_ids(key, negotiated);
@@ -172,6 +175,7 @@ impl<S: Sink> Shard<S> {
             ids.audio_level = ids.audio_level.or(of.audio_level);
             ids.abs_send_time = ids.abs_send_time.or(of.abs_send_time);
             ids.transport_cc = ids.transport_cc.or(of.transport_cc);
+            ids.dependency_descriptor = ids.dependency_descriptor.or(of.dependency_descriptor);
         }
         peer.inbound.ids = ids;
         peer.outflow.set_has_feedback(has_feedback);
@@ -279,6 +283,29 @@ impl<S: Sink> Shard<S> {
         let room = peer.room;
         self.settle_voices(now, room);
         self.perform_room(now, room);
+    }
+
+    /// Payload types may have come or gone; those that stay have their numbers, as ids have. What else changes is
+    /// the client's business.
+    fn change_line(&mut self, key: Key<Peer>, line: &MLine) {
+        let (Some(peer), Some(mid)) = (self.peers.get_mut(key), line.mid) else {
+            return;
+        };
+        match &line.line {
+            Line::Receiving(receiving) => {
+                let track = peer.tracks.iter().find(|(of, _)| *of == mid);
+                if let Some(track) = track.and_then(|(_, track)| self.tracks.get_mut(*track)) {
+                    track.handle_payloads(&receiving.payloads);
+                }
+            }
+            Line::Sending(sending) => {
+                let slot = peer.slot_at(mid).and_then(|at| peer.slots.get_mut(at));
+                if let Some(Some(slot)) = slot {
+                    slot.handle_payloads(&sending.payloads);
+                }
+            }
+            Line::Inactive | Line::Refused(_) | Line::Rejected(_) => {}
+        }
     }
 
     fn end_line(&mut self, now: Instant, key: Key<Peer>, line: &MLine) {

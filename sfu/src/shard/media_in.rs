@@ -13,7 +13,7 @@ use crate::table::Key;
 use crate::track::{Fresh, Track};
 use crate::unit::MediaKind;
 use crate::wire::rtp::{Extensions, Header};
-use crate::wire::{rtx, vp8};
+use crate::wire::{av1, h264, rtx, vp8, vp9};
 use std::time::Instant;
 
 /// An RTP packet that is authentic.
@@ -21,7 +21,20 @@ struct Packet<'a> {
     header: Header,
     extensions: Extensions,
     payload: &'a [u8],
+    /// Its dependency descriptor; empty where it has none.
+    descriptor: &'a [u8],
     wire_bytes: u16,
+}
+
+impl<'a> Packet<'a> {
+    /// Its dependency descriptor, if it is gone by: VP8's own says more, since its numbers may have no gaps.
+    fn descriptor_of(&self, codec: Codec) -> &'a [u8] {
+        if codec == Codec::Vp8 {
+            &[]
+        } else {
+            self.descriptor
+        }
+    }
 }
 
 impl<S: Sink> Shard<S> {
@@ -52,6 +65,7 @@ impl<S: Sink> Shard<S> {
         peer.transport.handle_authentic(now, path);
         let plain = bytes.get(..plain_len).unwrap_or_default();
         let extensions = Extensions::read(&peer.inbound.ids, &header, plain);
+        let descriptor_id = peer.inbound.ids.dependency_descriptor;
         if let Some(number) = extensions.transport_seq {
             peer.inbound.handle_arrival(came, number);
         }
@@ -65,6 +79,7 @@ impl<S: Sink> Shard<S> {
             header,
             extensions,
             payload,
+            descriptor: descriptor_id.map_or(&[], |id| header.element(plain, Some(id))),
             wire_bytes,
         };
         match self.carried(key, &packet) {
@@ -138,14 +153,20 @@ impl<S: Sink> Shard<S> {
         let Some(track) = self.tracks.get_mut(key) else {
             return false;
         };
-        let Some(codec) = track.codec(packet.header.payload_type) else {
+        let pt = packet.header.payload_type;
+        let Some(codec) = track.codec(pt) else {
             return false;
         };
-        let arrival = arrival(codec, packet, packet.payload);
+        track.sent_as = Some(pt);
+        let mut arrival = arrival(codec, packet, packet.payload);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
-        let taken = at.stream.handle_packet(now, &arrival, packet.payload);
+        let descriptor = packet.descriptor_of(codec);
+        at.stream.describe(&mut arrival, descriptor);
+        let taken = at
+            .stream
+            .handle_described(now, &arrival, packet.payload, descriptor);
         let Ok(seq) = taken else {
             return true;
         };
@@ -183,15 +204,23 @@ impl<S: Sink> Shard<S> {
         let Some((osn, payload)) = rtx::split(packet.payload) else {
             return packet.payload.is_empty();
         };
-        let codec = match track.kind() {
-            MediaKind::Video => Codec::Vp8,
-            MediaKind::Audio => return false,
+        let original = track.repaired(packet.header.payload_type);
+        let Some((pt, codec)) = original.and_then(|pt| Some((pt, track.codec(pt)?))) else {
+            return false;
         };
-        let arrival = arrival(codec, packet, payload).as_original(osn);
+        if track.kind() == MediaKind::Audio {
+            return false;
+        }
+        let mut arrival = arrival(codec, packet, payload).as_original(pt, osn);
         let Some(at) = track.layer_mut(layer) else {
             return false;
         };
-        if let Ok(seq) = at.stream.handle_repair(now, &arrival, payload) {
+        let descriptor = packet.descriptor_of(codec);
+        at.stream.describe(&mut arrival, descriptor);
+        let taken = at
+            .stream
+            .handle_described_repair(now, &arrival, payload, descriptor);
+        if let Ok(seq) = taken {
             if arrival.keyframe.is_some() {
                 at.keyframes.handle_keyframe();
             }
@@ -222,13 +251,27 @@ impl<S: Sink> Shard<S> {
 /// A packet as its layer takes it; `payload` is the original's if it is a repair.
 fn arrival(codec: Codec, packet: &Packet<'_>, payload: &[u8]) -> Arrival {
     let (header, level) = (&packet.header, packet.extensions.audio_level);
+    let wire_bytes = packet.wire_bytes;
+    // What can't be read goes on as it is, and begins nothing.
+    let bare = |_| Arrival::bare(header, wire_bytes);
     match codec {
-        Codec::Opus(_) => Arrival::audio(header, Format::Primary, level, packet.wire_bytes),
-        Codec::Red => Arrival::audio(header, Format::Red, level, packet.wire_bytes),
+        Codec::Opus(_) => Arrival::audio(header, Format::Primary, level, wire_bytes),
+        Codec::Red => Arrival::audio(header, Format::Red, level, wire_bytes),
         Codec::Vp8 => {
             let descriptor = vp8::Descriptor::parse(payload).ok();
-            Arrival::vp8(header, descriptor.as_ref(), packet.wire_bytes)
+            Arrival::vp8(header, descriptor.as_ref(), wire_bytes)
         }
+        Codec::Vp9(_) => vp9::Descriptor::parse(payload).map_or_else(bare, |descriptor| {
+            Arrival::vp9(header, &descriptor, wire_bytes)
+        }),
+        Codec::H264(_) => h264::Payload::parse(payload).map_or_else(
+            |_| Arrival::bare(header, wire_bytes),
+            |read| Arrival::h264(header, &read, wire_bytes),
+        ),
+        Codec::Av1(_) => av1::Payload::parse(payload).map_or_else(
+            |_| Arrival::bare(header, wire_bytes),
+            |read| Arrival::av1(header, &read, wire_bytes),
+        ),
     }
 }
 
@@ -258,6 +301,7 @@ mod tests {
                 ..Extensions::default()
             },
             payload: &[1; 20],
+            descriptor: &[],
             wire_bytes: 60,
         }
     }

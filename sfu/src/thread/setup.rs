@@ -108,6 +108,7 @@ impl ThreadSetup {
                 audio_slots: config.audio_slots,
                 is_paced: config.is_paced,
                 assumed: config.assumed,
+                video_codecs: config.video_codecs,
                 identity: Arc::clone(&identity),
                 candidates: candidates.clone(),
                 started: Instant::now(),

@@ -2,6 +2,7 @@
 //! their corpus call them; nothing else does. They panic where something doesn't hold.
 
 use super::client_hello::{ClientHelloReader, MAX_PROFILES};
+use super::dependency_descriptor::{self as dd, Active, MAX_GROWTH};
 use super::framing::{Deframer, FRAME_BYTES_MAX, LENGTH_BYTES};
 use super::reader::Reader;
 use super::rtcp::{self, MAX_REPORT_BLOCKS, MAX_STATUSES, Packet};
@@ -9,7 +10,10 @@ use super::rtp::{
     Carried, ExtensionIds, Extensions, Fields, Header, HeaderWriter, MAX_HEADER_BYTES, Values,
 };
 use super::stun::{IntegrityKey, Message, Refusal};
-use super::{red, rtx, stun as stun_wire, vp8 as vp8_wire};
+use super::{
+    av1 as av1_wire, h264 as h264_wire, red, rtx, stun as stun_wire, vp8 as vp8_wire,
+    vp9 as vp9_wire,
+};
 use crate::unit::SeqNo;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -21,6 +25,7 @@ pub const EXTENSION_IDS: ExtensionIds = ExtensionIds {
     audio_level: Some(1),
     abs_send_time: Some(2),
     transport_cc: Some(3),
+    dependency_descriptor: Some(13),
 };
 
 /// The password with which [`stun`] checks integrity; the corpus is made with it.
@@ -187,6 +192,77 @@ pub fn vp8(data: &[u8]) {
     let back = before.picture_id.map_or(0, vp8_wire::PictureId::value);
     vp8_wire::rewrite(&mut payload, &after, back, before.tl0.unwrap_or(0));
     assert_eq!(payload, data);
+}
+
+/// A payload of VP9: a rewrite changes the two numbers and nothing else.
+pub fn vp9(data: &[u8]) {
+    let Ok(before) = vp9_wire::Descriptor::parse(data) else {
+        return;
+    };
+    assert!(before.len <= data.len());
+    let mut payload = data.to_vec();
+    vp9_wire::rewrite(&mut payload, &before, 0x1234, 0x56);
+    let after = vp9_wire::Descriptor::parse(&payload).expect("it keeps its shape");
+    let id = after.picture_id.map(vp8_wire::PictureId::value);
+    assert!(id.is_none_or(|id| id == 0x1234 || id == 0x34));
+    assert_eq!(after.tl0(), before.tl0().map(|_| 0x56));
+    let shape =
+        |read: &vp9_wire::Descriptor| (read.len, read.spatial(), read.temporal(), read.size);
+    assert_eq!(shape(&after), shape(&before));
+    let back = before.picture_id.map_or(0, vp8_wire::PictureId::value);
+    vp9_wire::rewrite(&mut payload, &after, back, before.tl0().unwrap_or(0));
+    assert_eq!(payload, data);
+}
+
+/// A payload of H.264: only what has a parameter set or a slice begins something.
+pub fn h264(data: &[u8]) {
+    let Ok(read) = h264_wire::Payload::parse(data) else {
+        return;
+    };
+    assert!(read.has_sps || read.size.is_none());
+    assert!(read.starts_frame() || !read.is_keyframe());
+    assert!(read.has_first_slice || !read.starts_frame() || read.has_sps);
+}
+
+/// A payload of AV1: what goes on from before begins nothing.
+pub fn av1(data: &[u8]) {
+    let Ok(read) = av1_wire::Payload::parse(data) else {
+        return;
+    };
+    assert!(!(read.is_continuation && (read.is_keyframe() || read.starts_frame)));
+    assert!(read.has_sequence_header || read.size.is_none());
+}
+
+/// Two dependency descriptors, the first behind its length in a byte: what the second refers to is of the
+/// structure that the first has brought, and a rewrite keeps all but the number and the decode targets.
+pub fn dependency_descriptor(data: &[u8]) {
+    let mut reader = Reader::new(data);
+    let mut structure = None;
+    if let Some(first) = reader.prefixed_u8()
+        && let Some(brought) = rewritten(first, None)
+    {
+        structure = Some(brought);
+    }
+    let _ = rewritten(reader.rest(), structure.as_ref());
+}
+
+fn rewritten(bytes: &[u8], known: Option<&dd::Structure>) -> Option<dd::Structure> {
+    let (before, brought) = dd::Descriptor::parse(bytes, known).ok()?;
+    let structure = brought.as_ref().or(known).expect("a template is of one");
+    let targets = structure.decode_targets();
+    assert!(targets <= dd::MAX_DECODE_TARGETS && structure.chains() <= targets);
+    assert!(structure.templates().len() <= dd::MAX_TEMPLATES);
+    let mut out = vec![0; bytes.len() + MAX_GROWTH];
+    let active = Active { mask: 1, targets };
+    let len = dd::rewrite(bytes, 0x1234, Some(active), &mut out).expect("there is room");
+    let (after, again) = dd::Descriptor::parse(&out[..len], known).expect("what we write is read");
+    let expected = dd::Descriptor {
+        frame: 0x1234,
+        active: Some(1),
+        ..before
+    };
+    assert_eq!((after, &again), (expected, &brought));
+    brought
 }
 
 /// How a connection is cut into pieces (the first byte) and what it brings: the frames are the same as in one piece,

@@ -8,8 +8,8 @@ mod tests;
 
 pub use extension::{AudioLevel, ExtensionIds, Extensions};
 pub use write::{
-    Carried, Fields, HeaderWriter, MAX_HEADER_BYTES, Offsets, Values, put_abs_send_time, put_seq,
-    put_transport_seq,
+    Carried, Fields, HeaderWriter, MAX_DESCRIPTOR_GROWTH, MAX_HEADER_BYTES, Offsets, Values,
+    put_abs_send_time, put_seq, put_transport_seq,
 };
 
 use super::reader::Reader;
@@ -134,6 +134,14 @@ impl Header {
         packet: &'a [u8],
     ) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
         extension::Elements::new(self.extension.as_ref(), packet)
+    }
+
+    /// The bytes of the element with this id; empty where there is none.
+    #[must_use]
+    pub fn element<'a>(&self, packet: &'a [u8], id: Option<u8>) -> &'a [u8] {
+        let mut elements = self.extensions(packet);
+        let found = elements.find(|(of, _)| Some(*of) == id);
+        found.map_or(&[], |(_, bytes)| bytes)
     }
 }
 

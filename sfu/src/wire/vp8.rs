@@ -31,6 +31,25 @@ impl PictureId {
             Self::Long(id) => id,
         }
     }
+
+    /// One byte, or two when its upper bit is set.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let first = reader.u8()?;
+        if first & 0x80 == 0 {
+            return Some(Self::Short(first));
+        }
+        let id = u16::from_be_bytes([first & 0x7f, reader.u8()?]);
+        Some(Self::Long(id))
+    }
+
+    /// Puts another number in its place, as wide as it is: the lower 7 bits, or the lower 15.
+    pub(super) fn put(self, payload: &mut [u8], at: usize, id: u16) {
+        let [high, low] = id.to_be_bytes();
+        match self {
+            Self::Short(_) => put(payload, at, &[low & 0x7f]),
+            Self::Long(_) => put(payload, at, &[high | 0x80, low]),
+        }
+    }
 }
 
 /// Where a frame stands among temporal layers.
@@ -94,7 +113,7 @@ impl Descriptor {
         let extended = if first & 0x80 != 0 { reader.u8()? } else { 0 };
         let picture_id_at = payload_len - reader.len();
         let picture_id = if extended & 0x80 != 0 {
-            Some(parse_picture_id(reader)?)
+            Some(PictureId::read(reader)?)
         } else {
             None
         };
@@ -152,16 +171,6 @@ impl Descriptor {
     }
 }
 
-/// One byte, or two when its upper bit is set.
-fn parse_picture_id(reader: &mut Reader<'_>) -> Option<PictureId> {
-    let first = reader.u8()?;
-    if first & 0x80 == 0 {
-        return Some(PictureId::Short(first));
-    }
-    let id = u16::from_be_bytes([first & 0x7f, reader.u8()?]);
-    Some(PictureId::Long(id))
-}
-
 /// Little-endian; the upper two bits of each are a scale.
 fn parse_size(mut frame: Reader<'_>) -> Option<(u16, u16)> {
     let width = u16::from_le_bytes(frame.array()?) & 0x3fff;
@@ -173,11 +182,8 @@ fn parse_size(mut frame: Reader<'_>) -> Option<(u16, u16)> {
 /// as it is there: a short picture id takes the lower 7 bits, a long one the lower 15. `payload` is
 /// the one that `descriptor` was read from, or a copy.
 pub fn rewrite(payload: &mut [u8], descriptor: &Descriptor, picture_id: u16, tl0: u8) {
-    let [high, low] = picture_id.to_be_bytes();
-    match descriptor.picture_id {
-        Some(PictureId::Short(_)) => put(payload, descriptor.picture_id_at, &[low & 0x7f]),
-        Some(PictureId::Long(_)) => put(payload, descriptor.picture_id_at, &[high | 0x80, low]),
-        None => {}
+    if let Some(id) = descriptor.picture_id {
+        id.put(payload, descriptor.picture_id_at, picture_id);
     }
     if descriptor.tl0.is_some() {
         put(payload, descriptor.tl0_at, &[tl0]);

@@ -29,6 +29,7 @@ pub(crate) const IDS: ExtensionIds = ExtensionIds {
     audio_level: Some(4),
     abs_send_time: None,
     transport_cc: Some(5),
+    dependency_descriptor: None,
 };
 
 pub(crate) const VP8: PayloadType = PayloadType(96);
@@ -339,6 +340,13 @@ impl Client {
         };
         stun::write_request(&mut out, &request, &IntegrityKey::new(password));
         self.link.send(&out, self.server);
+    }
+
+    /// ICE begins anew, with this user fragment of its own and these credentials of the server.
+    pub(crate) fn restart(&mut self, ufrag: &str, remote: (String, String)) {
+        ufrag.clone_into(&mut self.ufrag);
+        self.remote = Some(remote);
+        self.check(true);
     }
 
     /// Says good-bye.

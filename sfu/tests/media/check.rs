@@ -27,7 +27,10 @@ pub(crate) fn all(world: &World, seed: u64) {
     plis_are_few(world, seed);
     let (layer, temporal) = (
         world.forwarder.current_layer(),
-        world.forwarder.current_temporal(),
+        world
+            .forwarder
+            .current_choice()
+            .map(|choice| choice.temporal),
     );
     assert_eq!((layer, temporal), (Some(2), Some(2)), "seed {seed}");
 }

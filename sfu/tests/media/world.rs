@@ -426,6 +426,7 @@ impl World {
                 self.forwarder.resume();
                 self.forwarder.set_target(Some(Target {
                     layer: self.random.small(3),
+                    spatial: 0,
                     temporal: self.random.small(3),
                 }));
             }
@@ -451,6 +452,7 @@ impl World {
         self.forwarder.resume();
         self.forwarder.set_target(Some(Target {
             layer: 2,
+            spatial: 0,
             temporal: 2,
         }));
     }

@@ -14,6 +14,7 @@ pub(crate) const IDS: ExtensionIds = ExtensionIds {
     audio_level: Some(4),
     abs_send_time: None,
     transport_cc: Some(5),
+    dependency_descriptor: None,
 };
 
 pub(crate) const VP8: PayloadType = PayloadType(96);

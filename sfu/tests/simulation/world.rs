@@ -13,6 +13,7 @@ use kaiwa_sfu::control::{
     Source,
 };
 use kaiwa_sfu::core::allocate::LOWEST_OVERSHOOT_PERCENT;
+use kaiwa_sfu::core::negotiate::VideoCodecs;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::socket::LocalIndex;
 use kaiwa_sfu::shard::{Census, Path, SEED_BYTES, Setup, Shard};
@@ -141,6 +142,7 @@ impl World {
             audio_slots,
             is_paced: given.is_paced,
             assumed: given.assumed,
+            video_codecs: VideoCodecs::default(),
             identity: Arc::clone(&IDENTITY),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,

@@ -258,6 +258,7 @@ fn limited_by(limit: LimitedBy) -> &'static str {
         LimitedBy::Bandwidth => "bandwidth",
         LimitedBy::Publisher => "publisher",
         LimitedBy::Muted => "muted",
+        LimitedBy::Codec => "codec",
     }
 }
 

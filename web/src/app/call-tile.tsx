@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { isStarved, type CallParticipantView, type CallQuality, type Kaiwa } from '../client/index.js';
+import { isStarved, isUndecodable, type CallParticipantView, type CallQuality, type Kaiwa } from '../client/index.js';
 import type { Size, Tile } from './call-layout.js';
 import { chosen } from './call-devices.js';
 import { nameOf, pinned, soundBlocked } from './call-state.js';
@@ -64,8 +64,10 @@ export function CallTile({ kaiwa, tile, size, small = false, onMenu }: TileProps
   const muted = kind === 'camera' && (person.microphone === null || person.microphone.muted);
   const picture = publication && !publication.muted && publication.track ? publication.track : null;
   const slow = useLasting(picture !== null && !person.me && isStarved(publication));
+  const undecodable = picture !== null && !person.me && isUndecodable(publication);
+  const trouble = person.interrupted ? 'tileInterrupted' : slow ? 'tileSlow' : undecodable ? 'tileCodec' : null;
   const name = labelOf(tile);
-  const marks = [muted && t('tileMuted'), person.interrupted && t('tileInterrupted'), slow && t('tileSlow')].filter(Boolean);
+  const marks = [muted && t('tileMuted'), trouble && t(trouble)].filter(Boolean);
   return (
     <div
       ref={ref}
@@ -87,9 +89,9 @@ export function CallTile({ kaiwa, tile, size, small = false, onMenu }: TileProps
     >
       <span class="tile-face">{kind === 'camera' ? <Avatar id={person.user.id} name={nameOf(person)} size={small ? 40 : 72} /> : <Icon name="screen" />}</span>
       {picture && <Picture track={picture} mirrored={person.me && kind === 'camera'} source={kind} participant={person.participant} />}
-      {(person.interrupted || slow) && (
+      {trouble && (
         <span class="tile-veil" aria-hidden="true">
-          {!small && t(person.interrupted ? 'tileInterrupted' : 'tileSlow')}
+          {!small && t(trouble)}
         </span>
       )}
       <span class="tile-foot">

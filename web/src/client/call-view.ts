@@ -31,13 +31,18 @@ export interface CallPublicationView extends CallPublication {
   track: MediaStreamTrack | null;
   /** Of video: the layer that arrives, 1 the smallest; 0 while nothing does. */
   layer: number;
-  /** Why less arrives than was asked for: "", "bandwidth", "publisher", "muted". */
+  /** Why less arrives than was asked for: "", "bandwidth", "publisher", "muted", "codec". */
   limitedBy: string;
 }
 
 /** The path carries nothing of a picture that is there and wanted. */
 export function isStarved(picture: CallPublicationView | null): boolean {
   return picture !== null && !picture.muted && picture.layer === 0 && picture.limitedBy === 'bandwidth';
+}
+
+/** The picture comes in a codec that this browser did not negotiate. */
+export function isUndecodable(picture: CallPublicationView | null): boolean {
+  return picture !== null && !picture.muted && picture.layer === 0 && picture.limitedBy === 'codec';
 }
 
 export interface CallParticipantView {

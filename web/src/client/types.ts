@@ -280,7 +280,7 @@ export interface CallSlot {
   participant: string;
   /** Of video: the layer that is sent, 1 the smallest; 0 while nothing is sent. */
   layer: number;
-  /** Why less is sent than was asked for: "", "bandwidth", "publisher", "muted". */
+  /** Why less is sent than was asked for: "", "bandwidth", "publisher", "muted", "codec". */
   limitedBy: string;
 }
 

@@ -1,5 +1,6 @@
 //! What is measured, from the command line.
 
+use crate::call::coding::Coding;
 use crate::call::host::janus::JanusPlan;
 use crate::call::measure::Timing;
 use crate::call::source::VideoPlan;
@@ -61,6 +62,9 @@ pub struct Bursts {
     /// Packets of a burst.
     #[arg(long, default_value_t = 10)]
     pub burst: u16,
+    /// The codec.
+    #[arg(long, value_enum, default_value_t)]
+    pub codec: Coding,
 }
 
 impl Default for Bursts {
@@ -69,6 +73,7 @@ impl Default for Bursts {
             pps: 250,
             bytes: 1_100,
             burst: 10,
+            codec: Coding::Vp8,
         }
     }
 }

@@ -188,6 +188,7 @@ async fn enter(
         profile: plan.profile,
         feedback: Duration::from_millis(plan.feedback_ms),
         by_tcp: plan.by_tcp,
+        ..Plan::default()
     };
     let wishes = Wishes {
         pictures: plan.video_slots,

@@ -4,6 +4,7 @@ mod encoding;
 
 pub use encoding::{Encoding, Wire};
 
+use crate::call::coding::Part;
 use crate::call::outlet::Clock;
 use crate::call::red;
 use crate::call::rtp::Fields;
@@ -11,7 +12,7 @@ use crate::call::sdp::{Extensions, Kind, Media, PayloadTypes};
 use crate::call::source::audio::FRAME_TICKS;
 use crate::call::source::{Audio, Frame, Video};
 use crate::call::stamp::{Stamp, Stream};
-use crate::call::vp8::{self, Descriptor};
+use crate::call::vp8::Descriptor;
 use encoding::{Link, resend, send, ticks_of};
 use rtc_rtcp::sender_report::SenderReport;
 use serde::{Deserialize, Serialize};
@@ -389,7 +390,13 @@ impl Publisher {
             is_sync: frame.is_sync,
         };
         self.payload.clear();
-        vp8::write(descriptor, frame.is_key(), &mut self.payload);
+        let part = Part {
+            descriptor,
+            is_key: frame.is_key(),
+            index,
+            count: frame.packets,
+        };
+        track.types.coding.write(part, &mut self.payload);
         let stamp = Stamp {
             stream,
             temporal: frame.temporal,
@@ -408,7 +415,7 @@ impl Publisher {
         let taken = Duration::from_micros(self.clock.us(frame.at));
         let fields = Fields {
             marker: index + 1 == frame.packets,
-            pt: track.types.vp8,
+            pt: track.types.video,
             seq: 0,
             timestamp: encoding.ticks_base.wrapping_add(ticks_of(taken, 90_000)),
             ssrc: encoding.ssrc,

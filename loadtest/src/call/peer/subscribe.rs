@@ -14,7 +14,6 @@ use crate::call::sdp::{Kind, Media};
 use crate::call::source::audio::FRAME_TICKS;
 use crate::call::stamp::{Read, Stamp, Stream};
 use crate::call::twcc::Arrivals;
-use crate::call::vp8::{self, FRAME_HEADER_BYTES};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -278,11 +277,12 @@ impl Subscriber {
     }
 
     fn handle_video(&mut self, place: Place, header: &Header, payload: &[u8], outlet: &mut Outlet) {
-        let Some((_, frame)) = vp8::read(payload) else {
+        let coding = self.slots[place.slot].types.coding;
+        let Some(body) = coding.body(payload) else {
             self.sums.corrupt += 1;
             return;
         };
-        match Stamp::read(frame.get(FRAME_HEADER_BYTES..).unwrap_or_default()) {
+        match Stamp::read(body) {
             Read::Stamped(stamp) => {
                 if self.take(place, Kind::Video, &stamp, outlet) {
                     let decoder = &mut self.slots[place.slot].decoder;

@@ -1,6 +1,7 @@
 //! Reads what a server describes: its transport, and the sources of each m-line.
 
 use super::{Extensions, Kind, PayloadTypes};
+use crate::call::coding::Coding;
 use crate::call::ice::Credentials;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -297,16 +298,24 @@ impl Builder {
             self.formats.iter().find(is_it).copied()
         };
         let default = PayloadTypes::default();
-        let vp8 = find("vp8/").unwrap_or(default.vp8);
+        let codings = [Coding::Vp8, Coding::H264, Coding::Vp9];
+        let (coding, video) = codings
+            .into_iter()
+            .find_map(|coding| {
+                let name = format!("{}/", coding.name().to_lowercase());
+                Some((coding, find(&name)?))
+            })
+            .unwrap_or((default.coding, default.video));
         let rtx = self
             .apt
             .iter()
-            .find(|(_, apt)| **apt == vp8)
+            .find(|(_, apt)| **apt == video)
             .map(|(pt, _)| *pt);
         self.media.payload_types = PayloadTypes {
             opus: find("opus/").unwrap_or(default.opus),
             red: find("red/"),
-            vp8,
+            video,
+            coding,
             rtx,
         };
         self.media.prefers_red =

@@ -43,6 +43,7 @@ fn local(credentials: &Credentials) -> Local<'_> {
         fingerprint: "AA:BB",
         has_red: true,
         has_feedback: true,
+        coding: crate::call::coding::Coding::Vp8,
     }
 }
 
@@ -125,7 +126,7 @@ fn a_servers_offer_is_answered_with_its_own_numbers() {
     let credentials = Credentials::default();
     let text = local(&credentials).answer(&offered.media[1..2]);
     let answer = Description::parse(&text).unwrap();
-    assert_eq!(answer.media[0].payload_types.vp8, 120);
+    assert_eq!(answer.media[0].payload_types.video, 120);
     assert_eq!(answer.media[0].mid, "1");
     assert!(answer.media[0].receives && text.contains("a=setup:active"));
 }

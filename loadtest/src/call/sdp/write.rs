@@ -1,6 +1,7 @@
 //! Writes offers, and answers to servers that offer.
 
 use super::{EXTENSION_URIS, Extensions, Kind, Media, PayloadTypes};
+use crate::call::coding::Coding;
 use crate::call::ice::Credentials;
 use std::fmt::Write as _;
 
@@ -40,6 +41,8 @@ pub struct Local<'a> {
     pub has_red: bool,
     /// Transport-wide feedback is offered.
     pub has_feedback: bool,
+    /// The codec of pictures that is offered.
+    pub coding: Coding,
 }
 
 impl Local<'_> {
@@ -52,12 +55,15 @@ impl Local<'_> {
             .collect();
         let mut text = self.head(&mids);
         for section in sections {
-            let mut types = PayloadTypes::default();
+            let mut types = PayloadTypes {
+                coding: self.coding,
+                ..PayloadTypes::default()
+            };
             types.red = types.red.filter(|_| self.has_red);
             let formats = match section.kind {
                 Kind::Audio if self.has_red => format!("{} 63", types.opus),
                 Kind::Audio => types.opus.to_string(),
-                Kind::Video => format!("{} 97", types.vp8),
+                Kind::Video => format!("{} 97", types.video),
             };
             self.put_transport(&mut text, section.kind, &formats, "actpass");
             put(&mut text, format_args!("a=mid:{}", section.mid));
@@ -83,8 +89,8 @@ impl Local<'_> {
             let (types, kind) = (media.payload_types, media.kind);
             let formats = match (kind, types.rtx) {
                 (Kind::Audio, _) => types.opus.to_string(),
-                (Kind::Video, Some(rtx)) => format!("{} {rtx}", types.vp8),
-                (Kind::Video, None) => types.vp8.to_string(),
+                (Kind::Video, Some(rtx)) => format!("{} {rtx}", types.video),
+                (Kind::Video, None) => types.video.to_string(),
             };
             self.put_transport(&mut text, kind, &formats, "active");
             put(&mut text, format_args!("a=mid:{}", media.mid));
@@ -193,16 +199,22 @@ fn put_codecs(text: &mut String, kind: Kind, types: PayloadTypes, has_feedback: 
             }
         }
         Kind::Video => {
-            let vp8 = types.vp8;
-            put(text, format_args!("a=rtpmap:{vp8} VP8/90000"));
+            let (video, coding) = (types.video, types.coding);
+            put(
+                text,
+                format_args!("a=rtpmap:{video} {}/90000", coding.name()),
+            );
+            if let Some(parameters) = coding.parameters() {
+                put(text, format_args!("a=fmtp:{video} {parameters}"));
+            }
             let others = ["ccm fir", "nack", "nack pli"];
             for feedback in transport_cc.into_iter().chain(others) {
-                put(text, format_args!("a=rtcp-fb:{vp8} {feedback}"));
+                put(text, format_args!("a=rtcp-fb:{video} {feedback}"));
             }
             if let Some(rtx) = types.rtx {
                 put(
                     text,
-                    format_args!("a=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={vp8}"),
+                    format_args!("a=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={video}"),
                 );
             }
         }

@@ -1,8 +1,8 @@
 //! A camera: frames of one to three layers, each with its own references and key frames.
 
 use super::{Beat, Trace};
+use crate::call::coding::HEAD_BYTES;
 use crate::call::stamp::STAMP_BYTES;
-use crate::call::vp8::{DESCRIPTOR_BYTES, FRAME_HEADER_BYTES};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub const HEADER_BYTES: usize = 20;
 const TRACE_PAYLOAD: usize = 1_100;
 
 /// The least payload: everything that is in front of the filler.
-const LEAST_PAYLOAD: usize = DESCRIPTOR_BYTES + FRAME_HEADER_BYTES + STAMP_BYTES;
+const LEAST_PAYLOAD: usize = HEAD_BYTES + STAMP_BYTES;
 
 /// A camera to be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use crate::unit::ExtSeqNo;
 use std::collections::VecDeque;
 
-/// Ranges of numbers left out that are remembered. With two temporal layers of three left out there
-/// are at most fifteen a second, so that this reaches back as far as repairs do. A packet older than
+/// Ranges of numbers left out that are remembered. With upper spatial layers left out there is one for each
+/// picture, so that this reaches back as far as repairs do at 60 pictures a second. A packet older than
 /// the oldest range is not sent any more.
-pub(super) const MAX_RANGES: usize = 32;
+pub(super) const MAX_RANGES: usize = 64;
 
 /// Where a number of the source goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! One layer of one source on its way through a slot: its numbers and pictures.
 
 use super::numbers::NumberMap;
-use crate::core::ring::{Meta, pictures_since};
-use crate::unit::ExtSeqNo;
+use crate::core::ring::{Coding, Meta, pictures_since};
+use crate::unit::{ExtSeqNo, PayloadType};
 use crate::wire::vp8::PictureId;
 
 /// With what a run begins on our side.
@@ -11,12 +11,15 @@ pub(super) struct Next {
     pub(super) seq: ExtSeqNo,
     pub(super) picture_id: u16,
     pub(super) tl0: u8,
+    pub(super) frame: u16,
 }
 
 /// One layer of one source, from where it was entered.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) layer: u8,
+    /// The publisher's payload type: another one is another codec.
+    pub(super) pt: PayloadType,
     pub(super) numbers: NumberMap,
     pub(super) pictures: Pictures,
     /// The newest packet, sent or not.
@@ -30,6 +33,8 @@ pub(super) struct Pictures {
     ours: u16,
     source_tl0: Option<u8>,
     our_tl0: u8,
+    source_frame: Option<u16>,
+    our_frame: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,15 +48,17 @@ struct Seen {
 
 impl Run {
     pub(super) fn new(layer: u8, seq: ExtSeqNo, next: Next, meta: &Meta) -> Self {
-        let vp8 = meta.vp8.unwrap_or_default();
         Self {
             layer,
+            pt: meta.pt,
             numbers: NumberMap::new(seq, next.seq),
             pictures: Pictures {
-                source: vp8.picture_id,
+                source: meta.coding.picture_id(),
                 ours: next.picture_id,
-                source_tl0: vp8.tl0,
+                source_tl0: meta.coding.tl0(),
                 our_tl0: next.tl0,
+                source_frame: meta.coding.frame(),
+                our_frame: next.frame,
             },
             last: Seen {
                 picture: None,
@@ -64,8 +71,8 @@ impl Run {
 
     /// Takes the newest packet: decides which numbers since the last one are closed.
     pub(super) fn advance(&mut self, seq: ExtSeqNo, meta: &Meta, is_sent: bool, limit: Option<u8>) {
-        let vp8 = meta.vp8.unwrap_or_default();
-        let steps = match (vp8.picture_id, self.last.picture) {
+        let picture = meta.coding.picture_id();
+        let steps = match (picture, self.last.picture) {
             (Some(id), Some(last)) => Some(pictures_since(id, last)),
             (Some(_) | None, Some(_) | None) => None,
         };
@@ -82,8 +89,8 @@ impl Run {
         // Padding belongs to no picture, and says nothing of the one before it.
         if meta.payload_len > 0 {
             self.last = Seen {
-                picture: vp8.picture_id,
-                tl0: vp8.tl0,
+                picture,
+                tl0: meta.coding.tl0(),
                 marker: meta.marker,
                 is_sent,
             };
@@ -99,7 +106,11 @@ impl Run {
         steps: Option<u16>,
         limit: Option<u8>,
     ) -> Option<u16> {
-        let (vp8, steps) = (meta.vp8?, steps?);
+        // Of other streams what is missing between two packets may be of any layer.
+        let Coding::Vp8(vp8) = meta.coding else {
+            return None;
+        };
+        let steps = steps?;
         if meta.payload_len == 0 {
             return None;
         }
@@ -124,13 +135,25 @@ impl Run {
 
 impl Pictures {
     pub(super) fn id(self, meta: &Meta, left_out: u16) -> Option<u16> {
-        let id = meta.vp8?.picture_id?;
+        let id = meta.coding.picture_id()?;
         let since = self.source.map_or(0, |first| pictures_since(id, first));
+        let left_out = match meta.coding {
+            Coding::Vp8(_) => left_out,
+            Coding::Plain | Coding::Layered(_) => 0,
+        };
         Some(self.ours.wrapping_add(since).wrapping_sub(left_out) & 0x7fff)
     }
 
+    pub(super) fn frame(self, meta: &Meta) -> Option<u16> {
+        let frame = meta.coding.frame()?;
+        let since = self
+            .source_frame
+            .map_or(0, |first| frame.wrapping_sub(first));
+        Some(self.our_frame.wrapping_add(since))
+    }
+
     pub(super) fn tl0(self, meta: &Meta) -> Option<u8> {
-        let tl0 = meta.vp8?.tl0?;
+        let tl0 = meta.coding.tl0()?;
         let since = self.source_tl0.map_or(0, |first| tl0.wrapping_sub(first));
         Some(self.our_tl0.wrapping_add(since))
     }

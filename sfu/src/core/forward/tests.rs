@@ -1,5 +1,6 @@
 use super::*;
-use crate::core::ring::{Format, Vp8};
+use crate::core::ring::{Choices, Format, Layered, Vp8};
+use crate::unit::PayloadType;
 use crate::wire::vp8::PictureId;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -40,15 +41,17 @@ impl Bench {
 
     fn meta(&self, picture: Picture) -> Meta {
         Meta {
+            pt: PayloadType(96),
             time: RtpTime(u32::try_from(picture.ms * 90).unwrap()),
             received_at: self.start + Duration::from_millis(picture.ms),
             captured: None,
             payload_len: 100,
+            descriptor_len: 0,
             format: Format::Primary,
             marker: true,
             starts_frame: true,
             is_keyframe: false,
-            vp8: Some(Vp8 {
+            coding: Coding::Vp8(Vp8 {
                 picture_id: Some(PictureId::Long(picture.id)),
                 tl0: Some(picture.tl0),
                 temporal: picture.temporal,
@@ -74,7 +77,8 @@ impl Bench {
     fn padding(&mut self, layer: u8, seq: u64, ms: u64) -> Decision {
         let meta = Meta {
             payload_len: 0,
-            vp8: None,
+            descriptor_len: 0,
+            coding: Coding::Plain,
             marker: false,
             starts_frame: false,
             ..self.meta(picture(0, 0, 0, ms))
@@ -83,8 +87,42 @@ impl Bench {
     }
 }
 
+/// Any coding there is.
+fn coding(flags: u8, [temporal, tl0]: [u8; 2], id: PictureId) -> Coding {
+    let (picture_id, tl0) = (Some(id), Some(tl0));
+    match (flags & 16 != 0, flags & 1 != 0) {
+        (false, false) => Coding::Plain,
+        (true, _) => Coding::Vp8(Vp8 {
+            picture_id,
+            tl0,
+            temporal: temporal & 3,
+            is_sync: temporal & 4 != 0,
+        }),
+        (false, true) => {
+            let some = |bit: u8| {
+                Choice::all().filter(move |choice| temporal >> (choice.spatial + bit) & 1 == 1)
+            };
+            Coding::Layered(Layered {
+                spatial: temporal % 3,
+                temporal: temporal & 3,
+                part_of: some(0).collect::<Choices>(),
+                enters: some(4).collect::<Choices>(),
+                is_nested: flags & 4 != 0,
+                ends_frame: flags & 8 != 0,
+                picture_id,
+                tl0,
+                frame: (flags & 32 != 0).then_some(u16::from(temporal) << 8),
+            })
+        }
+    }
+}
+
 fn target(layer: u8, temporal: u8) -> Target {
-    Target { layer, temporal }
+    Target {
+        layer,
+        spatial: 0,
+        temporal,
+    }
 }
 
 fn picture(id: u16, temporal: u8, tl0: u8, ms: u64) -> Picture {
@@ -136,7 +174,7 @@ fn a_temporal_layer_that_is_left_out_leaves_no_trace() {
     let first = bench.keyframe(0, 10, picture(100, 0, 7, 0));
     assert_eq!(numbers(first), (1_000, 0x7ffe, 0xff));
     let dropped = bench.show(0, 11, picture(101, 2, 7, 33));
-    assert_eq!(dropped, Decision::Drop(Dropped::Temporal));
+    assert_eq!(dropped, Decision::Drop(Dropped::NotChosen));
     let second = bench.show(0, 12, picture(102, 1, 7, 66));
     assert_eq!(numbers(second), (1_001, 0x7fff, 0xff));
     bench.show(0, 13, picture(103, 2, 7, 100));
@@ -216,6 +254,7 @@ fn sender_reports_align_layers_where_both_have_them() {
     let mut bench = Bench::new();
     let captured = |ms: u64| Some(NtpTime(0).plus(Duration::from_millis(ms)));
     let keyframe = |bench: &Bench, ms, time, at| Meta {
+        pt: PayloadType(96),
         time: RtpTime(time),
         captured: captured(ms),
         is_keyframe: true,
@@ -325,8 +364,9 @@ fn sound_needs_no_key_frame_and_goes_on_after_a_change_of_sources() {
     let bench = Bench::new();
     let mut forwarder = audio();
     let packet = |time, ms| Meta {
+        pt: PayloadType(96),
         time: RtpTime(time),
-        vp8: None,
+        coding: Coding::Plain,
         starts_frame: false,
         ..bench.meta(picture(0, 0, 0, ms))
     };
@@ -380,8 +420,10 @@ fn short_picture_ids_go_on_modulo_their_width() {
     let mut bench = Bench::new();
     let short = |bench: &Bench, id, ms| {
         let mut meta = bench.meta(picture(0, 0, 0, ms));
-        meta.vp8.as_mut().unwrap().picture_id = Some(PictureId::Short(id));
-        meta.vp8.as_mut().unwrap().tl0 = None;
+        meta.coding = Coding::Vp8(Vp8 {
+            picture_id: Some(PictureId::Short(id)),
+            ..Vp8::default()
+        });
         meta
     };
     let first = Meta {
@@ -421,20 +463,17 @@ proptest! {
             let near = if flags & 0x40 == 0 { seq % 64 } else { seq % (1 << 48) };
             let long = PictureId::Long(u16::from(id) << 7 & 0x7fff);
             let meta = Meta {
+                pt: PayloadType(96),
                 time: RtpTime(time),
                 received_at: start + Duration::from_millis(u64::from(ms) * u64::from(len)),
                 captured: (flags & 1 != 0).then_some(NtpTime(captured)),
                 payload_len: u16::from(len),
+                descriptor_len: 0,
                 format: Format::Primary,
                 marker: flags & 2 != 0,
                 starts_frame: flags & 4 != 0,
                 is_keyframe: flags & 8 != 0,
-                vp8: (flags & 16 != 0).then_some(Vp8 {
-                    picture_id: Some(if flags & 32 == 0 { long } else { PictureId::Short(id & 0x7f) }),
-                    tl0: Some(tl0),
-                    temporal: temporal & 3,
-                    is_sync: temporal & 4 != 0,
-                }),
+                coding: coding(flags, [temporal, tl0], if flags & 32 == 0 { long } else { PictureId::Short(id & 0x7f) }),
                 level: None,
             };
             let decision = forwarder.decide(layer % 5, ExtSeqNo(near), &meta);

@@ -6,8 +6,8 @@ use crate::wire::rtp::ExtensionIds;
 use crate::wire::sdp::{Extension, Media};
 use std::collections::BTreeMap;
 
-/// The greatest id of a one-byte header (RFC 8285, section 4.2), the only kind that is written here.
-/// An extension with a greater one is not answered.
+/// The greatest id of a one-byte header (RFC 8285, section 4.2), the kind that is written here unless an element
+/// is too long for it. An extension with a greater id is not answered.
 const MAX_ID: u8 = 14;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,16 +18,18 @@ enum Known {
     AudioLevel,
     TransportCc,
     AbsSendTime,
+    DependencyDescriptor,
 }
 
 impl Known {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Mid,
         Self::Rid,
         Self::RepairedRid,
         Self::AudioLevel,
         Self::TransportCc,
         Self::AbsSendTime,
+        Self::DependencyDescriptor,
     ];
 
     fn uri(self) -> &'static str {
@@ -40,6 +42,9 @@ impl Known {
                 "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
             }
             Self::AbsSendTime => "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+            Self::DependencyDescriptor => {
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+            }
         }
     }
 
@@ -57,6 +62,7 @@ impl Known {
             Self::AudioLevel => &mut ids.audio_level,
             Self::TransportCc => &mut ids.transport_cc,
             Self::AbsSendTime => &mut ids.abs_send_time,
+            Self::DependencyDescriptor => &mut ids.dependency_descriptor,
         }
     }
 
@@ -66,7 +72,7 @@ impl Known {
             Self::AudioLevel => kind == MediaKind::Audio,
             // In slots too, which send without: Chromium offers no simulcast in a later m-line once an
             // answer left them out.
-            Self::Rid | Self::RepairedRid => kind == MediaKind::Video,
+            Self::Rid | Self::RepairedRid | Self::DependencyDescriptor => kind == MediaKind::Video,
         }
     }
 }
@@ -79,8 +85,14 @@ pub(super) enum Way {
     Neither,
 }
 
-/// Which of the offered extensions are used, and how they are answered.
-pub(super) fn choose(kind: MediaKind, way: Way, media: &Media) -> (ExtensionIds, Vec<Extension>) {
+/// Which of the offered extensions are used, and how they are answered. A dependency descriptor with a structure
+/// is too long for a one-byte header, so that it takes a client that reads both kinds mixed.
+pub(super) fn choose(
+    kind: MediaKind,
+    way: Way,
+    media: &Media,
+    allows_mixed: bool,
+) -> (ExtensionIds, Vec<Extension>) {
     let mut ids = ExtensionIds::default();
     let mut answered = Vec::new();
     for offered in &media.extensions {
@@ -91,7 +103,9 @@ pub(super) fn choose(kind: MediaKind, way: Way, media: &Media) -> (ExtensionIds,
             (Some(direction), Way::Sends) => direction.receives(),
         };
         let known = Known::of(offered).filter(|known| known.is_for(kind));
-        let Some(known) = known.filter(|_| is_usable && offered.id <= MAX_ID) else {
+        let is_readable = known != Some(Known::DependencyDescriptor) || allows_mixed;
+        let is_usable = is_usable && is_readable && offered.id <= MAX_ID;
+        let Some(known) = known.filter(|_| is_usable) else {
             continue;
         };
         let id = known.field(&mut ids);

@@ -82,20 +82,22 @@ fn decide_one(
     if media.protocol != Protocol::Savpf {
         return reject(Rejection::Protocol);
     }
-    let mut payloads = codecs::choose(kind, &media.formats);
+    let mut payloads = codecs::choose(kind, &media.formats, &scene.config.video_codecs);
     if payloads.is_empty() {
         return reject(Rejection::NoCommonCodec);
     }
     let mid = media.mid.ok_or(NegotiateError::NoMid { index })?;
     let before = next.lines.get(index).filter(|old| old.mid == Some(mid));
     let usage = usage(scene, media, mid, kind);
-    let (ids, extensions) = extensions::choose(kind, usage.way(), media);
+    let allows_mixed = media.allows_mixed_extensions || scene.offer.allows_mixed_extensions;
+    let (ids, extensions) = extensions::choose(kind, usage.way(), media, allows_mixed);
     let encodings = encodings(media, &payloads, ids);
     let line = match usage {
         Usage::Publication(track) => {
             if scene.config.prefers_redundancy {
                 codecs::prefer_redundancy(&mut payloads);
             }
+            codecs::prefer(&mut payloads, &scene.config.video_codecs);
             Line::Receiving(Receiving {
                 track: begun(track, before),
                 payloads: payloads.clone(),

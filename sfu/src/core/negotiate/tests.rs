@@ -7,6 +7,7 @@ use crate::wire::sdp::{
     Ufrag,
 };
 
+mod codecs;
 mod hostile;
 mod simulation;
 
@@ -22,6 +23,7 @@ fn negotiator() -> Negotiator {
         session_id: 4_242,
         seed: 42,
         prefers_redundancy: true,
+        video_codecs: VideoCodecs::default(),
     })
 }
 
@@ -171,7 +173,7 @@ fn a_publication_of_chromium_is_described() {
         ..Opus::default()
     });
     assert_eq!(codecs(mic), [(Codec::Red, 63, None), (opus, 111, None)]);
-    assert_eq!(codecs(cam), [(Codec::Vp8, 96, Some(97))]);
+    assert_eq!(codecs(cam)[0], (Codec::Vp8, 96, Some(97)));
     assert_eq!(names(cam), ["q", "h", "f"]);
     assert!(cam.sources.is_empty(), "known by their RIDs");
     assert!(names(screen).is_empty());
@@ -191,6 +193,7 @@ fn a_publication_of_chromium_is_described() {
         rid: Some(10),
         repaired_rid: Some(11),
         audio_level: None,
+        dependency_descriptor: Some(12),
         ..audio
     };
     assert_eq!(cam.extensions, video);
@@ -315,6 +318,7 @@ fn a_paused_encoding_stays_paused() {
 fn without_the_wish_for_redundancy_the_clients_order_stays() {
     let mut negotiator = Negotiator::new(Config {
         prefers_redundancy: false,
+        video_codecs: VideoCodecs::default(),
         ..negotiator().config
     });
     let step = scenario("chromium_call")[0];

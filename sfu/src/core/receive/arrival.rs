@@ -1,13 +1,15 @@
 //! A packet as it arrives.
 
-use crate::core::ring::{Format, Vp8};
-use crate::unit::{RtpTime, SeqNo};
+use crate::core::ring::{Coding, Format, Layered, Vp8};
+use crate::unit::{PayloadType, RtpTime, SeqNo};
 use crate::wire::rtp::{AudioLevel, Header};
-use crate::wire::vp8::Descriptor;
+use crate::wire::{av1, h264, vp8, vp9};
 
 /// A packet that was authenticated and parsed.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
+    /// Its payload type. Of a repair, the original's.
+    pub pt: PayloadType,
     /// Its number. Of a repair, the original's (RFC 4588, section 4, OSN).
     pub seq: SeqNo,
     /// Its timestamp.
@@ -20,8 +22,8 @@ pub struct Arrival {
     pub starts_frame: bool,
     /// It begins a key frame, of this size if the payload says so.
     pub keyframe: Option<Resolution>,
-    /// Of VP8 payloads.
-    pub vp8: Option<Vp8>,
+    /// Of its picture.
+    pub coding: Coding,
     /// Of audio (RFC 6464).
     pub level: Option<AudioLevel>,
     /// The datagram's bytes, for the bit rate.
@@ -40,17 +42,57 @@ pub struct Resolution {
 impl Arrival {
     /// A packet of a VP8 stream; without a descriptor when it is nothing but padding.
     #[must_use]
-    pub fn vp8(header: &Header, descriptor: Option<&Descriptor>, wire_bytes: u16) -> Self {
-        let key_frame = descriptor.and_then(|descriptor| descriptor.key_frame);
+    pub fn vp8(header: &Header, descriptor: Option<&vp8::Descriptor>, wire_bytes: u16) -> Self {
+        let Some(descriptor) = descriptor else {
+            return Self::bare(header, wire_bytes);
+        };
+        let key_frame = descriptor.key_frame;
         Self {
-            starts_frame: descriptor.is_some_and(Descriptor::starts_frame),
-            keyframe: key_frame.map(|key_frame| {
-                let (width, height) = key_frame.size.unwrap_or_default();
-                Resolution { width, height }
-            }),
-            vp8: descriptor.map(Vp8::from),
-            ..Self::audio(header, Format::Primary, None, wire_bytes)
+            starts_frame: descriptor.starts_frame(),
+            keyframe: key_frame.map(|key_frame| Resolution::from(key_frame.size)),
+            coding: Coding::Vp8(Vp8::from(descriptor)),
+            ..Self::bare(header, wire_bytes)
         }
+    }
+
+    /// A packet of a VP9 stream.
+    #[must_use]
+    pub fn vp9(header: &Header, descriptor: &vp9::Descriptor, wire_bytes: u16) -> Self {
+        let is_keyframe = descriptor.is_keyframe();
+        Self {
+            starts_frame: descriptor.starts_frame,
+            keyframe: is_keyframe.then(|| Resolution::from(descriptor.size)),
+            coding: Coding::Layered(Layered::from(descriptor)),
+            ..Self::bare(header, wire_bytes)
+        }
+    }
+
+    /// A packet of an H.264 stream.
+    #[must_use]
+    pub fn h264(header: &Header, payload: &h264::Payload, wire_bytes: u16) -> Self {
+        let is_keyframe = payload.is_keyframe();
+        Self {
+            starts_frame: payload.starts_frame(),
+            keyframe: is_keyframe.then(|| Resolution::from(payload.size)),
+            ..Self::bare(header, wire_bytes)
+        }
+    }
+
+    /// A packet of an AV1 stream.
+    #[must_use]
+    pub fn av1(header: &Header, payload: &av1::Payload, wire_bytes: u16) -> Self {
+        let is_keyframe = payload.is_keyframe();
+        Self {
+            starts_frame: payload.starts_frame,
+            keyframe: is_keyframe.then(|| Resolution::from(payload.size)),
+            ..Self::bare(header, wire_bytes)
+        }
+    }
+
+    /// A packet of pictures of which nothing is known but its header.
+    #[must_use]
+    pub fn bare(header: &Header, wire_bytes: u16) -> Self {
+        Self::audio(header, Format::Primary, None, wire_bytes)
     }
 
     /// A packet of an audio stream.
@@ -62,21 +104,29 @@ impl Arrival {
         wire_bytes: u16,
     ) -> Self {
         Self {
+            pt: header.payload_type,
             seq: header.seq,
             time: header.time,
             marker: header.marker,
             format,
             starts_frame: false,
             keyframe: None,
-            vp8: None,
+            coding: Coding::Plain,
             level,
             wire_bytes,
         }
     }
 
-    /// The same under another number: that of the original which a repair carries.
+    /// The same as the original that a repair carries.
     #[must_use]
-    pub fn as_original(self, seq: SeqNo) -> Self {
-        Self { seq, ..self }
+    pub fn as_original(self, pt: PayloadType, seq: SeqNo) -> Self {
+        Self { pt, seq, ..self }
+    }
+}
+
+impl From<Option<(u16, u16)>> for Resolution {
+    fn from(size: Option<(u16, u16)>) -> Self {
+        let (width, height) = size.unwrap_or_default();
+        Self { width, height }
     }
 }

@@ -18,13 +18,14 @@ fn stream() -> ReceiveStream {
 
 fn packet(seq: u16) -> Arrival {
     Arrival {
+        pt: crate::unit::PayloadType(96),
         seq: SeqNo(seq),
         time: RtpTime(u32::from(seq) * 3_000),
         marker: true,
         format: Format::Primary,
         starts_frame: true,
         keyframe: None,
-        vp8: None,
+        coding: crate::core::ring::Coding::Plain,
         level: None,
         wire_bytes: 1_100,
     }

@@ -17,13 +17,14 @@ fn stream() -> ReceiveStream {
 
 fn arrival(seq: u16, format: Format) -> Arrival {
     Arrival {
+        pt: crate::unit::PayloadType(96),
         seq: SeqNo(seq),
         time: RtpTime(u32::from(seq) * 960),
         marker: false,
         format,
         starts_frame: false,
         keyframe: None,
-        vp8: None,
+        coding: crate::core::ring::Coding::Plain,
         level: None,
         wire_bytes: 100,
     }

@@ -1,6 +1,7 @@
 //! What is remembered of one packet, and what a stretch of packets has in common.
 
 use crate::core::forward::{Rewrite, SourceKey};
+use crate::core::ring::Choice;
 use crate::unit::{ExtSeqNo, RtpTime};
 use arrayvec::ArrayVec;
 
@@ -13,19 +14,23 @@ const HAS_MARKER: u8 = 2;
 const HAS_PICTURE_ID: u8 = 4;
 const HAS_TL0: u8 = 8;
 const WAS_RESENT: u8 = 16;
+const HAS_FRAME: u8 = 32;
 
-/// 16 bytes, of which there are up to 1,024 a slot. The number that the packet was sent with follows
+/// 20 bytes, of which there are up to 1,024 a slot. The number that the packet was sent with follows
 /// from its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     time: u32,
     source_seq_low: u32,
     picture_id: u16,
+    frame: u16,
     /// Milliseconds of the slot's clock at which it left last. They wrap after 65 s, when no ring has
     /// the payload any more.
     left_ms: u16,
     stretch: u8,
     tl0: u8,
+    /// One more than the choice's place; 0 for none.
+    choice: u8,
     flags: u8,
 }
 
@@ -47,10 +52,13 @@ impl Entry {
             left_ms: now_ms,
             stretch,
             tl0: rewrite.tl0.unwrap_or(0),
+            frame: rewrite.frame.unwrap_or(0),
+            choice: rewrite.choice.map_or(0, |choice| index(choice.index()) + 1),
             flags: IS_USED
                 | flag(rewrite.marker, HAS_MARKER)
                 | flag(rewrite.picture_id.is_some(), HAS_PICTURE_ID)
-                | flag(rewrite.tl0.is_some(), HAS_TL0),
+                | flag(rewrite.tl0.is_some(), HAS_TL0)
+                | flag(rewrite.frame.is_some(), HAS_FRAME),
         }
     }
 
@@ -65,6 +73,8 @@ impl Entry {
             marker: self.has(HAS_MARKER),
             picture_id: self.has(HAS_PICTURE_ID).then_some(self.picture_id),
             tl0: self.has(HAS_TL0).then_some(self.tl0),
+            frame: self.has(HAS_FRAME).then_some(self.frame),
+            choice: Choice::all().nth(usize::from(self.choice).wrapping_sub(1)),
         }
     }
 
@@ -151,7 +161,10 @@ impl Stretches {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "below STRETCHES")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "below STRETCHES, or a choice's place"
+)]
 fn index(at: usize) -> u8 {
     at as u8
 }
@@ -172,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 16);
+        assert!(size_of::<Entry>() <= 20);
     }
 
     #[test]
@@ -190,6 +203,8 @@ mod tests {
             marker: false,
             picture_id: None,
             tl0: None,
+            frame: None,
+            choice: None,
         };
         for number in 0..10 {
             let stretch = stretches.of(&origin(number), &mut entries);

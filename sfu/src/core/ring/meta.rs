@@ -1,6 +1,7 @@
 //! What is known of a packet besides its payload.
 
-use crate::unit::{NtpTime, RtpTime};
+use super::layered::Layered;
+use crate::unit::{NtpTime, PayloadType, RtpTime};
 use crate::wire::rtp::AudioLevel;
 use crate::wire::vp8::{Descriptor, PictureId};
 use std::time::Instant;
@@ -27,9 +28,73 @@ pub struct Vp8 {
     pub is_sync: bool,
 }
 
+/// What is known of the layers and numbers of a packet's picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coding {
+    /// Nothing: there are no layers, or it is sound or padding.
+    #[default]
+    Plain,
+    /// What VP8's descriptor says.
+    Vp8(Vp8),
+    /// What VP9's descriptor or a dependency descriptor says.
+    Layered(Layered),
+}
+
+impl Coding {
+    /// The temporal layer, 0 the slowest.
+    #[must_use]
+    pub fn temporal(&self) -> u8 {
+        match self {
+            Self::Plain => 0,
+            Self::Vp8(vp8) => vp8.temporal,
+            Self::Layered(layered) => layered.temporal,
+        }
+    }
+
+    /// The spatial layer within the stream, 0 the smallest.
+    #[must_use]
+    pub fn spatial(&self) -> u8 {
+        match self {
+            Self::Plain | Self::Vp8(_) => 0,
+            Self::Layered(layered) => layered.spatial,
+        }
+    }
+
+    /// The picture's number.
+    #[must_use]
+    pub fn picture_id(&self) -> Option<PictureId> {
+        match self {
+            Self::Plain => None,
+            Self::Vp8(vp8) => vp8.picture_id,
+            Self::Layered(layered) => layered.picture_id,
+        }
+    }
+
+    /// The frame's number in its dependency descriptor.
+    #[must_use]
+    pub fn frame(&self) -> Option<u16> {
+        match self {
+            Self::Plain | Self::Vp8(_) => None,
+            Self::Layered(layered) => layered.frame,
+        }
+    }
+
+    /// TL0PICIDX.
+    #[must_use]
+    pub fn tl0(&self) -> Option<u8> {
+        match self {
+            Self::Plain => None,
+            Self::Vp8(vp8) => vp8.tl0,
+            Self::Layered(layered) => layered.tl0,
+        }
+    }
+}
+
 /// What is known of a packet besides its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meta {
+    /// The publisher's payload type; of a repair, the original's.
+    pub pt: PayloadType,
     /// As the publisher wrote it.
     pub time: RtpTime,
     /// When it came, or was repaired.
@@ -38,6 +103,8 @@ pub struct Meta {
     pub captured: Option<NtpTime>,
     /// Bytes of the payload; 0 for a packet of nothing but padding.
     pub payload_len: u16,
+    /// Bytes of its dependency descriptor; 0 without one.
+    pub descriptor_len: u8,
     /// What the payload holds.
     pub format: Format,
     /// The marker bit: the last packet of a picture, the first one of a talk spurt.
@@ -46,8 +113,8 @@ pub struct Meta {
     pub starts_frame: bool,
     /// It begins a key frame.
     pub is_keyframe: bool,
-    /// Of VP8 payloads.
-    pub vp8: Option<Vp8>,
+    /// Of its picture.
+    pub coding: Coding,
     /// Of audio, where the publisher states it.
     pub level: Option<AudioLevel>,
 }

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 fn meta(received_at: Instant) -> Meta {
     Meta {
+        pt: crate::unit::PayloadType(96),
         time: RtpTime(0),
         received_at,
         captured: None,
         payload_len: 0,
+        descriptor_len: 0,
         format: Format::Primary,
         marker: false,
         starts_frame: false,
         is_keyframe: false,
-        vp8: None,
+        coding: crate::core::ring::Coding::Plain,
         level: None,
     }
 }

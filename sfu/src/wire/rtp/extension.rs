@@ -27,6 +27,8 @@ pub struct ExtensionIds {
     pub abs_send_time: Option<u8>,
     /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`.
     pub transport_cc: Option<u8>,
+    /// `https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension`.
+    pub dependency_descriptor: Option<u8>,
 }
 
 /// How loud a packet's sound is (RFC 6464, section 3).

@@ -9,6 +9,7 @@ const IDS: ExtensionIds = ExtensionIds {
     audio_level: Some(1),
     abs_send_time: Some(2),
     transport_cc: Some(3),
+    dependency_descriptor: Some(13),
 };
 
 fn fields() -> Fields {
@@ -223,6 +224,53 @@ fn a_written_header_can_be_changed_in_place() {
     assert_eq!(out, expected);
 }
 
+#[test]
+fn a_descriptor_goes_behind_the_others_in_the_form_that_it_needs() {
+    let wide = ExtensionIds {
+        transport_cc: Some(20),
+        ..IDS
+    };
+    for (ids, len, profile) in [(IDS, 3, 0xbede), (IDS, 17, 0x1000), (wide, 3, 0x1000)] {
+        let writer = HeaderWriter::new(Ssrc(9), &ids, &carried());
+        let descriptor = vec![0x5a; len];
+        let mut out = [0xff; 200];
+        let written = writer.write_described(&mut out, &fields(), &values(), &descriptor);
+        let written = written.unwrap();
+        assert!(written <= writer.header_len() + len + MAX_DESCRIPTOR_GROWTH);
+        let header = Header::parse(&out[..written]).unwrap();
+        assert_eq!(header.header_len, written);
+        assert_eq!(header.extension.unwrap().profile, profile);
+        assert_eq!(header.element(&out, Some(13)), descriptor);
+        let mut plain = [0; MAX_HEADER_BYTES];
+        writer.write(&mut plain, &fields(), &values()).unwrap();
+        let without = Header::parse(&plain).unwrap();
+        assert_eq!(
+            Extensions::read(&ids, &header, &out),
+            Extensions::read(&ids, &without, &plain)
+        );
+        assert_eq!(
+            writer.write_described(&mut out[..20], &fields(), &values(), &descriptor),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_descriptor_can_be_the_only_element_or_was_not_negotiated() {
+    let mut out = [0xff; 64];
+    let only = HeaderWriter::new(Ssrc(9), &IDS, &Carried::default());
+    let len = only.write_described(&mut out, &fields(), &values(), &[1, 2, 3]);
+    let header = Header::parse(&out[..len.unwrap()]).unwrap();
+    assert_eq!(header.element(&out, Some(13)), [1, 2, 3]);
+    let long = only.write_described(&mut out, &fields(), &values(), &[4; 20]);
+    let header = Header::parse(&out[..long.unwrap()]).unwrap();
+    assert_eq!(header.element(&out, Some(13)), [4; 20]);
+    let none = HeaderWriter::new(Ssrc(9), &ExtensionIds::default(), &Carried::default());
+    assert!(!none.takes_descriptor());
+    let len = none.write_described(&mut out, &fields(), &values(), &[1, 2, 3]);
+    assert_eq!(len, Some(FIXED_HEADER_BYTES));
+}
+
 fn ids() -> impl Strategy<Value = ExtensionIds> {
     proptest::array::uniform6(proptest::option::of(1..=30_u8)).prop_filter_map(
         "ids are unique",
@@ -253,6 +301,7 @@ fn ids() -> impl Strategy<Value = ExtensionIds> {
                 audio_level,
                 abs_send_time,
                 transport_cc,
+                dependency_descriptor: None,
             })
         },
     )

@@ -1,12 +1,19 @@
 //! Headers that we write: a template for each stream, and per packet only what changes.
 
-use super::extension::{ONE_BYTE, RESERVED, TWO_BYTE};
-use super::{AudioLevel, ExtensionIds, FIXED_HEADER_BYTES, VERSION};
+use super::extension::{Elements, ONE_BYTE, RESERVED, TWO_BYTE};
+use super::{AudioLevel, ExtensionBlock, ExtensionIds, FIXED_HEADER_BYTES, VERSION};
 use crate::unit::{Mid, PayloadType, Rid, RtpTime, SeqNo, Ssrc};
 
 /// Bytes of the longest header that a [`HeaderWriter`] makes: the fixed part, the extension's four,
 /// and every element that it knows in the two-byte form, three texts of sixteen bytes among them.
 pub const MAX_HEADER_BYTES: usize = FIXED_HEADER_BYTES + 4 + 68;
+
+/// Bytes by which a dependency descriptor makes a header longer than it has itself: the extension's four where
+/// there was none, its own id and length, a byte more for each other element in the two-byte form, and padding.
+pub const MAX_DESCRIPTOR_GROWTH: usize = 4 + 2 + 6 + 3;
+
+/// The longest element of the one-byte form (RFC 8285, section 4.2).
+const ONE_BYTE_MAX: usize = 16;
 
 /// Which extensions the packets of a stream carry. One whose id was not negotiated is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +73,10 @@ pub struct Offsets {
 pub struct HeaderWriter {
     template: [u8; MAX_HEADER_BYTES],
     len: usize,
+    /// Where the last element ends.
+    elements_end: usize,
+    /// The id of dependency descriptors, where they were negotiated.
+    descriptor_id: Option<u8>,
     offsets: Offsets,
 }
 
@@ -98,7 +109,17 @@ impl HeaderWriter {
             abs_send_time: place(carried.abs_send_time, ids.abs_send_time, &[0; 3]),
             audio_level: place(carried.audio_level, ids.audio_level, &[SILENCE]),
         };
-        template.finish(offsets)
+        let writer = template.finish(offsets);
+        Self {
+            descriptor_id: ids.dependency_descriptor.filter(|id| *id != 0),
+            ..writer
+        }
+    }
+
+    /// Whether its peer negotiated dependency descriptors.
+    #[must_use]
+    pub fn takes_descriptor(&self) -> bool {
+        self.descriptor_id.is_some()
     }
 
     /// Bytes of every header that it writes, at most [`MAX_HEADER_BYTES`].
@@ -133,6 +154,92 @@ impl HeaderWriter {
             put(header, at, &[audio_level_byte(level)]);
         }
         Some(self.len)
+    }
+}
+
+impl HeaderWriter {
+    /// The same with a dependency descriptor behind the other elements, if its peer negotiated them. One of more
+    /// than 16 bytes takes the two-byte form (RFC 8285, section 4.3), as a key frame's does; the peer reads
+    /// both mixed, or it would not have been negotiated.
+    #[must_use]
+    pub fn write_described(
+        &self,
+        out: &mut [u8],
+        fields: &Fields,
+        values: &Values,
+        descriptor: &[u8],
+    ) -> Option<usize> {
+        let len = self.write(out, fields, values)?;
+        let Some(id) = self.descriptor_id.filter(|_| !descriptor.is_empty()) else {
+            return Some(len);
+        };
+        let had_elements = self.elements_end > ELEMENTS_AT;
+        let profile = self.template.get(12..14).map(|p| [p[0], p[1]]);
+        let was_two_byte = had_elements && profile == Some(TWO_BYTE.to_be_bytes());
+        let is_short = descriptor.len() <= ONE_BYTE_MAX && id < RESERVED;
+        let mut elements = Growing {
+            out,
+            at: self.elements_end.max(ELEMENTS_AT),
+            is_two_byte: was_two_byte || !is_short,
+        };
+        if elements.is_two_byte && !was_two_byte {
+            elements.at = ELEMENTS_AT;
+            let mut before = [0; MAX_HEADER_BYTES];
+            let copy = before.get_mut(..self.elements_end)?;
+            copy.copy_from_slice(elements.out.get(..self.elements_end)?);
+            let block = ExtensionBlock {
+                profile: ONE_BYTE,
+                start: ELEMENTS_AT.min(self.elements_end),
+                len: self.elements_end.saturating_sub(ELEMENTS_AT),
+            };
+            for (id, value) in Elements::new(Some(&block), &before) {
+                elements.put(id, value)?;
+            }
+        }
+        elements.put(id, descriptor)?;
+        elements.finish()
+    }
+}
+
+/// Elements that are put behind each other into a written header.
+struct Growing<'a> {
+    out: &'a mut [u8],
+    at: usize,
+    is_two_byte: bool,
+}
+
+impl Growing<'_> {
+    fn put(&mut self, id: u8, value: &[u8]) -> Option<()> {
+        let len = u8::try_from(value.len()).ok()?;
+        if self.is_two_byte {
+            self.push(&[id, len])?;
+        } else {
+            self.push(&[id << 4 | len.checked_sub(1)?])?;
+        }
+        self.push(value)
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.at + bytes.len();
+        self.out.get_mut(self.at..end)?.copy_from_slice(bytes);
+        self.at = end;
+        Some(())
+    }
+
+    /// Pads, and writes the extension's own header; gives the whole header's length.
+    fn finish(mut self) -> Option<usize> {
+        let padding = self.at.next_multiple_of(4) - self.at;
+        self.push([0; 3].get(..padding)?)?;
+        let profile = if self.is_two_byte { TWO_BYTE } else { ONE_BYTE };
+        let words = u16::try_from((self.at - ELEMENTS_AT) / 4).ok()?;
+        *self.out.first_mut()? |= 0x10;
+        self.out
+            .get_mut(12..14)?
+            .copy_from_slice(&profile.to_be_bytes());
+        self.out
+            .get_mut(14..16)?
+            .copy_from_slice(&words.to_be_bytes());
+        Some(self.at)
     }
 }
 
@@ -200,6 +307,7 @@ impl Template {
     }
 
     fn finish(mut self, offsets: Offsets) -> HeaderWriter {
+        let elements_end = self.len;
         if self.len == ELEMENTS_AT {
             self.len = FIXED_HEADER_BYTES;
         } else {
@@ -213,6 +321,8 @@ impl Template {
         HeaderWriter {
             template: self.bytes,
             len: self.len,
+            elements_end,
+            descriptor_id: None,
             offsets,
         }
     }
