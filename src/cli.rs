@@ -14,7 +14,7 @@ use crate::config::{Config, Options};
 use crate::data::DataDir;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use kaiwa_common::id::UserId;
+use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Identity, ServerRole};
 use notifications::NotificationsArgs;
@@ -105,6 +105,10 @@ pub(crate) struct TokenArgs {
     #[arg(long, default_value = "1h", value_parser = parse_duration)]
     ttl: Duration,
 
+    /// Only for this room's call by WHIP and WHEP (docs/whip.md), such as an encoder's.
+    #[arg(long, value_parser = parse_room)]
+    room: Option<RoomId>,
+
     /// Prints this many tokens, for user ids with a number after --sub-prefix.
     #[arg(long, default_value_t = 1)]
     count: u32,
@@ -180,7 +184,10 @@ pub(crate) fn print_tokens(config: &Config, wanted: &TokenArgs) -> anyhow::Resul
             (None, None) => anyhow::bail!("--sub or --sub-prefix is needed"),
         };
         let user = UserId::parse(&sub).with_context(|| format!("--sub {sub:?}"))?;
-        let identity = Identity::new(user, &wanted.name, wanted.role, now, wanted.ttl);
+        let mut identity = Identity::new(user, &wanted.name, wanted.role, now, wanted.ttl);
+        if let Some(room) = &wanted.room {
+            identity = identity.for_call(room.clone());
+        }
         println!("{}", key.issue(&identity, now));
     }
     Ok(())
@@ -210,6 +217,10 @@ fn parse_role(text: &str) -> Result<ServerRole, String> {
         "viewer" => Ok(ServerRole::Viewer),
         _ => Err("admin, creator or viewer".to_owned()),
     }
+}
+
+fn parse_room(text: &str) -> Result<RoomId, String> {
+    RoomId::parse(text).map_err(|error| error.rule.to_owned())
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -26,6 +26,7 @@ use kaiwa_signaling::hub::Hub;
 use kaiwa_signaling::metrics::Metrics;
 use kaiwa_signaling::session::Context;
 use kaiwa_signaling::session::registry::Sessions;
+use kaiwa_signaling::whip::service::Whip;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -197,6 +198,7 @@ fn build(
         token_ttl: Duration::from_secs(config.auth.token_ttl_s),
         public_metrics: config.http.public_metrics,
         guests: clips.guests(),
+        whip: Whip::start(&context),
         notify_admin: notify.as_ref().map(|notify| notify.admin()),
         assets: web::ASSETS,
         render_metrics: rendered(store.clone(), notify.clone(), prometheus),
@@ -350,6 +352,10 @@ async fn drain(
             }
         };
         tokio::join!(edge.context.drain(within / 2), told);
+        // Encoders and players have nobody who tells them when to come back: they go last, at once.
+        if let Some(whip) = &edge.whip {
+            whip.drain();
+        }
         stop.cancel();
         let _ = accepting.await;
         edge.addresses.all_gone().await;

@@ -368,6 +368,40 @@ pub const CALL_EVENTS: usize = 16 * 1024;
 /// From a command to the SFU to its answer. Then it counts as unavailable.
 pub const CALL_SFU_ANSWER: Duration = Duration::from_secs(10);
 
+/// An offer by WHIP or WHEP, in bytes: one m-line for sound and one for pictures with every codec that a browser has
+/// are 8 KiB. Longer is answered 413. It is kept for ICE restarts as long as its session.
+pub const WHIP_SDP_BYTES: usize = 32 * 1024;
+
+/// Sessions by WHIP and WHEP of one node, with 40 KiB each at most. Another is answered 503.
+pub const WHIP_SESSIONS: usize = 4_096;
+
+/// Those of one person. Another is answered 429: encoders and players that were killed leave theirs for half a
+/// minute, until nothing is heard of them.
+pub const WHIP_SESSIONS_EACH: u32 = 16;
+
+/// Those in one room's call. Another is answered 503. What is beyond it watches with a client, or over another room.
+pub const WHIP_SESSIONS_ROOM: u32 = 500;
+
+/// Sessions by WHIP and WHEP that one person begins per second for long. Faster is answered 429.
+pub const WHIP_BEGINS_PER_S: u32 = 1;
+
+/// Begins at once before the rate counts.
+pub const WHIP_BEGIN_BURST: u32 = 20;
+
+/// Requests per second to one session by WHIP or WHEP for long: trickled candidates and ICE restarts. Faster is
+/// answered 429.
+pub const WHIP_CHANGES_PER_S: u32 = 5;
+
+/// Requests at once before the rate counts: browsers gather a dozen candidates.
+pub const WHIP_CHANGE_BURST: u32 = 40;
+
+/// People whose rate of beginning is remembered. Those who owe nothing are forgotten first; when all owe, another's
+/// session is answered 503.
+pub const WHIP_REMEMBERED: usize = 16_384;
+
+/// When a player should ask again that wants somebody to be on the air (WHEP's `live=required`), in seconds.
+pub const WHEP_RETRY_S: u64 = 5;
+
 /// How long a queue keeps a message that nobody deletes; then it is gone. SQS's default, and longer than any
 /// notification is worth.
 pub const QUEUE_RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);

@@ -3,7 +3,7 @@
 //! The `jsonwebtoken` crate parses and signs, over `ring`, so that the tree keeps one crypto library.
 //! The clock is an argument.
 
-use crate::id::UserId;
+use crate::id::{RoomId, UserId};
 use crate::limits::{NAME_BYTES, TOKEN_BYTES, TOKEN_LEEWAY};
 use crate::redact::{Redacted, Secret};
 use crate::time::UnixMs;
@@ -66,6 +66,8 @@ pub struct Identity {
     pub role: ServerRole,
     /// `call`.
     pub call: CallGrant,
+    /// `room`: the token is for this room's call by HTTP alone (WHIP, WHEP), such as an encoder's.
+    pub room: Option<RoomId>,
     /// `exp`.
     pub expires: UnixMs,
 }
@@ -99,6 +101,8 @@ struct Claims {
     role: ServerRole,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     call: Option<CallClaim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
 }
 
 /// The claim `call` on the wire. Members and sources that are not known are ignored; what is left out is
@@ -218,16 +222,46 @@ impl TokenKey {
             name: identity.name.0.clone(),
             role: identity.role,
             call: CallClaim::of(identity.call),
+            room: identity.room.as_ref().map(RoomId::to_string),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .expect("plain claims and an HMAC key always sign")
     }
 
-    /// Checks a token from outside.
+    /// Checks a token from outside. One that is for a room's call alone is refused.
     ///
     /// # Errors
     /// [`TokenError`]: expired, or invalid with the cause.
     pub fn verify(&self, token: &str, now: UnixMs) -> Result<Identity, TokenError> {
+        let identity = self.verify_any(token, now)?;
+        if identity.room.is_some() {
+            let text = "it is for one room's call by WHIP or WHEP, and for nothing else (`room`)";
+            return Err(TokenError::Invalid(text));
+        }
+        Ok(identity)
+    }
+
+    /// [`Self::verify`] for somebody who comes into this room's call by HTTP: what is for that alone is taken as
+    /// well, and what is for another room's is not.
+    ///
+    /// # Errors
+    /// [`TokenError`]: expired, or invalid with the cause.
+    pub fn verify_for_call(
+        &self,
+        token: &str,
+        room: &RoomId,
+        now: UnixMs,
+    ) -> Result<Identity, TokenError> {
+        let identity = self.verify_any(token, now)?;
+        if identity.room.as_ref().is_some_and(|only| only != room) {
+            return Err(TokenError::Invalid(
+                "it is for another room's call (`room`)",
+            ));
+        }
+        Ok(identity)
+    }
+
+    fn verify_any(&self, token: &str, now: UnixMs) -> Result<Identity, TokenError> {
         if token.len() > TOKEN_BYTES {
             return Err(TokenError::Invalid("it is too long"));
         }
@@ -269,11 +303,13 @@ impl TokenKey {
             return Err(Invalid("its `name` is too long"));
         }
         let user = UserId::parse(&claims.sub).map_err(|_| Invalid("its `sub` is no user id"))?;
+        let room = claims.room.as_deref().map(RoomId::parse).transpose();
         Ok(Identity {
             user,
             name: Redacted(claims.name),
             role: claims.role,
             call: claims.call.map_or(CallGrant::ALL, |claim| claim.grant()),
+            room: room.map_err(|_| Invalid("its `room` is no room id"))?,
             expires,
         })
     }
@@ -303,8 +339,16 @@ impl Identity {
             name: Redacted(name.to_owned()),
             role,
             call: CallGrant::ALL,
+            room: None,
             expires: now.plus(ttl),
         }
+    }
+
+    /// For this room's call by HTTP alone.
+    #[must_use]
+    pub fn for_call(mut self, room: RoomId) -> Self {
+        self.room = Some(room);
+        self
     }
 
     /// With what the token lets them do in calls.

@@ -11,6 +11,7 @@ mod mutate;
 mod seeds;
 
 use kaiwa_sfu::core::negotiate::fuzz_offer;
+use kaiwa_sfu::exchange::fuzz_exchange;
 use kaiwa_sfu::srtp;
 use kaiwa_sfu::wire::{fuzzing, sdp};
 use mutate::Mutator;
@@ -49,6 +50,8 @@ const TARGETS: &[Target] = &[
     ),
     ("sdp", FEWER_MUTATIONS, sdp::fuzz_sdp),
     ("sdp_offer", FEWER_MUTATIONS, fuzz_offer),
+    ("exchange", FEWER_MUTATIONS, fuzz_exchange),
+    ("sdp_fragment", FEWER_MUTATIONS, sdp::fuzz_fragment),
     ("srtp_open", FEWER_MUTATIONS, srtp::fuzzing::open),
 ];
 

@@ -11,9 +11,11 @@ pub mod notifications;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
+pub mod whip;
 
 use crate::push::admin::NotifyAdmin;
 use crate::session::Context;
+use crate::whip::service::Whip;
 use address::Addresses;
 use assets::Assets;
 use axum::Router;
@@ -58,6 +60,8 @@ pub struct Edge {
     pub public_metrics: bool,
     /// What operators ask of the notifier; `None` on a server without notifications.
     pub notify_admin: Option<Arc<dyn NotifyAdmin>>,
+    /// How encoders and players come into calls; `None` on a server without calls.
+    pub whip: Option<Whip>,
     /// Other components' routes, such as the clips'.
     pub guests: Guests,
     /// The web app.
@@ -90,6 +94,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
             "/api/v1/notifications",
             notifications::router(Arc::clone(&edge)),
         )
+        .merge(whip::router())
         .route("/api/{*rest}", any(not_found))
         .merge(edge.guests.router())
         .fallback(assets::serve)

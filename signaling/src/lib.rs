@@ -2,7 +2,9 @@
 //!
 //! Read in this order: a [`transport`] carries frames; a [`codec`] makes messages of them; a
 //! [`session`] is an authenticated peer with an outbox that survives its connection; the [`hub`]
-//! knows which sessions follow which room; [`call`] is who talks in a room; [`push`] is who is told while away; the [`edge`] accepts connections and speaks HTTP.
+//! knows which sessions follow which room; [`call`] is who talks in a room; [`whip`] is how encoders and
+//! players come into a call; [`push`] is who is told while away; the [`edge`] accepts connections and
+//! speaks HTTP.
 
 pub mod transport;
 
@@ -13,6 +15,8 @@ pub mod session;
 pub mod hub;
 
 pub mod call;
+
+pub mod whip;
 
 pub mod push;
 

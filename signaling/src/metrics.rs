@@ -31,6 +31,10 @@ pub struct Metrics {
     pub call_rings: Counter,
     /// Events of the SFU that found the queue full.
     pub call_events_lost: Counter,
+    /// Sessions of encoders and players.
+    pub whip_sessions: Gauge,
+    /// Those that began.
+    pub whip_begun: Counter,
 }
 
 impl Default for Metrics {
@@ -94,6 +98,14 @@ impl Metrics {
             call_events_lost: counter(
                 "kaiwa_signaling_call_events_lost_total",
                 "Events of the SFU that found the queue full; rosters are then told whole",
+            ),
+            whip_sessions: gauge(
+                "kaiwa_signaling_whip_sessions",
+                "Sessions of encoders and players (WHIP, WHEP)",
+            ),
+            whip_begun: counter(
+                "kaiwa_signaling_whip_begun_total",
+                "Sessions of encoders and players that began",
             ),
         }
     }

@@ -179,6 +179,7 @@ fn scene(has_notifier: bool) -> Scene {
         public_metrics: false,
         notify_admin: has_notifier.then(|| Arc::clone(&asked) as Arc<dyn NotifyAdmin>),
         guests: kaiwa_signaling::edge::guest::Guests::default(),
+        whip: None,
         assets: Assets(&[]),
         render_metrics: Box::new(String::new),
         not_ready: Box::new(|| None),

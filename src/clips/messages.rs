@@ -38,10 +38,10 @@ impl Messages {
         }
     }
 
-    /// Whoever gets true shows it; the others find it shown. Errands of one clip run beside each other.
+    /// Whoever gets true shows it; the others find it shown, or something newer. Errands of one clip run beside each other.
     fn claim(&self, clip: &Clip, state: ClipShown) -> bool {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.note((clip.id, clip.room.clone()), state) != Some(state)
+        shown.note((clip.id, clip.room.clone()), state, clip.version)
     }
 
     fn forget(&self, clip: &Clip) {

@@ -10,22 +10,39 @@ const REMEMBERED: usize = 10_000;
 
 type Key = (ClipId, RoomId);
 
+#[derive(Clone, Copy)]
+struct Noted {
+    state: ClipShown,
+    version: u64,
+    turn: u64,
+}
+
 /// States by message, the latest noted last.
 #[derive(Default)]
 pub(super) struct Remembered {
-    states: BTreeMap<Key, (ClipShown, u64)>,
+    states: BTreeMap<Key, Noted>,
     order: BTreeMap<u64, Key>,
     next: u64,
 }
 
 impl Remembered {
-    /// Notes what a message shows now; gives what it showed before, if that is known.
-    pub(super) fn note(&mut self, key: Key, state: ClipShown) -> Option<ClipShown> {
+    /// Notes that a message is to show this state of the clip's version; says whether it has to be told. One that comes late,
+    /// after a newer one, is not, and leaves no trace: the next state would be taken for shown.
+    pub(super) fn note(&mut self, key: Key, state: ClipShown, version: u64) -> bool {
+        let before = self.states.get(&key).copied();
+        if before.is_some_and(|noted| noted.version > version) {
+            return false;
+        }
         let turn = self.next;
         self.next += 1;
-        let before = self.states.insert(key.clone(), (state, turn));
-        if let Some((_, turn)) = before {
-            self.order.remove(&turn);
+        let noted = Noted {
+            state,
+            version,
+            turn,
+        };
+        self.states.insert(key.clone(), noted);
+        if let Some(noted) = before {
+            self.order.remove(&noted.turn);
         }
         self.order.insert(turn, key);
         if self.order.len() > REMEMBERED
@@ -33,13 +50,13 @@ impl Remembered {
         {
             self.states.remove(&oldest);
         }
-        before.map(|(state, _)| state)
+        before.is_none_or(|noted| noted.state != state)
     }
 
     /// As if nothing had been noted of it.
     pub(super) fn forget(&mut self, key: &Key) {
-        if let Some((_, turn)) = self.states.remove(key) {
-            self.order.remove(&turn);
+        if let Some(noted) = self.states.remove(key) {
+            self.order.remove(&noted.turn);
         }
     }
 }
@@ -58,25 +75,27 @@ mod tests {
     fn past_the_bound_the_one_that_was_noted_first_is_forgotten() {
         let mut all = Remembered::default();
         for number in 0..REMEMBERED {
-            assert_eq!(all.note(key(number), ClipShown::Uploading), None);
+            assert!(all.note(key(number), ClipShown::Uploading, 1));
         }
         // Noted again, the first is the latest.
-        let before = all.note(key(0), ClipShown::Ready);
-        assert_eq!(before, Some(ClipShown::Uploading));
-        assert_eq!(all.note(key(REMEMBERED), ClipShown::Ready), None);
-        let known = |all: &mut Remembered, number| all.note(key(number), ClipShown::Failed);
-        assert_eq!(known(&mut all, 2), Some(ClipShown::Uploading));
-        assert_eq!(known(&mut all, 0), Some(ClipShown::Ready));
-        assert_eq!(known(&mut all, 1), None, "the oldest");
-        assert_eq!(
-            (all.states.len(), all.order.len()),
-            (REMEMBERED, REMEMBERED)
-        );
+        assert!(!all.note(key(0), ClipShown::Uploading, 2));
+        assert!(all.note(key(REMEMBERED), ClipShown::Uploading, 1));
+        let known = |all: &mut Remembered, number| !all.note(key(number), ClipShown::Uploading, 2);
+        assert!(known(&mut all, 2) && known(&mut all, 0));
+        assert!(!known(&mut all, 1), "the oldest");
+        let sizes = |all: &Remembered| (all.states.len(), all.order.len());
+        assert_eq!(sizes(&all), (REMEMBERED, REMEMBERED));
         all.forget(&key(0));
-        assert_eq!(
-            (all.states.len(), all.order.len()),
-            (REMEMBERED - 1, REMEMBERED - 1)
-        );
-        assert_eq!(known(&mut all, 0), None);
+        assert_eq!(sizes(&all), (REMEMBERED - 1, REMEMBERED - 1));
+        assert!(!known(&mut all, 0));
+    }
+
+    #[test]
+    fn a_late_errand_does_not_hide_the_next_state() {
+        let mut all = Remembered::default();
+        assert!(all.note(key(0), ClipShown::Failed, 5));
+        assert!(!all.note(key(0), ClipShown::Processing, 4), "it is over");
+        assert!(all.note(key(0), ClipShown::Processing, 6), "tried again");
+        assert!(!all.note(key(0), ClipShown::Processing, 7));
     }
 }

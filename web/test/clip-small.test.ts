@@ -5,6 +5,7 @@ import { ClipsApi } from '../src/client/clip-api.js';
 import { PlaybackGrants } from '../src/client/clip-grants.js';
 import { partSizeOf, Parts, Speed } from '../src/client/clip-parts.js';
 import { allowedHeaders } from '../src/client/clip-put.js';
+import { grantOf } from '../src/client/clip-wire.js';
 import { Room } from '../src/client/room.js';
 import type { ClipView } from '../src/client/clip-types.js';
 import type { RoomInfo } from '../src/client/types.js';
@@ -100,6 +101,22 @@ describe('the right to play', () => {
     expect(inGrant(`http://host/v/old/${ID}/hls/720p/7.m4s`, grant, ID)).toBe(`/v/new/${ID}/hls/720p/7.m4s`);
     expect(inGrant('http://host/other/7.m4s', grant, ID)).toBe('http://host/other/7.m4s');
     expect(inGrant(`https://cdn/x/${ID}/7.m4s`, `https://cdn/x/${ID}/master.m3u8`, ID)).toBe(`https://cdn/x/${ID}/7.m4s`);
+  });
+
+  it('of CloudFront goes with every file of the clip there, and to nobody else', async () => {
+    const cookies = { 'CloudFront-Policy': 'a-b_~', 'CloudFront-Signature': 's', 'CloudFront-Key-Pair-Id': 'K1', 'CloudFront-Hash-Algorithm': 'SHA256' };
+    const at = `https://cdn.example.org/video/u/2026/11/${ID}/processed`;
+    const json = { url: `${at}/hls/master.m3u8`, spriteUrl: `${at}/sprite.vtt`, cookies, captions: [{ language: 'en', label: 'English', url: `${at}/en.vtt` }] };
+    const grant = grantOf(json);
+    const { search } = new URL(grant.url);
+    expect(Object.fromEntries(new URLSearchParams(search))).toEqual({ Policy: 'a-b_~', Signature: 's', 'Key-Pair-Id': 'K1', 'Hash-Algorithm': 'SHA256' });
+    expect([grant.posterUrl, grant.spriteUrl, grant.captions[0]?.url]).toEqual(['', `${at}/sprite.vtt${search}`, `${at}/en.vtt${search}`]);
+    expect(inGrant(`${at}/hls/720p/7.m4s`, grant.url, ID)).toBe(`${at}/hls/720p/7.m4s${search}`);
+    // An older right gives way to the new one.
+    expect(inGrant(`${at}/hls/720p/7.m4s?Policy=old`, grant.url, ID)).toBe(`${at}/hls/720p/7.m4s${search}`);
+    const others = [`https://elsewhere.example.org/${ID}/7.m4s`, 'https://cdn.example.org/video/other/7.m4s'];
+    expect(others.map((url) => inGrant(url, grant.url, ID))).toEqual(others);
+    expect(parseSprite('WEBVTT\n\n00:00.000 --> 00:02.000\nsprite.jpg#xywh=0,0,1,1', grant.spriteUrl)[0]?.image).toBe(`${at}/sprite.jpg${search}`);
   });
 });
 

@@ -11,6 +11,7 @@ mod attribute;
 mod candidate;
 mod feedback;
 mod fingerprint;
+mod fragment;
 mod parse;
 mod write;
 
@@ -22,6 +23,7 @@ mod tests;
 pub use candidate::{Candidate, CandidateKind, TCP_PREFERENCE_MAX, TcpKind, Transport};
 pub use feedback::{Feedback, FeedbackSet};
 pub use fingerprint::{Fingerprint, Hash};
+pub use fragment::{Fragment, MAX_CANDIDATES, MAX_FRAGMENT_BYTES, fuzz_fragment};
 
 use crate::unit::{Mid, PayloadType, Rid, Ssrc};
 
@@ -410,8 +412,8 @@ pub struct SdpError {
 /// What a line may break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rule {
-    /// See [`MAX_TEXT_BYTES`].
-    #[error("a description has at most {MAX_TEXT_BYTES} bytes")]
+    /// See [`MAX_TEXT_BYTES`] and [`MAX_FRAGMENT_BYTES`].
+    #[error("the text is too long")]
     TextTooLong,
     /// See [`MAX_LINE_BYTES`].
     #[error("a line has at most {MAX_LINE_BYTES} bytes")]
@@ -422,6 +424,9 @@ pub enum Rule {
     /// See [`MAX_ATTRIBUTES`].
     #[error("a section has at most {MAX_ATTRIBUTES} attributes")]
     TooManyAttributes,
+    /// See [`MAX_CANDIDATES`].
+    #[error("a fragment has at most {MAX_CANDIDATES} candidates")]
+    TooManyCandidates,
     /// It is not a letter, `=` and a text without control characters.
     #[error("a line is a letter, '=' and a text")]
     NotALine,

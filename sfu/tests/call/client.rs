@@ -342,6 +342,13 @@ impl Client {
         self.link.send(&out, self.server);
     }
 
+    /// ICE begins anew, with this user fragment of its own and these credentials of the server.
+    pub(crate) fn restart(&mut self, ufrag: &str, remote: (String, String)) {
+        ufrag.clone_into(&mut self.ufrag);
+        self.remote = Some(remote);
+        self.check(true);
+    }
+
     /// Says good-bye.
     pub(crate) fn hang_up(&mut self) {
         if let Some(dtls) = &mut self.dtls {

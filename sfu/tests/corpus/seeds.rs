@@ -25,6 +25,8 @@ pub(crate) fn all() -> Vec<Seed> {
     add("vp8", vp8_seeds());
     add("sdp", sdp_seeds());
     add("sdp_offer", sdp_seeds());
+    add("exchange", exchange_seeds());
+    add("sdp_fragment", fragment_seeds());
     add("srtp_open", srtp_seeds());
     all
 }
@@ -494,6 +496,116 @@ fn sdp_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("not_text", vec![0xff; 40]),
     ]);
     seeds
+}
+
+/// Offers of encoders and players, and such as are too much or go the wrong way.
+fn exchange_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdp");
+    let read = |name: &str| std::fs::read(folder.join(format!("{name}.sdp"))).unwrap();
+    let head = "v=0\r\no=FFmpeg 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n";
+    let line = |kind: &str, mid: u8, direction: &str| {
+        let (pt, codec) = match kind {
+            "audio" => (111, "opus/48000/2"),
+            _ => (106, "H264/90000"),
+        };
+        format!(
+            "m={kind} 9 UDP/TLS/RTP/SAVPF {pt}\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:EsAw\r\n\
+             a=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r\na=setup:active\r\na=mid:{mid}\r\na={direction}\r\n\
+             a=msid:FFmpeg {kind}\r\na=rtcp-mux\r\na=rtpmap:{pt} {codec}\r\na=ssrc:{mid}7 cname:FFmpeg\r\n"
+        )
+    };
+    let both = |direction: &str| {
+        head.to_owned() + &line("audio", 0, direction) + &line("video", 1, direction)
+    };
+    vec![
+        ("encoder", both("sendonly").into()),
+        ("player", both("recvonly").into()),
+        ("both_ways", both("sendrecv").into()),
+        ("neither_way", both("inactive").into()),
+        (
+            "sound",
+            (head.to_owned() + &line("audio", 0, "sendonly")).into(),
+        ),
+        (
+            "two_pictures",
+            (head.to_owned() + &line("video", 0, "sendonly") + &line("video", 1, "sendonly"))
+                .into(),
+        ),
+        (
+            "two_streams",
+            both("sendonly")
+                .replacen("msid:FFmpeg", "msid:other", 1)
+                .into(),
+        ),
+        ("no_mid", both("sendonly").replace("a=mid:1\r\n", "").into()),
+        (
+            "no_credentials",
+            both("sendonly").replace("a=ice-ufrag:EsAw\r\n", "").into(),
+        ),
+        ("no_media", head.into()),
+        ("empty", Vec::new()),
+        ("chromium_data", read("chromium_data_1_first")),
+        ("firefox_camera", read("firefox_camera_2_off")),
+    ]
+}
+
+/// What trickles and restarts.
+fn fragment_seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let ice = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n";
+    let line = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n";
+    let udp = "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag EsAw\r\n";
+    let tcp = "a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active\r\n";
+    let name = "a=candidate:1 1 udp 1 0b1e-4d2c.local 5000 typ host\r\n";
+    let group = "a=group:BUNDLE 0 1\r\n";
+    let end = "a=end-of-candidates\r\n";
+    let text = |parts: &[&str]| parts.concat().into_bytes();
+    vec![
+        ("trickle", text(&[group, line, ice, udp, tcp, end])),
+        (
+            "restart",
+            text(&["a=ice-options:trickle ice2\r\n", group, line, ice, udp]),
+        ),
+        (
+            "answer",
+            text(&["a=ice-lite\r\n", group, line, ice, udp, end]),
+        ),
+        ("for_all", text(&[ice, line, udp])),
+        ("ice_alone", text(&[ice])),
+        ("candidates_alone", text(&[line, name, end])),
+        ("half", text(&[line, "a=ice-ufrag:EsAw\r\n"])),
+        (
+            "two_lines",
+            text(&[
+                line,
+                ice,
+                udp,
+                "m=video 0 RTP/AVP 0\r\na=mid:1\r\n",
+                ice,
+                tcp,
+            ]),
+        ),
+        (
+            "others",
+            text(&[
+                line,
+                ice,
+                "m=video 0 RTP/AVP 0\r\na=mid:1\r\n",
+                &ice.replace("EsAw", "other"),
+            ]),
+        ),
+        ("no_mid", text(&["m=audio 9 RTP/AVP 0\r\n", ice, udp])),
+        ("same_mid", text(&[line, ice, line])),
+        (
+            "line_feeds",
+            text(&[group, line, ice, udp])
+                .into_iter()
+                .filter(|b| *b != b'\r')
+                .collect(),
+        ),
+        ("many", text(&[line, &udp.repeat(70)])),
+        ("malformed", text(&[line, "a=candidate:1 1 udp\r\n"])),
+        ("empty", Vec::new()),
+    ]
 }
 
 /// Packets as a peer with other keys sends them, and such as have no room for what they should have.

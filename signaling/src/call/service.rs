@@ -33,6 +33,7 @@ use kaiwa_common::token::ServerRole;
 use kaiwa_proto::client::v1 as proto;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
 use kaiwa_sfu::control::{Event, Pending, Sfu, SfuError};
+use listen::Listener;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+pub mod listen;
 
 /// Deliveries after which other tasks get their turn.
 const TURN: usize = 64;
@@ -106,6 +109,8 @@ struct State {
     replies: HashMap<Ticket, oneshot::Sender<Result<Reply, CallError>>>,
     /// The sessions that ever joined a call, until they end.
     sessions: HashMap<SessionNo, Arc<Session>>,
+    /// Those who came without a session, until they are gone.
+    listeners: HashMap<SessionNo, Arc<dyn Listener>>,
 }
 
 impl Calls {
@@ -128,6 +133,7 @@ impl Calls {
                 ),
                 replies: HashMap::new(),
                 sessions: HashMap::new(),
+                listeners: HashMap::new(),
             }),
             sfu: parts.sfu,
             hub: Arc::clone(&parts.hub),
@@ -187,11 +193,7 @@ impl Calls {
     /// # Errors
     /// When they may not.
     pub async fn get(&self, actor: &Actor, room: &RoomId) -> Result<proto::CallRoster, ChatError> {
-        let chat = &self.shared.chat;
-        let mut answers = chat.authorize_read(actor, vec![room.clone()]).await;
-        answers.pop().expect("one answer for one room")?;
-        let state = lock(&self.shared.state);
-        Ok(wire::roster(&state.core.roster(room, self.shared.at())))
+        Ok(wire::roster(&self.roster(actor, room).await?))
     }
 
     /// A room's call in three numbers, if there is one.
@@ -300,11 +302,13 @@ impl Shared {
             Effect::Sfu(command) => self.command(command),
             Effect::Reply { ticket, result } => lock(&self.state).answer(ticket, result),
             Effect::Push { to, push } => {
+                self.listeners(&to, |listener| listener.push(&push));
                 let push = EncodedOnce::new(wire::push(&push));
                 self.deliver(&to, |session| session.push(reliable(&push, session)))
                     .await;
             }
             Effect::Signal { to, signal } => {
+                self.listeners(&to, |listener| listener.signal(&signal));
                 let key = match signal {
                     Signal::Speakers { .. } => SignalKey::Speakers,
                     Signal::Quality { .. } => SignalKey::Quality,

@@ -11,6 +11,7 @@ use super::address::{Peer, peer};
 use super::api::problem;
 use super::cors;
 use super::guest::{Lease, Rule};
+use super::whip;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
@@ -264,7 +265,8 @@ fn admit(edge: &Edge, request: &Request) -> Result<Peer, Box<Response>> {
             *request.method(),
             Method::GET | Method::HEAD | Method::OPTIONS
         );
-    let is_open = edge.guests.rule(request.uri().path()).any_origin;
+    let path = request.uri().path();
+    let is_open = edge.guests.rule(path).any_origin || whip::takes_any_origin(path);
     if acts
         && !is_open
         && let Some(origin) = headers.get(header::ORIGIN)

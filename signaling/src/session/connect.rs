@@ -152,7 +152,7 @@ fn attach(
     Ok((session, link))
 }
 
-pub(super) fn actor(identity: Identity) -> (Actor, CallGrant) {
+pub(crate) fn actor(identity: Identity) -> (Actor, CallGrant) {
     let user = User {
         id: identity.user,
         name: identity.name,

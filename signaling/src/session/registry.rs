@@ -77,6 +77,12 @@ impl Sessions {
         }
     }
 
+    /// A number that no session has or will have, for somebody in a call without one.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.next_no.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Begins a session. Gives it, and an older one of the same person that has to make room.
     pub fn begin(
         &self,

@@ -6,6 +6,7 @@ import { Controls } from './clip-controls.js';
 import { handlePlayerKey, raiseCaptions } from './clip-keys.js';
 import { clips } from './clip-state.js';
 import type { Quality, Stream, StreamProblem } from './clip-stream.js';
+import { isElsewhere } from './clip-url.js';
 import { explainClip, titleText } from './clip-words.js';
 import { t } from './i18n.js';
 
@@ -126,6 +127,8 @@ export function Player({ clip, starts, large = false }: { clip: ClipView; starts
         ref={video}
         class="player-video"
         playsInline
+        // Captions of another host are not read otherwise.
+        {...(state.grant && isElsewhere(state.grant.url) ? { crossOrigin: 'anonymous' as const } : {})}
         preload="auto"
         tabIndex={-1}
         poster={isVideo ? state.grant?.posterUrl || undefined : undefined}

@@ -1,5 +1,7 @@
 /** Pictures for scrubbing: WebVTT whose cues name a part of one picture (`sprite.jpg#xywh=x,y,w,h`, Media Fragments URI). */
 
+import { named } from './clip-url.js';
+
 export interface SpriteCue {
   fromS: number;
   toS: number;
@@ -22,7 +24,7 @@ export function parseSprite(vtt: string, base: string): SpriteCue[] {
     const [from, to] = lines[at]!.split('-->').map((stamp) => secondsOf(stamp.trim().split(/\s/)[0] ?? ''));
     if (from === undefined || to === undefined || Number.isNaN(from + to)) continue;
     const [x, y, width, height] = target.slice(2).map(Number) as [number, number, number, number];
-    cues.push({ fromS: from, toS: to, image: new URL(target[1]!, base).href, x, y, width, height });
+    cues.push({ fromS: from, toS: to, image: named(target[1]!, base), x, y, width, height });
   }
   return cues.sort((a, b) => a.fromS - b.fromS);
 }

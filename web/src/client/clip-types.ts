@@ -90,6 +90,7 @@ export interface ClipPage {
 }
 
 /** The right to play a clip, for a while. Whoever has it can play: it belongs into no log. */
+/** Addresses have the right in themselves: in their path, or (CloudFront) in their query. */
 export interface PlaybackGrant {
   /** The master playlist, or the picture or sound itself. */
   url: string;

@@ -99,13 +99,25 @@ export function uploadedPartsOf(json: unknown): UploadedPart[] {
 
 export function grantOf(json: unknown): PlaybackGrant {
   const grant = read(pb.PlaybackGrantSchema, json);
+  const signed = signedQuery(grant.cookies);
+  const opened = (url: string) => (url === '' ? '' : url + signed);
   return {
-    url: grant.url,
-    posterUrl: grant.posterUrl,
-    spriteUrl: grant.spriteUrl,
-    captions: grant.captions.map(({ language, label, url }) => ({ language, label, url })),
+    url: opened(grant.url),
+    posterUrl: opened(grant.posterUrl),
+    spriteUrl: opened(grant.spriteUrl),
+    captions: grant.captions.map(({ language, label, url }) => ({ language, label, url: opened(url) })),
     expiresMs: Number(grant.expireTimeMs),
   };
+}
+
+/**
+ * CloudFront takes what its cookies say in the query as well (`CloudFront-Policy` as `Policy`, and so on). So it may stand
+ * at any host: no page can set another site's cookies, and each clip has a right of its own.
+ */
+function signedQuery(cookies: Record<string, string>): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(cookies)) query.set(name.replace(/^CloudFront-/, ''), value);
+  return query.size === 0 ? '' : `?${query}`;
 }
 
 export const sharedSeqOf = (json: unknown): number => Number(read(pb.ShareClipResponseSchema, json).messageSeq);

@@ -30,7 +30,7 @@ pub struct LocalParameters {
 
 impl LocalParameters {
     /// For fuzzing and tests.
-    pub(super) fn sample() -> Self {
+    pub(crate) fn sample() -> Self {
         let address = "192.0.2.1:7000".parse().expect("an address");
         Self {
             fresh: IceCredentials {

@@ -30,7 +30,7 @@ impl Description {
 
 impl Rule {
     /// In the line with this index.
-    fn at(self, index: usize) -> SdpError {
+    pub(super) fn at(self, index: usize) -> SdpError {
         SdpError {
             line: index + 1,
             rule: self,
@@ -183,7 +183,7 @@ impl Reader {
 }
 
 /// `<media> <port> <proto> <fmt> …`
-fn media(value: &str) -> Option<Media> {
+pub(super) fn media(value: &str) -> Option<Media> {
     let mut words = value.splitn(4, ' ');
     let kind = match words.next()? {
         "audio" => SectionKind::Audio,
@@ -217,7 +217,7 @@ fn media(value: &str) -> Option<Media> {
 }
 
 /// The mids of a group, each once.
-fn bundle(value: &str) -> Option<Vec<Mid>> {
+pub(super) fn bundle(value: &str) -> Option<Vec<Mid>> {
     let mut mids = Vec::new();
     if !value.is_empty() && !value.starts_with(' ') {
         return None;
@@ -233,7 +233,7 @@ fn bundle(value: &str) -> Option<Vec<Mid>> {
 }
 
 impl TransportAttributes {
-    fn handle_attribute(&mut self, name: &str, value: &str) -> Read {
+    pub(super) fn handle_attribute(&mut self, name: &str, value: &str) -> Read {
         match name {
             "ice-ufrag" => set("ice-ufrag", &mut self.ufrag, Ufrag::parse(value)),
             "ice-pwd" => set("ice-pwd", &mut self.password, Password::parse(value)),
@@ -363,7 +363,7 @@ impl Section {
 }
 
 /// Sets what can be said once.
-fn set<T>(name: &'static str, field: &mut Option<T>, value: Option<T>) -> Read {
+pub(super) fn set<T>(name: &'static str, field: &mut Option<T>, value: Option<T>) -> Read {
     let value = value.ok_or(Rule::Malformed(name))?;
     match field.replace(value) {
         None => Ok(()),

@@ -47,8 +47,9 @@ impl Display for TransportAttributes {
     }
 }
 
-impl Display for Media {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+impl Media {
+    /// `m=…`, the line alone.
+    pub(super) fn write_line(&self, f: &mut Formatter<'_>) -> Result {
         let kind = self.kind.as_str();
         write!(f, "m={kind} {} {}", self.port, self.protocol.as_str())?;
         match self.protocol {
@@ -58,7 +59,14 @@ impl Display for Media {
                 .try_for_each(|format| write!(f, " {}", format.pt.0))?,
             Protocol::Other(_) => write!(f, " {}", self.other_formats)?,
         }
-        write!(f, "\r\nc=IN IP4 0.0.0.0\r\n")?;
+        write!(f, "\r\n")
+    }
+}
+
+impl Display for Media {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        self.write_line(f)?;
+        write!(f, "c=IN IP4 0.0.0.0\r\n")?;
         if self.protocol == Protocol::Savpf && !self.is_stopped() {
             write!(f, "a=rtcp:9 IN IP4 0.0.0.0\r\n")?;
         }

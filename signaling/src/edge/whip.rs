@@ -1,0 +1,171 @@
+//! WHIP and WHEP over HTTP: `/whip/{room}` and `/whep/{room}` begin sessions, and below them is each session.
+//!
+//! A bearer token is the whole right and no cookie counts, so pages of any origin may ask.
+
+mod answer;
+mod request;
+
+use super::Edge;
+use super::address::Peer;
+use super::api::throttle;
+use crate::whip::core::{Change, Named};
+use crate::whip::service::{Changed, Refused, Request as Begin, Whip};
+use answer::{Answered, Problem};
+use axum::Router;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::any;
+use kaiwa_common::error::{ErrorCode, Refusal};
+use kaiwa_common::id::{RoomId, SessionId};
+use kaiwa_common::limits::WHIP_SDP_BYTES;
+use kaiwa_sfu::exchange::{self, Offered, Way};
+use kaiwa_sfu::wire::sdp::MAX_FRAGMENT_BYTES;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What offers are (RFC 8866, section 8.1).
+const SDP: &str = "application/sdp";
+
+/// What trickles and restarts (RFC 8840, section 9).
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+const ENDPOINT_ALLOWS: &str = "GET, HEAD, OPTIONS, POST";
+const SESSION_ALLOWS: &str = "DELETE, GET, HEAD, OPTIONS, PATCH";
+
+/// Whether pages of any origin may act at this path.
+pub(super) fn takes_any_origin(path: &str) -> bool {
+    path.starts_with("/whip/") || path.starts_with("/whep/")
+}
+
+/// The routes.
+pub(super) fn router() -> Router<Arc<Edge>> {
+    let of = |way: Way| {
+        Router::new()
+            .route("/{room}", any(endpoint))
+            .route("/{room}/{session}", any(session))
+            .fallback(|| std::future::ready(Problem::unknown()))
+            .layer(Extension(way))
+            .layer(map_response(|response| {
+                std::future::ready(answer::open_to_all(response))
+            }))
+    };
+    Router::new()
+        .nest("/whip", of(Way::In))
+        .nest("/whep", of(Way::Out))
+}
+
+async fn endpoint(
+    State(edge): State<Arc<Edge>>,
+    Extension(way): Extension<Way>,
+    Extension(peer): Extension<Peer>,
+    Path(room): Path<String>,
+    request: Request,
+) -> Response {
+    let method = request.method().clone();
+    let mut response = match method {
+        // Not for the token's owner alone: players find out by it what a URL is.
+        Method::GET | Method::HEAD => answer::empty(SDP),
+        Method::OPTIONS => answer::options(ENDPOINT_ALLOWS),
+        Method::POST => match begin(&edge, way, peer, &room, request).await {
+            Ok(response) => response,
+            Err(problem) => problem.into(),
+        },
+        _ => answer::not_allowed(ENDPOINT_ALLOWS),
+    };
+    let headers = response.headers_mut();
+    headers.insert(answer::ACCEPT_POST, HeaderValue::from_static(SDP));
+    response
+}
+
+async fn session(
+    State(edge): State<Arc<Edge>>,
+    Extension(way): Extension<Way>,
+    Extension(peer): Extension<Peer>,
+    Path((room, session)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    let method = request.method().clone();
+    let answered = match method {
+        Method::OPTIONS => Ok(answer::options(SESSION_ALLOWS)),
+        Method::GET | Method::HEAD | Method::DELETE | Method::PATCH => {
+            of_session(&edge, (way, peer), (&room, &session), request).await
+        }
+        _ => Ok(answer::not_allowed(SESSION_ALLOWS)),
+    };
+    let mut response = answered.unwrap_or_else(Response::from);
+    let headers = response.headers_mut();
+    headers.insert(answer::ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
+    response
+}
+
+async fn begin(edge: &Edge, way: Way, peer: Peer, room: &str, request: Request) -> Answered {
+    throttle(edge, peer).map_err(Problem::Ready)?;
+    let room = RoomId::parse(room).map_err(|_| Problem::no_room())?;
+    let identity = request::bearer(edge, &room, request.headers())?;
+    let whip = service(edge)?;
+    if edge.context.draining.load(Ordering::SeqCst) {
+        return Err(Refusal::new(ErrorCode::Draining, "the server is about to stop").into());
+    }
+    let purpose = request::purpose(way, request.uri().query())?;
+    request::content_type(request.headers(), SDP)?;
+    let text = request::body(request, WHIP_SDP_BYTES).await?;
+    let offered = Offered::read(way, &text).map_err(Refused::from)?;
+    let begun = whip
+        .begin(Begin {
+            identity,
+            room: room.clone(),
+            purpose,
+            offered,
+        })
+        .await?;
+    Ok(answer::created(way, &room, begun))
+}
+
+async fn of_session(
+    edge: &Edge,
+    (way, peer): (Way, Peer),
+    (room, session): (&str, &str),
+    request: Request,
+) -> Answered {
+    throttle(edge, peer).map_err(Problem::Ready)?;
+    let room = RoomId::parse(room).map_err(|_| Problem::no_room())?;
+    let identity = request::bearer(edge, &room, request.headers())?;
+    let whip = service(edge)?;
+    let id = SessionId::parse(session).map_err(|_| Problem::unknown())?;
+    let named = Named {
+        id: &id,
+        room: &room,
+        way,
+        user: &identity.user,
+    };
+    match *request.method() {
+        Method::DELETE => whip.end(named).map_err(Refused::from)?,
+        Method::PATCH => {
+            // First of all: whoever has no session learns nothing.
+            whip.find(named).map_err(Refused::from)?;
+            request::content_type(request.headers(), FRAGMENT)?;
+            let precondition = request::precondition(request.headers())?;
+            let text = request::body(request, MAX_FRAGMENT_BYTES).await?;
+            let credentials = exchange::read_fragment(&text);
+            let change = Change {
+                precondition,
+                credentials: credentials.map_err(|error| Problem::malformed(&error))?,
+            };
+            return Ok(match whip.change(named, &identity, change).await? {
+                Changed::Trickled => answer::status(StatusCode::NO_CONTENT),
+                Changed::Restarted { etag, fragment } => answer::restarted(&etag, fragment),
+            });
+        }
+        _ => whip.find(named).map_err(Refused::from)?,
+    }
+    Ok(answer::status(StatusCode::OK))
+}
+
+fn service(edge: &Edge) -> Result<&Whip, Problem> {
+    edge.whip.as_ref().ok_or_else(|| {
+        let text = "this server has no calls";
+        Refusal::new(ErrorCode::CallsOff, text).into()
+    })
+}
