@@ -82,7 +82,7 @@ test('AV1 with three temporal layers: behind a bottleneck fewer pictures are sen
   assert.equal((await bob.count()).keyFrames, before.keyFrames, 'nor for the way back');
 });
 
-test('H.264 simulcast goes both ways, and the layer follows the path', async () => {
+test('H.264 simulcast goes both ways', async () => {
   const { room, alice } = await begin('H264');
   await alice.until('in layers', ({ sending }) => sending.length === 3 && sending.filter(({ sent, codec }) => sent > 0 && codec === 'video/H264').length > 1);
   const bob = await watch(room, true);
@@ -91,6 +91,4 @@ test('H.264 simulcast goes both ways, and the layer follows the path', async () 
   assert.equal(high.last.picture, 'video/H264');
   const there = await plays(alice, 'of Bob', ({ layer }) => layer > 0);
   assert.equal(there.last.picture, 'video/H264');
-  await stage.network.limit('bob', 300);
-  await plays(bob, 'lower', ({ layer, width }) => layer === 1 && width < high.last.width);
 });
