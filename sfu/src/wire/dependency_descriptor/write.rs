@@ -63,9 +63,7 @@ pub fn rewrite(
     if flags.has_active {
         bits.bits(targets)?;
     }
-    for target in 0..targets {
-        writer.put(1, active.mask >> target & 1)?;
-    }
+    writer.put(targets, active.mask)?;
     let rest = bits.len();
     writer.copy(&mut bits, rest)?;
     Some(writer.len())
