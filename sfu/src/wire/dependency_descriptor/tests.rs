@@ -119,7 +119,10 @@ fn a_rewrite_changes_the_number_and_the_decode_targets_alone() {
     }
     // As the specification writes it (A.8.3): the least significant bit is the first decode target's.
     let len = rewrite(&[0x48, 1, 1], 2, Some(lower), &mut out).unwrap();
-    assert_eq!(out[..len], bytes("0 1 001000 0000000000000010 0 1 0 0 0 01"));
+    assert_eq!(
+        out[..len],
+        bytes("0 1 001000 0000000000000010 0 1 0 0 0 01")
+    );
     assert_eq!(rewrite(&[0, 1], 1, None, &mut out), None);
     assert_eq!(rewrite(&[0, 1, 2], 1, None, &mut out[..2]), None);
 }

@@ -16,6 +16,14 @@ pub struct Active {
     pub targets: usize,
 }
 
+impl Active {
+    /// Whether all go on.
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        self.mask == super::all_targets(self.targets)
+    }
+}
+
 /// Writes `descriptor` to the front of `out` with another frame number and, where `active` is given, those
 /// decode targets (`active_decode_targets_bitmask`); all else stays. Returns its length. `None` when it
 /// can't be read or there is no room: [`MAX_GROWTH`] more than it has is always enough.
