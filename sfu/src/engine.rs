@@ -1,6 +1,7 @@
 //! The SFU in this process: commands go to the shard that owns the room, events come back.
 
 use crate::config::Config;
+use crate::control::trace::{JoinTrace, Told};
 use crate::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights,
     SfuControl, SfuError, SfuEvents,
@@ -22,6 +23,7 @@ pub struct Engine {
     placement: Arc<Mutex<Placement>>,
     addresses: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
+    told: Vec<Told>,
     door: Option<Door>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -69,6 +71,7 @@ impl Events {
                 room,
                 participant,
                 reason: GoneReason::Fault,
+                trace: None,
             };
             // It may be what the thread has ended of, and the others are to be told all the same.
             if catch_unwind(AssertUnwindSafe(|| self.outside.handle(gone))).is_err() {
@@ -127,6 +130,7 @@ impl Engine {
             placement,
             addresses: opened.udp,
             tcp: opened.tcp,
+            told: opened.told,
             door,
             threads: Mutex::new(threads),
         }))
@@ -142,6 +146,12 @@ impl Engine {
     #[must_use]
     pub fn tcp_addresses(&self) -> &[SocketAddr] {
         &self.tcp
+    }
+
+    /// Where clients are told to send media.
+    #[must_use]
+    pub fn told(&self) -> &[Told] {
+        &self.told
     }
 
     /// Takes a connection over that came to a shared listener and [begins as media
@@ -319,6 +329,11 @@ impl SfuControl for Engine {
     fn mute(&self, mute: Mute) -> Pending<()> {
         let shard = self.shard_of(mute.participant);
         self.send(shard, |reply| Order::Mute(mute, reply))
+    }
+
+    fn trace(&self, participant: ParticipantId) -> Pending<JoinTrace> {
+        let shard = self.shard_of(participant);
+        self.send(shard, |reply| Order::Trace(participant, reply))
     }
 }
 

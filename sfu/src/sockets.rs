@@ -5,6 +5,7 @@ use crate::net::send::{Flushed, SendArena, SendMode};
 use crate::net::socket::{Local, LocalIndex, StreamKey, UdpSocket};
 use crate::shard::Sink;
 use crate::streams::Streams;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 struct Link {
@@ -88,5 +89,12 @@ impl Sink for Sockets {
 
     fn close(&mut self, key: StreamKey) {
         self.streams.close(key);
+    }
+
+    fn local(&self, local: Local) -> Option<SocketAddr> {
+        match local {
+            Local::Udp(local) => Some(self.socket(local)?.address()),
+            Local::Tcp(key) => self.streams.socket(key)?.1.local_addr().ok(),
+        }
     }
 }

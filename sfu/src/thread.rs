@@ -16,6 +16,7 @@ pub(crate) use lobby::{Arrival, Door, LobbySetup};
 pub(crate) use orders::{OrderQueue, Orders, queue};
 pub(crate) use setup::{Opened, ThreadSetup};
 
+use crate::control::trace::JoinTrace;
 use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
 };
@@ -45,6 +46,7 @@ pub(crate) enum Order {
     Offer(Offer, Reply<Answer>),
     Prefer(Prefer, Reply<()>),
     Mute(Mute, Reply<()>),
+    Trace(ParticipantId, Reply<JoinTrace>),
     /// A TCP connection says that it is a peer's of this shard.
     Connection(Arrival),
     Stop,
@@ -198,6 +200,10 @@ impl Thread {
             Order::Mute(mute, reply) => {
                 let muted = self.shard.handle_mute(now, mute);
                 self.answer(reply, muted);
+            }
+            Order::Trace(participant, reply) => {
+                let trace = self.shard.handle_trace(now, participant);
+                self.answer(reply, trace);
             }
             Order::Connection(arrival) => self.admit(now, arrival),
             Order::Stop => self.is_stopping = true,

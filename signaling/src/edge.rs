@@ -8,6 +8,8 @@ pub mod guard;
 pub mod guest;
 pub mod listener;
 pub mod notifications;
+mod origin;
+pub mod reports;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
@@ -94,6 +96,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
             "/api/v1/notifications",
             notifications::router(Arc::clone(&edge)),
         )
+        .merge(reports::router())
         .merge(whip::router())
         .route("/api/{*rest}", any(not_found))
         .merge(edge.guests.router())

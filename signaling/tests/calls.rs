@@ -34,6 +34,7 @@ fn with_announced_calls(
         let sfu = SfuDouble::new(events);
         double = Some(Arc::clone(&sfu));
         Some(Calls::start(Parts {
+            told: Vec::new(),
             sfu,
             inbox,
             hub: Arc::clone(&parts.hub),

@@ -54,7 +54,10 @@ impl<S: Sink> Shard<S> {
         }
         let outcomes = self.apply_lines(now, key, offer, &negotiated);
         self.schedule(key, now);
+        let is_left = |line: &&MLine| line.line == Line::Rejected(Rejection::NoCommonCodec);
+        let left = negotiated.lines.iter().filter(is_left);
         Ok(Answer {
+            without_codec: left.filter_map(|line| line.mid).collect(),
             sdp: negotiated.answer,
             tracks: outcomes,
         })
@@ -128,6 +131,7 @@ impl<S: Sink> Shard<S> {
                     SfuError::Forbidden
                 }
                 Some(Line::Refused(refusal)) => SfuError::BadOffer(refusal.to_string()),
+                Some(Line::Rejected(Rejection::NoCommonCodec)) => SfuError::NoCommonCodec,
                 Some(Line::Rejected(rejection)) => SfuError::BadOffer(rejection.to_string()),
                 Some(Line::Inactive | Line::Sending(_)) => {
                     SfuError::BadOffer("the m-line does not send".to_owned())

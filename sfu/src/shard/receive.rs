@@ -137,6 +137,9 @@ impl<S: Sink> Shard<S> {
         peer.transport
             .handle_check(now, path, &message, ufrag, answer);
         let is_valid = peer.transport.is_valid(path);
+        if let Some(local) = peer.transport.recorder.unnamed(path) {
+            *local = self.sink.local(path.local);
+        }
         if !answer.is_empty() {
             let to = (path.local, Destination::from(path.remote));
             self.sink.send(&to, answer);

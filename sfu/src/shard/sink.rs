@@ -2,6 +2,7 @@
 
 use crate::net::address::Destination;
 use crate::net::socket::{Local, StreamKey};
+use std::net::SocketAddr;
 
 /// Takes datagrams in the order in which they are to leave. They are written in place, so that a packet
 /// is copied once on its way through the shard.
@@ -17,6 +18,11 @@ pub trait Sink {
 
     /// What is sent to a TCP connection that is nobody's any more is of no use: it is closed, after what it was given.
     fn close(&mut self, _: StreamKey) {}
+
+    /// The address of one of our ends, where it is known.
+    fn local(&self, _: Local) -> Option<SocketAddr> {
+        None
+    }
 
     /// Takes a datagram that is ready; whether there was room.
     fn send(&mut self, to: &(Local, Destination), datagram: &[u8]) -> bool {

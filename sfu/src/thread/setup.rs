@@ -5,6 +5,7 @@ use super::unreached::Unreached;
 use super::{Door, LobbySetup, OrderQueue, Thread, listeners};
 use crate::config::Config;
 use crate::control::SfuEvents;
+use crate::control::trace::{Protocol, Told};
 use crate::dtls::Identity;
 use crate::metrics::{Arrivals, Series};
 use crate::net::address::{Loopback, local_addresses};
@@ -42,6 +43,8 @@ pub(crate) struct Opened {
     /// Where media is received by UDP, and by TCP.
     pub(crate) udp: Vec<SocketAddr>,
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Where clients are told to send to.
+    pub(crate) told: Vec<Told>,
     /// Where TCP connections come in, unless it is off.
     pub(crate) lobby: Option<(LobbySetup, Door)>,
 }
@@ -60,6 +63,7 @@ impl Opened {
         let arrivals = Arrivals::new();
         let lobby = listeners.map(|listeners| LobbySetup::open(listeners.own, arrivals.clone()));
         Ok(Self {
+            told: told(config, &udp, &tcp),
             shards: ThreadSetup::open(config, sets, candidates(config, &udp, &tcp), &arrivals)?,
             udp,
             tcp,
@@ -230,6 +234,21 @@ fn candidates(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Ca
     let tcp = preferred(config, tcp, TCP_PREFERENCE_MAX);
     let tcp = tcp.map(|(address, preference)| Candidate::host_tcp_passive(address, preference));
     udp.chain(tcp).collect()
+}
+
+/// The same for people.
+fn told(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Told> {
+    let of = |protocol, bound: &[SocketAddr], most| {
+        let addresses = preferred(config, bound, most);
+        let told = addresses.map(|(address, _)| Told {
+            protocol,
+            address,
+            is_bound: bound.contains(&address),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let udp = of(Protocol::Udp, udp, u16::MAX);
+    [udp, of(Protocol::Tcp, tcp, TCP_PREFERENCE_MAX)].concat()
 }
 
 /// Where clients are sent of those that are bound, the most preferred first, with preferences that fall from `most` on.
