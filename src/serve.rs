@@ -162,6 +162,7 @@ fn build(
     let parts = |engine: &Arc<Engine>, inbox| Parts {
         sfu: Arc::clone(engine) as Sfu,
         told: engine.told().to_vec(),
+        probe: Some(engine.probe()),
         inbox,
         hub: Arc::clone(&hub),
         sessions: Arc::clone(&sessions),

@@ -1,11 +1,12 @@
 //! The SFU in this process: commands go to the shard that owns the room, events come back.
 
 use crate::config::Config;
-use crate::control::trace::{JoinTrace, Told};
+use crate::control::trace::{JoinTrace, Probe, Told};
 use crate::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights,
     SfuControl, SfuError, SfuEvents,
 };
+use crate::core::ice::Credentials;
 use crate::net::poll::Waker;
 use crate::thread::{self, Door, Opened, Order, OrderQueue, Orders, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
@@ -24,6 +25,7 @@ pub struct Engine {
     addresses: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
     told: Vec<Told>,
+    probe: Credentials,
     door: Option<Door>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -131,6 +133,7 @@ impl Engine {
             addresses: opened.udp,
             tcp: opened.tcp,
             told: opened.told,
+            probe: opened.probe,
             door,
             threads: Mutex::new(threads),
         }))
@@ -152,6 +155,16 @@ impl Engine {
     #[must_use]
     pub fn told(&self) -> &[Told] {
         &self.told
+    }
+
+    /// A check with these is answered at each of the addresses, without anybody being in a call: it shows that the
+    /// address is reached.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        Probe {
+            ufrag: self.probe.ufrag().as_str().to_owned(),
+            password: self.probe.password().to_owned(),
+        }
     }
 
     /// Takes a connection over that came to a shared listener and [begins as media

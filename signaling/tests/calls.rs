@@ -35,6 +35,7 @@ fn with_announced_calls(
         double = Some(Arc::clone(&sfu));
         Some(Calls::start(Parts {
             told: Vec::new(),
+            probe: None,
             sfu,
             inbox,
             hub: Arc::clone(&parts.hub),

@@ -41,6 +41,8 @@ impl World {
             let sfu = SfuDouble::new(events);
             double = Some(Arc::clone(&sfu));
             Some(Calls::start(Parts {
+                told: Vec::new(),
+                probe: None,
                 sfu,
                 inbox,
                 hub: Arc::clone(&parts.hub),
@@ -66,6 +68,7 @@ impl World {
         let now = (self.context.now)();
         let ttl = Duration::from_secs(60);
         Request {
+            whence: Arc::default(),
             identity: Identity::new(user, "Alice", ServerRole::Creator, now, ttl),
             room: self.room.clone(),
             purpose: Purpose::Publish {

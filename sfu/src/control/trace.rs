@@ -34,6 +34,16 @@ pub struct Told {
     pub is_bound: bool,
 }
 
+/// What a check is made with that is nobody's and is answered all the same, at each address that is told: it shows how
+/// far a client gets. Has no `Debug`.
+#[derive(Clone)]
+pub struct Probe {
+    /// The user fragment.
+    pub ufrag: String,
+    /// Its password.
+    pub password: String,
+}
+
 /// Two addresses between which checks came. Times are since the first offer was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {

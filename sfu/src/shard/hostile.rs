@@ -60,6 +60,7 @@ impl Stand {
             identity: Arc::new(Identity::generate().expect("an identity")),
             candidates: Vec::new(),
             started: now,
+            probe: None,
             started_ntp: NtpTime(0),
             seed: [7; SEED_BYTES],
         };

@@ -6,6 +6,7 @@ use super::{Door, LobbySetup, OrderQueue, Thread, listeners};
 use crate::config::Config;
 use crate::control::SfuEvents;
 use crate::control::trace::{Protocol, Told};
+use crate::core::ice::Credentials;
 use crate::dtls::Identity;
 use crate::metrics::{Arrivals, Series};
 use crate::net::address::{Loopback, local_addresses};
@@ -45,6 +46,8 @@ pub(crate) struct Opened {
     pub(crate) tcp: Vec<SocketAddr>,
     /// Where clients are told to send to.
     pub(crate) told: Vec<Told>,
+    /// Whoever checks with these is answered.
+    pub(crate) probe: Credentials,
     /// Where TCP connections come in, unless it is off.
     pub(crate) lobby: Option<(LobbySetup, Door)>,
 }
@@ -62,9 +65,12 @@ impl Opened {
         let tcp = tcp.unwrap_or_default();
         let arrivals = Arrivals::new();
         let lobby = listeners.map(|listeners| LobbySetup::open(listeners.own, arrivals.clone()));
+        let candidates = candidates(config, &udp, &tcp);
+        let probe = new_probe()?;
         Ok(Self {
             told: told(config, &udp, &tcp),
-            shards: ThreadSetup::open(config, sets, candidates(config, &udp, &tcp), &arrivals)?,
+            shards: ThreadSetup::open(config, sets, (candidates, &probe), &arrivals)?,
+            probe,
             udp,
             tcp,
             lobby: lobby.transpose()?,
@@ -81,7 +87,7 @@ impl ThreadSetup {
     fn open(
         config: &Config,
         mut sets: Vec<Vec<UdpSocket>>,
-        candidates: Vec<Candidate>,
+        (candidates, nobody): (Vec<Candidate>, &Credentials),
         arrivals: &Arrivals,
     ) -> io::Result<Vec<Self>> {
         let shards = shards(config);
@@ -115,6 +121,7 @@ impl ThreadSetup {
                 video_codecs: config.video_codecs,
                 identity: Arc::clone(&identity),
                 candidates: candidates.clone(),
+                probe: Some(nobody.clone()),
                 started: Instant::now(),
                 started_ntp: ntp_now(),
                 seed: seed()?,
@@ -175,6 +182,13 @@ fn seed() -> io::Result<[u8; SEED_BYTES]> {
     let mut seed = [0; SEED_BYTES];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
     Ok(seed)
+}
+
+/// Credentials that nobody has by chance.
+fn new_probe() -> io::Result<Credentials> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(Credentials::from_random(&random))
 }
 
 /// Addresses to bind: those given, an unspecified one replaced by the host's of its family. Binding each

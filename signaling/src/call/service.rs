@@ -35,7 +35,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::ServerRole;
 use kaiwa_proto::client::v1 as proto;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
-use kaiwa_sfu::control::trace::Told;
+use kaiwa_sfu::control::trace::{Probe, Told};
 use kaiwa_sfu::control::{Connectivity, Event, Pending, Sfu, SfuError};
 use listen::Listener;
 use std::collections::HashMap;
@@ -63,6 +63,8 @@ pub struct Parts {
     pub sfu: Sfu,
     /// Where it tells clients to send media.
     pub told: Vec<Told>,
+    /// What it answers checks with that are nobody's.
+    pub probe: Option<Probe>,
     /// What it tells.
     pub inbox: Inbox,
     /// Who follows what; it is told to hand member changes to these calls.
@@ -106,6 +108,7 @@ struct Shared {
     announce: Option<Arc<dyn Announce>>,
     metrics: Metrics,
     failures: Arc<Failures>,
+    probe: Option<Probe>,
     clock: fn() -> UnixMs,
     wake: mpsc::Sender<()>,
     next_ticket: AtomicU64,
@@ -165,6 +168,7 @@ impl Calls {
             announce: parts.announce,
             metrics: parts.metrics,
             failures,
+            probe: parts.probe,
             clock: parts.clock,
             wake,
             next_ticket: AtomicU64::new(1),
@@ -224,6 +228,12 @@ impl Calls {
     #[must_use]
     pub fn failures(&self) -> &Arc<Failures> {
         &self.shared.failures
+    }
+
+    /// What the SFU answers checks with that are nobody's, if it does.
+    #[must_use]
+    pub fn probe(&self) -> Option<&Probe> {
+        self.shared.probe.as_ref()
     }
 
     /// A client says what it saw of a join that failed or works badly; gives the cause, if anything is wrong by what

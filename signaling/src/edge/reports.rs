@@ -1,5 +1,5 @@
 //! What a client says of a join that failed or works badly, answered with the cause:
-//! `POST /api/v1/calls/{room}/reports`.
+//! `POST /api/v1/calls/{room}/reports`. And how to find out whether media gets here at all: `GET /api/v1/call-probe`.
 //!
 //! A token that is refused is told the cause as well: that is the one thing its owner has to know. It gives no
 //! other right.
@@ -17,7 +17,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router, http};
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::id::RoomId;
@@ -28,7 +28,30 @@ use std::time::Instant;
 /// The route.
 pub(super) fn router() -> Router<Arc<Edge>> {
     let take = post(take).layer(DefaultBodyLimit::max(CALL_REPORT_BYTES));
-    Router::new().route("/api/v1/calls/{room}/reports", take)
+    Router::new()
+        .route("/api/v1/calls/{room}/reports", take)
+        .route("/api/v1/call-probe", get(probe))
+}
+
+/// Where media is received, and what a check there is answered with, for whoever wants to know how far they get.
+async fn probe(
+    State(edge): State<Arc<Edge>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    std::future::ready(answer_probe(&edge, peer, &headers).unwrap_or_else(|refused| *refused)).await
+}
+
+fn answer_probe(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Result<Response, Box<Response>> {
+    throttle(edge, peer)?;
+    bearer(edge, headers)
+        .map_err(|refusal| Box::new(problem(StatusCode::UNAUTHORIZED, &refusal)))?;
+    let calls = edge.context.calls.as_ref();
+    let Some((calls, probe)) = calls.and_then(|calls| Some((calls, calls.probe()?))) else {
+        return Err(Box::new(not_found()));
+    };
+    let body = wire::Probe::new(probe, calls.failures().told(), edge.now());
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
 async fn take(

@@ -5,7 +5,7 @@ use crate::call::failures::{self, ClientPair as ReportedPair, SeenPair};
 use crate::call::wire::participant;
 use kaiwa_common::limits::{CALL_REPORT_PAIRS, CALL_REPORT_WORD_BYTES};
 use kaiwa_common::time::UnixMs;
-use kaiwa_sfu::control::trace::Told;
+use kaiwa_sfu::control::trace::{self, Told};
 use serde::{Deserialize, Serialize};
 
 /// What a client sends.
@@ -55,6 +55,31 @@ pub(super) struct ErrorBody<'a> {
     pub(super) message: &'a str,
 }
 
+/// Where media is received, and with what a check there is answered.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Probe {
+    now_ms: i64,
+    ufrag: String,
+    password: String,
+    candidates: Vec<String>,
+}
+
+impl Probe {
+    pub(super) fn new(probe: &trace::Probe, told: &[Told], now: UnixMs) -> Self {
+        Self {
+            now_ms: now.0,
+            ufrag: probe.ufrag.clone(),
+            password: probe.password.clone(),
+            candidates: told.iter().map(candidate).collect(),
+        }
+    }
+}
+
+fn candidate(told: &Told) -> String {
+    format!("{} {}", told.protocol.as_str(), told.address)
+}
+
 /// What is wrong, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {
@@ -100,7 +125,6 @@ impl Failure {
     /// Clients were told these addresses.
     #[must_use]
     pub fn new(failure: &failures::Failure, told: &[Told]) -> Self {
-        let candidate = |told: &Told| format!("{} {}", told.protocol.as_str(), told.address);
         Self {
             ms: failure.at.0,
             room: failure.room.as_ref().map(ToString::to_string),
