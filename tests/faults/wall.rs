@@ -18,7 +18,7 @@ impl Wall {
         let table = format!("kaiwa_faults_{}_{no}", std::process::id());
         let rules = rules.join("\n");
         let script = format!(
-            "table inet {table} {{ chain in {{ type filter hook input priority 0;\n{rules}\n }} }}\n"
+            "table inet {table} {{ chain in {{ type filter hook input priority 0;\n{rules}\n }}\n}}\n"
         );
         nft(&["-f", "-"], &script);
         Self { table }

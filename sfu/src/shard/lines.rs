@@ -5,8 +5,8 @@ use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
 use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
-    Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, Rejection,
-    TransportChange,
+    Change, IceCredentials, Line, LocalParameters, MLine, NegotiateError, Negotiated, Receiving,
+    Rejection, TransportChange,
 };
 use crate::peer::Peer;
 use crate::peer::inbound::Carries;
@@ -16,6 +16,13 @@ use crate::track::{Subscriber, Track};
 use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{self, Description, Password};
 use std::time::Instant;
+
+fn refusal(error: NegotiateError) -> SfuError {
+    match error {
+        NegotiateError::NoCommonCodec => SfuError::NoCommonCodec,
+        error => SfuError::BadOffer(error.to_string()),
+    }
+}
 
 impl<S: Sink> Shard<S> {
     /// Answers an offer.
@@ -39,7 +46,7 @@ impl<S: Sink> Shard<S> {
         let negotiated = peer
             .negotiator
             .handle_offer(&described, &local, &offer.tracks, rights)
-            .map_err(|e| SfuError::BadOffer(e.to_string()))?;
+            .map_err(refusal)?;
         match negotiated.transport {
             TransportChange::New => {
                 let peers = negotiated.remote.fingerprints.clone();

@@ -248,7 +248,11 @@ impl Calls {
         let failures = &self.shared.failures;
         if let Some(id) = failures.participant(room, user, report.participant) {
             let trace = self.shared.sfu.trace(id);
-            if let Ok(Ok(trace)) = tokio::time::timeout(CALL_SFU_ANSWER, trace).await {
+            let trace = tokio::time::timeout(CALL_SFU_ANSWER, trace).await;
+            // Before an answer there is nothing to be seen: at most what an offer was refused for.
+            if let Ok(Ok(trace)) = trace
+                && trace.is_answered
+            {
                 return failures.reported_now(id, trace, report, whence);
             }
         }
