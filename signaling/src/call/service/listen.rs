@@ -71,7 +71,13 @@ impl Calls {
         self.shared.step(|state, _| {
             state.listeners.insert(no, Guest { listener, whence });
         });
-        let answer = self.ask(caller, Command::Join { room });
+        let answer = self.ask(
+            caller,
+            Command::Join {
+                room,
+                video_codecs: Vec::new(),
+            },
+        );
         async move {
             match answer.await? {
                 Reply::Joined(joined) => Ok(*joined),
