@@ -1,12 +1,9 @@
 //! The contract with the rest of the house: commands in, events out, the same in one process and
 //! between machines. Who a participant is, and what they may, is decided by the caller.
 
-<<<<<<< HEAD
 pub mod trace;
 
-=======
 use crate::core::negotiate::VideoCodecs;
->>>>>>> clips
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;

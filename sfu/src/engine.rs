@@ -1,7 +1,7 @@
 //! The SFU in this process: commands go to the shard that owns the room, events come back.
 
 use crate::config::Config;
-use crate::control::trace::{JoinTrace, Probe, Told};
+use crate::control::trace::{JoinTrace, Probe, Reach, Told};
 use crate::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights,
     SfuControl, SfuError, SfuEvents,
@@ -151,19 +151,16 @@ impl Engine {
         &self.tcp
     }
 
-    /// Where clients are told to send media.
+    /// How clients reach media. A check with the probe's credentials is answered at each of the addresses, without anybody
+    /// being in a call: it shows that the address is reached.
     #[must_use]
-    pub fn told(&self) -> &[Told] {
-        &self.told
-    }
-
-    /// A check with these is answered at each of the addresses, without anybody being in a call: it shows that the
-    /// address is reached.
-    #[must_use]
-    pub fn probe(&self) -> Probe {
-        Probe {
-            ufrag: self.probe.ufrag().as_str().to_owned(),
-            password: self.probe.password().to_owned(),
+    pub fn reach(&self) -> Reach {
+        Reach {
+            told: self.told.clone(),
+            probe: Some(Probe {
+                ufrag: self.probe.ufrag().as_str().to_owned(),
+                password: self.probe.password().to_owned(),
+            }),
         }
     }
 

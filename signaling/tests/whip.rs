@@ -12,6 +12,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::token::{Identity, ServerRole};
 use kaiwa_sfu::control::Source;
+use kaiwa_sfu::control::trace::Reach;
 use kaiwa_sfu::exchange::{Offered, Way};
 use kaiwa_signaling::call::events::events;
 use kaiwa_signaling::call::service::{Calls, Parts};
@@ -41,8 +42,7 @@ impl World {
             let sfu = SfuDouble::new(events);
             double = Some(Arc::clone(&sfu));
             Some(Calls::start(Parts {
-                told: Vec::new(),
-                probe: None,
+                reach: Reach::default(),
                 sfu,
                 inbox,
                 hub: Arc::clone(&parts.hub),

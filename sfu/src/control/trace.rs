@@ -44,6 +44,15 @@ pub struct Probe {
     pub password: String,
 }
 
+/// How clients reach media.
+#[derive(Clone, Default)]
+pub struct Reach {
+    /// Where they are told to send it.
+    pub told: Vec<Told>,
+    /// With what they may check.
+    pub probe: Option<Probe>,
+}
+
 /// Two addresses between which checks came. Times are since the first offer was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {

@@ -18,9 +18,10 @@ use crate::wire::sdp::{self, Description, Password};
 use std::time::Instant;
 
 fn refusal(error: NegotiateError) -> SfuError {
-    match error {
-        NegotiateError::NoCommonCodec => SfuError::NoCommonCodec,
-        error => SfuError::BadOffer(error.to_string()),
+    if error == NegotiateError::NoCommonCodec {
+        SfuError::NoCommonCodec
+    } else {
+        SfuError::BadOffer(error.to_string())
     }
 }
 

@@ -9,14 +9,17 @@
 //!
 //! Each join is counted once, at its first end: media was there, or why not.
 
+mod model;
 mod ring;
 
 #[cfg(test)]
 mod tests;
 
+pub use model::{ClientPair, Failure, Report, SeenPair, Stage};
+
 use super::causes::{Cause, Facts, Hint, Kind, of_join};
 use super::core::effect::{CallError, Reply};
-use super::whence::{Way, Whence};
+use super::whence::Whence;
 use crate::metrics::Metrics;
 use crate::session::core::bucket::TokenBucket;
 use crate::session::lock;
@@ -24,143 +27,12 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CALL_REPORT_BURST, CALL_REPORTERS, CALL_REPORTS_PER_S};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Dated, TokenError};
-use kaiwa_sfu::control::trace::{JoinTrace, Pair, Told};
+use kaiwa_sfu::control::trace::{JoinTrace, Told};
 use kaiwa_sfu::control::{GoneReason, ParticipantId};
 use ring::Ring;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// How far a join came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
-    /// To the token.
-    Token,
-    /// To the call.
-    Join,
-    /// To its offer.
-    Offer,
-    /// To ICE.
-    Ice,
-    /// To DTLS.
-    Dtls,
-    /// To media.
-    Media,
-}
-
-impl Stage {
-    /// The word for programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Join => "join",
-            Self::Offer => "offer",
-            Self::Ice => "ice",
-            Self::Dtls => "dtls",
-            Self::Media => "media",
-        }
-    }
-}
-
-/// A pair as a client reports it. Shown, and trusted in nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientPair {
-    /// `udp` or `tcp`.
-    pub protocol: String,
-    /// `host`, `srflx`, `prflx`, `relay`.
-    pub local_type: String,
-    /// Its address; browsers hide some.
-    pub local: String,
-    /// As `local_type`.
-    pub remote_type: String,
-    /// Ours, as it was told.
-    pub remote: String,
-    /// `succeeded`, `failed`, `in-progress` …
-    pub state: String,
-    /// Checks that it sent.
-    pub sent: u64,
-    /// Answers that it got.
-    pub received: u64,
-}
-
-/// What a client says of a join that failed or works badly.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Report {
-    /// Its participant, if it had one.
-    pub participant: Option<ParticipantId>,
-    /// Its clock.
-    pub clock: Option<UnixMs>,
-    /// Its ICE found a pair that works.
-    pub is_ice_connected: bool,
-    /// What it tried.
-    pub pairs: Vec<ClientPair>,
-}
-
-impl Report {
-    fn hint(&self, now: UnixMs) -> Hint {
-        Hint {
-            skew_ms: self.clock.map(|clock| clock.0.saturating_sub(now.0)),
-            is_ice_connected: self.is_ice_connected,
-        }
-    }
-}
-
-/// A join that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// When it was known.
-    pub at: UnixMs,
-    /// Which room's call; not known where a token was refused before.
-    pub room: Option<RoomId>,
-    /// Whose; nobody's where the token was not ours.
-    pub user: Option<UserId>,
-    /// Which participant, once there was one.
-    pub participant: Option<ParticipantId>,
-    /// From where, and by which door.
-    pub whence: Arc<Whence>,
-    /// How far it came.
-    pub stage: Stage,
-    /// Why.
-    pub cause: Cause,
-    /// What the SFU has seen: the pairs, and since when.
-    pub pairs: Vec<SeenPair>,
-    /// What the client has seen.
-    pub client_pairs: Vec<ClientPair>,
-    facts: Facts,
-}
-
-/// A pair as the SFU has seen it, by the wall clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeenPair {
-    /// The pair.
-    pub pair: Pair,
-    /// When its first check came.
-    pub first: UnixMs,
-    /// When its last check came.
-    pub last: UnixMs,
-}
-
-impl SeenPair {
-    /// The pairs of a trace that was taken now.
-    #[must_use]
-    pub fn of(trace: &JoinTrace, now: UnixMs) -> Vec<Self> {
-        let back = |since: Duration| {
-            let ago = trace.waited.saturating_sub(since);
-            UnixMs(
-                now.0
-                    .saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
-            )
-        };
-        let pairs = trace.pairs.iter();
-        let seen = pairs.map(|pair| Self {
-            first: back(pair.first),
-            last: back(pair.last),
-            pair: pair.clone(),
-        });
-        seen.collect()
-    }
-}
 
 /// A join or an offer that is asked for.
 #[derive(Debug, Clone)]
@@ -518,9 +390,10 @@ impl Failures {
         client_pairs: Vec<ClientPair>,
     ) {
         let now = (self.clock)();
-        let (pairs, stage) = match &facts {
-            Facts::Media { trace, .. } => (SeenPair::of(trace, now), stage(trace)),
-            _ => (Vec::new(), Stage::Ice),
+        let (pairs, stage) = if let Facts::Media { trace, .. } = &facts {
+            (SeenPair::of(trace, now), Stage::of(trace))
+        } else {
+            (Vec::new(), Stage::Ice)
         };
         let is_theirs = |failure: &Failure| failure.participant == Some(participant);
         {
@@ -562,25 +435,5 @@ impl Failures {
             "call.failure"
         );
         lock(&self.state).ring.push(failure);
-    }
-}
-
-fn stage(trace: &JoinTrace) -> Stage {
-    use kaiwa_sfu::control::trace::Handshake;
-    match trace.handshake {
-        _ if trace.was_connected => Stage::Media,
-        Handshake::Awaited => Stage::Ice,
-        Handshake::Begun | Handshake::Failed(_) | Handshake::Closed | Handshake::Done => {
-            Stage::Dtls
-        }
-    }
-}
-
-impl From<kaiwa_sfu::exchange::Way> for Way {
-    fn from(way: kaiwa_sfu::exchange::Way) -> Self {
-        match way {
-            kaiwa_sfu::exchange::Way::In => Self::Whip,
-            kaiwa_sfu::exchange::Way::Out => Self::Whep,
-        }
     }
 }

@@ -35,7 +35,7 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::ServerRole;
 use kaiwa_proto::client::v1 as proto;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
-use kaiwa_sfu::control::trace::{Probe, Told};
+use kaiwa_sfu::control::trace::{Probe, Reach};
 use kaiwa_sfu::control::{Connectivity, Event, Pending, Sfu, SfuError};
 use listen::Listener;
 use std::collections::HashMap;
@@ -61,10 +61,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub struct Parts {
     /// Carries the media.
     pub sfu: Sfu,
-    /// Where it tells clients to send media.
-    pub told: Vec<Told>,
-    /// What it answers checks with that are nobody's.
-    pub probe: Option<Probe>,
+    /// How clients reach it.
+    pub reach: Reach,
     /// What it tells.
     pub inbox: Inbox,
     /// Who follows what; it is told to hand member changes to these calls.
@@ -145,7 +143,7 @@ impl Calls {
         // Participants' ids are never used again, not even after a restart: they begin where a
         // thousand a millisecond could not have come since 1970.
         let first = u64::try_from((parts.clock)().0).unwrap_or(0) << 10;
-        let failures = Failures::new(parts.told, parts.metrics.clone(), parts.clock);
+        let failures = Failures::new(parts.reach.told, parts.metrics.clone(), parts.clock);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 failures: Arc::clone(&failures),
@@ -168,7 +166,7 @@ impl Calls {
             announce: parts.announce,
             metrics: parts.metrics,
             failures,
-            probe: parts.probe,
+            probe: parts.reach.probe,
             clock: parts.clock,
             wake,
             next_ticket: AtomicU64::new(1),
@@ -582,7 +580,7 @@ fn asking(
     whence: impl FnOnce() -> Arc<Whence>,
 ) -> Option<(SessionNo, Asking)> {
     let (stage, room) = match command {
-        Command::Join { room } => (Stage::Join, room),
+        Command::Join { room, .. } => (Stage::Join, room),
         Command::Offer { room, .. } => (Stage::Offer, room),
         Command::Leave { .. }
         | Command::Candidate { .. }

@@ -1,6 +1,7 @@
 //! How somebody reaches this server over HTTP: what it takes to tell a wrong address from a blocked one.
 
 use kaiwa_common::limits::CALL_AGENT_BYTES;
+use kaiwa_sfu::exchange;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// By which door somebody comes into a call.
@@ -23,6 +24,15 @@ impl Way {
             Self::Socket => "socket",
             Self::Whip => "whip",
             Self::Whep => "whep",
+        }
+    }
+}
+
+impl From<exchange::Way> for Way {
+    fn from(way: exchange::Way) -> Self {
+        match way {
+            exchange::Way::In => Self::Whip,
+            exchange::Way::Out => Self::Whep,
         }
     }
 }

@@ -211,10 +211,8 @@ fn note(edge: &Edge, refused: &Refused, (room, user): (&RoomId, UserId), whence:
         Refused::Forbidden(_) => Facts::Forbidden(refused.to_string()),
         Refused::Unacceptable(_) => Facts::Refused(CallError::BadOffer(refused.to_string())),
     };
-    let stage = match refused {
-        Refused::Unacceptable(_) => Stage::Offer,
-        _ => Stage::Join,
-    };
+    let is_offer = matches!(refused, Refused::Unacceptable(_));
+    let stage = if is_offer { Stage::Offer } else { Stage::Join };
     if let Some(calls) = &edge.context.calls {
         let of = (Some(room.clone()), Some(user));
         calls
