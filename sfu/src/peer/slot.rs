@@ -61,6 +61,8 @@ pub(crate) struct SendSlot {
     pub(crate) watch: Watch,
     /// Why less is sent than was wished for.
     pub(crate) limited_by: Option<LimitedBy>,
+    /// Of layers, which are sent is told in dependency descriptors.
+    pub(crate) tells_targets: bool,
 }
 
 impl SendSlot {
@@ -119,6 +121,7 @@ impl SendSlot {
             jitter: None,
             watch: Watch::new(now),
             limited_by: None,
+            tells_targets: false,
         })
     }
 

@@ -97,6 +97,7 @@ impl Stand {
                 subscribe: true,
                 ..Rights::default()
             },
+            video_codecs: None,
         };
         self.shard.handle_join(self.now, &join).expect("joined");
     }
@@ -110,6 +111,7 @@ impl Stand {
                 microphone: true,
                 ..Rights::default()
             },
+            video_codecs: None,
         };
         self.shard.handle_join(self.now, &join).expect("joined");
         let offer = Offer {
