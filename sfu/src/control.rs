@@ -4,6 +4,7 @@
 pub mod trace;
 
 use crate::core::negotiate::VideoCodecs;
+use crate::inspect::{Inspect, RoomReport};
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;
@@ -383,6 +384,9 @@ pub trait SfuControl: Send + Sync {
 
     /// What was seen of somebody's way in until now.
     fn trace(&self, participant: ParticipantId) -> Pending<JoinTrace>;
+
+    /// Says how media of a call's participants is and was. Of a room without a call there is nothing to say.
+    fn inspect(&self, inspect: Inspect) -> Pending<RoomReport>;
 }
 
 /// Takes events. Called on media threads: it must return at once and never wait.

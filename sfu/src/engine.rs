@@ -7,9 +7,11 @@ use crate::control::{
     SfuControl, SfuError, SfuEvents,
 };
 use crate::core::ice::Credentials;
+use crate::inspect::{Inspect, RoomReport};
 use crate::net::poll::Waker;
 use crate::thread::{self, Door, Opened, Order, OrderQueue, Orders, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
+use kaiwa_common::time::UnixMs;
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -344,6 +346,22 @@ impl SfuControl for Engine {
     fn trace(&self, participant: ParticipantId) -> Pending<JoinTrace> {
         let shard = self.shard_of(participant);
         self.send(shard, |reply| Order::Trace(participant, reply))
+    }
+
+    fn inspect(&self, inspect: Inspect) -> Pending<RoomReport> {
+        let shard = lock(&self.placement)
+            .rooms
+            .get(&inspect.room)
+            .map(|placed| placed.shard);
+        match shard {
+            Some(shard) => self.send(Ok(shard), |reply| Order::Inspect(inspect, reply)),
+            None => Box::pin(async {
+                Ok(RoomReport {
+                    at: UnixMs::now(),
+                    participants: Vec::new(),
+                })
+            }),
+        }
     }
 }
 

@@ -87,14 +87,14 @@ impl Sink for Sockets {
         Some(len)
     }
 
-    fn close(&mut self, key: StreamKey) {
-        self.streams.close(key);
-    }
-
-    fn local(&self, local: Local) -> Option<SocketAddr> {
+    fn address(&self, local: Local) -> Option<SocketAddr> {
         match local {
-            Local::Udp(local) => Some(self.socket(local)?.address()),
+            Local::Udp(local) => self.socket(local).map(UdpSocket::address),
             Local::Tcp(key) => self.streams.socket(key)?.1.local_addr().ok(),
         }
+    }
+
+    fn close(&mut self, key: StreamKey) {
+        self.streams.close(key);
     }
 }

@@ -20,6 +20,7 @@ use crate::control::trace::JoinTrace;
 use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
 };
+use crate::inspect::{Inspect, RoomReport};
 use crate::metrics::{Arrivals, Series, Traffic};
 use crate::net::affinity;
 use crate::net::poll::{Poller, ReadyStream, SocketKey, Waker};
@@ -47,6 +48,7 @@ pub(crate) enum Order {
     Prefer(Prefer, Reply<()>),
     Mute(Mute, Reply<()>),
     Trace(ParticipantId, Reply<JoinTrace>),
+    Inspect(Inspect, Reply<RoomReport>),
     /// A TCP connection says that it is a peer's of this shard.
     Connection(Arrival),
     Stop,
@@ -204,6 +206,10 @@ impl Thread {
             Order::Trace(participant, reply) => {
                 let trace = self.shard.handle_trace(now, participant);
                 self.answer(reply, trace);
+            }
+            Order::Inspect(inspect, reply) => {
+                let report = self.shard.inspect(now, &inspect);
+                self.answer(reply, Ok(report));
             }
             Order::Connection(arrival) => self.admit(now, arrival),
             Order::Stop => self.is_stopping = true,

@@ -3,12 +3,14 @@
 pub mod address;
 pub mod api;
 pub mod assets;
+mod calls;
 mod cors;
 pub mod guard;
 pub mod guest;
 pub mod listener;
 pub mod notifications;
 mod origin;
+mod problem;
 pub mod reports;
 pub mod stream;
 pub mod tls;
@@ -98,6 +100,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         )
         .merge(reports::router())
         .merge(whip::router())
+        .merge(calls::router(Arc::clone(&edge)))
         .route("/api/{*rest}", any(not_found))
         .merge(edge.guests.router())
         .fallback(assets::serve)

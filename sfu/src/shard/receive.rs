@@ -140,7 +140,7 @@ impl<S: Sink> Shard<S> {
             .handle_check(now, path, &message, ufrag, answer);
         let is_valid = peer.transport.is_valid(path);
         if let Some(local) = peer.transport.recorder.unnamed(path) {
-            *local = self.sink.local(path.local);
+            *local = self.sink.address(path.local);
         }
         if !answer.is_empty() {
             let to = (path.local, Destination::from(path.remote));

@@ -16,13 +16,13 @@ pub trait Sink {
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize>;
 
-    /// What is sent to a TCP connection that is nobody's any more is of no use: it is closed, after what it was given.
-    fn close(&mut self, _: StreamKey) {}
-
-    /// The address of one of our ends, where it is known.
-    fn local(&self, _: Local) -> Option<SocketAddr> {
+    /// The address of our end of a path, where it is known.
+    fn address(&self, _: Local) -> Option<SocketAddr> {
         None
     }
+
+    /// What is sent to a TCP connection that is nobody's any more is of no use: it is closed, after what it was given.
+    fn close(&mut self, _: StreamKey) {}
 
     /// Takes a datagram that is ready; whether there was room.
     fn send(&mut self, to: &(Local, Destination), datagram: &[u8]) -> bool {

@@ -4,6 +4,7 @@
 //! its clock may be compared; it never makes a failure of what was none here.
 
 mod media;
+mod quality;
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use kaiwa_sfu::control::GoneReason;
 use kaiwa_sfu::control::trace::{JoinTrace, Protocol, Told};
 use std::time::Duration;
 
-pub use media::by_tcp_alone;
+pub use quality::{of_participant, of_publication};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal;)*) => {

@@ -46,6 +46,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub mod inspect;
 pub mod listen;
 
 /// Deliveries after which other tasks get their turn.
@@ -251,6 +252,9 @@ impl Calls {
             if let Ok(Ok(trace)) = trace
                 && trace.is_answered
             {
+                if trace.was_connected {
+                    return self.quality(room, id).await;
+                }
                 return failures.reported_now(id, trace, report, whence);
             }
         }

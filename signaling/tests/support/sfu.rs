@@ -2,11 +2,13 @@
 //! order, events of one room in theirs.
 
 use kaiwa_common::id::RoomId;
+use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::trace::JoinTrace;
 use kaiwa_sfu::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Publication,
     PublicationId, Rights, SfuControl, SfuError, SfuEvents,
 };
+use kaiwa_sfu::inspect::{Inspect, RoomReport};
 use std::collections::BTreeMap;
 use std::future::{pending, ready};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -233,5 +235,12 @@ impl SfuControl for SfuDouble {
         let inside = state.inside.get(&participant);
         let trace = inside.map(|_| JoinTrace::default());
         now(trace.ok_or(SfuError::NoSuchParticipant))
+    }
+
+    fn inspect(&self, _: Inspect) -> Pending<RoomReport> {
+        now(Ok(RoomReport {
+            at: UnixMs(0),
+            participants: Vec::new(),
+        }))
     }
 }

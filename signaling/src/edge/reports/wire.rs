@@ -26,7 +26,7 @@ pub struct Report {
 pub struct ClientPair {
     protocol: String,
     local_type: String,
-    local: String,
+    local: Option<String>,
     remote_type: String,
     remote: String,
     state: String,
@@ -93,8 +93,8 @@ pub struct Cause {
 #[serde(rename_all = "camelCase")]
 pub struct Pair {
     protocol: &'static str,
-    local: String,
-    remote: String,
+    local: Option<String>,
+    remote: Option<String>,
     checks: u32,
     answered: u32,
     refused: u32,
@@ -122,9 +122,9 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Clients were told these addresses.
+    /// Clients were told these addresses. Those of the person's media are shown to whoever may see them.
     #[must_use]
-    pub fn new(failure: &failures::Failure, told: &[Told]) -> Self {
+    pub fn new(failure: &failures::Failure, told: &[Told], shows_addresses: bool) -> Self {
         Self {
             ms: failure.at.0,
             room: failure.room.as_ref().map(ToString::to_string),
@@ -133,8 +133,8 @@ impl Failure {
             way: failure.whence.way.as_str(),
             stage: failure.stage.as_str(),
             cause: (&failure.cause).into(),
-            pairs: failure.pairs.iter().map(Into::into).collect(),
-            client_pairs: failure.client_pairs.iter().map(Into::into).collect(),
+            pairs: pairs(&failure.pairs, shows_addresses),
+            client_pairs: client_pairs(&failure.client_pairs, shows_addresses),
             candidates: told.iter().map(candidate).collect(),
             user_agent: failure.whence.agent.as_deref().map(str::to_owned),
         }
@@ -151,16 +151,31 @@ impl From<&Named> for Cause {
     }
 }
 
+/// Pairs for others: without the person's address unless it may be seen.
+pub(in crate::edge) fn pairs(seen: &[SeenPair], shows_addresses: bool) -> Vec<Pair> {
+    let shown = |pair: Pair| Pair {
+        local: pair.local.filter(|_| shows_addresses),
+        remote: pair.remote.filter(|_| shows_addresses),
+        ..pair
+    };
+    seen.iter().map(Into::into).map(shown).collect()
+}
+
+fn client_pairs(reported: &[ReportedPair], shows_addresses: bool) -> Vec<ClientPair> {
+    let shown = |pair: ClientPair| ClientPair {
+        local: pair.local.filter(|_| shows_addresses),
+        ..pair
+    };
+    reported.iter().map(Into::into).map(shown).collect()
+}
+
 impl From<&SeenPair> for Pair {
     fn from(seen: &SeenPair) -> Self {
         let pair = &seen.pair;
         Self {
             protocol: pair.protocol.as_str(),
-            local: pair
-                .local
-                .map(|local| local.to_string())
-                .unwrap_or_default(),
-            remote: pair.remote.to_string(),
+            local: pair.local.map(|local| local.to_string()),
+            remote: Some(pair.remote.to_string()),
             checks: pair.checks,
             answered: pair.answered,
             refused: pair.refused,
@@ -176,7 +191,7 @@ impl From<&ReportedPair> for ClientPair {
         Self {
             protocol: pair.protocol.clone(),
             local_type: pair.local_type.clone(),
-            local: pair.local.clone(),
+            local: Some(pair.local.clone()),
             remote_type: pair.remote_type.clone(),
             remote: pair.remote.clone(),
             state: pair.state.clone(),
@@ -217,7 +232,7 @@ fn pair(pair: ClientPair) -> Result<ReportedPair, Wrong> {
     Ok(ReportedPair {
         protocol: word("protocol", pair.protocol)?,
         local_type: word("localType", pair.local_type)?,
-        local: word("local", pair.local)?,
+        local: word("local", pair.local.unwrap_or_default())?,
         remote_type: word("remoteType", pair.remote_type)?,
         remote: word("remote", pair.remote)?,
         state: word("state", pair.state)?,
