@@ -8,8 +8,7 @@ pub use crate::core::negotiate::IceCredentials;
 
 use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{
-    Description, Direction, Fragment, Media, Password, Protocol, SdpError, SectionKind, Setup,
-    Ufrag,
+    Description, Direction, Fragment, Media, Password, Protocol, SdpError, SectionKind, Ufrag,
 };
 
 /// The stream of all that a player is sent: WHEP has one, and players keep its sound and picture together.
@@ -53,11 +52,6 @@ pub enum Unacceptable {
     /// More than one MediaStream (RFC 9725, section 4.4.2).
     #[error("all tracks have to be of one MediaStream")]
     Streams,
-    /// The client waits for DTLS to be opened, as we do.
-    #[error(
-        "the client has to open DTLS: setup:actpass or active (FFmpeg: -whip_flags dtls_active)"
-    )]
-    Passive,
     /// No ICE credentials.
     #[error("the offer has no ice-ufrag and ice-pwd")]
     NoCredentials,
@@ -140,11 +134,6 @@ impl Offered {
         }
         if way == Way::In && streams(&offer) > 1 {
             return Err(Unacceptable::Streams);
-        }
-        let of_media = offer.media.iter().map(|media| media.transport.setup);
-        let mut setups = of_media.chain([offer.transport.setup]);
-        if setups.any(|setup| matches!(setup, Some(Setup::Passive | Setup::Holdconn))) {
-            return Err(Unacceptable::Passive);
         }
         let remote = remote(&offer).ok_or(Unacceptable::NoCredentials)?;
         Ok(Self {
