@@ -10,6 +10,7 @@ use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{
     Description, Direction, Fragment, Media, Password, Protocol, SdpError, SectionKind, Ufrag,
 };
+use kaiwa_common::redact::Redacted;
 
 /// The stream of all that a player is sent: WHEP has one, and players keep its sound and picture together.
 const STREAM: &str = "kaiwa";
@@ -91,7 +92,7 @@ impl Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offered {
     way: Way,
-    sdp: String,
+    sdp: Redacted<String>,
     media: Vec<(Mid, MediaKind)>,
     remote: IceCredentials,
 }
@@ -100,9 +101,9 @@ pub struct Offered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// The whole answer.
-    pub sdp: String,
+    pub sdp: Redacted<String>,
     /// ICE's part of it alone, for a restart's.
-    pub fragment: String,
+    pub fragment: Redacted<String>,
 }
 
 impl Offered {
@@ -138,7 +139,7 @@ impl Offered {
         let remote = remote(&offer).ok_or(Unacceptable::NoCredentials)?;
         Ok(Self {
             way,
-            sdp: offer.to_string(),
+            sdp: Redacted(offer.to_string()),
             media,
             remote,
         })
@@ -153,7 +154,7 @@ impl Offered {
     /// The text for whoever answers, without what is of no use here.
     #[must_use]
     pub fn sdp(&self) -> &str {
-        &self.sdp
+        &self.sdp.0
     }
 
     /// What the client proves its checks with.
@@ -167,7 +168,7 @@ impl Offered {
     /// # Errors
     /// [`Unacceptable::Malformed`]: written out, wildcards can take more room than there is.
     pub fn restarted(&self, credentials: IceCredentials) -> Result<Self, Unacceptable> {
-        let mut offer = Description::parse(&self.sdp)?;
+        let mut offer = Description::parse(self.sdp())?;
         offer.version = offer.version.saturating_add(1);
         let of_media = offer.media.iter_mut().map(|media| &mut media.transport);
         for transport in std::iter::once(&mut offer.transport).chain(of_media) {
@@ -177,7 +178,7 @@ impl Offered {
             }
         }
         Ok(Self {
-            sdp: offer.to_string(),
+            sdp: Redacted(offer.to_string()),
             remote: credentials,
             ..self.clone()
         })
@@ -199,11 +200,14 @@ impl Offered {
                 STREAM.clone_into(&mut msid.stream);
             }
         }
-        let fragment = fragment(&answer).to_string();
+        let fragment = Redacted(fragment(&answer).to_string());
         // Both sides have to (RFC 9725, section 4.4.1; RFC 8858, section 3).
         let mux_only = "a=rtcp-mux\r\na=rtcp-mux-only\r\n";
         let sdp = answer.to_string().replace("a=rtcp-mux\r\n", mux_only);
-        Ok(Answered { sdp, fragment })
+        Ok(Answered {
+            sdp: Redacted(sdp),
+            fragment,
+        })
     }
 }
 

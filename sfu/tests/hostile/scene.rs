@@ -322,6 +322,7 @@ impl Scene {
         block_on(self.engine.prefer(Prefer {
             participant,
             wishes,
+            hears: Hears::Everybody,
         }))
     }
 
