@@ -185,6 +185,7 @@ impl World {
             room: self.room.clone(),
             participant: client.id,
             rights: ALL,
+            video_codecs: None,
         };
         let now = self.now();
         self.shard.handle_join(now, &join).unwrap();

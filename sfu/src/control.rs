@@ -1,6 +1,7 @@
 //! The contract with the rest of the house: commands in, events out, the same in one process and
 //! between machines. Who a participant is, and what they may, is decided by the caller.
 
+use crate::core::negotiate::VideoCodecs;
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;
@@ -86,6 +87,9 @@ pub struct Join {
     pub participant: ParticipantId,
     /// What they may.
     pub rights: Rights,
+    /// Codecs of pictures, the most wanted first. Those that the server does not take are passed over; if none is left,
+    /// and without any, the server's own list holds.
+    pub video_codecs: Option<VideoCodecs>,
 }
 
 /// A client's session description, and what its sending m-lines are.

@@ -188,6 +188,7 @@ fn enter(engine: &Arc<Engine>, client: &mut Client) {
             screen: true,
             subscribe: true,
         },
+        video_codecs: None,
     };
     block_on(engine.join(join)).expect("joined");
     client.negotiate(engine);

@@ -56,6 +56,8 @@ pub(crate) struct SendSlot {
     pub(crate) fraction_lost: u8,
     /// Why less is sent than was wished for.
     pub(crate) limited_by: Option<LimitedBy>,
+    /// Of layers, which are sent is told in dependency descriptors.
+    pub(crate) tells_targets: bool,
 }
 
 impl SendSlot {
@@ -112,6 +114,7 @@ impl SendSlot {
             track: None,
             fraction_lost: 0,
             limited_by: None,
+            tells_targets: false,
         })
     }
 

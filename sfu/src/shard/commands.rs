@@ -59,7 +59,7 @@ impl<S: Sink> Shard<S> {
         }
         joined?;
         if !self.by_participant.contains_key(&join.participant) {
-            let peer = self.new_peer(now, join.participant, room_key);
+            let peer = self.new_peer(now, join, room_key);
             let key = self.peers.insert(peer);
             self.by_participant.insert(join.participant, key);
             if let Some(room) = self.rooms.get_mut(room_key) {
@@ -118,18 +118,18 @@ impl<S: Sink> Shard<S> {
         }
     }
 
-    fn new_peer(&mut self, now: Instant, participant: ParticipantId, room: Key<RoomState>) -> Peer {
+    fn new_peer(&mut self, now: Instant, join: &Join, room: Key<RoomState>) -> Peer {
         let config = Config {
             // RFC 9429, section 5.2.1: below 2^63.
             session_id: u64::from_be_bytes(self.entropy.bytes()) >> 1,
             seed: u64::from_be_bytes(self.entropy.bytes()),
             prefers_redundancy: true,
-            video_codecs: self.setup.video_codecs,
+            video_codecs: self.setup.video_codecs.narrowed(join.video_codecs),
         };
         let outflow = Outflow::new(now, self.setup.is_paced, self.setup.assumed);
         let negotiator = Negotiator::new(config);
         Peer {
-            participant,
+            participant: join.participant,
             room,
             transport: Transport::new(Arc::clone(&self.setup.identity), now),
             cname: negotiator.cname(),

@@ -524,7 +524,7 @@ impl Peer {
         };
         let rewrite = &item.rewrite;
         let pictures = pictures(meta, rewrite);
-        let descriptor = described(track, item);
+        let descriptor = described(track, item, &mut slot.tells_targets);
         let sent_as = slot.sends_as(track, meta.pt);
         let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
@@ -577,14 +577,22 @@ impl Peer {
     }
 }
 
-/// A packet's dependency descriptor as the subscriber sees it.
-fn described<'a>(track: &'a Track, item: &Queued) -> Option<Described<'a>> {
+/// A packet's dependency descriptor as the subscriber sees it. Which decode targets are whole is told from when some
+/// were not, and goes on being told: it holds until something else is (RTP Payload Format For AV1, A.8.3).
+fn described<'a>(
+    track: &'a Track,
+    item: &Queued,
+    tells_targets: &mut bool,
+) -> Option<Described<'a>> {
     let frame = item.rewrite.frame?;
     let stream = &track.layer(item.layer)?.stream;
+    let choice = item.rewrite.choice;
+    let active = choice.and_then(|choice| stream.active(choice));
+    *tells_targets |= active.is_some_and(|active| !active.is_all());
     Some(Described {
         bytes: stream.descriptor(item.seq),
         frame,
-        active: item.rewrite.choice.and_then(|choice| stream.active(choice)),
+        active: active.filter(|_| *tells_targets),
     })
 }
 

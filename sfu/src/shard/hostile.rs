@@ -96,6 +96,7 @@ impl Stand {
                 subscribe: true,
                 ..Rights::default()
             },
+            video_codecs: None,
         };
         self.shard.handle_join(self.now, &join).expect("joined");
     }
@@ -109,6 +110,7 @@ impl Stand {
                 microphone: true,
                 ..Rights::default()
             },
+            video_codecs: None,
         };
         self.shard.handle_join(self.now, &join).expect("joined");
         let offer = Offer {

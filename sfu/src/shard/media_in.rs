@@ -283,6 +283,9 @@ mod tests {
     use crate::unit::{Mid, PayloadType, RtpTime, SeqNo, Ssrc};
     use kaiwa_common::id::RoomId;
 
+    const MICROPHONE: u32 = 1;
+    const SCREEN: u32 = 2;
+
     fn sound(ssrc: u32, mid: Option<Mid>) -> Packet<'static> {
         Packet {
             header: Header {
@@ -320,6 +323,7 @@ mod tests {
             room: RoomId::parse("r_1").expect("an id"),
             participant: ParticipantId(1),
             rights: all,
+            video_codecs: None,
         };
         stand.shard.handle_join(stand.now, &join).expect("joined");
         let mid = |text: &str| Mid::parse(text.as_bytes()).expect("a mid");
@@ -356,9 +360,8 @@ mod tests {
             .handle_offer(stand.now, &offer)
             .expect("answered");
         let key = stand.shard.by_participant[&ParticipantId(1)];
-        let (microphone, screen) = (1, 2);
-        let first = stand.shard.carried(key, &sound(microphone, Some(mid("0"))));
-        stand.shard.carried(key, &sound(screen, Some(mid("1"))));
+        let first = stand.shard.carried(key, &sound(MICROPHONE, Some(mid("0"))));
+        stand.shard.carried(key, &sound(SCREEN, Some(mid("1"))));
         let rights = Rights {
             screen: false,
             ..all
@@ -367,7 +370,7 @@ mod tests {
             .shard
             .handle_rights(stand.now, ParticipantId(1), rights)
             .expect("set");
-        let after = stand.shard.carried(key, &sound(screen, None));
+        let after = stand.shard.carried(key, &sound(SCREEN, None));
         assert_eq!(after, None, "the microphone carries {first:?}");
         // The right comes back: it is the same m-line's again, and is still not named.
         stand
@@ -378,7 +381,7 @@ mod tests {
             .shard
             .handle_offer(stand.now, &offer)
             .expect("answered");
-        let again = stand.shard.carried(key, &sound(screen, None));
+        let again = stand.shard.carried(key, &sound(SCREEN, None));
         assert!(again.is_some() && again != first, "{again:?}");
     }
 }

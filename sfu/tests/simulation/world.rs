@@ -579,6 +579,7 @@ impl World {
             room: self.room.clone(),
             participant: id,
             rights,
+            video_codecs: None,
         };
         let now = self.now();
         self.shard.handle_join(now, &join).expect("there is room");
