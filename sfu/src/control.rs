@@ -2,6 +2,7 @@
 //! between machines. Who a participant is, and what they may, is decided by the caller.
 
 use crate::core::negotiate::VideoCodecs;
+use crate::inspect::{Inspect, RoomReport};
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;
@@ -382,6 +383,9 @@ pub trait SfuControl: Send + Sync {
 
     /// Mutes or unmutes.
     fn mute(&self, mute: Mute) -> Pending<()>;
+
+    /// Says how media of a call's participants is and was. Of a room without a call there is nothing to say.
+    fn inspect(&self, inspect: Inspect) -> Pending<RoomReport>;
 }
 
 /// Takes events. Called on media threads: it must return at once and never wait.

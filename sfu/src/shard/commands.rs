@@ -10,6 +10,7 @@ use crate::core::allocate::Allocator;
 use crate::core::negotiate::{Config, Negotiator};
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::core::room::{Assignment, Effect};
+use crate::inspect::record::{Record, Tally};
 use crate::peer::Peer;
 use crate::peer::inbound::Inbound;
 use crate::peer::outflow::Outflow;
@@ -144,6 +145,9 @@ impl<S: Sink> Shard<S> {
             rtt: RoundTrip::default(),
             our_ssrc: Ssrc(u32::from_be_bytes(self.entropy.bytes()) | 1),
             meter: QualityMeter::default(),
+            counted: Tally::default(),
+            protocol: None,
+            record: (self.setup.inspect_s > 0).then(|| Record::new(now, self.setup.inspect_s)),
             lost_up: 0,
             scheduled: None,
             next_report: now,
@@ -311,6 +315,7 @@ impl<S: Sink> Shard<S> {
         let before = std::mem::replace(&mut slot.track, track);
         slot.forwarder.set_source(source);
         slot.limited_by = None;
+        slot.watch.handle_source(now);
         self.abandon(now, key, at);
         self.unsubscribe(before, key, at);
         let subscriber = Subscriber {

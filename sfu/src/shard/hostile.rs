@@ -55,6 +55,7 @@ impl Stand {
             shards,
             audio_slots: 3,
             is_paced: true,
+            inspect_s: 60,
             assumed: Bitrate::kbps(2_000),
             video_codecs: crate::core::negotiate::VideoCodecs::default(),
             identity: Arc::new(Identity::generate().expect("an identity")),
