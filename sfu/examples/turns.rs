@@ -31,7 +31,7 @@ mod wire;
 
 use client::{Came, Client};
 use kaiwa_common::id::RoomId;
-use kaiwa_sfu::control::{Event, Join, Prefer, PublicationId, Rights, Source, Wish};
+use kaiwa_sfu::control::{Event, Hears, Join, Prefer, PublicationId, Rights, Source, Wish};
 use kaiwa_sfu::core::negotiate::VideoCodecs;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
@@ -140,11 +140,13 @@ impl World {
             shards: 1,
             audio_slots: 3,
             is_paced: false,
+            inspect_s: 60,
             assumed: Bitrate::kbps(100_000),
             video_codecs: VideoCodecs::default(),
             identity: Arc::new(Identity::generate().unwrap()),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,
+            probe: None,
             started_ntp: NtpTime(1 << 60),
             seed: [7; SEED_BYTES],
         };
@@ -267,6 +269,7 @@ impl World {
             let prefer = Prefer {
                 participant: person.id,
                 wishes: vec![wish],
+                hears: Hears::Everybody,
             };
             self.shard.handle_prefer(now, &prefer).unwrap();
         }

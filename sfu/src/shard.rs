@@ -19,6 +19,7 @@ mod feedback_out;
 mod forward;
 #[cfg(test)]
 mod hostile;
+mod inspect;
 mod lines;
 mod media_in;
 mod neighbours;
@@ -67,12 +68,16 @@ pub struct Setup {
     pub is_paced: bool,
     /// What a path is taken to carry whose subscriber gives no transport-wide feedback.
     pub assumed: Bitrate,
+    /// Seconds of each participant that are kept; 0 keeps none.
+    pub inspect_s: u8,
     /// Codecs of pictures that are taken, the most wanted first.
     pub video_codecs: VideoCodecs,
     /// Who the server is in DTLS.
     pub identity: Arc<Identity>,
     /// Where clients are told to send to.
     pub candidates: Vec<Candidate>,
+    /// Whoever checks with these is answered and nothing more: they show that a client reaches us.
+    pub probe: Option<Credentials>,
     /// When the clock said `started_ntp`.
     pub started: Instant,
     /// Our clock as reports have it.
@@ -111,6 +116,8 @@ pub struct Shard<S> {
     /// Who is being removed, and was not told of yet.
     leaving: Option<Leaving>,
     counts: Counts,
+    /// The last frame was answered as a probe.
+    is_probed: bool,
     scratch: Scratch,
     next_id: u64,
     next_source: u32,
@@ -161,6 +168,7 @@ impl<S: Sink> Shard<S> {
             focus: None,
             leaving: None,
             counts: Counts::default(),
+            is_probed: false,
             scratch: Scratch::default(),
             next_id: 0,
             next_source: 0,

@@ -16,9 +16,11 @@ pub(crate) use lobby::{Arrival, Door, LobbySetup};
 pub(crate) use orders::{OrderQueue, Orders, queue};
 pub(crate) use setup::{Opened, ThreadSetup};
 
+use crate::control::trace::JoinTrace;
 use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
 };
+use crate::inspect::{Inspect, RoomReport};
 use crate::metrics::{Arrivals, Series, Traffic};
 use crate::net::affinity;
 use crate::net::poll::{Poller, ReadyStream, SocketKey, Waker};
@@ -46,6 +48,8 @@ pub(crate) enum Order {
     Offer(Offer, Reply<Answer>),
     Prefer(Prefer, Reply<()>),
     Mute(Mute, Reply<()>),
+    Trace(ParticipantId, Reply<JoinTrace>),
+    Inspect(Inspect, Reply<RoomReport>),
     /// A TCP connection says that it is a peer's of this shard.
     Connection(Arrival),
     Stop,
@@ -200,6 +204,14 @@ impl Thread {
             Order::Mute(mute, reply) => {
                 let muted = self.shard.handle_mute(now, mute);
                 self.answer(reply, muted);
+            }
+            Order::Trace(participant, reply) => {
+                let trace = self.shard.handle_trace(now, participant);
+                self.answer(reply, trace);
+            }
+            Order::Inspect(inspect, reply) => {
+                let report = self.shard.inspect(now, &inspect);
+                self.answer(reply, Ok(report));
             }
             Order::Connection(arrival) => self.admit(now, arrival),
             Order::Stop => self.is_stopping = true,

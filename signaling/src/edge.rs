@@ -3,11 +3,15 @@
 pub mod address;
 pub mod api;
 pub mod assets;
+mod calls;
 mod cors;
 pub mod guard;
 pub mod guest;
 pub mod listener;
 pub mod notifications;
+mod origin;
+mod problem;
+pub mod reports;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
@@ -94,7 +98,9 @@ pub fn router(edge: Arc<Edge>) -> Router {
             "/api/v1/notifications",
             notifications::router(Arc::clone(&edge)),
         )
+        .merge(reports::router())
         .merge(whip::router())
+        .merge(calls::router(Arc::clone(&edge)))
         .route("/api/{*rest}", any(not_found))
         .merge(edge.guests.router())
         .fallback(assets::serve)

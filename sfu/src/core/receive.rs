@@ -286,6 +286,12 @@ impl ReceiveStream {
         Some(values)
     }
 
+    /// Packets that were expected between the last two reports, and those of them that did not come at first.
+    #[must_use]
+    pub fn interval(&self) -> (u64, u64) {
+        self.stats.as_ref().map_or((0, 0), ReceptionStats::interval)
+    }
+
     /// Jitter of arrivals as a span.
     #[must_use]
     pub fn jitter(&self) -> Duration {
@@ -364,6 +370,12 @@ impl ReceiveStream {
     #[must_use]
     pub fn keyframe_at(&self) -> Option<Instant> {
         self.keyframe_at
+    }
+
+    /// When media came last. Padding does not count.
+    #[must_use]
+    pub fn media_at(&self) -> Option<Instant> {
+        self.media_at
     }
 
     /// Media came of late. Padding does not count.

@@ -3,6 +3,7 @@
 use super::faults::Leaving;
 use super::rooms::RoomState;
 use super::{Shard, Sink};
+use crate::control::trace::JoinTrace;
 use crate::control::{
     GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, Rights, SfuError,
 };
@@ -10,6 +11,7 @@ use crate::core::allocate::Allocator;
 use crate::core::negotiate::{Config, Negotiator};
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::core::room::{Assignment, Effect};
+use crate::inspect::record::{Record, Tally};
 use crate::peer::Peer;
 use crate::peer::inbound::Inbound;
 use crate::peer::outflow::Outflow;
@@ -100,6 +102,20 @@ impl<S: Sink> Shard<S> {
         }
     }
 
+    /// What was seen of somebody's way in.
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`].
+    pub fn handle_trace(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+    ) -> Result<JoinTrace, SfuError> {
+        let key = self.peer_of(participant)?;
+        let peer = self.peers.get(key).ok_or(SfuError::NoSuchParticipant)?;
+        Ok(peer.transport.recorder.trace(now))
+    }
+
     /// Rights that were taken away end what was published by them.
     fn end_forbidden(&mut self, now: Instant, participant: ParticipantId, rights: Rights) {
         let Some(&key) = self.by_participant.get(&participant) else {
@@ -144,6 +160,9 @@ impl<S: Sink> Shard<S> {
             rtt: RoundTrip::default(),
             our_ssrc: Ssrc(u32::from_be_bytes(self.entropy.bytes()) | 1),
             meter: QualityMeter::default(),
+            counted: Tally::default(),
+            protocol: None,
+            record: (self.setup.inspect_s > 0).then(|| Record::new(now, self.setup.inspect_s)),
             lost_up: 0,
             scheduled: None,
             next_report: now,
@@ -163,6 +182,7 @@ impl<S: Sink> Shard<S> {
             room: room.core.id().clone(),
             participant,
             reason,
+            trace: Some(Box::new(peer.transport.recorder.trace(now))),
         });
         if peer.transport.is_unreached(now) {
             self.counts.never_connected += 1;
@@ -226,7 +246,12 @@ impl<S: Sink> Shard<S> {
         peer.next_allocation = now;
         let room_key = peer.room;
         if let Some(room) = self.rooms.get_mut(room_key) {
-            room.core.handle_prefer(prefer.participant, &prefer.wishes);
+            let Prefer {
+                participant,
+                wishes,
+                hears,
+            } = prefer;
+            room.core.handle_prefer(*participant, wishes, *hears);
         }
         self.perform_room(now, room_key);
         self.schedule(key, now);
@@ -306,6 +331,7 @@ impl<S: Sink> Shard<S> {
         let before = std::mem::replace(&mut slot.track, track);
         slot.forwarder.set_source(source);
         slot.limited_by = None;
+        slot.watch.handle_source(now);
         self.abandon(now, key, at);
         self.unsubscribe(before, key, at);
         let subscriber = Subscriber {

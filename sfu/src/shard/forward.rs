@@ -313,6 +313,7 @@ impl Peer {
 
     /// A packet of a slot won't be sent: of video what follows is of no use before a key frame.
     fn give_up(&mut self, way: &mut Way<'_, impl Sink>, class: Class, item: &Queued) {
+        self.counted.dropped += 1;
         let is_media = class == Class::Video && item.repair.is_none();
         if let Some(Some(slot)) = self.slots.get_mut(item.slot).filter(|_| is_media) {
             slot.forwarder.pause();
@@ -577,6 +578,9 @@ impl Peer {
         };
         if self.transport.send_media(way.sink, &packet).is_some() {
             way.counts.forwarded += 1;
+            if meta.starts_frame && meta.coding.spatial() == 0 {
+                slot.watch.handle_frame(way.now);
+            }
             slot.history
                 .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);
         }

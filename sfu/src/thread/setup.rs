@@ -5,6 +5,8 @@ use super::unreached::Unreached;
 use super::{Door, LobbySetup, OrderQueue, Thread, listeners};
 use crate::config::Config;
 use crate::control::SfuEvents;
+use crate::control::trace::{Protocol, Told};
+use crate::core::ice::Credentials;
 use crate::dtls::Identity;
 use crate::metrics::{Arrivals, Series};
 use crate::net::address::{Loopback, local_addresses};
@@ -14,15 +16,12 @@ use crate::net::send::{SendMode, probe};
 use crate::net::socket::{BindError, LocalIndex, UdpSocket, bind_shards};
 use crate::shard::{SEED_BYTES, Setup, Shard};
 use crate::sockets::Sockets;
-use crate::unit::NtpTime;
+use crate::unit::{NTP_OFFSET_S, NtpTime};
 use crate::wire::sdp::{Candidate, TCP_PREFERENCE_MAX};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// Seconds from NTP's epoch, 1900, to Unix's.
-const NTP_OFFSET_S: u64 = 2_208_988_800;
 
 /// Everything that a shard's thread takes with it.
 pub(crate) struct ThreadSetup {
@@ -42,6 +41,10 @@ pub(crate) struct Opened {
     /// Where media is received by UDP, and by TCP.
     pub(crate) udp: Vec<SocketAddr>,
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Where clients are told to send to.
+    pub(crate) told: Vec<Told>,
+    /// Whoever checks with these is answered.
+    pub(crate) probe: Credentials,
     /// Where TCP connections come in, unless it is off.
     pub(crate) lobby: Option<(LobbySetup, Door)>,
 }
@@ -59,8 +62,12 @@ impl Opened {
         let tcp = tcp.unwrap_or_default();
         let arrivals = Arrivals::new();
         let lobby = listeners.map(|listeners| LobbySetup::open(listeners.own, arrivals.clone()));
+        let candidates = candidates(config, &udp, &tcp);
+        let probe = new_probe()?;
         Ok(Self {
-            shards: ThreadSetup::open(config, sets, candidates(config, &udp, &tcp), &arrivals)?,
+            told: told(config, &udp, &tcp),
+            shards: ThreadSetup::open(config, sets, (candidates, &probe), &arrivals)?,
+            probe,
             udp,
             tcp,
             lobby: lobby.transpose()?,
@@ -77,7 +84,7 @@ impl ThreadSetup {
     fn open(
         config: &Config,
         mut sets: Vec<Vec<UdpSocket>>,
-        candidates: Vec<Candidate>,
+        (candidates, nobody): (Vec<Candidate>, &Credentials),
         arrivals: &Arrivals,
     ) -> io::Result<Vec<Self>> {
         let shards = shards(config);
@@ -107,10 +114,12 @@ impl ThreadSetup {
                 shards,
                 audio_slots: config.audio_slots,
                 is_paced: config.is_paced,
+                inspect_s: config.inspect_s,
                 assumed: config.assumed,
                 video_codecs: config.video_codecs,
                 identity: Arc::clone(&identity),
                 candidates: candidates.clone(),
+                probe: Some(nobody.clone()),
                 started: Instant::now(),
                 started_ntp: ntp_now(),
                 seed: seed()?,
@@ -174,6 +183,13 @@ fn seed() -> io::Result<[u8; SEED_BYTES]> {
     Ok(seed)
 }
 
+/// Credentials that nobody has by chance.
+fn new_probe() -> io::Result<Credentials> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(Credentials::from_random(&random))
+}
+
 /// Addresses to bind: those given, an unspecified one replaced by the host's of its family. Binding each
 /// one tells to which address a datagram came, which a browser expects the answer from.
 fn listen_addresses(config: &Config, wanted: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
@@ -233,6 +249,21 @@ fn candidates(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Ca
     udp.chain(tcp).collect()
 }
 
+/// The same for people.
+fn told(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Told> {
+    let of = |protocol, bound: &[SocketAddr], most| {
+        let addresses = preferred(config, bound, most);
+        let told = addresses.map(|(address, _)| Told {
+            protocol,
+            address,
+            is_bound: bound.contains(&address),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let udp = of(Protocol::Udp, udp, u16::MAX);
+    [udp, of(Protocol::Tcp, tcp, TCP_PREFERENCE_MAX)].concat()
+}
+
 /// Where clients are sent of those that are bound, the most preferred first, with preferences that fall from `most` on.
 fn preferred(
     config: &Config,
@@ -259,7 +290,7 @@ fn ntp_now() -> NtpTime {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    NtpTime(NTP_OFFSET_S << 32).plus(since)
+    NtpTime(u64::from(NTP_OFFSET_S) << 32).plus(since)
 }
 
 #[cfg(test)]

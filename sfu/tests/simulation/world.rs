@@ -91,6 +91,7 @@ pub(crate) struct Person {
 pub(crate) struct Given {
     pub(crate) is_paced: bool,
     pub(crate) assumed: Bitrate,
+    pub(crate) inspect_s: u8,
 }
 
 impl Default for Given {
@@ -98,6 +99,7 @@ impl Default for Given {
         Self {
             is_paced: true,
             assumed: Bitrate::kbps(2_000),
+            inspect_s: 60,
         }
     }
 }
@@ -141,11 +143,13 @@ impl World {
             shards: 1,
             audio_slots,
             is_paced: given.is_paced,
+            inspect_s: given.inspect_s,
             assumed: given.assumed,
             video_codecs: VideoCodecs::default(),
             identity: Arc::clone(&IDENTITY),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,
+            probe: None,
             started_ntp: NtpTime(1 << 60),
             seed: entropy,
         };

@@ -155,11 +155,31 @@ impl CallCore {
         }
     }
 
+    /// A session's participant, also one whom the SFU has not taken yet.
+    #[must_use]
+    pub fn participant_of(&self, session: SessionNo) -> Option<ParticipantId> {
+        self.seats.get(&session).copied()
+    }
+
+    /// Whether somebody is in a call.
+    #[must_use]
+    pub fn has(&self, participant: ParticipantId) -> bool {
+        self.rooms.contains_key(&participant)
+    }
+
     /// A room's call in three numbers; `None` when there is none.
     #[must_use]
     pub fn summary(&self, room: &RoomId) -> Option<Summary> {
         let summary = self.calls.get(room)?.summary();
         (summary.count > 0).then_some(summary)
+    }
+
+    /// Every call in three numbers, by its room.
+    #[must_use]
+    pub fn summaries(&self) -> Vec<(RoomId, Summary)> {
+        let calls = self.calls.iter();
+        let summaries = calls.map(|(room, call)| (room.clone(), call.summary()));
+        summaries.filter(|(_, summary)| summary.count > 0).collect()
     }
 
     /// Who is in a room's call. Nobody, when there is none, with a version that every call before it is below and the

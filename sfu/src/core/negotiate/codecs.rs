@@ -212,6 +212,12 @@ impl Row {
 }
 
 impl Codec {
+    /// As in `a=rtpmap`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().encoding
+    }
+
     fn row(self) -> &'static Row {
         match self {
             Self::Opus(_) => &CODECS[0],
