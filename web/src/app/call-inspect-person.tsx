@@ -4,7 +4,7 @@ import type { CallParticipantReport, CallPublicationReport, CallSample, CallSubs
 import { LinesChart, MarksChart, MomentSlider, type Line, type Mark } from './call-inspect-chart.js';
 import { Cause, NoCause, Pairs, Scrolled, State } from './call-inspect-parts.js';
 import { meanOf, type Pick } from './call-inspect-scale.js';
-import { msText, rateText, secondText, shareText, spanText, w, wordOr } from './call-inspect-words.js';
+import { codecText, msText, rateText, secondText, shareText, spanText, w, wordOr } from './call-inspect-words.js';
 import { Avatar } from './parts.js';
 
 export interface PersonProps {
@@ -194,7 +194,7 @@ function Subscriptions({ list, nowMs, nameOf, sourceOf }: SubscriptionsProps) {
             <dl>
               <Term name={w('layer')} text={s.layer || w('nothing')} />
               <Term name={w('wanted')} text={s.wantedWidth > 0 ? `${s.wantedWidth}×${s.wantedHeight}` : '–'} />
-              <Term name={w('rate')} text={`${Math.round(s.fps)} ${w('fps')}`} />
+              <Term name={w('frames')} text={w('framesText', { count: Math.round(s.fps) })} />
               <Term name={w('why')} text={`${wordOr(limit, limit)}${s.sinceMs > 0 ? ` · ${w('forTime', { time: spanText(nowMs - s.sinceMs) })}` : ''}`} tone={limit === 'bandwidth' ? 'poor' : ''} />
             </dl>
           </li>
@@ -212,7 +212,7 @@ function Publications({ list, nowMs }: { list: readonly CallPublicationReport[];
         <li key={p.id} data-testid="inspect-publication" data-source={p.source}>
           <p class="track-title">
             <span>{wordOr(p.source, p.source)}</span>
-            <span class="chip">{p.codec.toUpperCase()}</span>
+            <span class="chip">{codecText(p.codec)}</span>
             {p.muted && <span class="chip">{w('off')}</span>}
             {p.lossNow >= 0.005 && (
               <span class="quiet-text">
@@ -226,7 +226,7 @@ function Publications({ list, nowMs }: { list: readonly CallPublicationReport[];
               {layer.id !== '' && <Term name={w('layer')} text={layer.id} />}
               <Term name={w('rate')} text={rateText(layer.kbps)} />
               {layer.width > 0 && <Term name={w('size')} text={`${layer.width}×${layer.height}`} />}
-              {layer.fps > 0 && <Term name={w('fps')} text={String(Math.round(layer.fps))} />}
+              {layer.fps > 0 && <Term name={w('frames')} text={w('framesText', { count: Math.round(layer.fps) })} />}
               {layer.lastKeyframeMs !== null && <Term name={w('lastKeyframe')} text={w('ago', { time: spanText(nowMs - layer.lastKeyframeMs) })} />}
             </dl>
           ))}

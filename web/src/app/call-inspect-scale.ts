@@ -34,12 +34,12 @@ export function pathOf(samples: readonly CallSample[], pick: Pick, frame: Frame)
   return path;
 }
 
-/** A round number (1, 2 or 5 and zeros) that is not below any of them, nor below `least`. */
+/** A round number that is not below any of them, nor below `least`. */
 export function ceiling(samples: readonly CallSample[], picks: readonly Pick[], least: number): number {
   let most = least;
   for (const sample of samples) for (const pick of picks) most = Math.max(most, pick(sample) ?? 0);
   const power = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= most * (1 - 1e-9)) ?? most;
+  return [1, 1.5, 2, 3, 4, 6, 8, 10].map((n) => n * power).find((n) => n >= most * (1 - 1e-9)) ?? most;
 }
 
 export interface Range {

@@ -88,9 +88,10 @@ const isTroubled = ({ cause, state, publications }: CallParticipantReport): bool
 
 function summaryOf({ participants, failures, scope }: CallReport): string {
   const troubled = participants.filter(isTroubled).length;
-  const parts = scope === 'all' ? [w('sumPeople', { count: participants.length })] : [];
-  if (troubled > 0 && scope === 'all') parts.push(w('sumProblems', { count: troubled }));
-  if (troubled === 0 && participants.length > 0) parts.push(w('sumWell'));
+  const isAll = scope === 'all';
+  const parts = isAll ? [w('sumPeople', { count: participants.length })] : [];
+  if (troubled > 0) parts.push(w('sumProblems', { count: troubled }));
+  else if (participants.length > 0) parts.push(w(isAll ? 'sumWell' : 'well'));
   if (failures.length > 0) parts.push(w('sumFailures', { count: failures.length }));
   return parts.join(' · ');
 }

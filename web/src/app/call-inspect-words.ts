@@ -76,8 +76,9 @@ const en = {
   picture: 'Picture',
   layer: 'Layer',
   wanted: 'Wanted',
+  frames: 'Frames',
+  framesText: '{count} fps',
   why: 'Why not more',
-  fps: 'fps',
   nothing: 'none',
   frozen: 'stands still',
   forTime: 'for {time}',
@@ -219,11 +220,12 @@ const ja: Record<InspectKey, string> = {
   picture: '映像',
   layer: 'レイヤー',
   wanted: '要求サイズ',
+  frames: 'フレーム',
+  framesText: '{count} fps',
   why: '制限の理由',
-  fps: 'fps',
   nothing: 'なし',
   frozen: '停止中',
-  forTime: '{time} 前から',
+  forTime: '{time}前から',
   full: '要求どおり',
   bandwidth: '回線の速度が足りない',
   publisher: '送信側がこれ以上送っていない',
@@ -236,7 +238,7 @@ const ja: Record<InspectKey, string> = {
   size: 'サイズ',
   lastKeyframe: '最後のキーフレーム',
   off: 'オフ',
-  ago: '{time} 前',
+  ago: '{time}前',
   microphone: 'マイク',
   camera: 'カメラ',
   screen: '画面',
@@ -301,7 +303,7 @@ const number = (n: number, digits = 0): string =>
 
 export const rateText = (kbps: number): string => (kbps >= 10_000 ? `${number(kbps / 1_000, 1)} Mbit/s` : `${number(kbps)} kbit/s`);
 
-export const shareText = (share: number): string => `${number(share * 100, share > 0 && share < 0.0995 ? 1 : 0)} %`;
+export const shareText = (share: number): string => `${number(share * 100, share >= 0.0005 && share < 0.0995 ? 1 : 0)} %`;
 
 export const msText = (ms: number): string => `${number(ms, ms < 10 && ms > 0 ? 1 : 0)} ms`;
 
@@ -312,6 +314,9 @@ export function spanText(ms: number): string {
   const minutes = Math.round(seconds / 60);
   return minutes < 100 ? `${minutes} ${lang.value === 'ja' ? '分' : 'min'}` : `${Math.round(minutes / 60)} ${lang.value === 'ja' ? '時間' : 'h'}`;
 }
+
+/** As they are written: Opus and RED, VP8. */
+export const codecText = (codec: string): string => (codec.toLowerCase() === 'opus' ? 'Opus' : codec.toUpperCase());
 
 /** With seconds: changes follow each other fast. */
 export const secondText = (ms: number): string =>

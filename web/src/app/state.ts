@@ -1,8 +1,9 @@
 /** The app's state: who is signed in, the client, where one is. Components read its signals. */
 import { computed, signal, type Signal } from '@preact/signals';
-import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallInspector, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
+import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
 import { showBadge, unmutedUnread } from './badge.js';
 import { t } from './i18n.js';
+import type { CallInspector } from '../client/inspect.js';
 import { beginClips, clips, clipTick, endClips, giveUpClips, pauseClips } from './clip-state.js';
 import { EMPTY, setTray } from './clip-tray.js';
 import { goTo, keep, kept, openRoom } from './kept.js';

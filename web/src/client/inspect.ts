@@ -43,7 +43,13 @@ export class CallInspector {
 
   /** Tells what could not be connected; gives what the server takes for the cause, null where it can't say. */
   async report(room: string, sighting: CallSighting): Promise<CallCause | null> {
-    return verdictOf(await this.#ask(`/${encodeURIComponent(room)}/reports`, sightingBody(sighting)));
+    try {
+      return verdictOf(await this.#ask(`/${encodeURIComponent(room)}/reports`, sightingBody(sighting)));
+    } catch (error) {
+      // A token that is refused is a cause as well.
+      if (error instanceof Refused && error.verdict) return error.verdict;
+      throw error;
+    }
   }
 
   /** With a fresh token where the old one has run out. */
@@ -72,7 +78,7 @@ export class CallInspector {
         signal: late.signal,
       });
       if (response.status === 401 && !fresh) throw new Unauthorized();
-      if (!response.ok) throw await errorOf(response);
+      if (!response.ok) throw await refusalOf(response);
       return await response.json();
     } catch (error) {
       if (error instanceof KaiwaError || error instanceof Unauthorized) throw error;
@@ -85,3 +91,16 @@ export class CallInspector {
 
 /** The token ran out; another one may do. */
 class Unauthorized extends Error {}
+
+class Refused extends KaiwaError {
+  /** Null: the server didn't say more than the error. */
+  verdict: CallCause | null = null;
+}
+
+async function refusalOf(response: Response): Promise<Refused> {
+  const body = response.clone();
+  const { code, reason, message, temporary, retryMs } = await errorOf(response);
+  const refused = new Refused({ code, reason, message, temporary, retryMs });
+  refused.verdict = verdictOf(await body.json().catch(() => null));
+  return refused;
+}
