@@ -137,7 +137,7 @@ export function MomentSlider({ ago, onAgo }: { ago: number; onAgo: (ago: number)
   return (
     <label class="moment">
       <span class="moment-text">
-        {w('moment')}: <b>{text}</b>
+        {w('moment')} <b>{text}</b>
       </span>
       <input
         type="range"

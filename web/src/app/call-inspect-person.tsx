@@ -50,7 +50,7 @@ export function PersonReport({ person, nowMs, isOwn, nameOf, sourceOf }: PersonP
           {w('pairs')} <span class="quiet-text">{person.pairs.length}</span>
         </summary>
         <p class="quiet-text">
-          {w('path')}: {person.local ? `${person.local} ↔ ${person.remote}` : w('noPath')} · {w('since')} {secondText(person.joinedMs)}
+          {w('path', { path: person.local ? `${person.local} ↔ ${person.remote}` : w('noPath'), time: secondText(person.joinedMs) })}
         </p>
         <Pairs pairs={person.pairs} title={w('pairs')} />
       </details>

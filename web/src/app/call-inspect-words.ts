@@ -34,10 +34,9 @@ const en = {
   interrupted: 'Interrupted',
   well: 'No problem found',
   wellText: 'What arrives and what is sent is as it should be.',
-  path: 'Path',
+  path: 'Path {path}, in the call since {time}',
   noPath: 'none yet',
   protocol: 'Protocol',
-  since: 'In the call since',
   serverWords: 'In the server’s words',
   // Figures
   sent: 'Sends',
@@ -113,8 +112,8 @@ const en = {
   pairServer: 'Server',
   pairThem: 'They',
   pairChecks: 'Checks',
-  pairAnswered: 'answered',
-  pairRefused: 'refused',
+  pairAnswered: 'Answered',
+  pairRefused: 'Refused',
   pairUsed: 'in use',
   // Failures
   failures: 'Failed joins',
@@ -180,10 +179,9 @@ const ja: Record<InspectKey, string> = {
   interrupted: '中断',
   well: '問題は見つかりません',
   wellText: '送受信とも正常です。',
-  path: '経路',
+  path: '経路：{path}、参加時刻：{time}',
   noPath: '未確立',
   protocol: 'プロトコル',
-  since: '参加時刻',
   serverWords: 'サーバーの記録（英語）',
   sent: '送信',
   received: '受信',
@@ -315,8 +313,9 @@ export function spanText(ms: number): string {
   return minutes < 100 ? `${minutes} ${lang.value === 'ja' ? '分' : 'min'}` : `${Math.round(minutes / 60)} ${lang.value === 'ja' ? '時間' : 'h'}`;
 }
 
-/** As they are written: Opus and RED, VP8. */
-export const codecText = (codec: string): string => (codec.toLowerCase() === 'opus' ? 'Opus' : codec.toUpperCase());
+/** As they are written. */
+export const codecText = (codec: string): string => CODECS[codec.toLowerCase()] ?? codec.toUpperCase();
+const CODECS: Record<string, string> = { opus: 'Opus', h264: 'H.264' };
 
 /** With seconds: changes follow each other fast. */
 export const secondText = (ms: number): string =>
