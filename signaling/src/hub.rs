@@ -121,13 +121,13 @@ impl Follow {
             return;
         }
         let frame = notice.push.frame(self.session.codec()).clone();
-        match notice.signal {
+        match &notice.signal {
             None => self.session.push(Reliable {
                 room: None,
                 frame,
                 pushes: 1,
             }),
-            Some(key) => self.session.signal(key, frame),
+            Some(key) => self.session.signal(key.clone(), frame),
         }
     }
 
@@ -470,7 +470,7 @@ impl Hub {
 
 impl Bus for Hub {
     fn clip_progress(&self, progress: ClipProgress) {
-        let key = SignalKey::Clip(progress.clip, progress.target);
+        let key = SignalKey::Clip(progress.room.clone(), progress.target);
         let push = Push::ClipProgress(clip_progress(&progress));
         self.tell(&progress.room, Notice::signal(push, key));
     }

@@ -283,12 +283,15 @@ export async function library() {
 
 /** Waits for a condition on a library client, by its changes. */
 export function until(kaiwa, condition) {
+  // Made here, so that its stack names who waited.
+  const late = new Error('never came about');
   return new Promise((resolve, reject) => {
     if (condition()) return resolve();
     const timer = setTimeout(() => {
       stop();
-      reject(new Error(`never came about; status ${JSON.stringify(kaiwa.status)}`));
-    }, 60_000);
+      late.message = `never came about: ${condition}; status ${JSON.stringify(kaiwa.status)}`;
+      reject(late);
+    }, WAIT_MS);
     const stop = kaiwa.onChange(() => {
       if (!condition()) return;
       clearTimeout(timer);

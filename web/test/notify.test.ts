@@ -196,6 +196,27 @@ describe('marks', () => {
     expect(alice.room(tea.id)?.unread).toEqual({ count: 1, more: false, mentions: 0 });
   });
 
+  it('counts what was written between coming into a room and following it', async () => {
+    const w = world();
+    const alice = await start(w);
+    const tea = room(w);
+    w.server.notify.marks.set(`${tea.id} alice`, 0);
+    w.server.post(tea, 'bob', '@alice', 0, '', { mentions: ['alice'] });
+    await settle();
+    expect(alice.room(tea.id)?.unread).toEqual({ count: 4, more: false, mentions: 1 });
+    expect(alice.room(tea.id)?.newest?.text).toBe('@alice');
+    w.server.post(tea, 'bob', 'd');
+    await settle();
+    expect(alice.room(tea.id)?.unread).toEqual({ count: 5, more: false, mentions: 1 });
+    alice.openRoom(tea.id);
+    await settle();
+    alice.markRead(tea.id);
+    await settle();
+    expect(alice.room(tea.id)?.unread).toEqual({ count: 0, more: false, mentions: 0 });
+    const asked = w.server.log.filter(({ command }) => command.case === 'roomGet');
+    expect(asked.length, 'once').toBe(1);
+  });
+
   it('takes over what was read on another device, and never back', async () => {
     const w = world();
     const tea = room(w);

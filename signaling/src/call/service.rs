@@ -315,7 +315,7 @@ impl Shared {
                 };
                 let push = EncodedOnce::new(wire::signal(&signal));
                 self.deliver(&to, |session| {
-                    session.signal(key, push.frame(session.codec()).clone());
+                    session.signal(key.clone(), push.frame(session.codec()).clone());
                 })
                 .await;
             }

@@ -682,10 +682,10 @@ export class Kaiwa {
   #listedRoom(info: RoomInfo): void {
     const known = this.#rooms.has(info.room);
     const room = this.#put(info);
-    const { readSeq, unread, unreadMentions, epoch, head } = info;
+    const { readSeq, unread, head } = info;
     // What was written before this device knew the room counts as read, unless the server knows better.
     if (!known && !this.#listed) room.lastRead = unread > 0 ? readSeq : head;
-    if (readSeq > 0 || unread > 0) room.handleMarked({ room: info.room, epoch, readSeq, unread, unreadMentions, head });
+    room.handleCounted(info);
     // Read here while there was no connection to say it over.
     if (unread > 0 && room.lastRead > readSeq) void this.#mark(room);
     this.#follow(room);
@@ -767,6 +767,8 @@ export class Kaiwa {
     const id = room.info.room;
     if (step.reset) {
       room.reset(step.reset);
+      room.uncounted = room.isUncounted;
+      if (room.uncounted) void this.#recount(room);
       this.#touch(room);
       if (room.open) this.#fill(room);
     }
@@ -854,19 +856,28 @@ export class Kaiwa {
     }
   }
 
-  /** Asks how many are in a room that somebody looks at, after others came or went. */
+  /**
+   * Asks how many are in a room that somebody looks at, after others came or went; and what is unread in one that was
+   * followed too late to see it.
+   */
   async #recount(room: Room): Promise<void> {
     if (room.recounting) return;
     room.recounting = true;
     try {
-      while (room.open && room.recount && !room.members) {
-        room.recount = false;
+      while (room.uncounted || (room.open && room.recount && !room.members)) {
+        room.recount = room.uncounted = false;
         const result = await this.#requests.ask({ kind: 'room_get', room: room.info.room }, 'repeat');
-        room.info = { ...room.info, members: expectKind(result, 'room').info.members };
+        const { info } = expectKind(result, 'room');
+        const { last } = room.info;
+        const newer = (info.last?.seq ?? 0) > (last?.seq ?? 0) ? info.last : last;
+        room.info = { ...room.info, members: info.members, last: newer };
+        if (info.last) this.#learn({ id: info.last.sender, name: info.last.senderName });
+        room.handleCounted(info);
         this.#touch(room);
       }
     } catch {
       room.recount = true;
+      room.uncounted = room.isUncounted;
     } finally {
       room.recounting = false;
       this.#settle();

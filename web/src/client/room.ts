@@ -41,6 +41,8 @@ export class Room {
   members: Map<string, Member> | null = null;
   /** Somebody came or went, and without `members` the count can't be told. */
   recount = false;
+  /** What was written before it was followed has to be counted by the server. */
+  uncounted = false;
   recounting = false;
   /** Names of senders are being read. */
   naming = false;
@@ -124,6 +126,11 @@ export class Room {
     return true;
   }
 
+  /** What a listing says of how far one has read; a server that knows no marks says nothing. */
+  handleCounted({ room, epoch, readSeq, unread, unreadMentions, head }: RoomInfo): void {
+    if (readSeq > 0 || unread > 0) this.handleMarked({ room, epoch, readSeq, unread, unreadMentions, head });
+  }
+
   /** Of two words on a clip the one with the greater version is right, and then the one that is further. False: an old one. */
   handleClipProgress(progress: ClipProgress): boolean {
     const known = this.#clipProgress.get(progress.seq);
@@ -142,10 +149,20 @@ export class Room {
     return holds ? known.percent : null;
   }
 
-  unread(me: string): Unread {
+  /** What the server counted holds as long as nothing more was read here. */
+  get #counted(): Marked | null {
     const { marked } = this;
-    // What the server counted holds as long as nothing more was read here.
-    const counted = marked && marked.epoch === this.info.epoch && marked.readSeq >= this.lastRead ? marked : null;
+    return marked && marked.epoch === this.info.epoch && marked.readSeq >= this.lastRead ? marked : null;
+  }
+
+  /** The list begins after what was read, and what lies between was not counted. */
+  get isUncounted(): boolean {
+    const reaches = this.timeline !== null && this.timeline.floor <= this.lastRead + 1;
+    return !reaches && (this.#counted?.head ?? 0) < this.info.head;
+  }
+
+  unread(me: string): Unread {
+    const counted = this.#counted;
     let [count, mentions, later, laterMentions] = [0, 0, 0, 0];
     const list = this.timeline?.messages ?? [];
     for (let i = list.length - 1; i >= 0; i--) {

@@ -15,7 +15,7 @@
 
 use crate::codec::Codec;
 use crate::transport::Frame;
-use kaiwa_common::id::{ClipId, RoomId};
+use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::{Limits, SIGNALS};
 use kaiwa_common::position::{Position, Seq};
 use kaiwa_proto::client::v1 as wire;
@@ -36,14 +36,14 @@ pub struct Reliable {
 }
 
 /// What a signal tells; the latest of a kind is all that counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignalKey {
     /// Who speaks in one's call.
     Speakers,
     /// How well people's media gets through in one's call.
     Quality,
-    /// How far a clip is, by its message: one clip may be shown in several rooms.
-    Clip(ClipId, Seq),
+    /// How far a message's clip is: one clip may be shown in several rooms.
+    Clip(RoomId, Seq),
 }
 
 /// Signals that wait, the oldest first; one of each kind.

@@ -198,6 +198,20 @@ fn signals_go_last_and_uncounted_and_the_latest_of_a_kind_replaces_one_that_wait
 }
 
 #[test]
+fn the_progress_of_a_clip_takes_no_place_of_another_rooms() {
+    let mut outbox = outbox(10_000, 10_000);
+    let signal = |text: &str| Frame::new(crate::transport::Format::Binary, text.as_bytes());
+    let key = |room| SignalKey::Clip(RoomId::parse(room).expect("a room"), Seq(7));
+    outbox.push_signal(key("r_a"), signal("a 10 %"));
+    outbox.push_signal(key("r_b"), signal("b 10 %"));
+    outbox.push_signal(key("r_a"), signal("a 20 %"));
+    let told: Vec<String> = std::iter::from_fn(|| outbox.pop_signal())
+        .map(|frame| text(&frame))
+        .collect();
+    assert_eq!(told, ["a 20 %", "b 10 %"]);
+}
+
+#[test]
 fn a_rewind_forgets_signals() {
     let mut outbox = outbox(10_000, 10_000);
     let frame = Frame::new(crate::transport::Format::Binary, b"old");
