@@ -67,7 +67,7 @@ const subscription = (mid: number, user: string, more: object = {}) => ({
   mid: String(mid),
   publication: `t_${user}_c`,
   user,
-  layer: 'h',
+  layer: 1,
   wantedWidth: 640,
   wantedHeight: 360,
   limitedBy: null,
@@ -76,6 +76,8 @@ const subscription = (mid: number, user: string, more: object = {}) => ({
   freezeNow: false,
   ...more,
 });
+
+const sound = (mid: number, user: string) => ({ ...subscription(mid, user), publication: `t_${user}_m`, layer: null, wantedWidth: 0, wantedHeight: 0, sinceMs: null, fps: 0 });
 
 const pair = (protocol: string, remote: string, more: object = {}) => ({
   protocol,
@@ -119,10 +121,10 @@ function participants(options: FixtureOptions): object[] {
       ...base('aiko', '198.51.100.7:54011'),
       samples: samples('aiko', options, { inKbps: 2_290, outKbps: 1_120, estimateKbps: 4_800, inLoss: 0, outLoss: 0.001, rttMs: 18, freezeEvery: 0 }),
       publications: publications('aiko', nowMs),
-      subscriptions: [subscription(5, 'ben'), subscription(6, 'chie', { layer: 'q', limitedBy: 'publisher', sinceMs: nowMs - 95_000, fps: 15 }), subscription(7, 'dmitri', { layer: null, limitedBy: null, sinceMs: nowMs - 18_000, fps: 0, freezeNow: true })],
+      subscriptions: [sound(1, 'ben'), subscription(5, 'ben'), subscription(6, 'chie', { layer: 0, limitedBy: 'publisher', sinceMs: nowMs - 95_000, fps: 15 }), subscription(7, 'dmitri', { layer: null, limitedBy: null, sinceMs: nowMs - 18_000, fps: 0, freezeNow: true })],
       changes: [
-        { ms: nowMs - 600_000, kind: 'layer', mid: '5', from: 'q', to: 'h', why: 'bandwidth' },
-        { ms: nowMs - 95_000, kind: 'layer', mid: '6', from: 'h', to: 'q', why: 'publisher' },
+        { ms: nowMs - 600_000, kind: 'layer', mid: '5', from: '0/2', to: '1/2', why: 'bandwidth' },
+        { ms: nowMs - 95_000, kind: 'layer', mid: '6', from: '1/2', to: '0/2', why: 'publisher' },
       ],
       pairs: [pair('udp', '198.51.100.7:54011')],
     },
@@ -132,13 +134,14 @@ function participants(options: FixtureOptions): object[] {
       cause: STARVED,
       samples: samples('ben', options, { inKbps: 640, outKbps: 600, estimateKbps: 620, inLoss: 0.01, outLoss: 0.03, rttMs: 84, freezeEvery: 7 }),
       publications: publications('ben', nowMs),
-      subscriptions: [subscription(5, 'aiko', { layer: 'q', limitedBy: 'bandwidth', sinceMs: nowMs - 26_000, fps: 14 }), subscription(6, 'chie', { layer: null, limitedBy: 'bandwidth', sinceMs: nowMs - 26_000, fps: 0, freezeNow: true })],
+      subscriptions: [sound(1, 'aiko'), subscription(5, 'aiko', { layer: 0, limitedBy: 'bandwidth', sinceMs: nowMs - 26_000, fps: 14 }), subscription(6, 'chie', { layer: null, limitedBy: 'bandwidth', sinceMs: nowMs - 26_000, fps: 0, freezeNow: true })],
       changes: [
         { ms: nowMs - 700_000, kind: 'protocol', from: 'udp', to: 'tcp' },
         { ms: nowMs - 120_000, kind: 'interrupted' },
         { ms: nowMs - 117_000, kind: 'recovered' },
-        { ms: nowMs - 26_000, kind: 'layer', mid: '5', from: 'h', to: 'q', why: 'bandwidth' },
-        { ms: nowMs - 26_000, kind: 'layer', mid: '6', from: 'q', to: null, why: 'bandwidth' },
+        { ms: nowMs - 26_000, kind: 'layer', mid: '5', from: '1/2', to: '0/2', why: 'bandwidth' },
+        { ms: nowMs - 25_000, kind: 'freeze', mid: '6', why: 'bandwidth' },
+        { ms: nowMs - 26_000, kind: 'layer', mid: '6', from: '0/2', to: 'none', why: 'bandwidth' },
       ],
       pairs: [pair('udp', '203.0.113.99:51820', { checks: 4, answered: 4, nominated: false }), pair('tcp', '203.0.113.99:40112')],
     },
@@ -146,7 +149,7 @@ function participants(options: FixtureOptions): object[] {
       ...base('chie', '[2001:db8::4c1]:60122'),
       samples: samples('chie', options, { inKbps: 610, outKbps: 1_900, estimateKbps: 3_300, inLoss: 0.02, outLoss: 0, rttMs: 41, freezeEvery: 0 }),
       publications: publications('chie', nowMs),
-      subscriptions: [subscription(5, 'aiko', { layer: 'f', wantedWidth: 1280, wantedHeight: 720 })],
+      subscriptions: [subscription(5, 'aiko', { layer: 2, wantedWidth: 1280, wantedHeight: 720 })],
       changes: [],
       pairs: [pair('udp', '[2001:db8::4c1]:60122', { local: '[2001:db8::10]:8080' })],
     },

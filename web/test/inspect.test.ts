@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { causeWords } from '../src/app/call-cause-words.js';
 import { copyText, withoutTokens } from '../src/app/call-inspect-copy.js';
-import { merged, Poll, secondsFor } from '../src/app/call-inspect-poll.js';
+import { merged, Poll, secondsFor, whole } from '../src/app/call-inspect-poll.js';
 import { ceiling, meanOf, pathOf, rangeOf, sampleAt, xOf } from '../src/app/call-inspect-scale.js';
-import { rateText, shareText, spanText } from '../src/app/call-inspect-words.js';
+import { layerText, rateText, shareText, spanText } from '../src/app/call-inspect-words.js';
 import { lang } from '../src/app/i18n.js';
 import type { CallCause, CallSample, CallSighting } from '../src/client/index.js';
 import { CallInspector } from '../src/client/inspect.js';
@@ -24,7 +24,7 @@ describe('the inspector’s JSON', () => {
     expect(ben).toMatchObject({ user: 'ben', state: 'connected', protocol: 'tcp', cause: STARVED });
     expect(ben.samples).toHaveLength(60);
     expect(ben.samples.at(-1)!.ms).toBe(NOW);
-    expect(ben.subscriptions[1]).toMatchObject({ layer: '', limitedBy: 'bandwidth', freezeNow: true });
+    expect(ben.subscriptions[2]).toMatchObject({ layer: null, limitedBy: 'bandwidth', freezeNow: true });
     expect(ben.publications[1]!.layers.map((l) => l.id)).toEqual(['q', 'h', 'f']);
     expect(ben.pairs.map((p) => [p.protocol, p.nominated])).toEqual([['udp', false], ['tcp', true]]);
     expect(failures[1]).toMatchObject({ room: '', user: '', way: 'whip', cause: { kind: 'token_expired' } });
@@ -245,6 +245,21 @@ describe('reading each second', () => {
   });
 });
 
+describe('a large call', () => {
+  it('is read page by page, and no further than anybody looks', async () => {
+    const asked: string[] = [];
+    const page = (pages: number) => async (after: string) => {
+      asked.push(after);
+      return { ...report(1), next: asked.length < pages ? `p_${asked.length}` : '' };
+    };
+    expect((await whole(page(3))).participants).toHaveLength(12);
+    expect(asked).toEqual(['', 'p_1', 'p_2']);
+    asked.length = 0;
+    const some = await whole(page(99));
+    expect([asked.length, some.next]).toEqual([5, 'p_5']);
+  });
+});
+
 describe('lines', () => {
   const at = (ms: number, rttMs: number | null): CallSample => ({ ...report(1).participants[0]!.samples[0]!, ms, rttMs });
   const rtt = (s: CallSample) => s.rttMs;
@@ -267,6 +282,7 @@ describe('lines', () => {
     expect(rangeOf(samples, rtt)).toEqual({ now: 30, least: 10, most: 30 });
     expect([rangeOf([at(0, null)], rtt), meanOf(samples, rtt, 2), sampleAt(samples, 1_400)!.ms, sampleAt([], 0)]).toEqual([null, 30, 1_000, null]);
     lang.value = 'en';
+    expect(['2/1', '0', 'none', 'h'].map(layerText)).toEqual(['L3T2', 'L1', 'none', 'h']);
     expect([rateText(612.4), rateText(12_340), shareText(0), shareText(0.0123), shareText(0.31), spanText(12_400), spanText(240_000)]).toEqual(['612 kbit/s', '12.3 Mbit/s', '0 %', '1.2 %', '31 %', '12 s', '4 min']);
   });
 });

@@ -49,6 +49,11 @@ const en: Record<CallCauseKind, CauseWords> = {
     text: 'This browser and the server have no format for sound or pictures in common.',
     remedy: 'Use a current Firefox, Chrome, Edge or Safari.',
   },
+  bad_offer: {
+    name: 'The server does not understand the client',
+    text: 'The server did not understand how this browser or program describes its media.',
+    remedy: 'Reload the page and join again. If it happens again, report it with the browser’s or program’s name and version.',
+  },
   fingerprint_mismatch: {
     name: 'The encryption doesn’t fit',
     text: 'Who answered is not who was announced: something on the way may have changed the call’s encryption.',
@@ -141,6 +146,11 @@ const ja: Record<CallCauseKind, CauseWords> = {
     name: '共通の形式がありません',
     text: 'このブラウザーとサーバーの間に、音声や映像の共通の形式がありません。',
     remedy: '最新の Firefox、Chrome、Edge、Safari をお使いください。',
+  },
+  bad_offer: {
+    name: 'メディアの記述を処理できません',
+    text: 'このブラウザーまたはプログラムが送ったメディアの記述を、サーバーが処理できませんでした。',
+    remedy: 'ページを再読み込みして、もう一度参加してください。繰り返す場合は、ブラウザーやプログラムの名前とバージョンを添えて報告してください。',
   },
   fingerprint_mismatch: {
     name: '暗号化の相手が一致しません',

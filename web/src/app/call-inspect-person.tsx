@@ -4,7 +4,8 @@ import type { CallParticipantReport, CallPublicationReport, CallSample, CallSubs
 import { LinesChart, MarksChart, MomentSlider, type Line, type Mark } from './call-inspect-chart.js';
 import { Cause, NoCause, Pairs, Scrolled, State } from './call-inspect-parts.js';
 import { meanOf, type Pick } from './call-inspect-scale.js';
-import { codecText, msText, rateText, secondText, shareText, spanText, w, wordOr } from './call-inspect-words.js';
+import { codecText, layerText, msText, rateText, secondText, shareText, spanText, w, wordOr } from './call-inspect-words.js';
+import { clockTime } from './format.js';
 import { Avatar } from './parts.js';
 
 export interface PersonProps {
@@ -29,12 +30,17 @@ export function PersonReport({ person, nowMs, isOwn, nameOf, sourceOf }: PersonP
           <p>
             <State state={person.state} /> {person.protocol && <span class="chip">{person.protocol.toUpperCase()}</span>}
           </p>
+          <p class="quiet-text">
+            <span>{w('since', { time: clockTime(person.joinedMs) })}</span>
+            {person.remote && <span>{w('path', { path: `${person.local || '?'} ↔ ${person.remote}` })}</span>}
+          </p>
         </div>
       </header>
-      {person.cause ? <Cause cause={person.cause} /> : person.state === 'connected' && person.samples.length > 0 && <NoCause />}
+      {person.cause && <Cause cause={person.cause} />}
+      {!isTroubled(person) && person.state === 'connected' && person.samples.length > 0 && <NoCause />}
       <Timelines samples={person.samples} nowMs={nowMs} />
       <Section title={w(isOwn ? 'picturesOwn' : 'pictures')}>
-        <Subscriptions list={person.subscriptions} nowMs={nowMs} nameOf={nameOf} sourceOf={sourceOf} />
+        <Subscriptions list={person.subscriptions.filter((s) => isPicture(s, sourceOf(s.publication)))} nowMs={nowMs} nameOf={nameOf} sourceOf={sourceOf} />
       </Section>
       <Section title={w(isOwn ? 'publishesOwn' : 'publishes')}>
         <Publications list={person.publications} nowMs={nowMs} />
@@ -45,15 +51,14 @@ export function PersonReport({ person, nowMs, isOwn, nameOf, sourceOf }: PersonP
         </summary>
         <Changes person={person} />
       </details>
-      <details class="inspect-more" data-testid="inspect-pairs">
-        <summary>
-          {w('pairs')} <span class="quiet-text">{person.pairs.length}</span>
-        </summary>
-        <p class="quiet-text">
-          {w('path', { path: person.local ? `${person.local} ↔ ${person.remote}` : w('noPath'), time: secondText(person.joinedMs) })}
-        </p>
-        <Pairs pairs={person.pairs} title={w('pairs')} />
-      </details>
+      {person.pairs.length > 0 && (
+        <details class="inspect-more" data-testid="inspect-pairs">
+          <summary>
+            {w('pairs')} <span class="quiet-text">{person.pairs.length}</span>
+          </summary>
+          <Pairs pairs={person.pairs} title={w('pairs')} />
+        </details>
+      )}
     </article>
   );
 }
@@ -170,6 +175,9 @@ function Table({ samples }: { samples: CallSample[] }) {
 
 // --- pictures ---
 
+/** Sounds are among what somebody receives, too; of whom one can't see, the source is not known. */
+const isPicture = (s: CallSubscriptionReport, source: string): boolean => (source === '' ? s.wantedWidth > 0 || s.layer !== null : source === 'camera' || source === 'screen');
+
 interface SubscriptionsProps {
   list: readonly CallSubscriptionReport[];
   nowMs: number;
@@ -186,13 +194,13 @@ function Subscriptions({ list, nowMs, nameOf, sourceOf }: SubscriptionsProps) {
         const name = nameOf(s.user);
         const limit = s.limitedBy === '' ? 'full' : s.limitedBy;
         return (
-          <li key={`${s.mid} ${s.publication}`} data-testid="inspect-picture" data-user={s.user} data-layer={s.layer} data-limited={s.limitedBy}>
+          <li key={`${s.mid} ${s.publication}`} data-testid="inspect-picture" data-user={s.user} data-layer={s.layer ?? ''} data-limited={s.limitedBy}>
             <p class="track-title">
               <span dir="auto">{source ? w('pictureOf', { name, source: wordOr(source, source) }) : name}</span>
               {s.freezeNow && <span class="chip bad">{w('frozen')}</span>}
             </p>
             <dl>
-              <Term name={w('layer')} text={s.layer || w('nothing')} />
+              <Term name={w('layer')} text={s.layer === null ? w('nothing') : layerText(String(s.layer))} />
               <Term name={w('wanted')} text={s.wantedWidth > 0 ? `${s.wantedWidth}×${s.wantedHeight}` : '–'} />
               <Term name={w('frames')} text={w('framesText', { count: Math.round(s.fps) })} />
               <Term name={w('why')} text={`${wordOr(limit, limit)}${s.sinceMs > 0 ? ` · ${w('forTime', { time: spanText(nowMs - s.sinceMs) })}` : ''}`} tone={limit === 'bandwidth' ? 'poor' : ''} />
@@ -212,7 +220,7 @@ function Publications({ list, nowMs }: { list: readonly CallPublicationReport[];
         <li key={p.id} data-testid="inspect-publication" data-source={p.source}>
           <p class="track-title">
             <span>{wordOr(p.source, p.source)}</span>
-            <span class="chip">{codecText(p.codec)}</span>
+            {p.codec && <span class="chip">{codecText(p.codec)}</span>}
             {p.muted && <span class="chip">{w('off')}</span>}
             {p.lossNow >= 0.005 && (
               <span class="quiet-text">
@@ -223,7 +231,7 @@ function Publications({ list, nowMs }: { list: readonly CallPublicationReport[];
           {p.cause && <Cause cause={p.cause} compact />}
           {p.layers.map((layer, i) => (
             <dl key={layer.id || i}>
-              {layer.id !== '' && <Term name={w('layer')} text={layer.id} />}
+              {p.layers.length > 1 && <Term name={w('layer')} text={`L${i + 1}${layer.id && Number.isNaN(Number(layer.id)) ? ` (${layer.id})` : ''}`} />}
               <Term name={w('rate')} text={rateText(layer.kbps)} />
               {layer.width > 0 && <Term name={w('size')} text={`${layer.width}×${layer.height}`} />}
               {layer.fps > 0 && <Term name={w('frames')} text={w('framesText', { count: Math.round(layer.fps) })} />}
@@ -256,7 +264,7 @@ function Changes({ person: { changes } }: { person: CallParticipantReport }) {
           <span>
             {wordOr(`change_${c.kind}`, c.kind)}
             {c.mid && <span class="quiet-text"> #{c.mid}</span>}
-            {(c.from || c.to) && ` ${c.from || w('nothing')} → ${c.to || w('nothing')}`}
+            {(c.from || c.to) && ` ${changed(c.from)} → ${changed(c.to)}`}
             {c.why && <span class="quiet-text"> {wordOr(c.why, c.why)}</span>}
           </span>
         </li>
@@ -265,7 +273,14 @@ function Changes({ person: { changes } }: { person: CallParticipantReport }) {
   );
 }
 
+/** Protocols are written in capitals. */
+const changed = (what: string): string => (what === 'udp' || what === 'tcp' ? what.toUpperCase() : layerText(what));
+
 // --- a person in the list ---
+
+/** Something of theirs, or of what they send, is not as it should be. */
+export const isTroubled = ({ cause, state, publications }: CallParticipantReport): boolean =>
+  cause !== null || state === 'interrupted' || publications.some((p) => p.cause !== null);
 
 /** In one line: protocol, round trip, loss of the worse direction; means of some seconds, so that they can be read. */
 export function inShort({ protocol, samples }: CallParticipantReport): string {

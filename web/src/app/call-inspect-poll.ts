@@ -15,7 +15,7 @@ export interface PollOptions<T> {
   handleChanged(): void;
 }
 
-/** One question at a time, the next a second after the last one was asked. */
+/** One question at a time, the next a second after the last one was asked; where answers take long, as long again after them. */
 export class Poll<T> {
   value: T | null = null;
   /** Why `value` is not the newest; null: it is. */
@@ -63,7 +63,10 @@ export class Poll<T> {
     if (!this.#running) return;
     // What was refused for good is asked for again only by hand.
     if (isFinal(this.problem)) this.#running = false;
-    else this.#cancel = clock.after(Math.max(0, this.#pauseMs() - (clock.now() - asked)), () => void this.#ask());
+    else {
+      const took = clock.now() - asked;
+      this.#cancel = clock.after(Math.max(took, this.#pauseMs() - took), () => void this.#ask());
+    }
     handleChanged();
   }
 
@@ -80,6 +83,19 @@ export const isFinal = (error: unknown): boolean => error instanceof KaiwaError 
 /** How many samples to ask for, when the newest at hand were asked for so long ago. */
 export function secondsFor(before: CallReport | null, sinceMs: number): number {
   return before === null ? SAMPLES_MAX : Math.min(SAMPLES_MAX, Math.ceil(sinceMs / 1_000) + OVERLAP_S);
+}
+
+/** Pages of a report; the people of five of them are more than anybody looks through. */
+const PAGES_MAX = 5;
+
+/** All that there is of a call, as far as anybody looks. */
+export async function whole(page: (after: string) => Promise<CallReport>): Promise<CallReport> {
+  let report = await page('');
+  for (let pages = 1; report.next !== '' && pages < PAGES_MAX; pages++) {
+    const more = await page(report.next);
+    report = { ...report, participants: [...report.participants, ...more.participants], next: more.next };
+  }
+  return report;
 }
 
 /** The newer report with the samples of both: never more than the server keeps. */

@@ -2,7 +2,7 @@
 import { useEffect, useReducer, useRef } from 'preact/hooks';
 import type { CallReport } from '../client/index.js';
 import { systemClock } from '../client/ports.js';
-import { Poll, merged, secondsFor } from './call-inspect-poll.js';
+import { Poll, merged, secondsFor, whole } from './call-inspect-poll.js';
 import { inspector } from './state.js';
 
 export interface Polled<T> {
@@ -45,6 +45,10 @@ export function usePoll<T>(ask: Ask<T>, paused: boolean): Polled<T> {
 }
 
 export const useRoomReport = (room: string, paused: boolean): Polled<CallReport> =>
-  usePoll<CallReport>(async (before, sinceMs) => merged(before, await (await inspector()).room(room, secondsFor(before, sinceMs))), paused);
+  usePoll<CallReport>(async (before, sinceMs) => {
+    const from = await inspector();
+    const seconds = secondsFor(before, sinceMs);
+    return merged(before, await whole((after) => from.room(room, seconds, after)));
+  }, paused);
 
 export const useCallsReport = (paused: boolean) => usePoll(async () => (await inspector()).calls(), paused);

@@ -7,7 +7,7 @@ import { KaiwaError, serverInfo, type CallParticipantReport, type CallReport, ty
 import type { InspectProps } from './call-health.js';
 import { copy, copyText } from './call-inspect-copy.js';
 import { Failures } from './call-inspect-failures.js';
-import { inShort, PersonReport } from './call-inspect-person.js';
+import { inShort, isTroubled, PersonReport } from './call-inspect-person.js';
 import { useCallsReport, useRoomReport, type Polled } from './call-inspect-use.js';
 import { secondText, w } from './call-inspect-words.js';
 import { explain } from './errors.js';
@@ -83,8 +83,6 @@ function choiceOf({ participants, failures }: CallReport, picked: Choice | null,
   if (person) return { kind: 'person', id: person.id };
   return failures.length > 0 ? { kind: 'failures' } : { kind: 'person', id: '' };
 }
-
-const isTroubled = ({ cause, state, publications }: CallParticipantReport): boolean => cause !== null || state === 'interrupted' || publications.some((p) => p.cause !== null);
 
 function summaryOf({ participants, failures, scope }: CallReport): string {
   const troubled = participants.filter(isTroubled).length;
@@ -171,7 +169,7 @@ function Detail({ kaiwa, report, choice }: { kaiwa: Kaiwa; report: CallReport; c
 /** Others' publications are in the report of those who moderate; whoever is in the call knows them anyway. */
 function sourceOf(kaiwa: Kaiwa, { participants }: CallReport, publication: string): string {
   for (const p of participants) for (const t of p.publications) if (t.id === publication) return t.source;
-  for (const p of kaiwa.call.participants()) for (const t of [p.camera, p.screen]) if (t?.publication === publication) return t.source;
+  for (const p of kaiwa.call.participants()) for (const t of [p.microphone, p.camera, p.screen, p.screenAudio]) if (t?.publication === publication) return t.source;
   return '';
 }
 

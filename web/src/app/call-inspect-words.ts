@@ -34,8 +34,8 @@ const en = {
   interrupted: 'Interrupted',
   well: 'No problem found',
   wellText: 'What arrives and what is sent is as it should be.',
-  path: 'Path {path}, in the call since {time}',
-  noPath: 'none yet',
+  path: 'Path {path}',
+  since: 'In the call since {time}',
   protocol: 'Protocol',
   serverWords: 'In the server’s words',
   // Figures
@@ -106,7 +106,7 @@ const en = {
   change_protocol: 'Protocol',
   change_interrupted: 'Interrupted',
   change_recovered: 'Connected again',
-  change_keyframe: 'Key frame',
+  change_freeze: 'Picture stood still',
   pairs: 'Addresses tried',
   pairsNone: 'Nothing arrived from them.',
   pairServer: 'Server',
@@ -179,8 +179,8 @@ const ja: Record<InspectKey, string> = {
   interrupted: '中断',
   well: '問題は見つかりません',
   wellText: '送受信とも正常です。',
-  path: '経路：{path}、参加時刻：{time}',
-  noPath: '未確立',
+  path: '経路：{path}',
+  since: '参加時刻：{time}',
   protocol: 'プロトコル',
   serverWords: 'サーバーの記録（英語）',
   sent: '送信',
@@ -248,7 +248,7 @@ const ja: Record<InspectKey, string> = {
   change_protocol: 'プロトコル',
   change_interrupted: '中断',
   change_recovered: '再接続',
-  change_keyframe: 'キーフレーム',
+  change_freeze: '映像が停止',
   pairs: '試したアドレス',
   pairsNone: '相手からは何も届いていません。',
   pairServer: 'サーバー',
@@ -316,6 +316,13 @@ export function spanText(ms: number): string {
 /** As they are written. */
 export const codecText = (codec: string): string => CODECS[codec.toLowerCase()] ?? codec.toUpperCase();
 const CODECS: Record<string, string> = { opus: 'Opus', h264: 'H.264' };
+
+/** A layer and its temporal one, counted from 0 ("2/1"), as scalability modes count them: L3T2. */
+export function layerText(layer: string): string {
+  const [, spatial, temporal] = /^(\d+)(?:\/(\d+))?$/.exec(layer) ?? [];
+  if (spatial === undefined) return layer === 'none' || layer === '' ? w('nothing') : layer;
+  return `L${Number(spatial) + 1}${temporal === undefined ? '' : `T${Number(temporal) + 1}`}`;
+}
 
 /** With seconds: changes follow each other fast. */
 export const secondText = (ms: number): string =>

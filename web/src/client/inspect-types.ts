@@ -1,4 +1,4 @@
-/** What the server knows of a call from the inside (docs/protocol.md, section 9). Times are Unix ms by the server's clock. */
+/** What the server knows of a call from the inside (docs/inspector.md). Times are Unix ms by the server's clock. */
 
 /** Stable words for programs; later servers may know more. */
 export type CallCauseKind =
@@ -10,6 +10,7 @@ export type CallCauseKind =
   | 'clock_off'
   | 'room_full'
   | 'no_common_codec'
+  | 'bad_offer'
   | 'fingerprint_mismatch'
   | 'handshake_failed'
   | 'ice_credentials'
@@ -85,13 +86,14 @@ export interface CallSubscriptionReport {
   publication: string;
   /** Whose. */
   user: string;
-  /** Empty while nothing is sent. */
-  layer: string;
+  /** Of pictures, the one that is sent, 0 the smallest; null while nothing is. */
+  layer: number | null;
+  /** 0 for sound, and for what is paused. */
   wantedWidth: number;
   wantedHeight: number;
   /** "", "bandwidth", "publisher", "muted", "codec". */
   limitedBy: string;
-  /** Since when it is so. */
+  /** Since when layer and limit are these; 0: not known. */
   sinceMs: number;
   fps: number;
   freezeNow: boolean;
@@ -99,9 +101,10 @@ export interface CallSubscriptionReport {
 
 export interface CallChangeReport {
   ms: number;
-  /** "layer", "protocol", "interrupted", "recovered", "keyframe", … */
+  /** "layer", "freeze", "protocol", "interrupted", "recovered", … */
   kind: string;
   mid: string;
+  /** Of layers: the layer and its temporal one ("2/1"), or "none". */
   from: string;
   to: string;
   why: string;
@@ -130,12 +133,14 @@ export interface CallParticipantReport {
   state: string;
   /** "udp", "tcp"; empty while there is no path. */
   protocol: string;
+  /** Empty where one may not see them: others' are for administrators alone. */
   local: string;
   remote: string;
   cause: CallCause | null;
   /** The oldest first, at most `SAMPLES_MAX`. */
   samples: CallSample[];
   publications: CallPublicationReport[];
+  /** Sounds as well as pictures. */
   subscriptions: CallSubscriptionReport[];
   /** The oldest first. */
   changes: CallChangeReport[];
@@ -180,6 +185,8 @@ export interface CallReport {
   scope: 'all' | 'own';
   participants: CallParticipantReport[];
   failures: CallFailure[];
+  /** There are more participants, after this one; empty: there are not. */
+  next: string;
 }
 
 /** All calls of a node, for its administrators. */

@@ -35,6 +35,7 @@ export function reportOf(json: unknown): CallReport {
     scope: o.scope === 'all' ? 'all' : 'own',
     participants: list(o.participants, PARTICIPANTS_MAX, participantOf),
     failures: list(o.failures, FAILURES_MAX, failureOf),
+    next: text(o.next),
   };
 }
 
@@ -123,7 +124,7 @@ function subscriptionOf(o: Json): CallSubscriptionReport {
     mid: label(o.mid),
     publication: text(o.publication),
     user: text(o.user),
-    layer: label(o.layer),
+    layer: numberOrNull(o.layer),
     wantedWidth: number(o.wantedWidth),
     wantedHeight: number(o.wantedHeight),
     limitedBy: text(o.limitedBy),

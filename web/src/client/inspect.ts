@@ -1,4 +1,4 @@
-/** The call inspector over HTTP (docs/protocol.md, section 9). Throws `KaiwaError`, or `TypeError` when the server can't be reached. */
+/** The call inspector over HTTP (docs/inspector.md). Throws `KaiwaError`, or `TypeError` when the server can't be reached. */
 import type { Fetch } from './clip-api.js';
 import type { GetToken } from './connection.js';
 import { errorOf } from './http.js';
@@ -36,9 +36,10 @@ export class CallInspector {
     return callsOf(await this.#ask(''));
   }
 
-  /** A room's call: of everybody for those who moderate it, else one's own part. `seconds`: samples of the last 1 to 60. */
-  async room(room: string, seconds = 60): Promise<CallReport> {
-    return reportOf(await this.#ask(`/${encodeURIComponent(room)}?${new URLSearchParams({ seconds: String(seconds) })}`));
+  /** A room's call: of everybody for those who moderate it, else one's own part. `seconds`: samples of the last 1 to 60. `after`: a report's `next`. */
+  async room(room: string, seconds = 60, after = ''): Promise<CallReport> {
+    const query = new URLSearchParams({ seconds: String(seconds), ...(after === '' ? {} : { after }) });
+    return reportOf(await this.#ask(`/${encodeURIComponent(room)}?${query}`));
   }
 
   /** Tells what could not be connected; gives what the server takes for the cause, null where it can't say. */
