@@ -3,7 +3,7 @@
  * own), or all calls of the server for its administrators. Figures come each second while they are in sight.
  */
 import { useEffect, useState } from 'preact/hooks';
-import { KaiwaError, serverInfo, type CallParticipantReport, type CallReport, type CallsReport, type Kaiwa } from '../client/index.js';
+import { KaiwaError, serverInfo, type CallReport, type CallsReport, type Kaiwa } from '../client/index.js';
 import type { InspectProps } from './call-health.js';
 import { copy, copyText } from './call-inspect-copy.js';
 import { Failures } from './call-inspect-failures.js';
