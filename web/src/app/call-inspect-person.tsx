@@ -192,7 +192,7 @@ function Subscriptions({ list, nowMs, nameOf, sourceOf }: SubscriptionsProps) {
       {list.map((s) => {
         const source = sourceOf(s.publication);
         const name = nameOf(s.user);
-        const limit = s.limitedBy === '' ? 'full' : s.limitedBy;
+        const since = s.sinceMs > 0 ? ` · ${w('forTime', { time: spanText(nowMs - s.sinceMs) })}` : '';
         return (
           <li key={`${s.mid} ${s.publication}`} data-testid="inspect-picture" data-user={s.user} data-layer={s.layer ?? ''} data-limited={s.limitedBy}>
             <p class="track-title">
@@ -203,7 +203,7 @@ function Subscriptions({ list, nowMs, nameOf, sourceOf }: SubscriptionsProps) {
               <Term name={w('layer')} text={s.layer === null ? w('nothing') : layerText(String(s.layer))} />
               <Term name={w('wanted')} text={s.wantedWidth > 0 ? `${s.wantedWidth}×${s.wantedHeight}` : '–'} />
               <Term name={w('frames')} text={w('framesText', { count: Math.round(s.fps) })} />
-              <Term name={w('why')} text={`${wordOr(limit, limit)}${s.sinceMs > 0 ? ` · ${w('forTime', { time: spanText(nowMs - s.sinceMs) })}` : ''}`} tone={limit === 'bandwidth' ? 'poor' : ''} />
+              {s.limitedBy !== '' && <Term name={w('why')} text={wordOr(s.limitedBy, s.limitedBy) + since} tone={s.limitedBy === 'bandwidth' ? 'poor' : ''} />}
             </dl>
           </li>
         );

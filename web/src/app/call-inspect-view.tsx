@@ -150,7 +150,7 @@ function People({ report: { participants, failures }, choice, me, onPick }: Peop
 
 function Detail({ kaiwa, report, choice }: { kaiwa: Kaiwa; report: CallReport; choice: Choice }) {
   const { participants, failures, scope, nowMs } = report;
-  const nameOf = (user: string) => participants.find((p) => p.user === user)?.name || kaiwa.nameOf(user) || user;
+  const nameOf = (user: string) => participants.find((p) => p.user === user)?.name || nameInCall(kaiwa, user) || kaiwa.nameOf(user) || user;
   const list = <Failures failures={failures} title={w(scope === 'own' ? 'failuresOwn' : 'failures')} nameOf={nameOf} />;
   if (choice.kind === 'failures') return list;
   const person = participants.find((p) => p.id === choice.id);
@@ -165,6 +165,8 @@ function Detail({ kaiwa, report, choice }: { kaiwa: Kaiwa; report: CallReport; c
     </>
   );
 }
+
+const nameInCall = (kaiwa: Kaiwa, user: string): string => kaiwa.call.participants().find((p) => p.user.id === user)?.user.name ?? '';
 
 /** Others' publications are in the report of those who moderate; whoever is in the call knows them anyway. */
 function sourceOf(kaiwa: Kaiwa, { participants }: CallReport, publication: string): string {
