@@ -75,6 +75,7 @@ fn sfu_config(config: &Config, http: SocketAddr) -> SfuConfig {
         audio_slots: calls.voices,
         assumed: Bitrate::kbps(calls.assumed_kbps.into()),
         is_paced: calls.paced,
+        inspect_s: calls.inspect_s,
         video_codecs: video_codecs(&calls.video_codecs),
     }
 }

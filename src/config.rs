@@ -13,6 +13,7 @@ pub(crate) use push::{ApnsEnvironment, Push, Queue, QueueBackend, Sns};
 
 use ipnet::IpNet;
 use kaiwa_common::limits::{CALL_RING, Limits};
+use kaiwa_sfu::inspect::SAMPLES_MAX;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -122,6 +123,8 @@ pub(crate) struct Calls {
     pub(crate) assumed_kbps: u32,
     /// Media leaves in the rate that its path is estimated to carry.
     pub(crate) paced: bool,
+    /// Seconds of each participant that are kept for who inspects a call; 0 keeps none.
+    pub(crate) inspect_s: u8,
     /// Codecs of pictures that are taken; publishers are asked for the first that they have.
     pub(crate) video_codecs: Vec<VideoCodec>,
 }
@@ -219,6 +222,7 @@ impl Default for Calls {
             voices: 3,
             assumed_kbps: 2_000,
             paced: true,
+            inspect_s: SAMPLES_MAX,
             video_codecs: vec![
                 VideoCodec::Vp8,
                 VideoCodec::Vp9,
@@ -391,6 +395,10 @@ impl Config {
         if self.calls.voices == 0 {
             let text = "calls.voices can't be 0: calls.enabled = false switches calls off";
             return Err(ConfigError::Rule(text.to_owned()));
+        }
+        if self.calls.inspect_s > SAMPLES_MAX {
+            let text = format!("calls.inspect_s is 0 (off) to {SAMPLES_MAX}");
+            return Err(ConfigError::Rule(text));
         }
         if self.calls.video_codecs.is_empty() {
             let text = "calls.video_codecs needs one at least: VP8, VP9, H264 or AV1";

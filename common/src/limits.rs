@@ -368,6 +368,9 @@ pub const CALL_EVENTS: usize = 16 * 1024;
 /// From a command to the SFU to its answer. Then it counts as unavailable.
 pub const CALL_SFU_ANSWER: Duration = Duration::from_secs(10);
 
+/// Participants in one report of the call inspector: with their 60 samples some 3 MB. Who asks goes on after the last.
+pub const CALL_REPORTED: usize = 100;
+
 /// An offer by WHIP or WHEP, in bytes: one m-line for sound and one for pictures with every codec that a browser has
 /// are 8 KiB. Longer is answered 413. It is kept for ICE restarts as long as its session.
 pub const WHIP_SDP_BYTES: usize = 32 * 1024;

@@ -140,6 +140,7 @@ impl World {
             shards: 1,
             audio_slots: 3,
             is_paced: false,
+            inspect_s: 60,
             assumed: Bitrate::kbps(100_000),
             video_codecs: VideoCodecs::default(),
             identity: Arc::new(Identity::generate().unwrap()),
@@ -185,6 +186,7 @@ impl World {
             room: self.room.clone(),
             participant: client.id,
             rights: ALL,
+            video_codecs: None,
         };
         let now = self.now();
         self.shard.handle_join(now, &join).unwrap();

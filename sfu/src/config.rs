@@ -1,6 +1,7 @@
 //! Settings of the SFU.
 
 use crate::core::negotiate::VideoCodecs;
+use crate::inspect::SAMPLES_MAX;
 use crate::unit::Bitrate;
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,6 +28,9 @@ pub struct Config {
     pub assumed: Bitrate,
     /// Send in the subscriber's estimated rate instead of at once.
     pub is_paced: bool,
+    /// Seconds of each participant that are kept for who inspects a call, up to
+    /// [`SAMPLES_MAX`](crate::inspect::SAMPLES_MAX); 0 keeps none.
+    pub inspect_s: u8,
     /// Codecs of pictures that are taken, the most wanted first: publishers are asked for the first that
     /// they have. Others are not answered.
     pub video_codecs: VideoCodecs,
@@ -67,6 +71,7 @@ impl Default for Config {
             // A picture of 720 lines and sound.
             assumed: Bitrate::kbps(2_000),
             is_paced: true,
+            inspect_s: SAMPLES_MAX,
             video_codecs: VideoCodecs::default(),
         }
     }

@@ -1,6 +1,8 @@
 //! The contract with the rest of the house: commands in, events out, the same in one process and
 //! between machines. Who a participant is, and what they may, is decided by the caller.
 
+use crate::core::negotiate::VideoCodecs;
+use crate::inspect::{Inspect, RoomReport};
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;
@@ -86,6 +88,9 @@ pub struct Join {
     pub participant: ParticipantId,
     /// What they may.
     pub rights: Rights,
+    /// Codecs of pictures, the most wanted first. Those that the server does not take are passed over; if none is left,
+    /// and without any, the server's own list holds.
+    pub video_codecs: Option<VideoCodecs>,
 }
 
 /// A client's session description, and what its sending m-lines are.
@@ -366,6 +371,9 @@ pub trait SfuControl: Send + Sync {
 
     /// Mutes or unmutes.
     fn mute(&self, mute: Mute) -> Pending<()>;
+
+    /// Says how media of a call's participants is and was. Of a room without a call there is nothing to say.
+    fn inspect(&self, inspect: Inspect) -> Pending<RoomReport>;
 }
 
 /// Takes events. Called on media threads: it must return at once and never wait.

@@ -5,9 +5,11 @@ use crate::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights,
     SfuControl, SfuError, SfuEvents,
 };
+use crate::inspect::{Inspect, RoomReport};
 use crate::net::poll::Waker;
 use crate::thread::{self, Door, Opened, Order, OrderQueue, Orders, Reply, ThreadSetup};
 use kaiwa_common::id::RoomId;
+use kaiwa_common::time::UnixMs;
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -319,6 +321,22 @@ impl SfuControl for Engine {
     fn mute(&self, mute: Mute) -> Pending<()> {
         let shard = self.shard_of(mute.participant);
         self.send(shard, |reply| Order::Mute(mute, reply))
+    }
+
+    fn inspect(&self, inspect: Inspect) -> Pending<RoomReport> {
+        let shard = lock(&self.placement)
+            .rooms
+            .get(&inspect.room)
+            .map(|placed| placed.shard);
+        match shard {
+            Some(shard) => self.send(Ok(shard), |reply| Order::Inspect(inspect, reply)),
+            None => Box::pin(async {
+                Ok(RoomReport {
+                    at: UnixMs::now(),
+                    participants: Vec::new(),
+                })
+            }),
+        }
     }
 }
 

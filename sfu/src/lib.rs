@@ -1,7 +1,7 @@
 //! A selective forwarding unit: people's media in, the layers that each subscriber can take out.
 //!
-//! Read it in this order: [`control`] is the contract with the rest of the house, [`wire`] what the
-//! bytes mean, [`exchange`] what WHIP and WHEP ask of descriptions, [`core`] the rules of media without
+//! Read it in this order: [`control`] is the contract with the rest of the house, [`inspect`] the part of it that
+//! says how calls are, [`wire`] what the bytes mean, [`exchange`] what WHIP and WHEP ask of descriptions, [`core`] the rules of media without
 //! I/O, [`srtp`] and [`dtls`] its protection, [`net`] the sockets. [`shard`] puts the rules together, a
 //! `peer` being a participant and a `track` what one publishes; `thread` gives it sockets and a clock,
 //! and [`engine`] has one for each core.
@@ -9,6 +9,7 @@
 pub mod unit;
 
 pub mod control;
+pub mod inspect;
 
 pub mod wire;
 

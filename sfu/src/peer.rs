@@ -10,6 +10,8 @@ use crate::core::allocate::Allocator;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::Negotiator;
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
+use crate::inspect::Protocol;
+use crate::inspect::record::{Record, Tally};
 use crate::shard::rooms::RoomState;
 use crate::table::Key;
 use crate::track::Track;
@@ -42,6 +44,12 @@ pub(crate) struct Peer {
     /// Who we are in RTCP.
     pub(crate) our_ssrc: Ssrc,
     pub(crate) meter: QualityMeter,
+    /// What is counted of them; see [`Self::tally`].
+    pub(crate) counted: Tally,
+    /// Over what media goes to them, or went last.
+    pub(crate) protocol: Option<Protocol>,
+    /// What is kept for who inspects their call.
+    pub(crate) record: Option<Box<Record>>,
     /// Of the last report about what they send: 256ths of packets lost.
     pub(crate) lost_up: u8,
     /// Divides what their path carries among their slots, by place and what is in it.
@@ -78,6 +86,17 @@ impl Peer {
         self.has_video() || !self.allocator.is_idle()
     }
 
+    /// All that is counted of them.
+    pub(crate) fn tally(&self) -> Tally {
+        let (told, lost) = self.outflow.fates();
+        Tally {
+            sent_bytes: self.outflow.sent_bytes(),
+            told,
+            lost,
+            ..self.counted
+        }
+    }
+
     /// The place of the slot of an m-line.
     pub(crate) fn slot_at(&self, mid: Mid) -> Option<usize> {
         self.slots()
@@ -85,9 +104,18 @@ impl Peer {
             .map(|(at, _)| at)
     }
 
-    /// The slot that has this SSRC, or has it for retransmissions.
+    /// The place of the slot that has this SSRC, or has it for retransmissions.
+    pub(crate) fn place_of(&self, ssrc: Ssrc) -> Option<usize> {
+        let is_it = |slot: &SendSlot| {
+            slot.ssrc == ssrc || slot.rtx.as_ref().is_some_and(|rtx| rtx.ssrc == ssrc)
+        };
+        let found = self.slots().find(|(_, slot)| is_it(slot));
+        found.map(|(at, _)| at)
+    }
+
+    /// The slot there.
     pub(crate) fn slot_of(&mut self, ssrc: Ssrc) -> Option<&mut SendSlot> {
-        let mut slots = self.slots.iter_mut().flatten();
-        slots.find(|slot| slot.ssrc == ssrc || slot.rtx.as_ref().is_some_and(|r| r.ssrc == ssrc))
+        let at = self.place_of(ssrc)?;
+        self.slots.get_mut(at)?.as_mut()
     }
 }

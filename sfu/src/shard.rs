@@ -19,6 +19,7 @@ mod feedback_out;
 mod forward;
 #[cfg(test)]
 mod hostile;
+mod inspect;
 mod lines;
 mod media_in;
 mod neighbours;
@@ -67,6 +68,8 @@ pub struct Setup {
     pub is_paced: bool,
     /// What a path is taken to carry whose subscriber gives no transport-wide feedback.
     pub assumed: Bitrate,
+    /// Seconds of each participant that are kept; 0 keeps none.
+    pub inspect_s: u8,
     /// Codecs of pictures that are taken, the most wanted first.
     pub video_codecs: VideoCodecs,
     /// Who the server is in DTLS.

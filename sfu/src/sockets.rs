@@ -5,6 +5,7 @@ use crate::net::send::{Flushed, SendArena, SendMode};
 use crate::net::socket::{Local, LocalIndex, StreamKey, UdpSocket};
 use crate::shard::Sink;
 use crate::streams::Streams;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 struct Link {
@@ -84,6 +85,13 @@ impl Sink for Sockets {
         let len = write(place)?;
         link.arena.commit(len, &to.1);
         Some(len)
+    }
+
+    fn address(&self, local: Local) -> Option<SocketAddr> {
+        match local {
+            Local::Udp(local) => self.socket(local).map(UdpSocket::address),
+            Local::Tcp(key) => self.streams.socket(key)?.1.local_addr().ok(),
+        }
     }
 
     fn close(&mut self, key: StreamKey) {

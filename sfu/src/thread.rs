@@ -19,6 +19,7 @@ pub(crate) use setup::{Opened, ThreadSetup};
 use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
 };
+use crate::inspect::{Inspect, RoomReport};
 use crate::metrics::{Arrivals, Series, Traffic};
 use crate::net::affinity;
 use crate::net::poll::{Poller, ReadyStream, SocketKey, Waker};
@@ -45,6 +46,7 @@ pub(crate) enum Order {
     Offer(Offer, Reply<Answer>),
     Prefer(Prefer, Reply<()>),
     Mute(Mute, Reply<()>),
+    Inspect(Inspect, Reply<RoomReport>),
     /// A TCP connection says that it is a peer's of this shard.
     Connection(Arrival),
     Stop,
@@ -198,6 +200,10 @@ impl Thread {
             Order::Mute(mute, reply) => {
                 let muted = self.shard.handle_mute(now, mute);
                 self.answer(reply, muted);
+            }
+            Order::Inspect(inspect, reply) => {
+                let report = self.shard.inspect(now, &inspect);
+                self.answer(reply, Ok(report));
             }
             Order::Connection(arrival) => self.admit(now, arrival),
             Order::Stop => self.is_stopping = true,

@@ -1,5 +1,6 @@
 //! Ids and units of media, each its own type.
 
+use kaiwa_common::time::UnixMs;
 use std::fmt;
 use std::time::Duration;
 
@@ -81,6 +82,9 @@ impl NtpTime {
         (self.0 >> 16) as u32
     }
 }
+
+/// From 1900 to 1970 (RFC 868).
+pub(crate) const NTP_OFFSET_S: u32 = 2_208_988_800;
 
 /// Bits per second, of the whole datagram's UDP payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -192,6 +196,12 @@ impl ClockRate {
     /// Of Opus, whatever it samples at (RFC 7587, section 4.1).
     pub const OPUS: Self = Self(48_000);
 
+    /// How long so many ticks last.
+    #[must_use]
+    pub fn span(self, ticks: u32) -> Duration {
+        Duration::from_secs(ticks.into()) / self.0.max(1)
+    }
+
     /// How many ticks a span has, modulo 2^32 as timestamps are.
     #[must_use]
     #[expect(
@@ -204,6 +214,15 @@ impl ClockRate {
 }
 
 impl NtpTime {
+    /// The same by the clock of Unix, from 1970 to 2106 (RFC 4330, section 3, has the second era of these
+    /// timestamps begin in 2036).
+    #[must_use]
+    pub fn unix(self) -> UnixMs {
+        let seconds = ((self.0 >> 32) as u32).wrapping_sub(NTP_OFFSET_S);
+        let ms = ((self.0 & u64::from(u32::MAX)) * 1_000) >> 32;
+        UnixMs(i64::from(seconds) * 1_000 + ms.cast_signed())
+    }
+
     /// So much later.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
@@ -248,5 +267,9 @@ mod tests {
         let half = Duration::from_millis(500);
         assert_eq!(ClockRate::VIDEO.ticks(half), 45_000);
         assert_eq!(NtpTime(0).plus(half), NtpTime(1 << 31));
+        let last = NtpTime(u64::MAX - u64::from(u32::MAX)).plus(half);
+        // 2036-02-07T06:28:15.5Z and a second later.
+        assert_eq!(last.unix(), UnixMs(2_085_978_495_500));
+        assert_eq!(last.plus(half + half).unix(), UnixMs(2_085_978_496_500));
     }
 }

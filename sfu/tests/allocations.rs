@@ -126,6 +126,7 @@ fn call(by_tcp: bool) -> (Arc<Engine>, Client, Client) {
             room: RoomId::parse("r_1").unwrap(),
             participant: client.participant,
             rights: all,
+            video_codecs: None,
         };
         block_on(engine.join(join)).expect("joined");
         client.negotiate(&engine);

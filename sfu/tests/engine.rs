@@ -5,7 +5,9 @@
 use kaiwa_common::id::RoomId;
 use kaiwa_sfu::config::Config;
 use kaiwa_sfu::control::*;
+use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
 use kaiwa_sfu::engine::Engine;
+use kaiwa_sfu::unit::Mid;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -72,6 +74,7 @@ impl Stand {
             room: RoomId::parse(room).unwrap(),
             participant: ParticipantId(participant),
             rights: Rights::default(),
+            video_codecs: None,
         };
         self.wait(self.engine.join(join))
     }
@@ -161,3 +164,61 @@ fn a_second_panic_costs_the_rooms_of_a_shard_and_not_its_thread() {
     assert_eq!(stand.gone(), fault, "two were told of in vain");
     stand.join("r_1", 4).expect("the thread lives");
 }
+
+#[test]
+fn a_room_may_take_other_codecs_than_the_server_names_first() {
+    let stand = Stand::new(1, || {});
+    let answer_in = |room: &str, participant, codecs: Option<&[VideoCodec]>| {
+        let participant = ParticipantId(participant);
+        let rights = Rights {
+            camera: true,
+            ..Rights::default()
+        };
+        let join = Join {
+            room: RoomId::parse(room).unwrap(),
+            participant,
+            rights,
+            video_codecs: codecs.map(VideoCodecs::new),
+        };
+        stand.wait(stand.engine.join(join)).unwrap();
+        let offer = Offer {
+            participant,
+            sdp: CAMERA.replace('\n', "\r\n"),
+            tracks: vec![Track {
+                mid: Mid::parse(b"0").unwrap(),
+                source: Source::Camera,
+                is_muted: false,
+            }],
+        };
+        let answer = stand.wait(stand.engine.offer(offer)).unwrap().sdp;
+        let line = answer.lines().find(|line| line.starts_with("m=video"));
+        line.unwrap().to_owned()
+    };
+    let both = answer_in("r_1", 1, None);
+    assert!(both.ends_with(" 96 108"), "{both}");
+    let turned = answer_in("r_2", 2, Some(&[VideoCodec::H264, VideoCodec::Vp8]));
+    assert!(turned.ends_with(" 108 96"), "{turned}");
+    let one = answer_in("r_3", 3, Some(&[VideoCodec::H264]));
+    assert!(one.ends_with(" 108"), "{one}");
+    assert!(!one.contains("96"), "{one}");
+}
+
+/// A browser that sends a camera of VP8 or H.264.
+const CAMERA: &str = "v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0
+a=ice-ufrag:them
+a=ice-pwd:pppppppppppppppppppppppp
+a=fingerprint:sha-256 01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F:20
+a=setup:actpass
+m=video 9 UDP/TLS/RTP/SAVPF 96 108
+c=IN IP4 0.0.0.0
+a=mid:0
+a=sendonly
+a=rtcp-mux
+a=rtpmap:96 VP8/90000
+a=rtpmap:108 H264/90000
+a=fmtp:108 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f
+";

@@ -83,11 +83,12 @@ const SUBSCRIBERS: usize = 16;
 const PACKETS: u16 = 200;
 
 /// What a subscriber may cost, in bytes: 6 KB are its own state, up to 4 KB what was sent, up to 2 KB what
-/// waits for feedback, a kilobyte its slot. A DTLS endpoint that was kept would be 14 KB more.
-const SUBSCRIBER_BYTES: usize = 17 * 1_024;
+/// waits for feedback, 4 KB its last minute for the inspector, a kilobyte its slot. A DTLS endpoint that was kept would
+/// be 14 KB more.
+const SUBSCRIBER_BYTES: usize = 21 * 1_024;
 
-/// What each further slot may cost in which nothing was sent.
-const SLOT_BYTES: usize = 1_280;
+/// What each further slot may cost in which nothing was sent; 64 of it are for the inspector.
+const SLOT_BYTES: usize = 1_344;
 
 #[derive(Default)]
 struct Published(Mutex<Option<PublicationId>>);
@@ -186,6 +187,7 @@ fn enter(engine: &Arc<Engine>, client: &mut Client) {
             screen: true,
             subscribe: true,
         },
+        video_codecs: None,
     };
     block_on(engine.join(join)).expect("joined");
     client.negotiate(engine);

@@ -13,6 +13,8 @@
 mod alone;
 #[path = "simulation/client.rs"]
 mod client;
+#[path = "simulation/inspected.rs"]
+mod inspected;
 #[path = "simulation/media.rs"]
 mod media;
 #[path = "simulation/network.rs"]

@@ -3,11 +3,13 @@
 pub mod address;
 pub mod api;
 pub mod assets;
+mod calls;
 mod cors;
 pub mod guard;
 pub mod guest;
 pub mod listener;
 pub mod notifications;
+mod problem;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
@@ -95,6 +97,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
             notifications::router(Arc::clone(&edge)),
         )
         .merge(whip::router())
+        .merge(calls::router(Arc::clone(&edge)))
         .route("/api/{*rest}", any(not_found))
         .merge(edge.guests.router())
         .fallback(assets::serve)

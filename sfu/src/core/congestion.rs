@@ -151,6 +151,9 @@ pub struct Estimator {
     /// When feedback last told of a packet that arrived.
     heard_us: Option<u64>,
     estimate_bps: f64,
+    /// Packets whose fate was told, and those of them that were lost.
+    told: u64,
+    lost: u64,
     told_bps: f64,
     event: Option<EstimateChanged>,
 }
@@ -183,6 +186,8 @@ impl Estimator {
             heard_us: None,
             estimate_bps: start_bps,
             told_bps: start_bps,
+            told: 0,
+            lost: 0,
             event: None,
         }
     }
@@ -255,6 +260,8 @@ impl Estimator {
         *self = Self {
             history,
             reference: self.reference,
+            told: self.told,
+            lost: self.lost,
             wanted_bps: self.wanted_bps,
             told_bps: self.told_bps,
             ..Self::new(self.epoch, self.config)
@@ -344,6 +351,12 @@ impl Estimator {
         self.event.take()
     }
 
+    /// Packets whose fate was ever told, and those of them that were lost.
+    #[must_use]
+    pub fn fates(&self) -> (u64, u64) {
+        (self.told, self.lost)
+    }
+
     /// Takes a probe that is to be sent now. To be asked when the one before has been sent.
     pub fn poll_probe(&mut self) -> Option<ProbePlan> {
         let plan = self.plans.poll()?;
@@ -430,8 +443,15 @@ impl Estimator {
             };
             match (sent.fate, fate) {
                 (Fate::Received, _) | (Fate::Lost, Fate::Lost | Fate::Unknown) => continue,
-                (Fate::Lost, Fate::Received) => self.loss.count_found(sent.bytes),
-                (Fate::Unknown, _) => self.loss.count(sent.bytes, arrival_us.is_none()),
+                (Fate::Lost, Fate::Received) => {
+                    self.lost -= 1;
+                    self.loss.count_found(sent.bytes);
+                }
+                (Fate::Unknown, _) => {
+                    self.told += 1;
+                    self.lost += u64::from(arrival_us.is_none());
+                    self.loss.count(sent.bytes, arrival_us.is_none());
+                }
             }
             batch.last_sent_us = batch.last_sent_us.max(sent.at_us);
             let Some(arrival_us) = arrival_us else {

@@ -38,6 +38,8 @@ pub struct KeyframeThrottle {
     /// The last PLI, whatever it was for.
     asked_at: Option<Instant>,
     sent: u64,
+    /// Of those, how many before the last key frame.
+    answered: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +57,7 @@ impl KeyframeThrottle {
             state: State::Idle,
             asked_at: None,
             sent: 0,
+            answered: 0,
         }
     }
 
@@ -71,6 +74,7 @@ impl KeyframeThrottle {
     /// A key frame began to arrive. Whoever asked is served.
     pub fn handle_keyframe(&mut self) {
         self.state = State::Idle;
+        self.answered = self.sent;
     }
 
     /// Whether a PLI is to be sent now.
@@ -105,6 +109,12 @@ impl KeyframeThrottle {
             self.asked_at
                 .map_or(since, |asked| (asked + pause).max(since)),
         )
+    }
+
+    /// PLIs sent since the last key frame.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.sent - self.answered
     }
 
     /// PLIs sent, ever.
@@ -160,5 +170,8 @@ mod tests {
         assert_eq!(throttle.sent(), u64::from(MAX_TRIES));
         throttle.handle_request(at(start, 60_000));
         assert!(throttle.poll(at(start, 60_000)));
+        assert_eq!(throttle.unanswered(), u64::from(MAX_TRIES) + 1);
+        throttle.handle_keyframe();
+        assert_eq!(throttle.unanswered(), 0);
     }
 }

@@ -236,10 +236,11 @@ impl ReceiveStream {
         self.ring.descriptor(seq)
     }
 
-    /// The decode targets that are whole for who is sent a choice; `None` where all are, or it is not known.
+    /// The decode targets that are whole for who is sent a choice; `None` where it is not known.
     #[must_use]
     pub fn active(&self, choice: Choice) -> Option<Active> {
-        self.dependencies.as_ref()?.active(choice)
+        let known = self.dependencies.as_ref()?;
+        Some(known.active(choice))
     }
 
     /// Whether a packet was received, as far back as that is known.
@@ -285,6 +286,12 @@ impl ReceiveStream {
         Some(values)
     }
 
+    /// Packets that were expected between the last two reports, and those of them that did not come at first.
+    #[must_use]
+    pub fn interval(&self) -> (u64, u64) {
+        self.stats.as_ref().map_or((0, 0), ReceptionStats::interval)
+    }
+
     /// Jitter of arrivals as a span.
     #[must_use]
     pub fn jitter(&self) -> Duration {
@@ -309,7 +316,10 @@ impl ReceiveStream {
     #[must_use]
     pub fn highest_spatial(&self, now: Instant) -> u8 {
         let choices = self.choices.as_ref();
-        choices.map_or(0, |choices| choices.highest_spatial(now))
+        let seen = choices.map_or(0, |choices| choices.highest_spatial(now));
+        // What is not made any more is known at once.
+        let made = self.dependencies.as_ref();
+        made.map_or(seen, |known| seen.min(known.highest_spatial()))
     }
 
     /// Bits per second of the last two, of what is part of a choice, repairs included. As [`Self::bitrate`]
@@ -360,6 +370,12 @@ impl ReceiveStream {
     #[must_use]
     pub fn keyframe_at(&self) -> Option<Instant> {
         self.keyframe_at
+    }
+
+    /// When media came last. Padding does not count.
+    #[must_use]
+    pub fn media_at(&self) -> Option<Instant> {
+        self.media_at
     }
 
     /// Media came of late. Padding does not count.

@@ -34,6 +34,8 @@ pub(crate) struct Outflow {
     has_feedback: bool,
     is_probing: bool,
     next_trim: Instant,
+    /// All that ever left.
+    sent_bytes: u64,
 }
 
 /// Between two looks at what the pacer's queues need: longer than between two key frames.
@@ -55,6 +57,7 @@ impl Outflow {
             has_feedback: false,
             is_probing: false,
             next_trim: now + TRIM_INTERVAL,
+            sent_bytes: 0,
         }
     }
 
@@ -79,6 +82,16 @@ impl Outflow {
     /// Feedback was agreed on, and is not known not to come.
     fn is_measured(&self) -> bool {
         self.has_feedback && !self.estimator.is_unanswered()
+    }
+
+    /// Bytes of all packets that ever left.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// Packets whose fate was ever told, and those of them that were lost.
+    pub(crate) fn fates(&self) -> (u64, u64) {
+        self.estimator.fates()
     }
 
     /// Packets that wait for their time.
@@ -141,6 +154,7 @@ impl Outflow {
     /// The number of a packet that leaves now.
     pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize) -> u16 {
         let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+        self.sent_bytes += u64::from(bytes);
         self.estimator.on_sent(now, bytes, self.pacer.cluster())
     }
 

@@ -5,11 +5,12 @@ use crate::control::LimitedBy;
 use crate::core::forward::{Forwarder, ForwarderConfig, SourceKey};
 use crate::core::negotiate::{Codec, ExtensionIds, Payload, Sending, payload_for};
 use crate::core::retransmit::SentHistory;
+use crate::inspect::watch::Watch;
 use crate::table::Key;
 use crate::track::{Track, clock};
 use crate::unit::{MediaKind, Mid, PayloadType, Ssrc};
 use crate::wire::rtp;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where retransmissions of a slot go (RFC 4588).
 pub(crate) struct RtxWire {
@@ -54,8 +55,14 @@ pub(crate) struct SendSlot {
     pub(crate) track: Option<Key<Track>>,
     /// Of the last report: 256ths of packets lost.
     pub(crate) fraction_lost: u8,
+    /// The same: of arrivals there.
+    pub(crate) jitter: Option<Duration>,
+    /// Of pictures.
+    pub(crate) watch: Watch,
     /// Why less is sent than was wished for.
     pub(crate) limited_by: Option<LimitedBy>,
+    /// Of layers, which are sent is told in dependency descriptors.
+    pub(crate) tells_targets: bool,
 }
 
 impl SendSlot {
@@ -111,7 +118,10 @@ impl SendSlot {
             history: SentHistory::new(now, u16::from_be_bytes([b, g]) & 0x7fff),
             track: None,
             fraction_lost: 0,
+            jitter: None,
+            watch: Watch::new(now),
             limited_by: None,
+            tells_targets: false,
         })
     }
 

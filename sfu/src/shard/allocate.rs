@@ -11,6 +11,7 @@ use crate::core::layers;
 use crate::core::receive::ReceiveStream;
 use crate::core::ring::Choice;
 use crate::core::room::VIDEO_SLOTS;
+use crate::inspect::watch::Pace;
 use crate::peer::slot::SendSlot;
 use crate::peer::{Peer, Subscription};
 use crate::table::{Key, Table};
@@ -188,10 +189,18 @@ impl<S: Sink> Shard<S> {
             // The publisher has stalled: to go on afterwards takes no key frame if nothing was changed.
             return;
         }
-        if slot.forwarder.target() != target {
+        let pace = match wanted.kind {
+            Kind::Camera => Pace::Steady,
+            Kind::Screen => Pace::AsItChanges,
+        };
+        slot.watch.handle_wanted(now, !wanted.is_paused, pace);
+        let before = slot.forwarder.target();
+        if before != target {
             let participant = peer.participant;
             tracing::debug!(%participant, slot = at, ?target, "target layer");
             slot.forwarder.set_target(target);
+            let change = (before, target, decision.limited_by);
+            peer.note_layer(now, at, change);
             peer.unsettled_at = now;
             peer.next_allocation = peer.next_allocation.min(now + ALLOCATION_INTERVAL);
             if target.is_none() {
@@ -215,14 +224,14 @@ impl<S: Sink> Shard<S> {
 
     /// Tells the room what each slot sends.
     fn tell_layers(&mut self, now: Instant, key: Key<Peer>) {
-        let Some(peer) = self.peers.get(key) else {
+        let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
         let (participant, room_key) = (peer.participant, peer.room);
         let Some(room) = self.rooms.get_mut(room_key) else {
             return;
         };
-        for (_, slot) in peer.slots() {
+        for slot in peer.slots.iter_mut().flatten() {
             if slot.kind == MediaKind::Audio {
                 continue;
             }
@@ -238,6 +247,7 @@ impl<S: Sink> Shard<S> {
                     None => None,
                 },
             };
+            slot.watch.handle_told(now, told.layer, told.limited_by);
             room.core.handle_layer(participant, told);
         }
         self.perform_room(now, room_key);

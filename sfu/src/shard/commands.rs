@@ -10,6 +10,7 @@ use crate::core::allocate::Allocator;
 use crate::core::negotiate::{Config, Negotiator};
 use crate::core::report::{PublisherClock, QualityMeter, RoundTrip};
 use crate::core::room::{Assignment, Effect};
+use crate::inspect::record::{Record, Tally};
 use crate::peer::Peer;
 use crate::peer::inbound::Inbound;
 use crate::peer::outflow::Outflow;
@@ -59,7 +60,7 @@ impl<S: Sink> Shard<S> {
         }
         joined?;
         if !self.by_participant.contains_key(&join.participant) {
-            let peer = self.new_peer(now, join.participant, room_key);
+            let peer = self.new_peer(now, join, room_key);
             let key = self.peers.insert(peer);
             self.by_participant.insert(join.participant, key);
             if let Some(room) = self.rooms.get_mut(room_key) {
@@ -118,18 +119,18 @@ impl<S: Sink> Shard<S> {
         }
     }
 
-    fn new_peer(&mut self, now: Instant, participant: ParticipantId, room: Key<RoomState>) -> Peer {
+    fn new_peer(&mut self, now: Instant, join: &Join, room: Key<RoomState>) -> Peer {
         let config = Config {
             // RFC 9429, section 5.2.1: below 2^63.
             session_id: u64::from_be_bytes(self.entropy.bytes()) >> 1,
             seed: u64::from_be_bytes(self.entropy.bytes()),
             prefers_redundancy: true,
-            video_codecs: self.setup.video_codecs,
+            video_codecs: self.setup.video_codecs.narrowed(join.video_codecs),
         };
         let outflow = Outflow::new(now, self.setup.is_paced, self.setup.assumed);
         let negotiator = Negotiator::new(config);
         Peer {
-            participant,
+            participant: join.participant,
             room,
             transport: Transport::new(Arc::clone(&self.setup.identity), now),
             cname: negotiator.cname(),
@@ -144,6 +145,9 @@ impl<S: Sink> Shard<S> {
             rtt: RoundTrip::default(),
             our_ssrc: Ssrc(u32::from_be_bytes(self.entropy.bytes()) | 1),
             meter: QualityMeter::default(),
+            counted: Tally::default(),
+            protocol: None,
+            record: (self.setup.inspect_s > 0).then(|| Record::new(now, self.setup.inspect_s)),
             lost_up: 0,
             scheduled: None,
             next_report: now,
@@ -306,6 +310,7 @@ impl<S: Sink> Shard<S> {
         let before = std::mem::replace(&mut slot.track, track);
         slot.forwarder.set_source(source);
         slot.limited_by = None;
+        slot.watch.handle_source(now);
         self.abandon(now, key, at);
         self.unsubscribe(before, key, at);
         let subscriber = Subscriber {

@@ -9,6 +9,7 @@ use crate::peer::Peer;
 use crate::peer::inbound::Carries;
 use crate::peer::transport::Path;
 use crate::table::Key;
+use crate::track::clock;
 use crate::unit::{SeqNo, Ssrc};
 use crate::wire::rtcp::{Nack, Packet, Packets, ReportBlock, SenderReport, TransportFeedback};
 use std::time::Instant;
@@ -130,6 +131,9 @@ impl<S: Sink> Shard<S> {
         }
         if let Some(slot) = peer.slot_of(block.ssrc) {
             slot.fraction_lost = block.fraction_lost;
+            if slot.ssrc == block.ssrc {
+                slot.jitter = Some(clock(slot.kind).span(block.jitter));
+            }
         }
     }
 
@@ -148,6 +152,7 @@ impl<S: Sink> Shard<S> {
         let mut numbers = std::mem::take(&mut self.scratch.nacks);
         numbers.clear();
         numbers.extend(nack.numbers().take(NACKS));
+        peer.counted.nacks += u32::try_from(numbers.len()).unwrap_or(u32::MAX);
         for &number in &numbers {
             self.resend_missing(now, key, at, (rtt, number));
         }
@@ -177,7 +182,11 @@ impl<S: Sink> Shard<S> {
         let Some(peer) = self.peers.get_mut(key) else {
             return;
         };
-        let Some(slot) = peer.slot_of(media) else {
+        let Some(at) = peer.place_of(media) else {
+            return;
+        };
+        peer.counted.keyframe_requests += 1;
+        let Some(Some(slot)) = peer.slots.get(at) else {
             return;
         };
         let mut wanted = KeyframesWanted::default();

@@ -176,6 +176,7 @@ impl<S: Sink> Shard<S> {
         }
         self.report_slots(now, ntp, key);
         self.count_layers(now, key);
+        self.sample(now, key);
         self.judge(now, key);
     }
 
@@ -186,6 +187,7 @@ impl<S: Sink> Shard<S> {
             && now >= peer.next_report
         {
             peer.next_report = now + REPORT_INTERVAL;
+            self.sample(now, key);
             self.judge(now, key);
         }
     }

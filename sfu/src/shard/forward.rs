@@ -309,6 +309,7 @@ impl Peer {
 
     /// A packet of a slot won't be sent: of video what follows is of no use before a key frame.
     fn give_up(&mut self, way: &mut Way<'_, impl Sink>, class: Class, item: &Queued) {
+        self.counted.dropped += 1;
         let is_media = class == Class::Video && item.repair.is_none();
         if let Some(Some(slot)) = self.slots.get_mut(item.slot).filter(|_| is_media) {
             slot.forwarder.pause();
@@ -524,7 +525,7 @@ impl Peer {
         };
         let rewrite = &item.rewrite;
         let pictures = pictures(meta, rewrite);
-        let descriptor = described(track, item);
+        let descriptor = described(track, item, &mut slot.tells_targets);
         let sent_as = slot.sends_as(track, meta.pt);
         let values = values(number, meta.level);
         if let Some(rtx_seq) = item.repair {
@@ -571,20 +572,31 @@ impl Peer {
         };
         if self.transport.send_media(way.sink, &packet).is_some() {
             way.counts.forwarded += 1;
+            if meta.starts_frame && meta.coding.spatial() == 0 {
+                slot.watch.handle_frame(way.now);
+            }
             slot.history
                 .handle_sent(way.now, item.source, item.layer, item.seq, rewrite);
         }
     }
 }
 
-/// A packet's dependency descriptor as the subscriber sees it.
-fn described<'a>(track: &'a Track, item: &Queued) -> Option<Described<'a>> {
+/// A packet's dependency descriptor as the subscriber sees it. Which decode targets are whole is told from when some
+/// were not, and goes on being told: it holds until something else is (RTP Payload Format For AV1, A.8.3).
+fn described<'a>(
+    track: &'a Track,
+    item: &Queued,
+    tells_targets: &mut bool,
+) -> Option<Described<'a>> {
     let frame = item.rewrite.frame?;
     let stream = &track.layer(item.layer)?.stream;
+    let choice = item.rewrite.choice;
+    let active = choice.and_then(|choice| stream.active(choice));
+    *tells_targets |= active.is_some_and(|active| !active.is_all());
     Some(Described {
         bytes: stream.descriptor(item.seq),
         frame,
-        active: item.rewrite.choice.and_then(|choice| stream.active(choice)),
+        active: active.filter(|_| *tells_targets),
     })
 }
 

@@ -55,6 +55,7 @@ impl Stand {
             shards,
             audio_slots: 3,
             is_paced: true,
+            inspect_s: 60,
             assumed: Bitrate::kbps(2_000),
             video_codecs: crate::core::negotiate::VideoCodecs::default(),
             identity: Arc::new(Identity::generate().expect("an identity")),
@@ -96,6 +97,7 @@ impl Stand {
                 subscribe: true,
                 ..Rights::default()
             },
+            video_codecs: None,
         };
         self.shard.handle_join(self.now, &join).expect("joined");
     }
@@ -109,6 +111,7 @@ impl Stand {
                 microphone: true,
                 ..Rights::default()
             },
+            video_codecs: None,
         };
         self.shard.handle_join(self.now, &join).expect("joined");
         let offer = Offer {

@@ -63,6 +63,7 @@ impl<S: Sink> Shard<S> {
             return false;
         };
         peer.transport.handle_authentic(now, path);
+        peer.counted.received_bytes += u64::from(wire_bytes);
         let plain = bytes.get(..plain_len).unwrap_or_default();
         let extensions = Extensions::read(&peer.inbound.ids, &header, plain);
         let descriptor_id = peer.inbound.ids.dependency_descriptor;
@@ -170,7 +171,8 @@ impl<S: Sink> Shard<S> {
         let Ok(seq) = taken else {
             return true;
         };
-        if arrival.keyframe.is_some() {
+        let is_keyframe = arrival.keyframe.is_some();
+        if is_keyframe {
             at.keyframes.handle_keyframe();
         }
         let recovered = if arrival.format == Format::Red {
@@ -180,6 +182,7 @@ impl<S: Sink> Shard<S> {
         };
         let nack_due = at.stream.next_due(super::feedback_out::NACK_RTT);
         let owner = track.owner;
+        self.count_keyframe(owner, is_keyframe);
         self.counts.recovered += recovered.iter().flatten().count() as u64;
         let shown = recovered.into_iter().flatten().chain([seq]);
         self.show(now, key, shown.map(|seq| Fresh { layer, seq }));
@@ -211,6 +214,7 @@ impl<S: Sink> Shard<S> {
         if track.kind() == MediaKind::Audio {
             return false;
         }
+        let owner = track.owner;
         let mut arrival = arrival(codec, packet, payload).as_original(pt, osn);
         let Some(at) = track.layer_mut(layer) else {
             return false;
@@ -221,13 +225,21 @@ impl<S: Sink> Shard<S> {
             .stream
             .handle_described_repair(now, &arrival, payload, descriptor);
         if let Ok(seq) = taken {
-            if arrival.keyframe.is_some() {
+            let is_keyframe = arrival.keyframe.is_some();
+            if is_keyframe {
                 at.keyframes.handle_keyframe();
             }
+            self.count_keyframe(owner, is_keyframe);
             self.counts.recovered += 1;
             self.show(now, key, std::iter::once(Fresh { layer, seq }));
         }
         true
+    }
+
+    fn count_keyframe(&mut self, owner: Key<Peer>, is_keyframe: bool) {
+        if is_keyframe && let Some(peer) = self.peers.get_mut(owner) {
+            peer.counted.keyframes_sent += 1;
+        }
     }
 
     /// Notes packets that are to be shown to the track's subscribers in this turn.
@@ -283,6 +295,9 @@ mod tests {
     use crate::unit::{Mid, PayloadType, RtpTime, SeqNo, Ssrc};
     use kaiwa_common::id::RoomId;
 
+    const MICROPHONE: u32 = 1;
+    const SCREEN: u32 = 2;
+
     fn sound(ssrc: u32, mid: Option<Mid>) -> Packet<'static> {
         Packet {
             header: Header {
@@ -320,6 +335,7 @@ mod tests {
             room: RoomId::parse("r_1").expect("an id"),
             participant: ParticipantId(1),
             rights: all,
+            video_codecs: None,
         };
         stand.shard.handle_join(stand.now, &join).expect("joined");
         let mid = |text: &str| Mid::parse(text.as_bytes()).expect("a mid");
@@ -356,9 +372,8 @@ mod tests {
             .handle_offer(stand.now, &offer)
             .expect("answered");
         let key = stand.shard.by_participant[&ParticipantId(1)];
-        let (microphone, screen) = (1, 2);
-        let first = stand.shard.carried(key, &sound(microphone, Some(mid("0"))));
-        stand.shard.carried(key, &sound(screen, Some(mid("1"))));
+        let first = stand.shard.carried(key, &sound(MICROPHONE, Some(mid("0"))));
+        stand.shard.carried(key, &sound(SCREEN, Some(mid("1"))));
         let rights = Rights {
             screen: false,
             ..all
@@ -367,7 +382,7 @@ mod tests {
             .shard
             .handle_rights(stand.now, ParticipantId(1), rights)
             .expect("set");
-        let after = stand.shard.carried(key, &sound(screen, None));
+        let after = stand.shard.carried(key, &sound(SCREEN, None));
         assert_eq!(after, None, "the microphone carries {first:?}");
         // The right comes back: it is the same m-line's again, and is still not named.
         stand
@@ -378,7 +393,7 @@ mod tests {
             .shard
             .handle_offer(stand.now, &offer)
             .expect("answered");
-        let again = stand.shard.carried(key, &sound(screen, None));
+        let again = stand.shard.carried(key, &sound(SCREEN, None));
         assert!(again.is_some() && again != first, "{again:?}");
     }
 }

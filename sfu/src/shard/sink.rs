@@ -2,6 +2,7 @@
 
 use crate::net::address::Destination;
 use crate::net::socket::{Local, StreamKey};
+use std::net::SocketAddr;
 
 /// Takes datagrams in the order in which they are to leave. They are written in place, so that a packet
 /// is copied once on its way through the shard.
@@ -14,6 +15,11 @@ pub trait Sink {
         max_len: usize,
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<usize>;
+
+    /// The address of our end of a path, where it is known.
+    fn address(&self, _: Local) -> Option<SocketAddr> {
+        None
+    }
 
     /// What is sent to a TCP connection that is nobody's any more is of no use: it is closed, after what it was given.
     fn close(&mut self, _: StreamKey) {}

@@ -4,6 +4,7 @@ use super::{Shard, Sink};
 use crate::control::{Connectivity, Event, GoneReason};
 use crate::core::allocate::Allocator;
 use crate::core::report::RoundTrip;
+use crate::inspect::record::Note;
 use crate::net::socket::Local;
 use crate::peer::Peer;
 use crate::peer::transport::{Path, TransportEvent};
@@ -36,6 +37,7 @@ impl<S: Sink> Shard<S> {
     fn follow(&mut self, now: Instant, key: Key<Peer>, event: TransportEvent) {
         match event {
             TransportEvent::Learned(path) => {
+                self.note_path(now, key, path);
                 self.by_path.insert(path, key);
                 self.take_path(now, key);
             }
@@ -49,8 +51,14 @@ impl<S: Sink> Shard<S> {
                 self.by_ufrag.remove(&ufrag);
             }
             TransportEvent::Connected => self.connected(now, key),
-            TransportEvent::Interrupted => self.tell_connectivity(key, Connectivity::Interrupted),
-            TransportEvent::Recovered => self.tell_connectivity(key, Connectivity::Connected),
+            TransportEvent::Interrupted => {
+                self.note(now, key, Note::Interrupted);
+                self.tell_connectivity(key, Connectivity::Interrupted);
+            }
+            TransportEvent::Recovered => {
+                self.note(now, key, Note::Recovered);
+                self.tell_connectivity(key, Connectivity::Connected);
+            }
             TransportEvent::Expired => {
                 let was_connected = self
                     .peers
@@ -120,6 +128,7 @@ impl<S: Sink> Shard<S> {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.next_allocation = now;
             peer.next_report = now;
+            peer.begin_record(now);
         }
     }
 }

@@ -14,15 +14,12 @@ use crate::net::send::{SendMode, probe};
 use crate::net::socket::{BindError, LocalIndex, UdpSocket, bind_shards};
 use crate::shard::{SEED_BYTES, Setup, Shard};
 use crate::sockets::Sockets;
-use crate::unit::NtpTime;
+use crate::unit::{NTP_OFFSET_S, NtpTime};
 use crate::wire::sdp::{Candidate, TCP_PREFERENCE_MAX};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
-/// Seconds from NTP's epoch, 1900, to Unix's.
-const NTP_OFFSET_S: u64 = 2_208_988_800;
 
 /// Everything that a shard's thread takes with it.
 pub(crate) struct ThreadSetup {
@@ -107,6 +104,7 @@ impl ThreadSetup {
                 shards,
                 audio_slots: config.audio_slots,
                 is_paced: config.is_paced,
+                inspect_s: config.inspect_s,
                 assumed: config.assumed,
                 video_codecs: config.video_codecs,
                 identity: Arc::clone(&identity),
@@ -258,7 +256,7 @@ fn ntp_now() -> NtpTime {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    NtpTime(NTP_OFFSET_S << 32).plus(since)
+    NtpTime(u64::from(NTP_OFFSET_S) << 32).plus(since)
 }
 
 #[cfg(test)]

@@ -163,15 +163,6 @@ impl Descriptor {
         } else {
             flags.has_structure.then(|| all_targets(targets))
         };
-        // The first target is the first bit that was read: it is made the lowest.
-        let active = active.map(|active| {
-            let unused = MAX_DECODE_TARGETS - targets;
-            if flags.has_active {
-                active.reverse_bits() >> unused
-            } else {
-                active
-            }
-        });
         let indications = if flags.has_indications {
             Indications::read(bits, targets).ok_or(truncated)?
         } else {

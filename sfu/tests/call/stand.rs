@@ -64,6 +64,7 @@ impl Stand {
             room: self.room.clone(),
             participant: client.participant,
             rights,
+            video_codecs: None,
         };
         block_on(self.engine.join(join)).expect("joined");
     }

@@ -283,6 +283,7 @@ impl Scene {
             room: room.clone(),
             participant,
             rights,
+            video_codecs: None,
         }))
     }
 

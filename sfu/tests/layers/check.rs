@@ -1,6 +1,6 @@
 //! What must hold of what came out.
 
-use crate::source::Kind;
+use crate::source::{Frame, Kind};
 use crate::world::{Out, World};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,8 @@ fn packets_of(world: &World) -> BTreeMap<usize, BTreeSet<u8>> {
 /// A frame that came whole and is sent at all is sent whole, and so is what it needs.
 fn frames_can_be_decoded(world: &World, seed: u64) {
     let sent = packets_of(world);
-    let cut = cut_off(world, seed);
+    let mut cut = cut_off(world, seed);
+    cut.extend(unsure(world));
     let is_whole = |at: usize| {
         let frame = &world.frames[at];
         let indexes = sent.get(&at).map_or(0, BTreeSet::len);
@@ -63,6 +64,15 @@ fn frames_can_be_decoded(world: &World, seed: u64) {
             );
         }
     }
+}
+
+/// Pictures of streams whose layers come and go after a key picture that was lost in part: until it is repaired, it is
+/// not known of which layers they are, and more is sent than is needed.
+fn unsure(world: &World) -> BTreeSet<(u8, u32)> {
+    let is_one = |frame: &&Frame| frame.is_hurt && frame.is_key && !world.kind.is_nested();
+    let keys = world.frames.iter().filter(is_one);
+    keys.flat_map(|frame| (1..=3).map(|after| (frame.encoding, frame.picture + after)))
+        .collect()
 }
 
 /// The last pictures of an encoding before another one goes on, whose ends its key frame may have overtaken.
@@ -121,6 +131,7 @@ fn pictures_end_with_a_marker(world: &World, seed: u64) {
     let hurt = world.frames.iter().filter(|frame| frame.is_hurt);
     let mut spared: BTreeSet<_> = hurt.map(|frame| (frame.encoding, frame.picture)).collect();
     spared.extend(cut_off(world, seed));
+    spared.extend(unsure(world));
     for (picture, packets) in pictures {
         if spared.contains(&picture) {
             continue;

@@ -83,6 +83,11 @@ pub(crate) struct Encoder {
     /// The newest frame of each spatial and temporal layer.
     newest: [[Option<usize>; 3]; 3],
     pub(crate) wants_key: bool,
+    /// The highest spatial layers come and go, as dependency descriptors tell.
+    pub(crate) rests: bool,
+    /// How many are made at present, and in how many pictures it is still said.
+    made: u8,
+    told: u8,
 }
 
 impl Encoder {
@@ -99,7 +104,24 @@ impl Encoder {
             place: 0,
             newest: [[None; 3]; 3],
             wants_key: true,
+            rests: false,
+            made: kind.spatials(),
+            told: 0,
         }
+    }
+
+    /// Makes another number of spatial layers from here on. What rests on lower ones in key frames alone needs one to
+    /// come back.
+    fn change_mind(&mut self, random: &mut Random) {
+        let made = 1 + random.small(self.kind.spatials());
+        if made > self.made {
+            self.wants_key |= !self.kind.is_nested();
+            for back in &mut self.newest[usize::from(self.made)..] {
+                *back = [None; 3];
+            }
+        }
+        self.made = made;
+        self.told = 4;
     }
 
     /// A picture: the frames of its spatial layers, and their packets.
@@ -109,6 +131,9 @@ impl Encoder {
         frames: &mut Vec<Frame>,
         random: &mut Random,
     ) -> Vec<Packet> {
+        if self.rests && self.place == 0 && random.permille(200) {
+            self.change_mind(random);
+        }
         let is_key = std::mem::take(&mut self.wants_key);
         if is_key {
             self.place = 0;
@@ -121,13 +146,14 @@ impl Encoder {
         self.tl0 = self.tl0.wrapping_add(u8::from(temporal == 0));
         let mut packets = Vec::new();
         let mut below = None;
-        for spatial in 0..self.kind.spatials() {
+        for spatial in 0..self.made {
             let place = frames.len();
             let own = &mut self.newest[usize::from(spatial)];
             // The newest picture of a lower temporal layer, or of the lowest the one before.
             let deepest = usize::from(temporal.max(1)) - 1;
             let before = own[..=deepest].iter().flatten().max().copied();
             own[usize::from(temporal)] = Some(place);
+            // One that is back rests on the one below alone.
             let needs_below = is_key || self.kind.is_nested();
             let below = below.replace(place).filter(|_| needs_below);
             let count = 1 + random.small(2 + spatial) + u8::from(is_key);
@@ -142,7 +168,7 @@ impl Encoder {
             });
             for index in 0..count {
                 let (starts, ends) = (index == 0, index + 1 == count);
-                let marker = ends && spatial + 1 == self.kind.spatials();
+                let marker = ends && spatial + 1 == self.made;
                 let layers = (spatial, temporal);
                 let mut payload = self.payload(layers, is_key, (starts, ends));
                 payload.resize(payload.len() + usize::from(random.small(250)), 7);
@@ -160,6 +186,7 @@ impl Encoder {
             }
             self.number = self.number.wrapping_add(1);
         }
+        self.told = self.told.saturating_sub(1);
         packets
     }
 
@@ -212,9 +239,16 @@ impl Encoder {
         bits.put(1, ends.into());
         bits.put(6, id);
         bits.put(16, self.number.into());
-        if is_key && starts && spatial == 0 {
-            bits.put(5, 0b1_0000);
+        let brings = is_key && starts && spatial == 0;
+        let tells = starts && (self.told > 0 || (brings && self.made < spatials));
+        if brings || tells {
+            bits.put(5, u32::from(brings) << 4 | u32::from(tells) << 3);
+        }
+        if brings {
             put_structure(&mut bits, spatials, is_nested);
+        }
+        if tells {
+            bits.put(u32::from(spatials) * 3, (1 << (self.made * 3)) - 1);
         }
         bits.bytes()
     }

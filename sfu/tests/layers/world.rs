@@ -50,6 +50,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(kind: Kind, losses_permille: u64, seed: u64) -> Self {
         let mut random = Random::new(seed);
+        let rests = seed % 2 == 1 && matches!(kind, Kind::Described { .. });
         let config = ReceiveConfig {
             source: Source::Camera,
             clock: ClockRate::VIDEO,
@@ -68,7 +69,11 @@ impl World {
             kind,
             losses_permille,
             encoders: (0..kind.encodings())
-                .map(|at| Encoder::new(kind, at, &mut random))
+                .map(|at| {
+                    let mut encoder = Encoder::new(kind, at, &mut random);
+                    encoder.rests = rests;
+                    encoder
+                })
                 .collect(),
             streams: (0..kind.encodings())
                 .map(|_| ReceiveStream::new(config))

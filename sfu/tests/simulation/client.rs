@@ -67,6 +67,12 @@ pub(crate) struct Client {
     pub(crate) has_rtx: bool,
     /// Agrees on feedback and gives none.
     pub(crate) is_mute: bool,
+    /// Of packets, as it reports them, in 256ths.
+    pub(crate) fraction_lost: u8,
+    /// Of arrivals, as it reports them, in ticks.
+    pub(crate) jitter: u32,
+    /// Sends no key frame that somebody asks for.
+    pub(crate) is_stubborn: bool,
     ufrag: String,
     password: String,
     version: u32,
@@ -114,6 +120,9 @@ impl Client {
             is_fed_back: !random.permille(100),
             has_rtx: true,
             is_mute: false,
+            fraction_lost: 0,
+            jitter: 0,
+            is_stubborn: false,
             ufrag: format!("cl{id:04}a"),
             password: "p".repeat(24),
             version: 1,
@@ -459,10 +468,10 @@ impl Client {
             .filter_map(|(ssrc, receiving)| {
                 Some(ReportBlock {
                     ssrc: *ssrc,
-                    fraction_lost: 0,
+                    fraction_lost: self.fraction_lost,
                     cumulative_lost: 0,
                     highest_seq: u32::try_from(receiving.highest?.0).unwrap(),
-                    jitter: 0,
+                    jitter: self.jitter,
                     last_sr: receiving.last_sr,
                     delay_since_last_sr: if receiving.last_sr == 0 {
                         0
@@ -494,6 +503,7 @@ impl Client {
                         repairs.extend(source.repair(nack.media, &numbers));
                     }
                 }
+                Packet::Pli(_) if self.is_stubborn => {}
                 Packet::Pli(pli) => {
                     let layers = self
                         .sources

@@ -49,6 +49,8 @@ pub(crate) struct Link {
     free_us: u64,
     newest_us: u64,
     pub(crate) lost: u64,
+    /// Of all datagrams that were not.
+    pub(crate) bytes: u64,
 }
 
 /// IP's and UDP's headers.
@@ -61,6 +63,7 @@ impl Link {
             free_us: 0,
             newest_us: 0,
             lost: 0,
+            bytes: 0,
         }
     }
 
@@ -72,6 +75,7 @@ impl Link {
             self.lost += 1;
             return Vec::new();
         }
+        self.bytes += bytes;
         self.free_us = start + (bytes + OVERHEAD) * 8_000_000 / weather.rate_bps;
         let jitter = random.below(weather.jitter_us + 1);
         let arrival = (self.free_us + weather.delay_us + jitter).max(self.newest_us);

@@ -91,6 +91,7 @@ pub(crate) struct Person {
 pub(crate) struct Given {
     pub(crate) is_paced: bool,
     pub(crate) assumed: Bitrate,
+    pub(crate) inspect_s: u8,
 }
 
 impl Default for Given {
@@ -98,6 +99,7 @@ impl Default for Given {
         Self {
             is_paced: true,
             assumed: Bitrate::kbps(2_000),
+            inspect_s: 60,
         }
     }
 }
@@ -141,6 +143,7 @@ impl World {
             shards: 1,
             audio_slots,
             is_paced: given.is_paced,
+            inspect_s: given.inspect_s,
             assumed: given.assumed,
             video_codecs: VideoCodecs::default(),
             identity: Arc::clone(&IDENTITY),
@@ -579,6 +582,7 @@ impl World {
             room: self.room.clone(),
             participant: id,
             rights,
+            video_codecs: None,
         };
         let now = self.now();
         self.shard.handle_join(now, &join).expect("there is room");

@@ -3,6 +3,7 @@
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_sfu::control::{ParticipantId, PublicationId, Track, Wish};
+use kaiwa_sfu::core::negotiate::VideoCodec;
 
 /// A command of a connected client. Those of one session are taken in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum Command {
     Join {
         /// Which room's.
         room: RoomId,
+        /// Which codecs of pictures the call should take, the most wanted first.
+        video_codecs: Vec<VideoCodec>,
     },
     /// Leaves it.
     Leave {

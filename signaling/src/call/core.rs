@@ -162,6 +162,14 @@ impl CallCore {
         (summary.count > 0).then_some(summary)
     }
 
+    /// Every call in three numbers, by its room.
+    #[must_use]
+    pub fn summaries(&self) -> Vec<(RoomId, Summary)> {
+        let calls = self.calls.iter();
+        let summaries = calls.map(|(room, call)| (room.clone(), call.summary()));
+        summaries.filter(|(_, summary)| summary.count > 0).collect()
+    }
+
     /// Who is in a room's call. Nobody, when there is none, with a version that every call before it is below and the
     /// next one above: whoever asks takes the greatest.
     #[must_use]

@@ -42,6 +42,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub mod inspect;
 pub mod listen;
 
 /// Deliveries after which other tasks get their turn.

@@ -14,6 +14,7 @@ use kaiwa_sfu::control::{
     Answer, LimitedBy, ParticipantId, Publication, PublicationId, Quality, Rights, SfuError, Slot,
     Source, Wanted,
 };
+use kaiwa_sfu::core::negotiate::VideoCodec;
 use kaiwa_sfu::unit::Mid;
 
 /// A participant's id from its text.
@@ -47,6 +48,18 @@ pub fn source(source: wire::CallSource) -> Option<Source> {
         wire::CallSource::Screen => Some(Source::Screen),
         wire::CallSource::ScreenAudio => Some(Source::ScreenAudio),
         wire::CallSource::Unspecified => None,
+    }
+}
+
+/// A codec from the wire.
+#[must_use]
+pub fn video_codec(codec: wire::CallVideoCodec) -> Option<VideoCodec> {
+    match codec {
+        wire::CallVideoCodec::Vp8 => Some(VideoCodec::Vp8),
+        wire::CallVideoCodec::Vp9 => Some(VideoCodec::Vp9),
+        wire::CallVideoCodec::H264 => Some(VideoCodec::H264),
+        wire::CallVideoCodec::Av1 => Some(VideoCodec::Av1),
+        wire::CallVideoCodec::Unspecified => None,
     }
 }
 

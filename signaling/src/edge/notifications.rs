@@ -8,7 +8,8 @@ pub mod wire;
 
 use super::Edge;
 use super::address::Peer;
-use super::api::{bearer, not_found, problem, throttle};
+use super::api::{bearer, not_found, throttle};
+use super::problem::{Problem, invalid};
 use crate::push::admin::{AdminError, NotifyAdmin, Pick};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -27,9 +28,6 @@ use uuid::Uuid;
 /// Who asks.
 #[derive(Debug, Clone)]
 struct Operator(UserId);
-
-/// What is wrong with a request, or why it was not done.
-struct Problem(StatusCode, Refusal);
 
 type Answered<T> = Result<Json<T>, Problem>;
 
@@ -66,16 +64,9 @@ async fn operators_only(
         Ok(_) => {
             let text = "this is for operators: a token with the role `admin` is needed";
             let refusal = Refusal::new(ErrorCode::Forbidden, text).with("needs", "admin");
-            problem(StatusCode::FORBIDDEN, &refusal)
+            Problem(StatusCode::FORBIDDEN, refusal).into_response()
         }
-        Err(refusal) => {
-            let mut response = problem(StatusCode::UNAUTHORIZED, &refusal);
-            let scheme = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
-            response
-        }
+        Err(refusal) => Problem(StatusCode::UNAUTHORIZED, refusal).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -161,16 +152,16 @@ async fn decisions(
     let Query(query) = query?;
     let event = |text: String| {
         let uuid = Uuid::try_parse(&text);
-        uuid.map_err(|_| unprocessable("event", "a UUID"))
+        uuid.map_err(|_| Problem::unprocessable("event", "a UUID"))
     };
     let event = query.event.map(event).transpose()?;
     let user = |text: String| {
         let user = UserId::parse(&text);
-        user.map_err(|error| unprocessable("user", error.rule))
+        user.map_err(|error| Problem::unprocessable("user", error.rule))
     };
     let user = query.user.map(user).transpose()?;
     if event.is_none() && user.is_none() {
-        return Err(unprocessable(
+        return Err(Problem::unprocessable(
             "user",
             "an event, a user, or both are to be named",
         ));
@@ -198,14 +189,19 @@ fn picked(request: wire::PickRequest) -> Result<(String, Pick), Problem> {
         (Some(ids), None, false) => {
             if ids.is_empty() || ids.len() > ADMIN_IDS {
                 let rule = format!("1 to {ADMIN_IDS} of them");
-                return Err(unprocessable("ids", &rule));
+                return Err(Problem::unprocessable("ids", &rule));
             }
             let ids = ids.into_iter().map(|id| word("ids", id));
             Pick::Ids(ids.collect::<Result<_, _>>()?)
         }
         (None, Some(reason), false) => Pick::Reason(word("reason", reason)?),
         (None, None, true) => Pick::All,
-        _ => return Err(unprocessable("ids", "ids, a reason, or all: one of them")),
+        _ => {
+            return Err(Problem::unprocessable(
+                "ids",
+                "ids, a reason, or all: one of them",
+            ));
+        }
     };
     Ok((queue, pick))
 }
@@ -216,19 +212,11 @@ fn word(field: &'static str, text: String) -> Result<String, Problem> {
         return Ok(text);
     }
     let rule = format!("1 to {ADMIN_ID_BYTES} ASCII characters without spaces");
-    Err(unprocessable(field, &rule))
+    Err(Problem::unprocessable(field, &rule))
 }
 
 fn page(limit: Option<usize>) -> usize {
     limit.map_or(ADMIN_PAGE, |limit| limit.clamp(1, ADMIN_PAGE))
-}
-
-fn unprocessable(field: &'static str, rule: &str) -> Problem {
-    Problem(StatusCode::UNPROCESSABLE_ENTITY, invalid(field, rule))
-}
-
-fn invalid(field: &'static str, rule: &str) -> Refusal {
-    Refusal::new(ErrorCode::InvalidArgument, format!("{field}: {rule}")).with("field", field)
 }
 
 impl From<AdminError> for Problem {
@@ -243,25 +231,5 @@ impl From<AdminError> for Problem {
                 Refusal::new(ErrorCode::Unavailable, format!("try again: {why}")),
             ),
         }
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Self {
-        let refusal = Refusal::new(ErrorCode::Malformed, rejection.body_text());
-        Self(rejection.status(), refusal)
-    }
-}
-
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        let refusal = Refusal::new(ErrorCode::Malformed, rejection.body_text());
-        Self(rejection.status(), refusal)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        problem(self.0, &self.1)
     }
 }

@@ -122,7 +122,10 @@ impl Person {
             .await?;
         }
         let began = Instant::now();
-        let join = CallJoin { room: room.clone() };
+        let join = CallJoin {
+            room: room.clone(),
+            ..CallJoin::default()
+        };
         let reply::Result::CallJoined(joined) =
             ask(&client, "call_join", Command::CallJoin(join)).await?
         else {

@@ -102,7 +102,10 @@ impl Ordinary {
         client
             .request(Command::RoomJoin(RoomJoin { room: room.clone() }))
             .await?;
-        let join = CallJoin { room: room.clone() };
+        let join = CallJoin {
+            room: room.clone(),
+            ..CallJoin::default()
+        };
         let reply::Result::CallJoined(joined) = client.request(Command::CallJoin(join)).await?
         else {
             bail!("call_join was answered with something else");

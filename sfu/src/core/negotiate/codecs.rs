@@ -79,6 +79,18 @@ impl VideoCodecs {
         all
     }
 
+    /// What of it somebody else wants too, in their order; all of it, in its own, where that is nothing.
+    #[must_use]
+    pub fn narrowed(self, wanted: Option<Self>) -> Self {
+        let both = wanted.into_iter().flat_map(|wanted| wanted.0).flatten();
+        let both: Vec<_> = both.filter(|codec| self.rank(*codec).is_some()).collect();
+        if both.is_empty() {
+            self
+        } else {
+            Self::new(&both)
+        }
+    }
+
     /// Its place, 0 for the most wanted; `None` if it is not taken.
     fn rank(&self, codec: VideoCodec) -> Option<usize> {
         self.0.iter().position(|place| *place == Some(codec))
@@ -200,6 +212,12 @@ impl Row {
 }
 
 impl Codec {
+    /// As in `a=rtpmap`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.row().encoding
+    }
+
     fn row(self) -> &'static Row {
         match self {
             Self::Opus(_) => &CODECS[0],

@@ -14,8 +14,12 @@ pub(super) struct Dependencies {
     structure: Structure,
     /// The frame that has brought it, or one of long after that.
     since: u16,
-    /// Of each choice the decode target that stands for it.
-    targets: [u8; CHOICES],
+    /// The decode targets that the publisher makes, a bit each, and the frame from which on, or one of long after that.
+    active: (u32, u16),
+    /// Of each choice the decode targets that stand for it, and what was made when they were chosen. A frame of either
+    /// is part of it: which of both comes is not known to what overtakes its key frame.
+    targets: [[usize; 2]; CHOICES],
+    chosen_of: u32,
     /// And the decode targets that are whole for who is sent it, a bit each.
     contained: [u32; CHOICES],
     is_nested: bool,
@@ -55,26 +59,29 @@ impl Described {
 }
 
 impl Dependencies {
-    fn new(structure: Structure, since: u16) -> Self {
+    fn new(structure: Structure, active: u32, since: u16) -> Self {
         let mut new = Self {
             structure,
             since,
-            targets: [0; CHOICES],
+            active: (active, since),
+            targets: [[0; 2]; CHOICES],
+            chosen_of: active,
             contained: [0; CHOICES],
             is_nested: false,
         };
         for choice in Choice::all() {
-            let target = new.best(choice);
-            new.targets[choice.index()] = u8::try_from(target).unwrap_or(0);
-            new.contained[choice.index()] = new.contained_in(target);
+            let targets = new.chosen(choice);
+            new.targets[choice.index()] = targets;
+            let contained = targets.map(|target| new.contained_in(target));
+            new.contained[choice.index()] = contained[0] | contained[1];
         }
         new.is_nested = new.is_every_lower_contained();
         new
     }
 
     /// Reads a packet's descriptor; one with another structure that is newer takes the place of the one there is.
-    /// What is of the structure before, or after one that is not known yet, is part of nothing. `None` for what can't
-    /// be read while nothing is known.
+    /// What is of the structure before, or after one that is not known yet, is part of nothing; so is what comes late
+    /// under a lower number. `None` for what can't be read while nothing is known.
     pub(super) fn read(known: &mut Option<Box<Self>>, bytes: &[u8], way: Way) -> Option<Described> {
         if bytes.is_empty() {
             return None;
@@ -87,37 +94,60 @@ impl Dependencies {
         };
         let mut is_key = brought.is_some();
         let frame = descriptor.frame;
+        // What brings a structure in time begins anew, whatever its number.
+        let begins = is_key && way == Way::InTime;
         if let Some(known) = known
             && is_before(frame, known.since)
+            && !begins
         {
             return Some(Described::of_nothing(Some(frame)));
         }
         if let Some(structure) = brought {
+            let active = descriptor.active.unwrap_or(u32::MAX);
             match known {
                 // The same again: as each key frame brings it.
-                Some(known) if known.structure == structure => {}
+                Some(known)
+                    if known.is_same(&structure, active) && !is_before(frame, known.since) => {}
                 Some(known) => {
-                    is_key = way == Way::InTime;
-                    **known = Self::new(structure, frame);
+                    is_key = begins || known.structure == structure;
+                    **known = Self::new(structure, active, frame);
                 }
                 None => {
-                    is_key = way == Way::InTime;
-                    *known = Some(Box::new(Self::new(structure, frame)));
+                    is_key = begins;
+                    *known = Some(Box::new(Self::new(structure, active, frame)));
                 }
             }
         }
         let known = known.as_mut()?;
-        // Numbers wrap, and nothing comes so late.
-        if frame.wrapping_sub(known.since) > 2 * LATEST {
-            known.since = frame.wrapping_sub(LATEST);
-        }
+        known.since = followed(known.since, frame);
+        known.follow(&descriptor);
         Some(known.describe(&descriptor, is_key))
     }
 
+    /// Whether a key frame brings nothing new.
+    fn is_same(&self, structure: &Structure, active: u32) -> bool {
+        self.structure == *structure && self.chosen_of == active
+    }
+
+    /// What the publisher makes holds until it says otherwise (A.8.3). It says so more than once, and what is lost of it
+    /// comes late.
+    fn follow(&mut self, descriptor: &Descriptor) {
+        let since = followed(self.active.1, descriptor.frame);
+        self.active.1 = since;
+        if let Some(active) = descriptor.active
+            && !is_before(descriptor.frame, since)
+        {
+            self.active = (active, descriptor.frame);
+        }
+    }
+
     fn describe(&self, descriptor: &Descriptor, is_key: bool) -> Described {
-        let indication = |choice: &Choice| self.indication(descriptor.indications, *choice);
-        let is_part = |choice: &Choice| indication(choice) != Indication::NotPresent;
-        let enters = |choice: &Choice| indication(choice) == Indication::Switch;
+        let of = |choice: &Choice| self.targets[choice.index()];
+        let indication = |target| descriptor.indications.of(target);
+        let is_there = |target| indication(target) != Indication::NotPresent;
+        let is_part = |choice: &Choice| of(choice).into_iter().any(is_there);
+        let is_switch = |target| indication(target) == Indication::Switch;
+        let enters = |choice: &Choice| of(choice).into_iter().any(is_switch);
         let frame = Layered {
             spatial: descriptor.spatial.min(SPATIAL_LAYERS - 1),
             temporal: descriptor.temporal.min(TEMPORAL_LAYERS - 1),
@@ -145,16 +175,20 @@ impl Dependencies {
         Resolution::from(sizes)
     }
 
-    /// The decode targets that a subscriber is to be told of as active; `None` where all of them are.
-    pub(super) fn active(&self, choice: Choice) -> Option<Active> {
-        let mask = self.contained[choice.index()];
-        let targets = self.structure.decode_targets();
-        let all = u32::MAX >> (MAX_DECODE_TARGETS - targets);
-        (mask != all).then_some(Active { mask, targets })
+    /// The decode targets that are whole for who is sent a choice.
+    pub(super) fn active(&self, choice: Choice) -> Active {
+        Active {
+            mask: self.contained[choice.index()] & self.made(),
+            targets: self.structure.decode_targets(),
+        }
     }
 
-    fn indication(&self, indications: Indications, choice: Choice) -> Indication {
-        indications.of(usize::from(self.targets[choice.index()]))
+    /// The highest spatial layer that the publisher makes.
+    pub(super) fn highest_spatial(&self) -> u8 {
+        let made = self.all().filter(|target| self.is_made(*target));
+        made.map(|target| self.layers(target).spatial)
+            .max()
+            .unwrap_or(0)
     }
 
     fn layers(&self, target: usize) -> Choice {
@@ -169,18 +203,37 @@ impl Dependencies {
         0..self.structure.decode_targets()
     }
 
+    /// The decode targets that the publisher makes: all, where it says that there are none.
+    fn made(&self) -> u32 {
+        let all = u32::MAX >> (MAX_DECODE_TARGETS - self.structure.decode_targets());
+        match self.active.0 & all {
+            0 => all,
+            some => some,
+        }
+    }
+
+    fn is_made(&self, target: usize) -> bool {
+        self.made() >> target & 1 == 1
+    }
+
+    /// What stands for a choice until the next key frame: the best there is, and the best that is made unless that is
+    /// part of it: then the other may come back without one.
+    fn chosen(&self, choice: Choice) -> [usize; 2] {
+        let best = self.best(choice, self.all());
+        let made = self.best(choice, self.all().filter(|target| self.is_made(*target)));
+        let is_part = self.contained_in(best) >> made & 1 == 1;
+        [best, if is_part { best } else { made }]
+    }
+
     /// The decode target with the highest layers that a choice has.
-    fn best(&self, choice: Choice) -> usize {
-        let fitting = self
-            .all()
+    fn best(&self, choice: Choice, of: impl Iterator<Item = usize> + Clone) -> usize {
+        let fitting = of
+            .clone()
             .filter(|target| choice.covers(self.layers(*target)));
         let best = fitting.max_by_key(|target| self.layers(*target));
-        // A structure whose decode targets all have a higher layer.
-        best.unwrap_or_else(|| {
-            self.all()
-                .min_by_key(|target| self.layers(*target))
-                .unwrap_or(0)
-        })
+        // All may have a higher layer.
+        let lowest = || of.min_by_key(|target| self.layers(*target));
+        best.or_else(lowest).unwrap_or(0)
     }
 
     /// Those of whose frames none is missing where a decode target is sent.
@@ -206,6 +259,16 @@ impl Dependencies {
                 .filter(|target| choice.covers(self.layers(*target)));
             lower.all(|target| mask >> target & 1 == 1)
         })
+    }
+}
+
+/// A frame that something counts from, kept near enough to a later one: numbers wrap, and nothing comes so late.
+fn followed(since: u16, frame: u16) -> u16 {
+    let distance = frame.wrapping_sub(since);
+    if (2 * LATEST..0x8000).contains(&distance) {
+        frame.wrapping_sub(LATEST)
+    } else {
+        since
     }
 }
 

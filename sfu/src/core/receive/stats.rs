@@ -15,6 +15,8 @@ pub(super) struct ReceptionStats {
     /// As of the last report.
     expected_then: u64,
     received_then: u64,
+    /// Expected between the last two reports, and lost.
+    interval: (u64, u64),
     /// In sixteenths of a tick.
     jitter: u32,
     last: Option<Last>,
@@ -36,6 +38,7 @@ impl ReceptionStats {
             received: 0,
             expected_then: 0,
             received_then: 0,
+            interval: (0, 0),
             jitter: 0,
             last: None,
         }
@@ -59,6 +62,11 @@ impl ReceptionStats {
         }
     }
 
+    /// Packets that were expected between the last two reports, and those of them that did not come at first.
+    pub(super) fn interval(&self) -> (u64, u64) {
+        self.interval
+    }
+
     pub(super) fn report(&mut self, ssrc: Ssrc) -> ReportBlock {
         let expected = (self.highest.0 + 1).saturating_sub(self.base.0);
         let lost = i64::try_from(expected).unwrap_or(i64::MAX)
@@ -68,6 +76,7 @@ impl ReceptionStats {
         self.expected_then = expected;
         self.received_then = self.received;
         let lost_now = expected_now.saturating_sub(received_now);
+        self.interval = (expected_now, lost_now);
         let fraction = (lost_now * 256).checked_div(expected_now).unwrap_or(0);
         ReportBlock {
             ssrc,

@@ -64,9 +64,10 @@ fn later_frames_name_a_template() {
 
 #[test]
 fn a_frame_can_say_everything_itself() {
+    // Of the decode targets the last bit is the first one's: they are read as a number.
     let own = "1 1 001000 0000000000000111 \
          0 1 1 1 1 \
-         10 \
+         01 \
          11 01 \
          01 0100 11 000000010000 00 \
          00001001";
@@ -116,6 +117,12 @@ fn a_rewrite_changes_the_number_and_the_decode_targets_alone() {
         };
         assert_eq!((after, also_brought), (expected, brought));
     }
+    // As the specification writes it (A.8.3): the least significant bit is the first decode target's.
+    let len = rewrite(&[0x48, 1, 1], 2, Some(lower), &mut out).unwrap();
+    assert_eq!(
+        out[..len],
+        bytes("0 1 001000 0000000000000010 0 1 0 0 0 01")
+    );
     assert_eq!(rewrite(&[0, 1], 1, None, &mut out), None);
     assert_eq!(rewrite(&[0, 1, 2], 1, None, &mut out[..2]), None);
 }

@@ -16,6 +16,14 @@ pub struct Active {
     pub targets: usize,
 }
 
+impl Active {
+    /// Whether all go on.
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        self.mask == super::all_targets(self.targets)
+    }
+}
+
 /// Writes `descriptor` to the front of `out` with another frame number and, where `active` is given, those
 /// decode targets (`active_decode_targets_bitmask`); all else stays. Returns its length. `None` when it
 /// can't be read or there is no room: [`MAX_GROWTH`] more than it has is always enough.
@@ -63,9 +71,7 @@ pub fn rewrite(
     if flags.has_active {
         bits.bits(targets)?;
     }
-    for target in 0..targets {
-        writer.put(1, active.mask >> target & 1)?;
-    }
+    writer.put(targets, active.mask)?;
     let rest = bits.len();
     writer.copy(&mut bits, rest)?;
     Some(writer.len())

@@ -32,7 +32,9 @@ impl CallCore {
     pub fn handle_command(&mut self, caller: Caller, command: Command, ticket: Ticket, at: At) {
         let session = caller.session;
         let result = match command {
-            Command::Join { room } => return self.join(caller, room, ticket, at),
+            Command::Join { room, video_codecs } => {
+                return self.join(caller, (room, video_codecs), ticket, at);
+            }
             Command::Leave { room } => self.leave(session, &room, at).map(|()| true),
             Command::Candidate { room } => self.present(session, &room).map(|_| true),
             Command::Remove { room, participant } => {

@@ -14,6 +14,7 @@ use kaiwa_common::id::RoomId;
 use kaiwa_common::limits::CALLS;
 use kaiwa_common::position::Seq;
 use kaiwa_sfu::control::{Join, ParticipantId, Quality, SfuError};
+use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use std::time::Duration;
 pub(super) struct Joining {
     pub(super) room: RoomId,
     pub(super) caller: Caller,
+    /// Which codecs of pictures it should take, if it is the caller's to say.
+    video_codecs: Vec<VideoCodec>,
     /// The question to chat; an older one's answer is not this one's.
     question: Ticket,
     /// The commands that wait.
@@ -52,7 +55,13 @@ impl Joining {
 }
 
 impl CallCore {
-    pub(super) fn join(&mut self, caller: Caller, room: RoomId, ticket: Ticket, at: At) {
+    pub(super) fn join(
+        &mut self,
+        caller: Caller,
+        (room, video_codecs): (RoomId, Vec<VideoCodec>),
+        ticket: Ticket,
+        at: At,
+    ) {
         let session = caller.session;
         let user = caller.actor.user.id.clone();
         if let Some((here, id)) = self.seat(session)
@@ -84,6 +93,7 @@ impl CallCore {
         let joining = Joining {
             room: room.clone(),
             caller,
+            video_codecs,
             question: ticket,
             tickets: vec![ticket],
             is_attached: true,
@@ -127,18 +137,24 @@ impl CallCore {
         let id = ParticipantId(self.next_participant);
         self.next_participant += 1;
         let room = joining.room.clone();
+        let codecs = VideoCodecs::new(&joining.video_codecs);
         let participant = participant(joining, standing, self.times.away, at);
         if let Some(until) = participant.away {
             self.timers.insert((until, Timer::Away(id)));
         }
-        let join = Join {
-            room: room.clone(),
-            participant: id,
-            rights: participant.powers.rights,
-        };
+        let rights = participant.powers.rights;
         let version = self.first_version(&room, at);
         let new_call = || Call::new(at.wall, version);
         let call = self.calls.entry(room.clone()).or_insert_with(new_call);
+        if rights.camera || rights.screen {
+            call.video_codecs.get_or_insert(codecs);
+        }
+        let join = Join {
+            room: room.clone(),
+            participant: id,
+            rights,
+            video_codecs: call.video_codecs,
+        };
         call.participants.insert(id, participant);
         self.seats.insert(session, id);
         self.rooms.insert(id, room);

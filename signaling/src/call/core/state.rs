@@ -12,6 +12,7 @@ use kaiwa_common::limits::{
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::CallGrant;
 use kaiwa_sfu::control::{ParticipantId, Publication, PublicationId, Quality, Slot, Wanted};
+use kaiwa_sfu::core::negotiate::VideoCodecs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -106,6 +107,8 @@ pub(super) struct Call {
     pub(super) started: UnixMs,
     version: u64,
     pub(super) participants: BTreeMap<ParticipantId, Participant>,
+    /// The codecs of pictures that the first who may publish some asked for; none are the server's own.
+    pub(super) video_codecs: Option<VideoCodecs>,
     /// Whose each publication is.
     owners: BTreeMap<PublicationId, ParticipantId>,
     present: u32,
@@ -125,6 +128,7 @@ impl Call {
             started,
             version,
             participants: BTreeMap::new(),
+            video_codecs: None,
             owners: BTreeMap::new(),
             present: 0,
             changed: BTreeSet::new(),

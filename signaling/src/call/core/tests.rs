@@ -19,6 +19,7 @@ use kaiwa_sfu::control::{
     Answer, Event, GoneReason, Publication, PublicationId, Quality, Rights, SfuError, Slot, Source,
     Track, Wanted, Wish,
 };
+use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
 use kaiwa_sfu::unit::Mid;
 
 mod rings;
@@ -169,7 +170,14 @@ impl Bench {
 
     /// Joins, with every question answered: a group's member of this role.
     fn join_as(&mut self, session: u64, name: &str, kind: RoomKind, role: Role) -> ParticipantId {
-        let ticket = self.command(session, name, Command::Join { room: room("r") });
+        let ticket = self.command(
+            session,
+            name,
+            Command::Join {
+                room: room("r"),
+                video_codecs: Vec::new(),
+            },
+        );
         self.core
             .handle_standing(ticket, Ok(Some(standing(kind, role, 10))), self.at);
         self.gather();
@@ -304,7 +312,14 @@ impl Bench {
 fn who_joins_sees_everybody_and_is_seen_by_everybody() {
     let mut bench = Bench::new();
     let alice = bench.join(1, "alice");
-    let ticket = bench.command(2, "bob", Command::Join { room: room("r") });
+    let ticket = bench.command(
+        2,
+        "bob",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     bench.core.handle_standing(
         ticket,
         Ok(Some(standing(RoomKind::Group, Role::Member, 1))),
@@ -336,23 +351,81 @@ fn who_joins_sees_everybody_and_is_seen_by_everybody() {
 fn joining_the_same_call_again_gives_the_same_participant() {
     let mut bench = Bench::new();
     let alice = bench.join(1, "alice");
-    let again = bench.command(1, "alice", Command::Join { room: room("r") });
+    let again = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     assert_eq!(bench.joined(again).participant, alice);
     assert!(bench.questions.len() == 1, "chat is not asked again");
 }
 
 #[test]
+fn the_first_who_may_publish_says_which_codecs_a_call_takes() {
+    let mut bench = Bench::new();
+    let join = |bench: &mut Bench, session, name: &str, role, codecs: &[VideoCodec]| {
+        let command = Command::Join {
+            room: room("r"),
+            video_codecs: codecs.to_vec(),
+        };
+        let ticket = bench.command(session, name, command);
+        let standing = standing(RoomKind::Broadcast, role, 1);
+        bench
+            .core
+            .handle_standing(ticket, Ok(Some(standing)), bench.at);
+        bench.gather();
+        let Some(SfuCommand::Join(join)) = bench.sfu.last() else {
+            panic!("no join: {:?}", bench.sfu);
+        };
+        let codecs = join.video_codecs;
+        bench.enter();
+        codecs
+    };
+    let (av1, h264) = (&[VideoCodec::Av1], &[VideoCodec::H264]);
+    let (member, owner) = (Role::Member, Role::Owner);
+    assert_eq!(join(&mut bench, 1, "watcher", member, h264), None);
+    let chosen = Some(VideoCodecs::new(av1));
+    assert_eq!(join(&mut bench, 2, "alice", owner, av1), chosen);
+    assert_eq!(join(&mut bench, 3, "bob", owner, h264), chosen);
+    assert_eq!(join(&mut bench, 4, "late", member, &[]), chosen);
+}
+
+#[test]
 fn two_joins_at_once_are_one() {
     let mut bench = Bench::new();
-    let first = bench.command(1, "alice", Command::Join { room: room("r") });
-    let second = bench.command(1, "alice", Command::Join { room: room("r") });
+    let first = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
+    let second = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     bench.core.handle_standing(
         first,
         Ok(Some(standing(RoomKind::Group, Role::Member, 1))),
         bench.at,
     );
     bench.gather();
-    let third = bench.command(1, "alice", Command::Join { room: room("r") });
+    let third = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     bench.enter();
     let ids = [first, second, third].map(|ticket| bench.joined(ticket).participant);
     assert!(ids[0] == ids[1] && ids[1] == ids[2]);
@@ -367,6 +440,7 @@ fn joining_another_call_leaves_the_first_and_one_that_is_refused_does_not() {
         "alice",
         Command::Join {
             room: room("other"),
+            video_codecs: Vec::new(),
         },
     );
     bench.core.handle_standing(refused, Ok(None), bench.at);
@@ -381,6 +455,7 @@ fn joining_another_call_leaves_the_first_and_one_that_is_refused_does_not() {
         "alice",
         Command::Join {
             room: room("other"),
+            video_codecs: Vec::new(),
         },
     );
     bench.core.handle_standing(
@@ -406,7 +481,14 @@ fn joining_another_call_leaves_the_first_and_one_that_is_refused_does_not() {
 fn a_removal_that_commits_while_the_right_is_looked_up_is_not_slipped_past() {
     for (version, enters) in [(9, true), (11, false)] {
         let mut bench = Bench::new();
-        let ticket = bench.command(1, "alice", Command::Join { room: room("r") });
+        let ticket = bench.command(
+            1,
+            "alice",
+            Command::Join {
+                room: room("r"),
+                video_codecs: Vec::new(),
+            },
+        );
         let left = change("alice", Membership::Left, Role::Member, version);
         bench.core.handle_member_change(&left, bench.at);
         // Read at 10.
@@ -420,7 +502,14 @@ fn a_removal_that_commits_while_the_right_is_looked_up_is_not_slipped_past() {
 #[test]
 fn a_leave_calls_a_join_back_whatever_it_waits_for() {
     let mut bench = Bench::new();
-    let join = bench.command(1, "alice", Command::Join { room: room("r") });
+    let join = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     let leave = bench.command(1, "alice", Command::Leave { room: room("r") });
     assert_eq!(bench.refused(join), CallError::NotInCall);
     bench.done(leave);
@@ -429,7 +518,14 @@ fn a_leave_calls_a_join_back_whatever_it_waits_for() {
     bench.gather();
     assert!(bench.sfu.is_empty(), "an answer to nobody");
 
-    let join = bench.command(1, "alice", Command::Join { room: room("r") });
+    let join = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     bench.core.handle_standing(join, answer, bench.at);
     bench.gather();
     let leave = bench.command(1, "alice", Command::Leave { room: room("r") });
@@ -666,7 +762,14 @@ fn a_full_call_takes_nobody_in_and_the_call_that_one_is_in_goes_on() {
     bench.core = CallCore::new(1, 2, TIMES);
     bench.join(1, "alice");
     bench.join(2, "bob");
-    let ticket = bench.command(3, "carol", Command::Join { room: room("r") });
+    let ticket = bench.command(
+        3,
+        "carol",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     bench.core.handle_standing(
         ticket,
         Ok(Some(standing(RoomKind::Group, Role::Member, 1))),
@@ -801,7 +904,14 @@ fn a_moderator_mutes_and_removes_below_and_never_unmutes() {
     bench.done(ticket);
     assert_eq!(bench.leaves(), [member]);
     assert_eq!(bench.ended(3), [EndReason::Removed]);
-    let again = bench.command(3, "member", Command::Join { room: room("r") });
+    let again = bench.command(
+        3,
+        "member",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     assert!(matches!(bench.refused(again), CallError::TooSoon(_)));
     bench.wait(CALL_REMOVED);
     bench.join(3, "member");
@@ -842,7 +952,14 @@ fn what_the_sfu_no_longer_has_is_gone_here_too() {
 #[test]
 fn a_join_of_which_nothing_is_known_is_taken_back() {
     let mut bench = Bench::new();
-    let ticket = bench.command(1, "alice", Command::Join { room: room("r") });
+    let ticket = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     bench.core.handle_standing(
         ticket,
         Ok(Some(standing(RoomKind::Group, Role::Member, 1))),
@@ -1021,7 +1138,14 @@ fn commands_for_a_call_that_one_is_not_in_are_refused() {
 #[test]
 fn who_was_away_while_they_joined_learns_of_it_without_the_reply() {
     let mut bench = Bench::new();
-    let ticket = bench.command(1, "alice", Command::Join { room: room("r") });
+    let ticket = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     let answer = Ok(Some(standing(RoomKind::Group, Role::Member, 1)));
     bench.core.handle_standing(ticket, answer, bench.at);
     bench.core.handle_link(SessionNo(1), false, bench.at);

@@ -67,7 +67,13 @@ impl Calls {
         self.shared.step(|state, _| {
             state.listeners.insert(no, listener);
         });
-        let answer = self.ask(caller, Command::Join { room });
+        let answer = self.ask(
+            caller,
+            Command::Join {
+                room,
+                video_codecs: Vec::new(),
+            },
+        );
         async move {
             match answer.await? {
                 Reply::Joined(joined) => Ok(*joined),

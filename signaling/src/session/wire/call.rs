@@ -2,7 +2,7 @@
 
 use super::{Request, invalid, room, user};
 use crate::call::command::Command as CallCommand;
-use crate::call::wire::{participant, publication, source};
+use crate::call::wire::{participant, publication, source, video_codec};
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::limits::{
     CALL_CANDIDATE_BYTES, CALL_PREFERENCES, CALL_RING_USERS, CALL_SDP_BYTES, CALL_TRACKS,
@@ -24,6 +24,7 @@ pub(super) fn parse(command: Command) -> Result<Request, Refusal> {
         Command::CallGet(c) => return Ok(Request::CallGet(room(&c.room)?)),
         Command::CallJoin(c) => CallCommand::Join {
             room: room(&c.room)?,
+            video_codecs: c.video_codecs().filter_map(video_codec).collect(),
         },
         Command::CallLeave(c) => CallCommand::Leave {
             room: room(&c.room)?,

@@ -81,6 +81,18 @@ fn an_answer_names_the_servers_favourite_first_and_what_everybody_decodes_before
 }
 
 #[test]
+fn a_rooms_choice_goes_before_the_servers_and_not_beyond_it() {
+    use VideoCodec::{Av1, H264, Vp8, Vp9};
+    let servers = VideoCodecs::new(&[Vp8, Vp9, H264]);
+    let narrowed = |wanted: &[VideoCodec]| servers.narrowed(Some(VideoCodecs::new(wanted)));
+    assert_eq!(narrowed(&[H264, Av1, Vp8]), VideoCodecs::new(&[H264, Vp8]));
+    for nothing in [&[][..], &[Av1]] {
+        assert_eq!(narrowed(nothing), servers);
+    }
+    assert_eq!(servers.narrowed(None), servers);
+}
+
+#[test]
 fn without_a_codec_in_common_the_m_line_is_rejected() {
     let step = &scenario("firefox_call")[0];
     let mut negotiator = with(&[VideoCodec::H264]);

@@ -59,6 +59,17 @@ impl Made {
 
     /// A descriptor of a packet that is a whole frame.
     fn descriptor(&self, frame: u16, spatial: u8, temporal: u8, is_key: bool) -> Vec<u8> {
+        self.descriptor_of(frame, (spatial, temporal), is_key, None)
+    }
+
+    /// The same that says what is made from there on.
+    fn descriptor_of(
+        &self,
+        frame: u16,
+        (spatial, temporal): (u8, u8),
+        is_key: bool,
+        active: Option<u32>,
+    ) -> Vec<u8> {
         let mut bytes = [0; 200];
         let mut bits = BitWriter::new(&mut bytes);
         let mut put = |count, value: u32| bits.put(count, value).unwrap();
@@ -66,7 +77,7 @@ impl Made {
         put(6, self.id(spatial, temporal, is_key).into());
         put(16, frame.into());
         if is_key && spatial == 0 {
-            put(5, 0b10000);
+            put(5, if active.is_some() { 0b11000 } else { 0b10000 });
             put(6, 0);
             put(5, u32::try_from(self.targets - 1).unwrap());
             for pair in self.templates.windows(2) {
@@ -92,6 +103,11 @@ impl Made {
             let width = usize::try_from(u32::BITS - end.leading_zeros()).unwrap();
             put(width - 1, 0);
             put(1, 0);
+        } else if active.is_some() {
+            put(5, 0b01000);
+        }
+        if let Some(active) = active {
+            put(self.targets, active);
         }
         let len = bits.len();
         bytes[..len].to_vec()
@@ -149,17 +165,65 @@ fn a_slow_frame_enters_the_temporal_layers_of_its_own_spatial_layer() {
 #[test]
 fn what_is_told_as_active_is_what_is_sent_whole() {
     let known = begin(&Made::full(3, 3)).unwrap();
-    let active = |spatial, temporal| known.active(choice(spatial, temporal)).map(|a| a.mask);
-    assert_eq!(active(2, 2), None, "all");
-    assert_eq!(active(1, 1), Some(0b000_011_011));
-    assert_eq!(active(0, 0), Some(0b000_000_001));
+    let active = |spatial, temporal| known.active(choice(spatial, temporal)).mask;
+    assert_eq!(active(2, 2), 0b111_111_111);
+    assert_eq!(active(1, 1), 0b000_011_011);
+    assert_eq!(active(0, 0), 0b000_000_001);
     let known = begin(&Made::key(3, 1)).unwrap();
-    let active = |spatial| known.active(choice(spatial, 0)).map(|a| a.mask);
-    assert_eq!(
-        [active(0), active(1), active(2)],
-        [Some(1), Some(2), Some(4)]
-    );
+    let active = |spatial| known.active(choice(spatial, 0)).mask;
+    assert_eq!([active(0), active(1), active(2)], [1, 2, 4]);
     assert!(!known.is_nested);
+}
+
+#[test]
+fn what_is_not_made_any_more_is_told_to_nobody() {
+    let made = Made::full(3, 1);
+    let mut known = begin(&made);
+    assert_eq!(known.as_ref().unwrap().highest_spatial(), 2);
+    let less = made.descriptor_of(101, (0, 0), false, Some(0b011));
+    let frame = read(&mut known, &less).unwrap().frame;
+    assert!(frame.part_of.has(choice(2, 0)));
+    let there = known.as_ref().unwrap();
+    assert_eq!(there.highest_spatial(), 1);
+    let active = |known: &Dependencies, spatial| known.active(choice(spatial, 0)).mask;
+    assert_eq!([2, 1, 0].map(|spatial| active(there, spatial)), [3, 3, 1]);
+    // It holds until something else is said: by what is late only if it is newer.
+    let late = made.descriptor_of(99, (0, 0), false, Some(0b001));
+    Dependencies::read(&mut known, &late, Way::Late);
+    assert_eq!(active(known.as_ref().unwrap(), 2), 3);
+    let more = made.descriptor_of(105, (0, 0), false, Some(0b111));
+    Dependencies::read(&mut known, &more, Way::Late);
+    assert_eq!(active(known.as_ref().unwrap(), 2), 7);
+}
+
+#[test]
+fn a_choice_that_rests_on_nothing_below_waits_for_a_key_frame() {
+    let made = Made::key(3, 1);
+    let mut known = begin(&made);
+    let less = made.descriptor_of(101, (0, 0), false, Some(0b011));
+    read(&mut known, &less).unwrap();
+    let middle = made.descriptor(102, 1, 0, false);
+    let frame = read(&mut known, &middle).unwrap().frame;
+    assert!(frame.part_of.has(choice(1, 0)));
+    assert!(
+        !frame.part_of.has(choice(2, 0)),
+        "its pictures were not sent"
+    );
+    let key = made.descriptor_of(103, (0, 0), true, Some(0b011));
+    assert!(read(&mut known, &key).unwrap().keyframe.is_some());
+    let frame = read(&mut known, &made.descriptor(105, 1, 0, false));
+    assert!(frame.unwrap().frame.part_of.has(choice(2, 0)));
+}
+
+#[test]
+fn a_publisher_that_begins_anew_under_lower_numbers_is_followed() {
+    let made = Made::full(1, 3);
+    let mut known = begin(&made);
+    read(&mut known, &made.descriptor(20_000, 0, 0, true)).unwrap();
+    let key = read(&mut known, &made.descriptor(7, 0, 0, true)).unwrap();
+    assert!(key.keyframe.is_some() && key.frame.part_of.has(choice(0, 0)));
+    let next = read(&mut known, &made.descriptor(8, 0, 2, false)).unwrap();
+    assert!(next.frame.part_of.has(choice(0, 2)));
 }
 
 #[test]
@@ -168,7 +232,7 @@ fn what_is_of_a_structure_before_is_part_of_nothing() {
     let mut known = begin(&made);
     let late_key = Made::full(3, 3).descriptor(60, 0, 0, true);
     for late in [made.descriptor(99, 0, 1, false), late_key] {
-        let described = read(&mut known, &late).unwrap();
+        let described = Dependencies::read(&mut known, &late, Way::Late).unwrap();
         assert_eq!(described.frame.part_of, Choices::default());
         assert!(described.keyframe.is_none());
     }

@@ -193,7 +193,14 @@ fn who_joins_while_chat_is_asked_is_not_rung() {
 #[test]
 fn in_a_direct_room_nobody_has_to_be_named() {
     let mut bench = Bench::new();
-    let ticket = bench.command(1, "alice", Command::Join { room: room("r") });
+    let ticket = bench.command(
+        1,
+        "alice",
+        Command::Join {
+            room: room("r"),
+            video_codecs: Vec::new(),
+        },
+    );
     let standing = Standing {
         peer: Some(user("bob")),
         ..standing(RoomKind::Direct, Role::Member, 1)

@@ -516,7 +516,13 @@ impl World {
         let room = room(self.rng.pick(&ROOMS).0);
         match self.rng.below(12) {
             0..=3 => {
-                let ticket = self.command(n, Command::Join { room: room.clone() });
+                let ticket = self.command(
+                    n,
+                    Command::Join {
+                        room: room.clone(),
+                        video_codecs: Vec::new(),
+                    },
+                );
                 self.devices[n].client.joins.push((ticket, room));
             }
             4 => {
@@ -590,7 +596,13 @@ impl World {
             None
         };
         if let Some((_, room)) = lost {
-            let ticket = self.command(n, Command::Join { room: room.clone() });
+            let ticket = self.command(
+                n,
+                Command::Join {
+                    room: room.clone(),
+                    video_codecs: Vec::new(),
+                },
+            );
             self.devices[n].client.joins.push((ticket, room));
         }
         if self.rng.one_in(4) {
