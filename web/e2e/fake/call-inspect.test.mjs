@@ -30,22 +30,32 @@ after(async () => {
   await server?.end();
 });
 
-/** `answer` gives status and JSON for a question after a room's figures; what was asked is noted. */
-async function open(answer, options = {}) {
+/** `answer` gives status and JSON for a question after figures, or to a report; what was asked is noted. */
+async function visit(answer, options = {}) {
   const me = await person(browser, { permissions: ['camera', 'microphone', 'clipboard-read', 'clipboard-write'], serviceWorkers: 'block', ...options });
   me.asked = [];
   await me.page.route('**/api/v1/calls**', async (route) => {
     const url = new URL(route.request().url());
     me.asked.push(url.pathname + url.search);
-    const { status = 200, json } = answer(url);
+    const { status = 200, json } = answer(url, route.request());
     await route.fulfill({ status, json });
   });
   await signIn(me, server.url, 'Aiko');
   await me.page.goto(`${server.url}/#/r/${garden}`);
+  return me;
+}
+
+async function open(answer, options) {
+  const me = await visit(answer, options);
   await me.id('call-button').click();
   await me.id('prejoin-join').click();
   await me.page.locator('[data-testid="call-status"][data-status="connected"]').waitFor({ state: 'attached' });
   return me;
+}
+
+async function look(me, name) {
+  await checkAccess(me, name);
+  if (out) await me.page.screenshot({ path: join(out, `${name}.png`) });
 }
 
 async function inspect(me) {
@@ -134,6 +144,49 @@ test('refusals and a lost server are said, and the last figures stay', async () 
   await me.context.close();
 });
 
+test('a call that does not connect says why and what to do, as soon as the server can say, and today’s words where it can’t', async () => {
+  const reports = [];
+  let cause = null;
+  const answer = (url, request) => {
+    if (!url.pathname.endsWith('/reports')) return { json: fixtures.fixture({ nowMs: Date.now(), room: garden, scope: 'own' }) };
+    reports.push(JSON.parse(request.postData()));
+    return { json: { cause } };
+  };
+  for (const [locale, slow, ended, named] of [
+    ['en-GB', /A firewall may block UDP\. Still trying/, /A firewall may block UDP; try another network/, /an address for calls that can’t be reached.*Tell whoever runs this server/s],
+    ['ja-JP', /UDP を遮断している可能性/, /UDP を遮断している可能性/, /到達できません.*サーバーの管理者に/s],
+  ]) {
+    const phone = locale === 'ja-JP';
+    const me = await visit(answer, phone ? { locale, viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 } : { locale });
+    const { page, id } = me;
+    for (cause of [null, fixtures.WRONG_ADDRESS]) {
+      await page.clock.install();
+      await page.evaluate(() => (window.fakeStuck = true));
+      await id('call-button').click();
+      await id('prejoin-join').click();
+      await page.locator('[data-testid="call-status"][data-status="joining"]').waitFor();
+      await page.locator('[data-testid="call-tile"]').first().waitFor();
+      const asked = page.waitForRequest('**/reports');
+      await page.clock.runFor(10_100);
+      await asked;
+      if (cause) await page.locator('[data-testid="call-status"][data-cause="wrong_address"]').waitFor();
+      assert.match(await id('call-status').innerText(), cause ? named : slow);
+      if (cause) await look(me, `inspect-slow-${locale}`);
+      await page.clock.runFor(6_000);
+      await page.clock.runFor(16_000);
+      await page.locator(`[data-testid="call-ended"] [data-reason="failed"]${cause ? '[data-cause="wrong_address"]' : ''}`).waitFor();
+      await page.waitForFunction((words) => new RegExp(words, 's').test(document.querySelector('[data-testid="call-ended"]').innerText), (cause ? named : ended).source);
+      if (cause) await look(me, `inspect-ended-${locale}`);
+      await id(cause ? 'call-ended-health' : 'call-ended-ok').click();
+    }
+    await id('inspect-failures').waitFor();
+    assert.equal(await id('call-ended').count(), 0);
+    assert.deepEqual(me.errors, []);
+    await me.context.close();
+  }
+  assert.ok(reports.every(({ participant, iceState, pairs }) => participant !== '' && iceState === 'new' && pairs.length === 0));
+});
+
 test('every screen, by the rules of axe', async () => {
   const looks = [
     ['desktop', 'light', 'en-GB'],
@@ -153,43 +206,39 @@ test('every screen, by the rules of axe', async () => {
     const viewport = phone ? { width: 390, height: 844 } : { width: 1280, height: 800 };
     const me = await open(answer, { viewport, colorScheme, locale, hasTouch: phone, isMobile: phone, deviceScaleFactor: phone ? 2 : 1 });
     const { page, id } = me;
-    const look = async (screen) => {
-      const name = `inspect-${size}-${colorScheme}-${locale.slice(0, 2)}-${screen}`;
-      await checkAccess(me, name);
-      if (out) await page.screenshot({ path: join(out, `${name}.png`) });
-    };
+    const see = (screen) => look(me, `inspect-${size}-${colorScheme}-${locale.slice(0, 2)}-${screen}`);
     const pick = async (user) => {
       if (phone && (await id('inspect-back').isVisible())) await id('inspect-back').click();
       await page.locator(user === '' ? '[data-testid="inspect-item-failures"]' : `[data-testid="inspect-item"][data-user="${user}"]`).click();
     };
-    await look('0-call');
+    await see('0-call');
     await inspect(me);
-    await look('1-list');
+    await see('1-list');
     await pick('ben');
     await page.locator('[data-testid="inspect-person"][data-user="ben"] [data-kind="starved"]').waitFor();
-    await look('2-starved');
+    await see('2-starved');
     await id('inspect-picture').first().scrollIntoViewIfNeeded();
     for (const part of ['inspect-changes', 'inspect-pairs']) await id(part).locator('summary').click();
     await id('inspect-pairs').scrollIntoViewIfNeeded();
-    await look('3-below');
+    await see('3-below');
     await id('inspect-table').locator('summary').click();
     await id('inspect-table').scrollIntoViewIfNeeded();
-    await look('4-table');
+    await see('4-table');
     await pick('dmitri');
     await page.locator('[data-testid="inspect-person"][data-user="dmitri"] [data-kind="no_keyframes"]').waitFor();
     await id('inspect-publication').last().scrollIntoViewIfNeeded();
-    await look('5-no-keyframes');
+    await see('5-no-keyframes');
     await pick('');
     await page.locator('[data-testid="inspect-failure"][data-kind="media_blocked"]').waitFor();
     await id('inspect-failure').first().locator('details').last().locator('summary').click();
-    await look('6-failures');
+    await see('6-failures');
     await id('inspect-close').click();
     scope = 'own';
     await inspect(me);
     await page.locator('[data-testid="inspect-panes"][data-scope="own"]').waitFor();
     await id('inspect-moment').focus();
     for (let i = 0; i < 12; i++) await page.keyboard.press('ArrowLeft');
-    await look('7-own');
+    await see('7-own');
     await id('inspect-close').click();
     assert.deepEqual(me.errors, []);
     await me.context.close();
