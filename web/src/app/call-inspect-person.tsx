@@ -19,6 +19,10 @@ export interface PersonProps {
 
 export function PersonReport({ person, nowMs, isOwn, nameOf, sourceOf }: PersonProps) {
   const name = person.name || nameOf(person.user);
+  const pictureOf = (s: CallSubscriptionReport): string => {
+    const source = sourceOf(s.publication);
+    return source ? w('pictureOf', { name: nameOf(s.user), source: wordOr(source, source) }) : nameOf(s.user);
+  };
   return (
     <article class="inspect-person" aria-labelledby="inspect-person" data-testid="inspect-person" data-user={person.user} data-state={person.state} data-protocol={person.protocol}>
       <header class="inspect-person-head">
@@ -40,7 +44,7 @@ export function PersonReport({ person, nowMs, isOwn, nameOf, sourceOf }: PersonP
       {!isTroubled(person) && person.state === 'connected' && person.samples.length > 0 && <NoCause />}
       <Timelines samples={person.samples} nowMs={nowMs} />
       <Section title={w(isOwn ? 'picturesOwn' : 'pictures')}>
-        <Subscriptions list={person.subscriptions.filter((s) => isPicture(s, sourceOf(s.publication)))} nowMs={nowMs} nameOf={nameOf} sourceOf={sourceOf} />
+        <Subscriptions list={person.subscriptions.filter((s) => isPicture(s, sourceOf(s.publication)))} nowMs={nowMs} pictureOf={pictureOf} />
       </Section>
       <Section title={w(isOwn ? 'publishesOwn' : 'publishes')}>
         <Publications list={person.publications} nowMs={nowMs} />
@@ -49,7 +53,7 @@ export function PersonReport({ person, nowMs, isOwn, nameOf, sourceOf }: PersonP
         <summary>
           {w('changes')} <span class="quiet-text">{person.changes.length}</span>
         </summary>
-        <Changes person={person} />
+        <Changes person={person} pictureOf={pictureOf} />
       </details>
       {person.pairs.length > 0 && (
         <details class="inspect-more" data-testid="inspect-pairs">
@@ -181,22 +185,19 @@ const isPicture = (s: CallSubscriptionReport, source: string): boolean => (sourc
 interface SubscriptionsProps {
   list: readonly CallSubscriptionReport[];
   nowMs: number;
-  nameOf: (user: string) => string;
-  sourceOf: (publication: string) => string;
+  pictureOf: (subscription: CallSubscriptionReport) => string;
 }
 
-function Subscriptions({ list, nowMs, nameOf, sourceOf }: SubscriptionsProps) {
+function Subscriptions({ list, nowMs, pictureOf }: SubscriptionsProps) {
   if (list.length === 0) return <p class="quiet-text">{w('noPictures')}</p>;
   return (
     <ul class="tracks">
       {list.map((s) => {
-        const source = sourceOf(s.publication);
-        const name = nameOf(s.user);
         const since = s.sinceMs > 0 ? ` · ${w('forTime', { time: spanText(nowMs - s.sinceMs) })}` : '';
         return (
           <li key={`${s.mid} ${s.publication}`} data-testid="inspect-picture" data-user={s.user} data-layer={s.layer ?? ''} data-limited={s.limitedBy}>
             <p class="track-title">
-              <span dir="auto">{source ? w('pictureOf', { name, source: wordOr(source, source) }) : name}</span>
+              <span dir="auto">{pictureOf(s)}</span>
               {s.freezeNow && <span class="chip bad">{w('frozen')}</span>}
             </p>
             <dl>
@@ -254,8 +255,10 @@ function Term({ name, text, tone = '' }: { name: string; text: string; tone?: st
 }
 
 /** The newest first. */
-function Changes({ person: { changes } }: { person: CallParticipantReport }) {
+function Changes({ person: { changes, subscriptions }, pictureOf }: { person: CallParticipantReport; pictureOf: (s: CallSubscriptionReport) => string }) {
   if (changes.length === 0) return <p class="quiet-text">{w('noChanges')}</p>;
+  // What an m-line carries now; it may have been another picture then, and those that carry none are told by number.
+  const pictures = new Map(subscriptions.map((s) => [s.mid, pictureOf(s)]));
   return (
     <ol class="changes">
       {changes.toReversed().map((c, i) => (
@@ -263,9 +266,8 @@ function Changes({ person: { changes } }: { person: CallParticipantReport }) {
           <time>{secondText(c.ms)}</time>
           <span>
             {wordOr(`change_${c.kind}`, c.kind)}
-            {c.mid && <span class="quiet-text"> #{c.mid}</span>}
             {(c.from || c.to) && ` ${changed(c.from)} → ${changed(c.to)}`}
-            {c.why && <span class="quiet-text"> {wordOr(c.why, c.why)}</span>}
+            {(c.mid || c.why) && <span class="quiet-text"> {[c.mid && (pictures.get(c.mid) ?? `#${c.mid}`), c.why && wordOr(c.why, c.why)].filter(Boolean).join(' · ')}</span>}
           </span>
         </li>
       ))}

@@ -5,7 +5,7 @@ import { GAP, gridOf, mainTile, tilesOf, type Size, type Tile } from './call-lay
 import { callStatus, nameOf, pinned, ringee, soundBlocked, speakerLayout } from './call-state.js';
 import { CallTile, labelOf, PersonMenu } from './call-tile.js';
 import { useWhy } from './call-why.js';
-import { t } from './i18n.js';
+import { lang, t } from './i18n.js';
 import { Icon, IconButton } from './parts.js';
 import { titleOf } from './room-list.js';
 import { callTick, connection, levelsTick } from './state.js';
@@ -28,7 +28,7 @@ export function CallView({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
 function CallBanner({ kaiwa, alone }: { kaiwa: Kaiwa; alone: boolean }) {
   const status = callStatus.value;
   const why = useWhy(status.kind === 'joining' && status.slow ? status.cause : null);
-  const text = why ? `${why.text} ${why.remedy} ${t('callStillTrying')}` : bannerText(kaiwa, status, alone);
+  const text = why ? [why.text, why.remedy, t('callStillTrying')].join(lang.value === 'ja' ? '' : ' ') : bannerText(kaiwa, status, alone);
   const waiting = status.kind === 'joining' || status.kind === 'reconnecting' || kaiwa.call.outgoing !== null;
   return (
     <div class={`call-banner ${status.kind} ${text ? '' : 'empty'}`}>
