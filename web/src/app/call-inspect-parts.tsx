@@ -64,8 +64,8 @@ export function Pairs({ pairs, title }: { pairs: readonly CallPairReport[]; titl
                 {p.protocol.toUpperCase()}
                 {p.nominated && ` · ${w('pairUsed')}`}
               </td>
-              <td>{p.local}</td>
-              <td>{p.remote}</td>
+              <td>{p.local || '–'}</td>
+              <td>{p.remote || '–'}</td>
               <td>{p.checks}</td>
               <td>{p.answered}</td>
               <td>{p.refused}</td>
