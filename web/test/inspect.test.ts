@@ -118,6 +118,8 @@ describe('what a browser tried', () => {
     expect([pairs.length, pairs[0]!.sent, pairs[0]!.local]).toEqual([32, 89, '']);
     const sighting: CallSighting = { participant: '', clientMs: 0, iceState: '', dtlsState: '', pairs: [...pairs, ...pairs] };
     expect((sightingBody(sighting).pairs as object[]).length).toBe(32);
+    const odd = { ...pairs[0]!, local: `a b\u3042${'x'.repeat(90)}` };
+    expect(sightingBody({ ...sighting, clientMs: 1.5, pairs: [odd] })).toMatchObject({ clientMs: 2, pairs: [{ local: `ab${'x'.repeat(62)}`, sent: 89 }] });
   });
 });
 

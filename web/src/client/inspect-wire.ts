@@ -51,10 +51,22 @@ export function callsOf(json: unknown): CallsReport {
 /** The verdict on a sighting; null: the server can't say. */
 export const verdictOf = (json: unknown): CallCause | null => causeOf(object(json).cause);
 
+/** Addresses and states in a report, in bytes, ASCII: the server refuses all of it where one is longer. */
+const WORD_BYTES = 64;
+
 /** Without a participant where there never was one. */
-export function sightingBody({ participant, pairs, ...rest }: CallSighting): Json {
-  return { ...(participant === '' ? {} : { participant }), ...rest, pairs: pairs.slice(0, SIGHTED_PAIRS_MAX) };
+export function sightingBody({ participant, clientMs, iceState, dtlsState, pairs }: CallSighting): Json {
+  const words = (pair: CallClientPair) => Object.fromEntries(Object.entries(pair).map(([key, value]) => [key, typeof value === 'string' ? word(value) : value]));
+  return {
+    ...(participant === '' ? {} : { participant }),
+    clientMs: Math.round(clientMs),
+    iceState: word(iceState),
+    dtlsState: word(dtlsState),
+    pairs: pairs.slice(0, SIGHTED_PAIRS_MAX).map(words),
+  };
 }
+
+const word = (text: string): string => text.replace(/[^!-~]/g, '').slice(0, WORD_BYTES);
 
 function participantOf(o: Json): CallParticipantReport {
   return {
