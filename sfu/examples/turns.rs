@@ -31,7 +31,7 @@ mod wire;
 
 use client::{Came, Client};
 use kaiwa_common::id::RoomId;
-use kaiwa_sfu::control::{Event, Join, Prefer, PublicationId, Rights, Source, Wish};
+use kaiwa_sfu::control::{Event, Hears, Join, Prefer, PublicationId, Rights, Source, Wish};
 use kaiwa_sfu::core::negotiate::VideoCodecs;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
@@ -146,6 +146,7 @@ impl World {
             identity: Arc::new(Identity::generate().unwrap()),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,
+            probe: None,
             started_ntp: NtpTime(1 << 60),
             seed: [7; SEED_BYTES],
         };
@@ -268,6 +269,7 @@ impl World {
             let prefer = Prefer {
                 participant: person.id,
                 wishes: vec![wish],
+                hears: Hears::Everybody,
             };
             self.shard.handle_prefer(now, &prefer).unwrap();
         }

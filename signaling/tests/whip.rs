@@ -8,10 +8,12 @@ mod client;
 mod sfu;
 
 use client::{server_with, two_in_a_room, wall};
+use kaiwa_chat::error::ChatError;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::token::{Identity, ServerRole};
 use kaiwa_sfu::control::Source;
+use kaiwa_sfu::control::trace::Reach;
 use kaiwa_sfu::exchange::{Offered, Way};
 use kaiwa_signaling::call::events::events;
 use kaiwa_signaling::call::service::{Calls, Parts};
@@ -41,6 +43,7 @@ impl World {
             let sfu = SfuDouble::new(events);
             double = Some(Arc::clone(&sfu));
             Some(Calls::start(Parts {
+                reach: Reach::default(),
                 sfu,
                 inbox,
                 hub: Arc::clone(&parts.hub),
@@ -66,6 +69,7 @@ impl World {
         let now = (self.context.now)();
         let ttl = Duration::from_secs(60);
         Request {
+            whence: Arc::default(),
             identity: Identity::new(user, "Alice", ServerRole::Creator, now, ttl),
             room: self.room.clone(),
             purpose: Purpose::Publish {
@@ -111,6 +115,18 @@ async fn a_request_that_is_given_up_in_the_middle_leaves_nobody() {
     begins.abort();
     world.until_inside(0).await;
     assert!(world.whip.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_comes_after_the_others_were_ended_for_the_stop_does_not_begin() {
+    let world = World::new().await;
+    // Its offer was under way for long.
+    world.context.begin_drain();
+    world.whip.drain();
+    let refused = world.whip.begin(world.request()).await;
+    let draining = Refused::from(ChatError::Draining);
+    assert_eq!(refused, Err(draining));
+    assert!(world.whip.is_empty() && world.sfu.inside().is_empty());
 }
 
 #[tokio::test]

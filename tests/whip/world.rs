@@ -200,6 +200,7 @@ impl Peer {
         media.accept(SfuAnswer {
             sdp: answer.body.clone(),
             tracks: vec![],
+            without_codec: vec![],
         });
         Self {
             token: token.to_owned(),
@@ -221,6 +222,15 @@ impl Peer {
         let until = Instant::now() + PATIENCE;
         while !self.media.is_connected() {
             assert!(Instant::now() < until, "media does not connect");
+            self.media.pump();
+        }
+    }
+
+    /// The server has said goodbye.
+    pub(crate) fn until_closed(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.media.is_closed {
+            assert!(Instant::now() < until, "the server says no goodbye");
             self.media.pump();
         }
     }

@@ -2,12 +2,14 @@
 
 use crate::cache;
 use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
+use crate::core::negotiate::DtlsRole;
 use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
 use crate::net::socket::Local;
 use crate::packet::Outgoing;
+use crate::peer::trace::{Outcome, Recorder};
 use crate::shard::Sink;
-use crate::srtp::{Opener, Sealer};
+use crate::srtp::{Opener, Profile, Sealer};
 use crate::wire::sdp::Fingerprint;
 use crate::wire::stun::{self, IntegrityKey, Message, Role};
 use std::net::SocketAddr;
@@ -69,7 +71,13 @@ pub(crate) struct Transport {
     identity: Arc<Identity>,
     ice: Option<IceLite<Path>>,
     dtls: Option<RtcDtls>,
+    role: DtlsRole,
+    /// The peer's certificates, where we open DTLS and have no path yet: a ClientHello goes to nobody who has not
+    /// shown by a check that it is wanted.
+    opens: Option<Vec<Fingerprint>>,
     pub(crate) secure: Option<Secure>,
+    /// What was seen of the way in.
+    pub(crate) recorder: Recorder,
     /// Where media goes; follows what ICE has selected.
     selected: Option<(Local, Destination)>,
     since: Instant,
@@ -89,7 +97,10 @@ impl Transport {
             identity,
             ice: None,
             dtls: None,
+            role: DtlsRole::Server,
+            opens: None,
             secure: None,
+            recorder: Recorder::default(),
             selected: None,
             since: now,
             is_given_up: false,
@@ -103,12 +114,18 @@ impl Transport {
     pub(crate) fn begin(
         &mut self,
         credentials: Credentials,
+        role: DtlsRole,
         peers: Vec<Fingerprint>,
         now: Instant,
     ) {
         self.ice = Some(IceLite::new(credentials, now));
-        self.dtls = Some(RtcDtls::server(&self.identity, peers, now));
+        self.role = role;
+        match role {
+            DtlsRole::Server => self.dtls = Some(RtcDtls::server(&self.identity, peers, now)),
+            DtlsRole::Client => self.opens = Some(peers),
+        }
         self.since = now;
+        self.recorder.begin(now);
         self.is_stirred = true;
     }
 
@@ -190,11 +207,13 @@ impl Transport {
             // RFC 8489, section 9.1.3; without integrity, since the peer has shown none.
             let refusal = stun::Refusal::Unauthenticated;
             stun::write_error(answer, transaction, refusal, None);
+            self.recorder.check(now, from, Outcome::Refused, false);
             return;
         }
         if !message.unknown.types().is_empty() {
             let refusal = stun::Refusal::UnknownAttributes(message.unknown);
             stun::write_error(answer, transaction, refusal, Some(&key));
+            self.recorder.check(now, from, Outcome::Other, false);
             return;
         }
         let check = Check {
@@ -206,14 +225,19 @@ impl Transport {
             }),
             nominates: message.use_candidate,
         };
-        match ice.handle_check(now, from, &check) {
-            Verdict::Respond => stun::write_success(answer, transaction, from.remote, &key),
+        let outcome = match ice.handle_check(now, from, &check) {
+            Verdict::Respond => {
+                stun::write_success(answer, transaction, from.remote, &key);
+                Outcome::Answered
+            }
             Verdict::Refuse(_) => {
                 let refusal = stun::Refusal::RoleConflict;
                 stun::write_error(answer, transaction, refusal, Some(&key));
+                Outcome::Other
             }
-            Verdict::Ignore => {}
-        }
+            Verdict::Ignore => Outcome::Other,
+        };
+        self.recorder.check(now, from, outcome, check.nominates);
     }
 
     /// Takes a datagram of the handshake from an address that ICE has validated. False when nothing of
@@ -222,7 +246,11 @@ impl Transport {
         self.is_stirred = true;
         let is_valid = self.ice.as_ref().is_some_and(|ice| ice.is_valid(from));
         let dtls = self.dtls.as_mut().filter(|_| is_valid);
-        dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok())
+        let is_taken = dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok());
+        if is_taken {
+            self.recorder.handshake_begun();
+        }
+        is_taken
     }
 
     /// Something authentic came from there.
@@ -310,6 +338,7 @@ impl Transport {
         Some(match event {
             IceEvent::Selected(path) => {
                 self.selected = Some((path.local, Destination::from(path.remote)));
+                self.open(now);
                 TransportEvent::Learned(path)
             }
             IceEvent::Lost => {
@@ -333,17 +362,36 @@ impl Transport {
         })
     }
 
+    /// There is a path: if DTLS is ours to open, it begins.
+    fn open(&mut self, now: Instant) {
+        if let Some(peers) = self.opens.take() {
+            // It does not fail with an identity that is one; if it did, the peer would be out after `CONNECT`.
+            self.dtls = RtcDtls::client(&self.identity, peers, &Profile::PREFERRED, now).ok();
+        }
+    }
+
     fn poll_dtls(&mut self) -> Option<TransportEvent> {
         match self.dtls.as_mut()?.poll_event()? {
             DtlsEvent::Connected { keys, .. } => {
+                let (own, peers) = match self.role {
+                    DtlsRole::Server => (&keys.server, &keys.client),
+                    DtlsRole::Client => (&keys.client, &keys.server),
+                };
                 self.secure = Some(Secure {
-                    sealer: Sealer::new(&keys.server),
-                    opener: Opener::new(&keys.client),
+                    sealer: Sealer::new(own),
+                    opener: Opener::new(peers),
                 });
+                self.recorder.connected();
                 Some(TransportEvent::Connected)
             }
-            DtlsEvent::Failed(_) => Some(TransportEvent::Failed),
-            DtlsEvent::Closed => Some(TransportEvent::Closed),
+            DtlsEvent::Failed(failure) => {
+                self.recorder.failed(&failure);
+                Some(TransportEvent::Failed)
+            }
+            DtlsEvent::Closed => {
+                self.recorder.closed();
+                Some(TransportEvent::Closed)
+            }
         }
     }
 

@@ -16,8 +16,8 @@ use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::{
-    Answer, Event, GoneReason, Publication, PublicationId, Quality, Rights, SfuError, Slot, Source,
-    Track, Wanted, Wish,
+    Answer, Event, GoneReason, Hears, Publication, PublicationId, Quality, Rights, SfuError, Slot,
+    Source, Track, Wanted, Wish,
 };
 use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
 use kaiwa_sfu::unit::Mid;
@@ -709,6 +709,7 @@ fn tracks_without_the_right_are_not_shown_to_the_sfu() {
     let answer = Answer {
         sdp: String::new(),
         tracks: Vec::new(),
+        without_codec: Vec::new(),
     };
     let id = offer.participant;
     bench
@@ -798,6 +799,7 @@ fn wishes_for_what_is_not_there_are_left_out() {
     let prefer = Command::Prefer {
         room: room("r"),
         wishes: vec![wish(8), wish(7)],
+        hears: Hears::Everybody,
     };
     bench.command(2, "bob", prefer);
     let Some(SfuCommand::Prefer { prefer, .. }) = bench.sfu.pop() else {
@@ -826,6 +828,7 @@ fn mutes_come_at_a_rate_of_their_own() {
     let wishes = Command::Prefer {
         room: room("r"),
         wishes: Vec::new(),
+        hears: Hears::Everybody,
     };
     bench.command(1, "alice", wishes);
     assert!(matches!(bench.sfu[..], [SfuCommand::Prefer { .. }]));
@@ -842,6 +845,7 @@ fn who_leaves_and_joins_again_has_no_more_of_a_rate_than_before() {
     let wishes = Command::Prefer {
         room: room("r"),
         wishes: Vec::new(),
+        hears: Hears::Everybody,
     };
     for _ in 0..CALL_PREFER_BURST {
         bench.command(1, "alice", wishes.clone());
@@ -926,6 +930,7 @@ fn what_the_sfu_no_longer_has_is_gone_here_too() {
         room: room("r"),
         participant: alice,
         reason: GoneReason::HandshakeFailed,
+        trace: None,
     };
     bench.core.handle_event(gone.clone(), bench.at);
     bench.core.handle_event(gone, bench.at);
@@ -938,6 +943,7 @@ fn what_the_sfu_no_longer_has_is_gone_here_too() {
         Command::Prefer {
             room: room("r"),
             wishes: Vec::new(),
+            hears: Hears::Everybody,
         },
     );
     bench
@@ -1112,6 +1118,7 @@ fn commands_for_a_call_that_one_is_not_in_are_refused() {
         Command::Prefer {
             room: room.clone(),
             wishes: Vec::new(),
+            hears: Hears::Everybody,
         },
         Command::Mute {
             room: room.clone(),
