@@ -76,6 +76,8 @@ pub struct Setup {
     pub identity: Arc<Identity>,
     /// Where clients are told to send to.
     pub candidates: Vec<Candidate>,
+    /// Whoever checks with these is answered and nothing more: they show that a client reaches us.
+    pub probe: Option<Credentials>,
     /// When the clock said `started_ntp`.
     pub started: Instant,
     /// Our clock as reports have it.
@@ -114,6 +116,8 @@ pub struct Shard<S> {
     /// Who is being removed, and was not told of yet.
     leaving: Option<Leaving>,
     counts: Counts,
+    /// The last frame was answered as a probe.
+    is_probed: bool,
     scratch: Scratch,
     next_id: u64,
     next_source: u32,
@@ -164,6 +168,7 @@ impl<S: Sink> Shard<S> {
             focus: None,
             leaving: None,
             counts: Counts::default(),
+            is_probed: false,
             scratch: Scratch::default(),
             next_id: 0,
             next_source: 0,

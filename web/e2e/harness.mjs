@@ -276,7 +276,9 @@ export async function library() {
     await vite.close();
   };
   const tokenOf = async (url, name) => (await lib.signIn(name, url)).token;
-  return { connect, close, tokenOf };
+  /** A module of the client library or its tests. */
+  const load = (path) => vite.ssrLoadModule(path);
+  return { connect, close, tokenOf, load };
 }
 
 /** Waits for a condition on a library client, by its changes. */

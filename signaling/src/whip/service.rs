@@ -10,6 +10,7 @@ use super::core::{Change, Named, NoPlace, NotChanged, Opening, Restart, Table, V
 use crate::call::command::Command;
 use crate::call::core::effect::{CallError, Caller, Reply, SessionNo};
 use crate::call::service::Calls;
+use crate::call::whence::Whence;
 use crate::session::connect::actor;
 use crate::session::{Context, lock};
 use kaiwa_chat::error::ChatError;
@@ -55,6 +56,8 @@ pub struct Request {
     pub purpose: Purpose,
     /// With what.
     pub offered: Offered,
+    /// From where.
+    pub whence: Arc<Whence>,
 }
 
 /// A session that has begun.
@@ -151,6 +154,7 @@ impl Whip {
             room,
             purpose,
             offered,
+            whence,
         } = request;
         let way = purpose.way();
         let opening = Opening {
@@ -195,9 +199,11 @@ impl Whip {
             sources: tracks.iter().map(|track| track.source).collect(),
             viewer: Mutex::default(),
         });
-        let entered = shared
-            .calls
-            .enter(caller.clone(), room.clone(), Arc::clone(&place) as _);
+        let entered = shared.calls.enter(
+            caller.clone(),
+            room.clone(),
+            (Arc::clone(&place) as _, whence),
+        );
         let joined = entered.await?;
         purpose.check(joined.rights, &tracks)?;
         let answered = shared.offer(caller, &room, &offered, &tracks).await?;
