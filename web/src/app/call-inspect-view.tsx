@@ -51,6 +51,10 @@ type Choice = { kind: 'person'; id: string } | { kind: 'failures' };
 function Room({ kaiwa, room, paused, onPaused, onBack }: Shared & { room: string; onBack?: () => void }) {
   const polled = useRoomReport(room, paused);
   const [picked, setPicked] = useState<Choice | null>(null);
+  // Who failed to join isn't in the call, which else knows the names.
+  useEffect(() => {
+    if (kaiwa.room(room)?.info.membership === 'joined') kaiwa.loadMembers(room).catch(() => {});
+  }, [kaiwa, room]);
   const report = polled.value;
   const isAlone = report?.scope === 'own';
   const choice = report && choiceOf(report, picked, kaiwa.me.id);
