@@ -253,7 +253,7 @@ function Bar({ polled: { value }, summary, paused, onPaused, onBack }: BarProps)
       <p role="status" data-testid="inspect-summary">
         {summary}
       </p>
-      <button type="button" class="button small quiet" aria-pressed={paused} onClick={() => onPaused(!paused)} data-testid="inspect-pause">
+      <button type="button" class="button small quiet" onClick={() => onPaused(!paused)} data-testid="inspect-pause">
         <Icon name={paused ? 'play' : 'pause'} />
         {w(paused ? 'go' : 'pause')}
       </button>
