@@ -121,6 +121,31 @@ test('whoever doesn’t get in is told the cause and what to do, and the moderat
   assert.match(failure.text, /Chie.*The network blocks calls/s);
 });
 
+test('an administrator finds all calls in the settings, and others do not', async () => {
+  const olga = await Caller.inChromium(chromium, 'Olga');
+  const token = server.tokenWith('admin', 'olga');
+  await olga.page.addInitScript((auth) => localStorage.setItem('kaiwa.auth', auth), JSON.stringify({ token, user: { id: 'olga', name: 'Olga' }, expiresMs: Date.now() + 3_600_000 }));
+  await olga.page.goto(server.url);
+  await olga.connection('connected');
+  await olga.click('open-settings');
+  await olga.click('open-calls-health');
+  await olga.sees(`[data-testid="inspect-call"][data-room="${room}"]`);
+  await olga.sees('[data-testid="inspect-failure"][data-user="chie"]');
+  await olga.click('inspect-call');
+  // In a room that she is not a member of, with addresses, which people of a room don't see of each other.
+  await olga.sees('[data-testid="inspect-panes"][data-scope="all"]');
+  await olga.page.locator('[data-testid="inspect-item"][data-user="bob"]').click();
+  await olga.sees('[data-testid="inspect-person"][data-user="bob"]');
+  assert.match(await olga.text('inspect-person'), /Path \S+:\d+ ↔ \S+:\d+/);
+  await olga.click('inspect-all-calls');
+  await olga.sees(id('inspect-server'));
+  assert.deepEqual(olga.errors, []);
+  await bob.click('inspect-close');
+  await bob.click('open-settings');
+  await bob.sees(id('settings'));
+  assert.equal(await bob.has(id('open-calls-health')), false);
+});
+
 test('no page has errors', () => {
   for (const someone of [alice, bob, chie]) assert.deepEqual(someone.errors, []);
 });

@@ -14,13 +14,13 @@ export function Cause({ cause, compact = false }: { cause: CallCause; compact?: 
       <Icon name="warn" />
       <div>
         <p class="cause-name">{words.name}</p>
-        <p>{(isEnglish && cause.text) || words.text}</p>
-        <p>{(isEnglish && cause.remedy) || words.remedy}</p>
+        <p>{(isEnglish && sentence(cause.text)) || words.text}</p>
+        <p>{(isEnglish && sentence(cause.remedy)) || words.remedy}</p>
         {!isEnglish && cause.text !== '' && (
           <details class="cause-server">
             <summary>{w('serverWords')}</summary>
             <p lang="en">
-              {cause.text} {cause.remedy}
+              {sentence(cause.text)} {sentence(cause.remedy)}
             </p>
           </details>
         )}
@@ -28,6 +28,9 @@ export function Cause({ cause, compact = false }: { cause: CallCause; compact?: 
     </div>
   );
 }
+
+/** The server's words begin small and end without a stop, as they stand in logs. */
+const sentence = (text: string): string => (text === '' ? '' : `${text[0]!.toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`);
 
 export function NoCause() {
   return (

@@ -51,6 +51,10 @@ type Choice = { kind: 'person'; id: string } | { kind: 'failures' };
 function Room({ kaiwa, room, paused, onPaused, onBack }: Shared & { room: string; onBack?: () => void }) {
   const polled = useRoomReport(room, paused);
   const [picked, setPicked] = useState<Choice | null>(null);
+  // Who failed to join isn't in the call, which else knows the names.
+  useEffect(() => {
+    if (kaiwa.room(room)?.info.membership === 'joined') kaiwa.loadMembers(room).catch(() => {});
+  }, [kaiwa, room]);
   const report = polled.value;
   const isAlone = report?.scope === 'own';
   const choice = report && choiceOf(report, picked, kaiwa.me.id);
@@ -249,7 +253,7 @@ function Bar({ polled: { value }, summary, paused, onPaused, onBack }: BarProps)
       <p role="status" data-testid="inspect-summary">
         {summary}
       </p>
-      <button type="button" class="button small quiet" aria-pressed={paused} onClick={() => onPaused(!paused)} data-testid="inspect-pause">
+      <button type="button" class="button small quiet" onClick={() => onPaused(!paused)} data-testid="inspect-pause">
         <Icon name={paused ? 'play' : 'pause'} />
         {w(paused ? 'go' : 'pause')}
       </button>
