@@ -41,6 +41,7 @@ use crate::core::ice::{Credentials, Ufrag};
 use crate::core::negotiate::VideoCodecs;
 use crate::dtls::Identity;
 use crate::entropy::Entropy;
+use crate::inspect::record::Second;
 use crate::metrics::Counts;
 use crate::peer::Peer;
 use crate::table::{Key, Table};
@@ -114,6 +115,8 @@ pub struct Shard<S> {
     /// Who is being removed, and was not told of yet.
     leaving: Option<Leaving>,
     counts: Counts,
+    /// Of participants, that nobody has taken yet.
+    seconds: Vec<Second>,
     scratch: Scratch,
     next_id: u64,
     next_source: u32,
@@ -164,6 +167,7 @@ impl<S: Sink> Shard<S> {
             focus: None,
             leaving: None,
             counts: Counts::default(),
+            seconds: Vec::new(),
             scratch: Scratch::default(),
             next_id: 0,
             next_source: 0,

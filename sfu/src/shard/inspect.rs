@@ -1,7 +1,7 @@
 //! What is noted of peers for who inspects their call, and what of it is told.
 
 use super::{Shard, Sink};
-use crate::control::ParticipantId;
+use crate::control::{LimitedBy, ParticipantId, Quality};
 use crate::core::layers::Target;
 use crate::core::ring::{Choice, TEMPORAL_LAYERS};
 use crate::inspect::record::{Loss, Moment, Note, Noted, Record, Second};
@@ -9,6 +9,7 @@ use crate::inspect::{
     Change, Changed, Inspect, LayerReport, MediaState, ParticipantReport, PathReport, Protocol,
     PublicationReport, RoomReport, Sample, SentLayer, SubscriptionReport,
 };
+use crate::metrics::Counts;
 use crate::net::socket::Local;
 use crate::peer::Peer;
 use crate::peer::slot::SendSlot;
@@ -20,12 +21,11 @@ use kaiwa_common::limits::CALL_REPORTED;
 use kaiwa_common::time::UnixMs;
 use std::time::Instant;
 
+/// Seconds that wait to be taken: as many as a shard has participants at most. Nobody misses others.
+const SECONDS_MAX: usize = 4_096;
+
 /// What a slot is to send from now on, in place of what, and what stands against more.
-pub(super) type LayerChange = (
-    Option<Target>,
-    Option<Target>,
-    Option<crate::control::LimitedBy>,
-);
+pub(super) type LayerChange = (Option<Target>, Option<Target>, Option<LimitedBy>);
 
 impl<S: Sink> Shard<S> {
     /// Says how participants of a call are. Of who is not in it nothing is said, nor of more than
@@ -48,7 +48,13 @@ impl<S: Sink> Shard<S> {
 
     /// A second of a peer ends: what was counted in it is kept.
     pub(super) fn sample(&mut self, now: Instant, key: Key<Peer>) {
-        let Self { peers, tracks, .. } = self;
+        let Self {
+            peers,
+            tracks,
+            counts,
+            seconds,
+            ..
+        } = self;
         let Some(peer) = peers.get_mut(key) else {
             return;
         };
@@ -56,9 +62,30 @@ impl<S: Sink> Shard<S> {
             return;
         };
         let freezes = end_second(now, peer, tracks, &mut record);
+        counts.freezes += u64::from(freezes);
+        count_limits(peer, counts);
         let moment = moment(now, peer, tracks, freezes);
-        record.take_second(now, &peer.tally(), &moment);
+        let second = record.take_second(now, &peer.tally(), &moment);
+        if seconds.len() < SECONDS_MAX {
+            seconds.push(second);
+        }
         peer.record = Some(record);
+    }
+
+    /// The seconds of participants that have ended since the last time.
+    pub(crate) fn take_seconds(&mut self) -> impl Iterator<Item = Second> {
+        self.seconds.drain(..)
+    }
+
+    /// How many participants have which quality, by [`Quality::ALL`]; those who are connecting are not among them.
+    pub(crate) fn qualities(&self) -> [usize; Quality::ALL.len()] {
+        let mut qualities = [0; Quality::ALL.len()];
+        for peer in self.peers.values() {
+            if peer.transport.secure.is_some() {
+                qualities[peer.meter.get() as usize] += 1;
+            }
+        }
+        qualities
     }
 
     /// Something happened to a peer.
@@ -252,6 +279,15 @@ fn end_second(now: Instant, peer: &mut Peer, tracks: &Table<Track>, record: &mut
         }
     }
     freezes
+}
+
+/// Counts a second of each picture that its subscriber is sent less of than they want.
+fn count_limits(peer: &Peer, counts: &mut Counts) {
+    for (_, slot) in peer.slots() {
+        if let (_, Some(by), _) = slot.watch.told() {
+            counts.limited_s[by as usize] += 1;
+        }
+    }
 }
 
 fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>, freezes: u8) -> Moment {
