@@ -31,7 +31,7 @@ mod wire;
 
 use client::{Came, Client};
 use kaiwa_common::id::RoomId;
-use kaiwa_sfu::control::{Event, Join, Prefer, PublicationId, Rights, Source, Wish};
+use kaiwa_sfu::control::{Event, Hears, Join, Prefer, PublicationId, Rights, Source, Wish};
 use kaiwa_sfu::core::negotiate::VideoCodecs;
 use kaiwa_sfu::dtls::Identity;
 use kaiwa_sfu::net::address::Destination;
@@ -268,6 +268,7 @@ impl World {
             let prefer = Prefer {
                 participant: person.id,
                 wishes: vec![wish],
+                hears: Hears::Everybody,
             };
             self.shard.handle_prefer(now, &prefer).unwrap();
         }

@@ -124,14 +124,26 @@ pub struct Answer {
     pub tracks: Vec<(Mid, Result<PublicationId, SfuError>)>,
 }
 
-/// How a subscriber wants to see publications. What is not named has the defaults: audio is heard,
-/// video is not sent.
+/// How a subscriber wants to see publications. What is not named has the defaults: audio is heard, unless
+/// [`Hears::Named`], and video is not sent.
 #[derive(Debug, Clone)]
 pub struct Prefer {
     /// The subscriber.
     pub participant: ParticipantId,
     /// All of their wishes; replaces the earlier ones. By falling importance.
     pub wishes: Vec<Wish>,
+    /// Whose sounds.
+    pub hears: Hears,
+}
+
+/// Which sounds a subscriber is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hears {
+    /// The loudest of all but those that a wish pauses.
+    #[default]
+    Everybody,
+    /// Those that a wish names, and nobody else's: a bounded list of wishes could not name all others of a large call.
+    Named,
 }
 
 /// How one publication is wanted.

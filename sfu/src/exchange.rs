@@ -8,9 +8,9 @@ pub use crate::core::negotiate::IceCredentials;
 
 use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{
-    Description, Direction, Fragment, Media, Password, Protocol, SdpError, SectionKind, Setup,
-    Ufrag,
+    Description, Direction, Fragment, Media, Password, Protocol, SdpError, SectionKind, Ufrag,
 };
+use kaiwa_common::redact::Redacted;
 
 /// The stream of all that a player is sent: WHEP has one, and players keep its sound and picture together.
 const STREAM: &str = "kaiwa";
@@ -53,11 +53,6 @@ pub enum Unacceptable {
     /// More than one MediaStream (RFC 9725, section 4.4.2).
     #[error("all tracks have to be of one MediaStream")]
     Streams,
-    /// The client waits for DTLS to be opened, as we do.
-    #[error(
-        "the client has to open DTLS: setup:actpass or active (FFmpeg: -whip_flags dtls_active)"
-    )]
-    Passive,
     /// No ICE credentials.
     #[error("the offer has no ice-ufrag and ice-pwd")]
     NoCredentials,
@@ -97,7 +92,7 @@ impl Way {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offered {
     way: Way,
-    sdp: String,
+    sdp: Redacted<String>,
     media: Vec<(Mid, MediaKind)>,
     remote: IceCredentials,
 }
@@ -106,9 +101,9 @@ pub struct Offered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// The whole answer.
-    pub sdp: String,
+    pub sdp: Redacted<String>,
     /// ICE's part of it alone, for a restart's.
-    pub fragment: String,
+    pub fragment: Redacted<String>,
 }
 
 impl Offered {
@@ -141,15 +136,10 @@ impl Offered {
         if way == Way::In && streams(&offer) > 1 {
             return Err(Unacceptable::Streams);
         }
-        let of_media = offer.media.iter().map(|media| media.transport.setup);
-        let mut setups = of_media.chain([offer.transport.setup]);
-        if setups.any(|setup| matches!(setup, Some(Setup::Passive | Setup::Holdconn))) {
-            return Err(Unacceptable::Passive);
-        }
         let remote = remote(&offer).ok_or(Unacceptable::NoCredentials)?;
         Ok(Self {
             way,
-            sdp: offer.to_string(),
+            sdp: Redacted(offer.to_string()),
             media,
             remote,
         })
@@ -164,7 +154,7 @@ impl Offered {
     /// The text for whoever answers, without what is of no use here.
     #[must_use]
     pub fn sdp(&self) -> &str {
-        &self.sdp
+        &self.sdp.0
     }
 
     /// What the client proves its checks with.
@@ -178,7 +168,7 @@ impl Offered {
     /// # Errors
     /// [`Unacceptable::Malformed`]: written out, wildcards can take more room than there is.
     pub fn restarted(&self, credentials: IceCredentials) -> Result<Self, Unacceptable> {
-        let mut offer = Description::parse(&self.sdp)?;
+        let mut offer = Description::parse(self.sdp())?;
         offer.version = offer.version.saturating_add(1);
         let of_media = offer.media.iter_mut().map(|media| &mut media.transport);
         for transport in std::iter::once(&mut offer.transport).chain(of_media) {
@@ -188,7 +178,7 @@ impl Offered {
             }
         }
         Ok(Self {
-            sdp: offer.to_string(),
+            sdp: Redacted(offer.to_string()),
             remote: credentials,
             ..self.clone()
         })
@@ -210,11 +200,14 @@ impl Offered {
                 STREAM.clone_into(&mut msid.stream);
             }
         }
-        let fragment = fragment(&answer).to_string();
+        let fragment = Redacted(fragment(&answer).to_string());
         // Both sides have to (RFC 9725, section 4.4.1; RFC 8858, section 3).
         let mux_only = "a=rtcp-mux\r\na=rtcp-mux-only\r\n";
         let sdp = answer.to_string().replace("a=rtcp-mux\r\n", mux_only);
-        Ok(Answered { sdp, fragment })
+        Ok(Answered {
+            sdp: Redacted(sdp),
+            fragment,
+        })
     }
 }
 

@@ -49,11 +49,14 @@ impl Profile {
         }
     }
 
+    /// All, the most wanted first.
+    pub const PREFERRED: [Self; 2] = [Self::AeadAes128Gcm, Self::Aes128CmHmacSha1_80];
+
     /// The one that we take from a client's list, whatever its order: GCM when it is there; `None`
     /// when there is nothing in common.
     #[must_use]
     pub fn choose(offered: &[u16]) -> Option<Self> {
-        [Self::AeadAes128Gcm, Self::Aes128CmHmacSha1_80]
+        Self::PREFERRED
             .into_iter()
             .find(|profile| offered.contains(&profile.number()))
     }

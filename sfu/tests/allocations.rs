@@ -13,7 +13,7 @@ use client::{Client, Line, picture};
 use kaiwa_common::id::RoomId;
 use kaiwa_sfu::config::{Config, TcpConfig, TcpListen};
 use kaiwa_sfu::control::{
-    Event, Join, Prefer, PublicationId, Rights, SfuControl, SfuEvents, Source, Wish,
+    Event, Hears, Join, Prefer, PublicationId, Rights, SfuControl, SfuEvents, Source, Wish,
 };
 use kaiwa_sfu::engine::Engine;
 use kaiwa_sfu::unit::{Bitrate, Ssrc};
@@ -142,6 +142,7 @@ fn call(by_tcp: bool) -> (Arc<Engine>, Client, Client) {
     let prefer = Prefer {
         participant: bob.participant,
         wishes: vec![wish],
+        hears: Hears::Everybody,
     };
     block_on(engine.prefer(prefer)).expect("a participant");
     (engine, alice, bob)

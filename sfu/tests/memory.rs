@@ -12,7 +12,8 @@ use client::{Client, Line, picture};
 use kaiwa_common::id::RoomId;
 use kaiwa_sfu::config::Config;
 use kaiwa_sfu::control::{
-    Event, Join, ParticipantId, Prefer, PublicationId, Rights, SfuControl, SfuEvents, Source, Wish,
+    Event, Hears, Join, ParticipantId, Prefer, PublicationId, Rights, SfuControl, SfuEvents,
+    Source, Wish,
 };
 use kaiwa_sfu::engine::Engine;
 use kaiwa_sfu::unit::{Bitrate, Ssrc};
@@ -148,6 +149,7 @@ impl Call {
                 height: 360,
                 is_paused: false,
             }],
+            hears: Hears::Everybody,
         };
         block_on(self.engine.prefer(prefer)).expect("a participant");
         self.subscribers.push(subscriber);

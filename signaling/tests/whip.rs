@@ -8,6 +8,7 @@ mod client;
 mod sfu;
 
 use client::{server_with, two_in_a_room, wall};
+use kaiwa_chat::error::ChatError;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::token::{Identity, ServerRole};
@@ -111,6 +112,18 @@ async fn a_request_that_is_given_up_in_the_middle_leaves_nobody() {
     begins.abort();
     world.until_inside(0).await;
     assert!(world.whip.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_comes_after_the_others_were_ended_for_the_stop_does_not_begin() {
+    let world = World::new().await;
+    // Its offer was under way for long.
+    world.context.begin_drain();
+    world.whip.drain();
+    let refused = world.whip.begin(world.request()).await;
+    let draining = Refused::from(ChatError::Draining);
+    assert_eq!(refused, Err(draining));
+    assert!(world.whip.is_empty() && world.sfu.inside().is_empty());
 }
 
 #[tokio::test]

@@ -104,13 +104,18 @@ async fn a_client_that_closes_dtls_or_never_opens_it_rightly_is_out() {
     gone(&world, &encoder_peer).await;
 
     let token = world.member("liar").await;
-    let lying = crate::client::Client::new(9_999, vec![Line::send(Source::Microphone, 7)]).lying();
-    let mut liar = Peer::offer(&world, &world.path("whip"), &token, lying).await;
-    for _ in 0..50 {
-        liar.media.pump();
+    let sound = || vec![Line::send(Source::Microphone, 7)];
+    let lying = crate::client::Client::new(9_999, sound()).lying();
+    // Whichever side opens it.
+    let waiting = crate::client::Client::new(9_998, sound()).lying().passive();
+    for lying in [lying, waiting] {
+        let mut liar = Peer::offer(&world, &world.path("whip"), &token, lying).await;
+        for _ in 0..50 {
+            liar.media.pump();
+        }
+        world.until_in_call(0).await;
+        gone(&world, &liar).await;
     }
-    world.until_in_call(0).await;
-    gone(&world, &liar).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Clients that mean no good, or are broken: each gets its answer, nobody else notices, and nothing is left.
 
+use crate::http::exposes;
 use crate::support::http::{exchange, request};
 use crate::support::server::own;
 use crate::world::{Peer, SDP, World, encoder, fragment, player, until_seen, with_media};
@@ -176,12 +177,36 @@ async fn requests_to_one_session_are_bounded() {
 }
 
 #[tokio::test]
+async fn whoever_guesses_sessions_is_held_up() {
+    let narrow = |spec| {
+        with_media(spec)
+            .with("KAIWA_LIMITS__REQUESTS_PER_S", 1)
+            .with("KAIWA_LIMITS__REQUEST_BURST", 40)
+    };
+    let world = World::on(own(narrow)).await;
+    let token = world.member("guesser").await;
+    let mut guesses = 0;
+    loop {
+        let line = format!("DELETE {}/s_{guesses:032x}", world.path("whip"));
+        let answer = world.ask(&line, &token, &[], "").await;
+        if answer.status == 429 {
+            assert!(answer.header("Retry-After").is_some());
+            exposes(&answer);
+            return;
+        }
+        assert_eq!(answer.status, 404);
+        guesses += 1;
+        assert!(guesses < 400, "nobody holds them up");
+    }
+}
+
+#[tokio::test]
 async fn restarts_at_once_leave_one_ice_session() {
     let world = World::new().await;
     let mut encoder = world.encoder("encoder").await;
     let mut player = world.player("player", "").await;
     let fragments: Vec<String> = (0..8)
-        .map(|no| fragment(&format!("new{no}"), &"r".repeat(24)))
+        .map(|no| fragment(&format!("new{no}"), &no.to_string().repeat(24)))
         .collect();
     let all = fragments
         .iter()

@@ -7,7 +7,7 @@ use serde_json::json;
 /// Both kinds of endpoints.
 const KINDS: [&str; 2] = ["whip", "whep"];
 
-fn exposes(answer: &Answer) {
+pub(crate) fn exposes(answer: &Answer) {
     assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("*"));
     let exposed = answer.header("Access-Control-Expose-Headers").unwrap();
     for name in [
@@ -327,6 +327,16 @@ async fn a_token_for_one_rooms_call_is_good_for_that_and_for_nothing_else() {
 async fn what_is_below_and_is_nothing_is_not_found() {
     let world = World::new().await;
     let token = world.member("encoder").await;
+    for path in ["/whip/%ff", "/whep/%ff/s_x", "/whip/r_x/%ff"] {
+        for method in ["POST", "DELETE", "PATCH"] {
+            let line = format!("{method} {path}");
+            let answer = world.ask(&line, &token, &[("Content-Type", SDP)], "").await;
+            assert!([404, 405].contains(&answer.status), "{line}");
+            // As all others: with its reason, and for pages of any origin.
+            assert!(!answer.json()["error"]["reason"].is_null(), "{line}");
+            exposes(&answer);
+        }
+    }
     for path in ["/whip", "/whip/", "/whip/a/b/c", "/whep/a/b/c"] {
         let answer = world.post(path, &token, "v=0").await;
         assert!(

@@ -1,6 +1,6 @@
 //! Media by WHIP to WHEP, beside people who are in the call by their connections.
 
-use crate::world::{Peer, World, encoder, in_call, player, until_seen};
+use crate::world::{Peer, World, encoder, fragment, in_call, player, until_seen};
 use serde_json::json;
 
 #[tokio::test]
@@ -36,6 +36,37 @@ async fn an_encoder_is_seen_and_heard_by_a_player_and_both_are_in_the_roster() {
         roster["participants"][0]["user"]["name"],
         world.scene.user("encoder")
     );
+}
+
+#[tokio::test]
+async fn the_server_opens_dtls_with_those_who_can_only_wait_for_it() {
+    let mut world = World::new().await;
+    let token = world.member("encoder").await;
+    let media = encoder().passive();
+    let mut encoder = Peer::begin(&world, &world.path("whip"), &token, media).await;
+    let token = world.member("player").await;
+    let media = player().passive();
+    let mut player = Peer::begin(&world, &world.path("whep"), &token, media).await;
+    until_seen(&mut encoder, &mut player);
+    // An ICE restart is no new DTLS connection.
+    let new = fragment("anew", &"q".repeat(24));
+    let answer = world
+        .patch(&encoder.location, &encoder.token, Some("*"), &new)
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let value = |name: &str| {
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(name));
+        line.expect(name).to_owned()
+    };
+    encoder.media.move_away();
+    let remote = (value("a=ice-ufrag:"), value("a=ice-pwd:"));
+    encoder.media.restart("anew", remote);
+    until_seen(&mut encoder, &mut player);
+    // Either side can say goodbye.
+    encoder.media.hang_up();
+    world.until_in_call(1).await;
+    assert_eq!(player.delete(&world).await.status, 200);
+    player.until_closed();
 }
 
 #[tokio::test]

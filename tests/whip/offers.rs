@@ -132,23 +132,20 @@ async fn all_m_lines_are_answered_or_none() {
 }
 
 #[tokio::test]
-async fn whoever_opens_dtls_may_say_so_and_whoever_cannot_is_refused() {
+async fn whoever_opens_dtls_may_say_so_or_leave_it_to_the_server() {
     let world = World::new().await;
     let sdp = encoder().sdp();
-    let answer = answered(
-        &world,
-        "whip",
-        &sdp.replace("a=setup:actpass", "a=setup:active"),
-    )
-    .await;
-    assert!(answer.contains("a=setup:passive\r\n"));
-    refused(
-        &world,
-        "whip",
-        &sdp.replace("a=setup:actpass", "a=setup:passive"),
-        422,
-    )
-    .await;
+    for (offered, wanted) in [("active", "passive"), ("passive", "active")] {
+        let sdp = sdp.replace("a=setup:actpass", &format!("a=setup:{offered}"));
+        let answer = answered(&world, "whip", &sdp).await;
+        assert_eq!(
+            lines(&answer, &format!("a=setup:{wanted}")),
+            2,
+            "for all, and for the m-line: {answer}"
+        );
+    }
+    let nobody = sdp.replace("a=setup:actpass", "a=setup:holdconn");
+    refused(&world, "whip", &nobody, 422).await;
     let lite = sdp.replacen("t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n", 1);
     refused(&world, "whip", &lite, 422).await;
 }

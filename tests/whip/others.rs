@@ -39,3 +39,8 @@ async fn aiortc_publishes_by_whip_and_watches_by_whep() {
 async fn ffmpeg_publishes_by_whip_and_is_heard_by_whep() {
     run("ffmpeg").await;
 }
+
+#[tokio::test]
+async fn ffmpeg_that_opens_dtls_itself_does_as_well() {
+    run("ffmpeg-active").await;
+}

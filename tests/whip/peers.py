@@ -1,7 +1,8 @@
 """Encoders and players that others have written, against a server: `peers.py SCENE URL ROOM TOKEN`.
 
-aiortc    aiortc publishes by WHIP and watches by WHEP.
-ffmpeg    FFmpeg's own muxer publishes H.264 and Opus by WHIP; aiortc watches by WHEP.
+aiortc         aiortc publishes by WHIP and watches by WHEP.
+ffmpeg         FFmpeg's own muxer publishes H.264 and Opus by WHIP; aiortc watches by WHEP.
+ffmpeg-active  The same, and FFmpeg opens DTLS; by itself it waits for the server to do it.
 
 Ends with 0 when what was published was decoded, and the sessions ended as they should.
 """
@@ -92,12 +93,12 @@ async def with_aiortc(http, url, room, token):
     await encoder.end()
 
 
-async def with_ffmpeg(http, url, room, token):
+async def with_ffmpeg(http, url, room, token, *flags):
     player = await watch(http, url, room, token)
     sources = ["-f", "lavfi", "-i", "testsrc=size=320x180:rate=15", "-f", "lavfi", "-i", "sine"]
     video = "-c:v libx264 -profile:v baseline -preset ultrafast -tune zerolatency -bf 0 -g 15 -pix_fmt yuv420p".split()
     audio = "-c:a libopus -ar 48000 -ac 2".split()
-    whip = ["-f", "whip", "-whip_flags", "dtls_active", "-authorization", token, f"{url}/whip/{room}"]
+    whip = ["-f", "whip", *flags, "-authorization", token, f"{url}/whip/{room}"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re", *sources, *video, *audio, "-t", "60", *whip]
     ffmpeg = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
@@ -112,7 +113,11 @@ async def with_ffmpeg(http, url, room, token):
 
 async def main(scene, url, room, token):
     async with aiohttp.ClientSession() as http:
-        await {"aiortc": with_aiortc, "ffmpeg": with_ffmpeg}[scene](http, url, room, token)
+        if scene == "aiortc":
+            await with_aiortc(http, url, room, token)
+        else:
+            flags = ["-whip_flags", "dtls_active"] if scene == "ffmpeg-active" else []
+            await with_ffmpeg(http, url, room, token, *flags)
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -225,6 +225,15 @@ impl Peer {
         }
     }
 
+    /// The server has said goodbye.
+    pub(crate) fn until_closed(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while !self.media.is_closed {
+            assert!(Instant::now() < until, "the server says no goodbye");
+            self.media.pump();
+        }
+    }
+
     /// Sends a packet of sound and a whole picture; gives their payloads.
     pub(crate) fn send(&mut self) -> (Vec<u8>, Vec<u8>) {
         self.sent += 1;

@@ -1,10 +1,15 @@
 /** Encoders and players that are pages of another origin, with nothing but `fetch`: WHIP and WHEP, beside people with the app. */
 import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { after, before, test } from 'node:test';
 import { Caller, startChromium, startFirefox, until } from './calls.mjs';
 import { library, Server } from './harness.mjs';
+
+/** Where scripts/setup.sh puts Python's test tools: one of them brings an FFmpeg that has the whip muxer. */
+const VENV = process.env.KAIWA_VENV ?? fileURLToPath(new URL('../../.venv', import.meta.url));
 
 let server, chromium, firefox, lib, site, origin, room, alice;
 const tokens = {};
@@ -157,6 +162,42 @@ test('a page publishes by WHIP and others watch by WHEP, in both browsers; someb
   await alice.missesPerson('studio');
   for (const viewer of viewers) assert.equal(await run(viewer, 'end'), 200);
   await alice.leave();
+});
+
+/** FFmpeg as it is: what it publishes is H.264 and Opus, and it waits for the server to open DTLS. */
+function ffmpeg(endpoint, token) {
+  const program = execFileSync(`${VENV}/bin/python`, ['-c', 'import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())'], { encoding: 'utf8' }).trim();
+  const sources = '-f lavfi -i testsrc=size=320x180:rate=15 -f lavfi -i sine';
+  const video = '-c:v libx264 -profile:v baseline -preset ultrafast -tune zerolatency -bf 0 -g 30 -pix_fmt yuv420p';
+  const audio = '-c:a libopus -ar 48000 -ac 2';
+  const args = `-v error -re ${sources} ${video} ${audio} -f whip -authorization ${token} ${endpoint}`.split(' ');
+  const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+  const ended = once(child, 'exit');
+  // As somebody would who sits before it: it ends its session by DELETE then.
+  return { stop: () => child.stdin.write('q') && ended, kill: () => child.kill('SIGKILL') };
+}
+
+test('FFmpeg publishes H.264 and Opus by WHIP, and somebody with the app sees and hears it', async () => {
+  await alice.open(room);
+  await alice.enter({ picture: false });
+  const encoder = ffmpeg(`${server.url}/whip/${room}`, tokens.Studio);
+  try {
+    await alice.watches('studio', { by: 30 });
+    await alice.hears('studio');
+    const codecs = await alice.page.evaluate(async () => {
+      const all = [...(await window.peers.at(-1).getStats()).values()];
+      const used = all.filter((s) => s.type === 'inbound-rtp' && (s.framesDecoded || s.kind === 'audio'));
+      return used.map((s) => all.find((other) => other.id === s.codecId)?.mimeType).sort();
+    });
+    assert.deepEqual(codecs, ['audio/opus', 'video/H264']);
+    const [code] = await encoder.stop();
+    assert.equal(code, 0);
+    await alice.missesPerson('studio');
+  } finally {
+    encoder.kill();
+  }
+  await alice.leave();
+  assert.deepEqual(alice.errors, []);
 });
 
 test('Firefox publishes by WHIP, and Chromium watches', async () => {

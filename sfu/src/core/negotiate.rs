@@ -6,8 +6,8 @@
 //!                                    └─ both credentials new: Restarted ┘
 //! ```
 //!
-//! All media shares one transport (BUNDLE with `rtcp-mux`); the server is ICE-lite and the passive side
-//! of DTLS. An m-line in which the client sends is answered `recvonly` and is a publication's; one in
+//! All media shares one transport (BUNDLE with `rtcp-mux`); the server is ICE-lite, and the passive side
+//! of DTLS unless the client can only be that. An m-line in which the client sends is answered `recvonly` and is a publication's; one in
 //! which it only receives is answered `sendonly` and is a slot, whose SSRCs stay the same for its life.
 //! M-lines keep their place and mid, payload types and extension ids their meaning, or the offer is
 //! refused; whatever the reason, a refused offer leaves the negotiation as it was.
@@ -28,7 +28,7 @@ pub use codecs::{Av1, Codec, Opus, Payload, VideoCodec, VideoCodecs, payload_for
 pub use error::NegotiateError;
 pub use h264::{H264, Packetization, Profile};
 pub use slots::SlotSources;
-pub use transport::{IceCredentials, LocalParameters, Remote, TransportChange};
+pub use transport::{DtlsRole, IceCredentials, LocalParameters, Remote, TransportChange};
 
 pub use crate::wire::rtp::ExtensionIds;
 
@@ -87,6 +87,8 @@ pub struct Negotiated {
     pub local: IceCredentials,
     /// The client's side of the transport.
     pub remote: Remote,
+    /// The server's part of DTLS, the same with each offer.
+    pub role: DtlsRole,
     /// All m-lines in their order.
     pub lines: Vec<MLine>,
     /// What is different from the last offer: whatever ended, then the rest, each in the m-lines' order.
@@ -270,12 +272,14 @@ impl Negotiator {
             tag,
             local,
             credentials: &agreed.local,
+            role: agreed.role,
         };
         let negotiated = Negotiated {
             answer: answer.describe().to_string(),
             transport: change,
             local: agreed.local.clone(),
             remote: agreed.remote.clone(),
+            role: agreed.role,
             changes: changes(&self.state.lines, &next.lines),
             lines: next.lines.clone(),
         };

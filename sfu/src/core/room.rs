@@ -11,7 +11,8 @@
 mod slots;
 
 use crate::control::{
-    Event, ParticipantId, Publication, PublicationId, Rights, SfuError, Slot, Source, Wanted, Wish,
+    Event, Hears, ParticipantId, Publication, PublicationId, Rights, SfuError, Slot, Source,
+    Wanted, Wish,
 };
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
@@ -58,6 +59,7 @@ struct Member {
     rights: Rights,
     slots: SlotTable,
     wishes: Vec<Wish>,
+    hears: Hears,
     published: usize,
     /// What was last told of the slots.
     told: Option<(Vec<Slot>, Wanted)>,
@@ -159,6 +161,7 @@ impl Room {
             rights,
             slots: SlotTable::default(),
             wishes: Vec::new(),
+            hears: Hears::default(),
             published: 0,
             told: None,
         };
@@ -269,8 +272,9 @@ impl Room {
     }
 
     /// What a subscriber wants to see.
-    pub fn handle_prefer(&mut self, participant: ParticipantId, wishes: &[Wish]) {
+    pub fn handle_prefer(&mut self, participant: ParticipantId, wishes: &[Wish], hears: Hears) {
         if let Some(member) = self.members.get_mut(&participant) {
+            member.hears = hears;
             member.wishes.clear();
             for wish in wishes {
                 let is_new = !member
@@ -375,15 +379,13 @@ impl Room {
             return (Vec::new(), Vec::new());
         }
         let is_theirs = |p: &Publication| p.participant == participant;
-        let is_refused = |id: PublicationId| {
-            member
-                .wishes
-                .iter()
-                .any(|w| w.publication == id && w.is_paused)
+        let hears = |id: PublicationId| {
+            let wish = member.wishes.iter().find(|w| w.publication == id);
+            wish.map_or(member.hears == Hears::Everybody, |w| !w.is_paused)
         };
         let audio = audible
             .iter()
-            .filter(|(id, owner)| *owner != participant && !is_refused(*id))
+            .filter(|(id, owner)| *owner != participant && hears(*id))
             .map(|(id, _)| *id)
             // However many slots they have: the rest of a crowd is a murmur, and costs rate.
             .take(usize::from(self.audio_slots))

@@ -79,7 +79,7 @@ impl RtcDtls {
         Self::in_state(identity, fingerprints, waiting)
     }
 
-    /// A client, for tests and load: sends its ClientHello at once, with these SRTP profiles.
+    /// A client, `a=setup:active`: sends its ClientHello at once, with these SRTP profiles.
     ///
     /// # Errors
     /// [`IdentityError`] when the implementation refuses to begin.

@@ -2,12 +2,13 @@
 
 use crate::cache;
 use crate::core::ice::{Check, Credentials, IceEvent, IceLite, PeerRole, Ufrag, Verdict};
+use crate::core::negotiate::DtlsRole;
 use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
 use crate::net::socket::Local;
 use crate::packet::Outgoing;
 use crate::shard::Sink;
-use crate::srtp::{Opener, Sealer};
+use crate::srtp::{Opener, Profile, Sealer};
 use crate::wire::sdp::Fingerprint;
 use crate::wire::stun::{self, IntegrityKey, Message, Role};
 use std::net::SocketAddr;
@@ -69,6 +70,10 @@ pub(crate) struct Transport {
     identity: Arc<Identity>,
     ice: Option<IceLite<Path>>,
     dtls: Option<RtcDtls>,
+    role: DtlsRole,
+    /// The peer's certificates, where we open DTLS and have no path yet: a ClientHello goes to nobody who has not
+    /// shown by a check that it is wanted.
+    opens: Option<Vec<Fingerprint>>,
     pub(crate) secure: Option<Secure>,
     /// Where media goes; follows what ICE has selected.
     selected: Option<(Local, Destination)>,
@@ -89,6 +94,8 @@ impl Transport {
             identity,
             ice: None,
             dtls: None,
+            role: DtlsRole::Server,
+            opens: None,
             secure: None,
             selected: None,
             since: now,
@@ -103,11 +110,16 @@ impl Transport {
     pub(crate) fn begin(
         &mut self,
         credentials: Credentials,
+        role: DtlsRole,
         peers: Vec<Fingerprint>,
         now: Instant,
     ) {
         self.ice = Some(IceLite::new(credentials, now));
-        self.dtls = Some(RtcDtls::server(&self.identity, peers, now));
+        self.role = role;
+        match role {
+            DtlsRole::Server => self.dtls = Some(RtcDtls::server(&self.identity, peers, now)),
+            DtlsRole::Client => self.opens = Some(peers),
+        }
         self.since = now;
         self.is_stirred = true;
     }
@@ -310,6 +322,7 @@ impl Transport {
         Some(match event {
             IceEvent::Selected(path) => {
                 self.selected = Some((path.local, Destination::from(path.remote)));
+                self.open(now);
                 TransportEvent::Learned(path)
             }
             IceEvent::Lost => {
@@ -333,12 +346,24 @@ impl Transport {
         })
     }
 
+    /// There is a path: if DTLS is ours to open, it begins.
+    fn open(&mut self, now: Instant) {
+        if let Some(peers) = self.opens.take() {
+            // It does not fail with an identity that is one; if it did, the peer would be out after `CONNECT`.
+            self.dtls = RtcDtls::client(&self.identity, peers, &Profile::PREFERRED, now).ok();
+        }
+    }
+
     fn poll_dtls(&mut self) -> Option<TransportEvent> {
         match self.dtls.as_mut()?.poll_event()? {
             DtlsEvent::Connected { keys, .. } => {
+                let (own, peers) = match self.role {
+                    DtlsRole::Server => (&keys.server, &keys.client),
+                    DtlsRole::Client => (&keys.client, &keys.server),
+                };
                 self.secure = Some(Secure {
-                    sealer: Sealer::new(&keys.server),
-                    opener: Opener::new(&keys.client),
+                    sealer: Sealer::new(own),
+                    opener: Opener::new(peers),
                 });
                 Some(TransportEvent::Connected)
             }

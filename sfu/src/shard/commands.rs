@@ -230,7 +230,12 @@ impl<S: Sink> Shard<S> {
         peer.next_allocation = now;
         let room_key = peer.room;
         if let Some(room) = self.rooms.get_mut(room_key) {
-            room.core.handle_prefer(prefer.participant, &prefer.wishes);
+            let Prefer {
+                participant,
+                wishes,
+                hears,
+            } = prefer;
+            room.core.handle_prefer(*participant, wishes, *hears);
         }
         self.perform_room(now, room_key);
         self.schedule(key, now);

@@ -44,7 +44,7 @@ impl<S: Sink> Shard<S> {
             TransportChange::New => {
                 let peers = negotiated.remote.fingerprints.clone();
                 self.by_ufrag.insert(fresh.ufrag(), key);
-                peer.transport.begin(fresh, peers, now);
+                peer.transport.begin(fresh, negotiated.role, peers, now);
             }
             TransportChange::Restarted => {
                 self.by_ufrag.insert(fresh.ufrag(), key);

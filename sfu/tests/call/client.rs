@@ -112,6 +112,10 @@ pub(crate) struct Client {
     pub(crate) reports: Vec<Vec<u8>>,
     pub(crate) answer: Option<Answer>,
     wrong_certificate: bool,
+    /// Waits for the server to open DTLS.
+    is_passive: bool,
+    /// The server has said goodbye.
+    pub(crate) is_closed: bool,
     is_blind: bool,
     /// Changes what is offered.
     rewrite: Option<fn(String) -> String>,
@@ -147,6 +151,8 @@ impl Client {
             reports: Vec::new(),
             answer: None,
             wrong_certificate: false,
+            is_passive: false,
+            is_closed: false,
             is_blind: false,
             rewrite: None,
             arrivals: Vec::new(),
@@ -170,6 +176,12 @@ impl Client {
     /// Offers a fingerprint that is not its certificate's.
     pub(crate) fn lying(mut self) -> Self {
         self.wrong_certificate = true;
+        self
+    }
+
+    /// Can't open DTLS, as FFmpeg by its WHIP muxer.
+    pub(crate) fn passive(mut self) -> Self {
+        self.is_passive = true;
         self
     }
 
@@ -211,6 +223,11 @@ impl Client {
             .iter()
             .map(|b| format!("{b:02X}"))
             .collect();
+        let setup = if self.is_passive {
+            "passive"
+        } else {
+            "actpass"
+        };
         let mut sdp = format!(
             "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\na=msid-semantic: WMS\r\n",
             mids.join(" ")
@@ -220,7 +237,7 @@ impl Client {
             write!(
                 sdp,
                 "m={} 9 UDP/TLS/RTP/SAVPF {pts}\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:{}\r\na=ice-pwd:{}\r\n\
-                 a=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=mid:{no}\r\na={}\r\na=rtcp-mux\r\na=rtcp-rsize\r\n\
+                 a=fingerprint:sha-256 {}\r\na=setup:{setup}\r\na=mid:{no}\r\na={}\r\na=rtcp-mux\r\na=rtcp-rsize\r\n\
                  a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
                  a=extmap:5 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01\r\n",
                 line.kind,
@@ -311,9 +328,12 @@ impl Client {
             } else {
                 transport.fingerprints.clone()
             };
-            let dtls =
-                RtcDtls::client(&self.identity, fingerprints, &self.profiles, Instant::now());
-            self.dtls = Some(dtls.unwrap());
+            let (own, now) = (&self.identity, Instant::now());
+            self.dtls = Some(if self.is_passive {
+                RtcDtls::server(own, fingerprints, now)
+            } else {
+                RtcDtls::client(own, fingerprints, &self.profiles, now).unwrap()
+            });
         }
         self.remote = Some(server);
         self.answer = Some(answer);
@@ -440,10 +460,17 @@ impl Client {
         while let Some(datagram) = dtls.poll_transmit() {
             self.link.send(&datagram, self.server);
         }
-        if let Some(DtlsEvent::Connected { profile, keys }) = dtls.poll_event() {
+        let event = dtls.poll_event();
+        self.is_closed |= matches!(event, Some(DtlsEvent::Closed));
+        if let Some(DtlsEvent::Connected { profile, keys }) = event {
             self.profile = Some(profile);
-            self.sealer = Some(Sealer::new(&keys.client));
-            self.opener = Some(Opener::new(&keys.server));
+            let (own, servers) = if self.is_passive {
+                (&keys.server, &keys.client)
+            } else {
+                (&keys.client, &keys.server)
+            };
+            self.sealer = Some(Sealer::new(own));
+            self.opener = Some(Opener::new(servers));
         }
     }
 

@@ -108,6 +108,7 @@ impl Stand {
         let prefer = Prefer {
             participant: client.participant,
             wishes: vec![wish],
+            hears: Hears::Everybody,
         };
         block_on(self.engine.prefer(prefer)).expect("a participant");
     }

@@ -102,7 +102,7 @@ fn offers_that_cannot_be_answered_leave_the_peer_as_it_was() {
         good.replace("a=mid:0", "a=mid:7"),
         good.replace("a=mid:0", "a=mid:1"),
         good.replace("a=fingerprint:sha-256 ", "a=fingerprint:sha-256 00:"),
-        good.replace("a=setup:actpass", "a=setup:passive"),
+        good.replace("a=setup:actpass", "a=setup:holdconn"),
         good.replace("a=rtcp-mux\r\n", ""),
         good.replace("m=audio", "m=video"),
         good.split_once("m=video").unwrap().0.to_owned(),

@@ -323,6 +323,7 @@ impl Scene {
         block_on(self.engine.prefer(Prefer {
             participant,
             wishes,
+            hears: Hears::Everybody,
         }))
     }
 

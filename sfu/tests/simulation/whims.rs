@@ -5,7 +5,7 @@ use crate::network::Weather;
 use crate::sdp::Use;
 use crate::world::{ALL, World};
 use kaiwa_sfu::control::{
-    Connectivity, LimitedBy, Mute, ParticipantId, Prefer, Rights, Source, Wish,
+    Connectivity, Hears, LimitedBy, Mute, ParticipantId, Prefer, Rights, Source, Wish,
 };
 use kaiwa_sfu::unit::{MediaKind, Ssrc};
 use kaiwa_sfu::wire::demux::Kind;
@@ -175,6 +175,7 @@ pub(crate) fn wish(world: &mut World, id: ParticipantId, wishes: Vec<Wish>) {
     let prefer = Prefer {
         participant: id,
         wishes,
+        hears: Hears::Everybody,
     };
     let now = world.now();
     world.shard.handle_prefer(now, &prefer).expect("present");

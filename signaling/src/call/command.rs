@@ -2,7 +2,7 @@
 
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::redact::Redacted;
-use kaiwa_sfu::control::{ParticipantId, PublicationId, Track, Wish};
+use kaiwa_sfu::control::{Hears, ParticipantId, PublicationId, Track, Wish};
 use kaiwa_sfu::core::negotiate::VideoCodec;
 
 /// A command of a connected client. Those of one session are taken in their order.
@@ -40,6 +40,8 @@ pub enum Command {
         room: RoomId,
         /// All wishes, by falling importance.
         wishes: Vec<Wish>,
+        /// Whose sounds.
+        hears: Hears,
     },
     /// Mutes or unmutes a publication.
     Mute {

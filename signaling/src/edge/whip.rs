@@ -12,6 +12,7 @@ use crate::whip::core::{Change, Named};
 use crate::whip::service::{Changed, Refused, Request as Begin, Whip};
 use answer::{Answered, Problem};
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::map_response;
@@ -23,7 +24,6 @@ use kaiwa_common::limits::WHIP_SDP_BYTES;
 use kaiwa_sfu::exchange::{self, Offered, Way};
 use kaiwa_sfu::wire::sdp::MAX_FRAGMENT_BYTES;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What offers are (RFC 8866, section 8.1).
 const SDP: &str = "application/sdp";
@@ -56,13 +56,21 @@ pub(super) fn router() -> Router<Arc<Edge>> {
         .nest("/whep", of(Way::Out))
 }
 
+/// What a path names. One that is no text names nothing that there is.
+type InPath<T> = Result<Path<T>, PathRejection>;
+
+fn named<T: Default>(path: InPath<T>) -> T {
+    path.map_or_else(|_| T::default(), |Path(named)| named)
+}
+
 async fn endpoint(
     State(edge): State<Arc<Edge>>,
     Extension(way): Extension<Way>,
     Extension(peer): Extension<Peer>,
-    Path(room): Path<String>,
+    path: InPath<String>,
     request: Request,
 ) -> Response {
+    let room = named(path);
     let method = request.method().clone();
     let mut response = match method {
         // Not for the token's owner alone: players find out by it what a URL is.
@@ -83,9 +91,10 @@ async fn session(
     State(edge): State<Arc<Edge>>,
     Extension(way): Extension<Way>,
     Extension(peer): Extension<Peer>,
-    Path((room, session)): Path<(String, String)>,
+    path: InPath<(String, String)>,
     request: Request,
 ) -> Response {
+    let (room, session) = named(path);
     let method = request.method().clone();
     let answered = match method {
         Method::OPTIONS => Ok(answer::options(SESSION_ALLOWS)),
@@ -105,9 +114,6 @@ async fn begin(edge: &Edge, way: Way, peer: Peer, room: &str, request: Request) 
     let room = RoomId::parse(room).map_err(|_| Problem::no_room())?;
     let identity = request::bearer(edge, &room, request.headers())?;
     let whip = service(edge)?;
-    if edge.context.draining.load(Ordering::SeqCst) {
-        return Err(Refusal::new(ErrorCode::Draining, "the server is about to stop").into());
-    }
     let purpose = request::purpose(way, request.uri().query())?;
     request::content_type(request.headers(), SDP)?;
     let text = request::body(request, WHIP_SDP_BYTES).await?;
@@ -155,7 +161,7 @@ async fn of_session(
             };
             return Ok(match whip.change(named, &identity, change).await? {
                 Changed::Trickled => answer::status(StatusCode::NO_CONTENT),
-                Changed::Restarted { etag, fragment } => answer::restarted(&etag, fragment),
+                Changed::Restarted { etag, fragment } => answer::restarted(&etag, fragment.0),
             });
         }
         _ => whip.find(named).map_err(Refused::from)?,

@@ -15,9 +15,10 @@ use kaiwa_chat::error::ChatError;
 use kaiwa_common::id::{RoomId, SessionId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::token::Identity;
-use kaiwa_sfu::control::{Answer, Rights, Source, Track, Wish};
+use kaiwa_sfu::control::{Answer, Hears, Rights, Source, Track, Wish};
 use kaiwa_sfu::exchange::{Answered, Offered, Unacceptable, Way};
 use kaiwa_sfu::unit::{MediaKind, Mid};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -62,7 +63,7 @@ pub struct Begun {
     /// Of its ICE session.
     pub etag: String,
     /// The answer.
-    pub sdp: String,
+    pub sdp: Redacted<String>,
 }
 
 /// Why a session does not begin, or a restart is not made.
@@ -104,7 +105,7 @@ pub enum Changed {
         /// Of the new ICE session.
         etag: String,
         /// What the client has to know of it.
-        fragment: String,
+        fragment: Redacted<String>,
     },
 }
 
@@ -168,6 +169,10 @@ impl Whip {
             no,
             is_kept: false,
         };
+        // Only now that it has its place: whoever stops the server ends those who have one, and the others see this.
+        if shared.context.draining.load(Ordering::SeqCst) {
+            return Err(ChatError::Draining.into());
+        }
         let (actor, grant) = actor(identity);
         if let Purpose::Watch { pick, must_be_live } = &purpose
             && *must_be_live
@@ -422,20 +427,27 @@ impl Place {
         let viewer = own.insert(viewer);
         // Under the lock: what is told from now on is applied to it.
         let wishes = viewer.handle_roster(&shared.calls.snapshot(&self.room));
-        self.prefer(wishes);
+        let hears = viewer.hears();
+        // Also where nobody is yet: who hears one person alone hears nobody until then.
+        self.prefer(wishes.unwrap_or_default(), hears);
     }
 
     fn view(&self, input: impl FnOnce(&mut Viewer) -> Option<Vec<Wish>>) {
         let mut viewer = lock(&self.viewer);
-        let wishes = viewer.as_mut().and_then(input);
-        self.prefer(wishes);
+        let wishes = viewer
+            .as_mut()
+            .and_then(|viewer| Some((input(viewer)?, viewer.hears())));
+        if let Some((wishes, hears)) = wishes {
+            self.prefer(wishes, hears);
+        }
     }
 
-    fn prefer(&self, wishes: Option<Vec<Wish>>) {
-        if let (Some(wishes), Some(shared)) = (wishes, self.shared.upgrade()) {
+    fn prefer(&self, wishes: Vec<Wish>, hears: Hears) {
+        if let Some(shared) = self.shared.upgrade() {
             let command = Command::Prefer {
                 room: self.room.clone(),
                 wishes,
+                hears,
             };
             // Nobody waits for it: what comes of it is what is sent.
             drop(shared.calls.ask(self.caller.clone(), command));

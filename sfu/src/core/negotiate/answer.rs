@@ -1,11 +1,11 @@
 //! Writes the answer (RFC 9429, section 5.3).
 
 use super::lines::Decided;
-use super::{Config, Encoding, IceCredentials, Line, LocalParameters, Sending, codecs};
+use super::{Config, DtlsRole, Encoding, IceCredentials, Line, LocalParameters, Sending, codecs};
 use crate::unit::PayloadType;
 use crate::wire::sdp::{
-    Description, Direction, Format, Media, Protocol, RidLine, Setup, Simulcast, SimulcastStream,
-    Source, SourceGroup, TransportAttributes,
+    Description, Direction, Format, Media, Protocol, RidLine, Simulcast, SimulcastStream, Source,
+    SourceGroup, TransportAttributes,
 };
 
 /// The port of an m-line whose candidates say where it is (RFC 9429, section 5.2.1).
@@ -21,6 +21,7 @@ pub(super) struct Answer<'a> {
     pub(super) local: &'a LocalParameters,
     /// Those in force.
     pub(super) credentials: &'a IceCredentials,
+    pub(super) role: DtlsRole,
 }
 
 /// See [`super::Negotiator::cname`].
@@ -53,7 +54,7 @@ impl Answer<'_> {
             ufrag: Some(self.credentials.ufrag.clone()),
             password: Some(self.credentials.password.clone()),
             fingerprints: vec![self.local.fingerprint],
-            setup: Some(Setup::Passive),
+            setup: Some(self.role.setup()),
         }
     }
 

@@ -41,9 +41,12 @@ pub enum NegotiateError {
     /// It names other certificates than those of the DTLS connection there is.
     #[error("the fingerprints of a transport can't change")]
     FingerprintChanged,
-    /// The client has to be able to open DTLS: `setup` must be `actpass` or `active` (RFC 8842).
-    #[error("setup has to be actpass or active")]
+    /// `setup` is missing or `holdconn`: nobody would open DTLS (RFC 8842, section 5.2).
+    #[error("setup has to be actpass, active or passive")]
     WrongSetup,
+    /// Who opens DTLS is settled with the first offer.
+    #[error("setup can't change: the other side opens DTLS")]
+    SetupChanged,
     /// M-lines are missing that were there (RFC 9429, section 5.2.2).
     #[error("there were {had} m-lines, and now {has}")]
     FewerLines {

@@ -53,6 +53,25 @@ pub struct Remote {
     pub fingerprints: Vec<Fingerprint>,
 }
 
+/// Who opens DTLS, as the client has it by `setup` (RFC 8842).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DtlsRole {
+    /// The client, to whom the server is `passive`: whoever can be `active`, as browsers can.
+    Server,
+    /// The server, `active`: the client offers to be `passive` alone, as FFmpeg's WHIP muxer does.
+    Client,
+}
+
+impl DtlsRole {
+    /// What the answer says.
+    pub(super) fn setup(self) -> Setup {
+        match self {
+            Self::Server => Setup::Passive,
+            Self::Client => Setup::Active,
+        }
+    }
+}
+
 /// What an offer means for the transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportChange {
@@ -69,6 +88,8 @@ pub enum TransportChange {
 pub(super) struct Agreed {
     pub(super) local: IceCredentials,
     pub(super) remote: Remote,
+    /// The server's, for as long as the transport lasts.
+    pub(super) role: DtlsRole,
 }
 
 /// Checks that all m-lines share one transport, and what it is. Also gives the index of the m-line that
@@ -86,10 +107,8 @@ pub(super) fn agree(
     let tag = check_bundle(offer, decided)?;
     let media = &offer.media[tag].transport;
     let remote = remote(media, &offer.transport)?;
-    let setup = media.setup.or(offer.transport.setup);
-    if !matches!(setup, Some(Setup::Actpass | Setup::Active)) {
-        return Err(NegotiateError::WrongSetup);
-    }
+    let was = before.as_ref().map(|before| before.role);
+    let role = role(media.setup.or(offer.transport.setup), was)?;
     let change = match before {
         None => TransportChange::New,
         Some(before) => compare(&before.remote, &remote)?,
@@ -98,7 +117,27 @@ pub(super) fn agree(
         (Some(before), TransportChange::Kept) => before.local.clone(),
         _ => local.fresh.clone(),
     };
-    Ok((tag, Agreed { local, remote }, change))
+    let agreed = Agreed {
+        local,
+        remote,
+        role,
+    };
+    Ok((tag, agreed, change))
+}
+
+/// The server's part of DTLS. Once the transport is there it stays: a change of it would need another one (RFC 8842,
+/// section 5.5).
+fn role(setup: Option<Setup>, was: Option<DtlsRole>) -> Result<DtlsRole, NegotiateError> {
+    let role = match (setup, was) {
+        (Some(Setup::Actpass), was) => was.unwrap_or(DtlsRole::Server),
+        (Some(Setup::Active), _) => DtlsRole::Server,
+        (Some(Setup::Passive), _) => DtlsRole::Client,
+        (Some(Setup::Holdconn) | None, _) => return Err(NegotiateError::WrongSetup),
+    };
+    if was.is_some_and(|was| was != role) {
+        return Err(NegotiateError::SetupChanged);
+    }
+    Ok(role)
 }
 
 fn check_bundle(offer: &Description, decided: &[Decided]) -> Result<usize, NegotiateError> {

@@ -69,11 +69,30 @@ fn a_sound_goes_to_everybody_else_and_a_picture_to_who_wants_it() {
     room.handle_publish(track(11, 1, Source::Camera))
         .expect("allowed");
     assert_eq!(assigned(&room.take_effects()), [(2, "0".into(), Some(10))]);
-    room.handle_prefer(ParticipantId(2), &[wish(11)]);
+    room.handle_prefer(ParticipantId(2), &[wish(11)], Hears::Everybody);
     assert_eq!(assigned(&room.take_effects()), [(2, "1".into(), Some(11))]);
     room.handle_leave(ParticipantId(1));
     let gone = assigned(&room.take_effects());
     assert_eq!(gone, [(2, "0".into(), None), (2, "1".into(), None)]);
+}
+
+#[test]
+fn who_hears_named_sounds_hears_nobody_else() {
+    let mut room = room();
+    for id in [1, 2, 3] {
+        room.handle_join(ParticipantId(id), ALL).expect("room");
+    }
+    room.handle_slots(ParticipantId(3), &lines(2, 0));
+    room.handle_prefer(ParticipantId(3), &[wish(10)], Hears::Named);
+    for (id, owner) in [(10, 1), (20, 2)] {
+        room.handle_publish(track(id, owner, Source::Microphone))
+            .expect("allowed");
+    }
+    assert_eq!(assigned(&room.take_effects()), [(3, "0".into(), Some(10))]);
+    room.handle_prefer(ParticipantId(3), &[], Hears::Named);
+    assert_eq!(assigned(&room.take_effects()), [(3, "0".into(), None)]);
+    room.handle_prefer(ParticipantId(3), &[], Hears::Everybody);
+    assert_eq!(assigned(&room.take_effects()).len(), 2);
 }
 
 #[test]
@@ -86,10 +105,14 @@ fn what_has_a_slot_keeps_it_while_others_come_and_go() {
             .expect("allowed");
     }
     room.handle_slots(ParticipantId(2), &lines(0, 2));
-    room.handle_prefer(ParticipantId(2), &[wish(10), wish(11)]);
+    room.handle_prefer(ParticipantId(2), &[wish(10), wish(11)], Hears::Everybody);
     room.take_effects();
     // 11 stays in its slot although it is first now; 12 takes the place of 10.
-    room.handle_prefer(ParticipantId(2), &[wish(11), wish(12), wish(10)]);
+    room.handle_prefer(
+        ParticipantId(2),
+        &[wish(11), wish(12), wish(10)],
+        Hears::Everybody,
+    );
     assert_eq!(assigned(&room.take_effects()), [(2, "0".into(), Some(12))]);
 }
 
@@ -221,7 +244,7 @@ fn apply(room: &mut Room, step: &Step, next: &mut u64) {
         }
         Step::Prefer(p, wishes) => {
             let wishes: Vec<Wish> = wishes.iter().map(|id| wish(*id)).collect();
-            room.handle_prefer(ParticipantId(*p), &wishes);
+            room.handle_prefer(ParticipantId(*p), &wishes, Hears::Everybody);
         }
         Step::Heard(order) => {
             let order: Vec<PublicationId> = order.iter().map(|id| PublicationId(*id)).collect();

@@ -13,7 +13,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CALL_PUBLISHERS, CALL_REMOVED, CALL_RING_AGAIN, CALL_RING_USERS};
 use kaiwa_common::redact::Redacted;
 use kaiwa_sfu::control::{
-    Answer, Mute, Offer, ParticipantId, Prefer, PublicationId, SfuError, Track, Wish,
+    Answer, Hears, Mute, Offer, ParticipantId, Prefer, PublicationId, SfuError, Track, Wish,
 };
 use kaiwa_sfu::unit::Mid;
 
@@ -47,8 +47,12 @@ impl CallCore {
             Command::Offer { room, sdp, tracks } => self
                 .offer(session, &room, Described { sdp, tracks }, (ticket, at))
                 .map(|()| false),
-            Command::Prefer { room, wishes } => self
-                .prefer(session, &room, wishes, (ticket, at))
+            Command::Prefer {
+                room,
+                wishes,
+                hears,
+            } => self
+                .prefer(session, &room, (wishes, hears), (ticket, at))
                 .map(|()| false),
             Command::Mute {
                 room,
@@ -177,7 +181,7 @@ impl CallCore {
         &mut self,
         session: SessionNo,
         room: &RoomId,
-        mut wishes: Vec<Wish>,
+        (mut wishes, hears): (Vec<Wish>, Hears),
         (ticket, at): (Ticket, At),
     ) -> Outcome {
         let id = self.present(session, room)?;
@@ -189,6 +193,7 @@ impl CallCore {
         let prefer = Prefer {
             participant: id,
             wishes,
+            hears,
         };
         self.effects
             .push_back(Effect::Sfu(SfuCommand::Prefer { ticket, prefer }));

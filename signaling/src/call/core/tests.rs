@@ -16,8 +16,8 @@ use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::{
-    Answer, Event, GoneReason, Publication, PublicationId, Quality, Rights, SfuError, Slot, Source,
-    Track, Wanted, Wish,
+    Answer, Event, GoneReason, Hears, Publication, PublicationId, Quality, Rights, SfuError, Slot,
+    Source, Track, Wanted, Wish,
 };
 use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
 use kaiwa_sfu::unit::Mid;
@@ -798,6 +798,7 @@ fn wishes_for_what_is_not_there_are_left_out() {
     let prefer = Command::Prefer {
         room: room("r"),
         wishes: vec![wish(8), wish(7)],
+        hears: Hears::Everybody,
     };
     bench.command(2, "bob", prefer);
     let Some(SfuCommand::Prefer { prefer, .. }) = bench.sfu.pop() else {
@@ -826,6 +827,7 @@ fn mutes_come_at_a_rate_of_their_own() {
     let wishes = Command::Prefer {
         room: room("r"),
         wishes: Vec::new(),
+        hears: Hears::Everybody,
     };
     bench.command(1, "alice", wishes);
     assert!(matches!(bench.sfu[..], [SfuCommand::Prefer { .. }]));
@@ -842,6 +844,7 @@ fn who_leaves_and_joins_again_has_no_more_of_a_rate_than_before() {
     let wishes = Command::Prefer {
         room: room("r"),
         wishes: Vec::new(),
+        hears: Hears::Everybody,
     };
     for _ in 0..CALL_PREFER_BURST {
         bench.command(1, "alice", wishes.clone());
@@ -938,6 +941,7 @@ fn what_the_sfu_no_longer_has_is_gone_here_too() {
         Command::Prefer {
             room: room("r"),
             wishes: Vec::new(),
+            hears: Hears::Everybody,
         },
     );
     bench
@@ -1112,6 +1116,7 @@ fn commands_for_a_call_that_one_is_not_in_are_refused() {
         Command::Prefer {
             room: room.clone(),
             wishes: Vec::new(),
+            hears: Hears::Everybody,
         },
         Command::Mute {
             room: room.clone(),

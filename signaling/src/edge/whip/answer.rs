@@ -208,7 +208,7 @@ pub(super) fn created(way: Way, room: &RoomId, begun: Begun) -> Response {
         (header::ETAG, begun.etag),
         (ACCEPT_PATCH, super::FRAGMENT.to_owned()),
     ];
-    (StatusCode::CREATED, headers, begun.sdp).into_response()
+    (StatusCode::CREATED, headers, begun.sdp.0).into_response()
 }
 
 /// ICE has begun anew.

@@ -10,7 +10,7 @@ use kaiwa_common::limits::{
 use kaiwa_common::redact::Redacted;
 use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::client_message::Command;
-use kaiwa_sfu::control::{ParticipantId, PublicationId, Track, Wish};
+use kaiwa_sfu::control::{Hears, ParticipantId, PublicationId, Track, Wish};
 use kaiwa_sfu::unit::Mid;
 use std::collections::BTreeSet;
 
@@ -134,6 +134,7 @@ fn prefer(c: &wire::CallPrefer) -> Result<CallCommand, Refusal> {
     Ok(CallCommand::Prefer {
         room: room(&c.room)?,
         wishes,
+        hears: Hears::Everybody,
     })
 }
 

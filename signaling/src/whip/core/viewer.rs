@@ -8,7 +8,7 @@
 use crate::call::core::effect::{Entry, Roster};
 use kaiwa_common::id::UserId;
 use kaiwa_common::limits::CALL_PREFERENCES;
-use kaiwa_sfu::control::{ParticipantId, Publication, PublicationId, Source, Wish};
+use kaiwa_sfu::control::{Hears, ParticipantId, Publication, PublicationId, Source, Wish};
 use kaiwa_sfu::unit::MediaKind;
 use std::collections::BTreeMap;
 
@@ -98,13 +98,22 @@ impl Viewer {
         self.settle()
     }
 
+    /// Whose sounds it is sent.
+    #[must_use]
+    pub fn hears(&self) -> Hears {
+        match self.pick {
+            Pick::Anybody => Hears::Everybody,
+            Pick::User(_) | Pick::Participant(_) => Hears::Named,
+        }
+    }
+
     fn settle(&mut self) -> Option<Vec<Wish>> {
         self.shown = self.picture().map(|one| one.id);
-        let picture = self.shown.map(|publication| wish(publication, false));
-        let unheard = self.unheard().map(|publication| wish(publication, true));
+        let picture = self.shown.map(wish);
+        let sounds = self.sounds().map(wish);
         let wishes: Vec<Wish> = picture
             .into_iter()
-            .chain(unheard)
+            .chain(sounds)
             .take(CALL_PREFERENCES)
             .collect();
         if wishes == self.told {
@@ -134,24 +143,22 @@ impl Viewer {
             .or_else(|| self.pictures().max_by_key(latest))
     }
 
-    /// Sounds of those who were not picked.
-    fn unheard(&self) -> impl Iterator<Item = PublicationId> {
-        let others = self
-            .entries
-            .values()
-            .filter(|entry| !self.pick.takes(entry));
-        let sounds = others.flat_map(|entry| &entry.publications);
+    /// Sounds of those who were picked by name; of anybody the loudest come by themselves.
+    fn sounds(&self) -> impl Iterator<Item = PublicationId> {
+        let named = self.entries.values();
+        let named = named.filter(|entry| self.hears() == Hears::Named && self.pick.takes(entry));
+        let sounds = named.flat_map(|entry| &entry.publications);
         let sounds = sounds.filter(|one| one.source.kind() == MediaKind::Audio);
         sounds.map(|one| one.id)
     }
 }
 
-fn wish(publication: PublicationId, is_paused: bool) -> Wish {
+fn wish(publication: PublicationId) -> Wish {
     Wish {
         publication,
         width: SIZE.0,
         height: SIZE.1,
-        is_paused,
+        is_paused: false,
     }
 }
 

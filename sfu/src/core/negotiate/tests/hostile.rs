@@ -92,7 +92,6 @@ fn a_first_offer_of_a_wrong_shape_is_refused_with_its_reason() {
             E::NoFingerprint,
         ),
         (&[("a=setup:actpass\n", "")], E::WrongSetup),
-        (&[("actpass", "passive")], E::WrongSetup),
         (&[("actpass", "holdconn")], E::WrongSetup),
         (
             &[("m=audio 9", "m=audio 0"), ("m=video 9", "m=video 0")],
@@ -229,6 +228,33 @@ fn a_later_offer_of_a_wrong_shape_is_refused_with_its_reason() {
         assert_eq!(after.lines, before.lines, "nothing is left of it");
         assert_eq!(after.changes, []);
         assert_eq!(after.local, before.local);
+    }
+}
+
+#[test]
+fn who_opens_dtls_is_settled_with_the_first_offer() {
+    use NegotiateError::SetupChanged;
+    for (first, later) in [
+        ("actpass", ["passive", "actpass", "active"]),
+        ("active", ["passive", "actpass", "active"]),
+        ("passive", ["active", "actpass", "passive"]),
+    ] {
+        let of = |setup| edited(&[("actpass", setup)]);
+        let mut negotiator = negotiator();
+        let is_client = first == "passive";
+        let before = answer(&mut negotiator, &of(first)).unwrap();
+        let role = [DtlsRole::Server, DtlsRole::Client][usize::from(is_client)];
+        assert_eq!(before.role, role);
+        let answered = ["a=setup:passive\r\n", "a=setup:active\r\n"][usize::from(is_client)];
+        assert!(before.answer.contains(answered), "{first}");
+        let [other, any, same] = later;
+        let outcome = answer(&mut negotiator, &of(other));
+        assert_eq!(outcome, Err(SetupChanged), "{first}, then {other}");
+        for setup in [any, same] {
+            let again = answer(&mut negotiator, &of(setup)).unwrap();
+            assert_eq!((again.role, again.transport), (role, TransportChange::Kept));
+            assert!(again.answer.contains(answered), "{first}, then {setup}");
+        }
     }
 }
 
