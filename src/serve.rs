@@ -161,6 +161,7 @@ fn build(
     limits.clip_bytes = clips.max_bytes();
     let parts = |engine: &Arc<Engine>, inbox| Parts {
         sfu: Arc::clone(engine) as Sfu,
+        reach: engine.reach(),
         inbox,
         hub: Arc::clone(&hub),
         sessions: Arc::clone(&sessions),

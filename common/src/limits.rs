@@ -308,6 +308,44 @@ pub const CALL_MUTE_BURST: u32 = 20;
 /// moderator to remove them from the room as well.
 pub const CALL_REMOVED: Duration = Duration::from_secs(10);
 
+/// Failed joins that are remembered of one room. At the bound the room's oldest is forgotten: more than these nobody
+/// reads, and each is two kilobytes at most.
+pub const CALL_FAILURES_ROOM: usize = 50;
+
+/// Failed joins that are remembered of the whole node, a megabyte. At the bound the oldest is forgotten.
+pub const CALL_FAILURES: usize = 500;
+
+/// Those among them of nobody known, such as tokens of others' making, so that they don't push out the rest.
+pub const CALL_FAILURES_UNKNOWN: usize = 100;
+
+/// How long a failed join is remembered.
+pub const CALL_FAILURE_KEPT: Duration = Duration::from_secs(3600);
+
+/// How long after a failed join a report that names no participant is about it.
+pub const CALL_FAILURE_REPORTED: Duration = Duration::from_secs(120);
+
+/// A client's report of a failed join, in bytes: a browser with thirty pairs sends six thousand. More is answered 413.
+pub const CALL_REPORT_BYTES: usize = 16 * 1024;
+
+/// Pairs in one report: browsers keep a hundred at most and try few. More are refused.
+pub const CALL_REPORT_PAIRS: usize = 32;
+
+/// An address or a state in a report, in bytes: mDNS names have 42. Longer is refused.
+pub const CALL_REPORT_WORD_BYTES: usize = 64;
+
+/// Reports per second that one person may make for long. Faster ones are refused (`rate_limited`).
+pub const CALL_REPORTS_PER_S: u32 = 1;
+
+/// Reports at once before the rate counts.
+pub const CALL_REPORT_BURST: u32 = 10;
+
+/// People whose reports are counted at once. At the bound those who owe nothing are forgotten, and a new one is
+/// refused when all owe.
+pub const CALL_REPORTERS: usize = 10_000;
+
+/// What is kept of a client's own name (`User-Agent`), in bytes: enough for a browser's version.
+pub const CALL_AGENT_BYTES: usize = 120;
+
 /// People whom one `call_ring` names. More are refused.
 pub const CALL_RING_USERS: usize = 32;
 

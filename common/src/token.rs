@@ -72,6 +72,17 @@ pub struct Identity {
     pub expires: UnixMs,
 }
 
+/// What a token says of time, whatever the time is: for telling why it is refused. It gives no right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dated {
+    /// `sub`.
+    pub user: UserId,
+    /// From when on it is good: the later of `nbf` and `iat`, if there is one.
+    pub starts: Option<UnixMs>,
+    /// `exp`.
+    pub expires: UnixMs,
+}
+
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -261,7 +272,24 @@ impl TokenKey {
         Ok(identity)
     }
 
+    /// The times of a token that is signed with this key and for this server. `None` of any other.
+    #[must_use]
+    pub fn dated(&self, token: &str) -> Option<Dated> {
+        let claims = self.decode(token).ok()?;
+        self.is_for_us(&claims).ok()?;
+        let starts = [claims.nbf, claims.iat].into_iter().flatten().max();
+        Some(Dated {
+            user: UserId::parse(&claims.sub).ok()?,
+            starts: starts.map(|s| UnixMs(s.saturating_mul(1000))),
+            expires: UnixMs(claims.exp.saturating_mul(1000)),
+        })
+    }
+
     fn verify_any(&self, token: &str, now: UnixMs) -> Result<Identity, TokenError> {
+        self.check(self.decode(token)?, now)
+    }
+
+    fn decode(&self, token: &str) -> Result<Claims, TokenError> {
         if token.len() > TOKEN_BYTES {
             return Err(TokenError::Invalid("it is too long"));
         }
@@ -271,13 +299,11 @@ impl TokenKey {
         rules.validate_exp = false;
         rules.validate_nbf = false;
         rules.validate_aud = false;
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules)
-            .map_err(|e| cause(&e))?
-            .claims;
-        self.check(claims, now)
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.decoding, &rules);
+        Ok(decoded.map_err(|e| cause(&e))?.claims)
     }
 
-    fn check(&self, claims: Claims, now: UnixMs) -> Result<Identity, TokenError> {
+    fn is_for_us(&self, claims: &Claims) -> Result<(), TokenError> {
         use TokenError::Invalid;
         if !claims.aud.contains(&self.audience) {
             return Err(Invalid("it is for another audience (`aud`)"));
@@ -285,6 +311,12 @@ impl TokenKey {
         if self.issuer.is_some() && claims.iss != self.issuer {
             return Err(Invalid("it is from another issuer (`iss`)"));
         }
+        Ok(())
+    }
+
+    fn check(&self, claims: Claims, now: UnixMs) -> Result<Identity, TokenError> {
+        use TokenError::Invalid;
+        self.is_for_us(&claims)?;
         let expires = UnixMs(claims.exp.saturating_mul(1000));
         if expires <= now {
             return Err(TokenError::Expired);

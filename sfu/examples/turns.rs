@@ -146,6 +146,7 @@ impl World {
             identity: Arc::new(Identity::generate().unwrap()),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,
+            probe: None,
             started_ntp: NtpTime(1 << 60),
             seed: [7; SEED_BYTES],
         };

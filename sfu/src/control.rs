@@ -1,6 +1,8 @@
 //! The contract with the rest of the house: commands in, events out, the same in one process and
 //! between machines. Who a participant is, and what they may, is decided by the caller.
 
+pub mod trace;
+
 use crate::core::negotiate::VideoCodecs;
 use crate::inspect::{Inspect, RoomReport};
 use crate::unit::{MediaKind, Mid};
@@ -9,6 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use trace::JoinTrace;
 
 /// One person's part in one call, for as long as they are in it. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,6 +125,8 @@ pub struct Answer {
     pub sdp: String,
     /// The publications of the offer's tracks, in their order; or why one was refused.
     pub tracks: Vec<(Mid, Result<PublicationId, SfuError>)>,
+    /// M-lines of sound and pictures that have no codec in common with this server, whichever way they go.
+    pub without_codec: Vec<Mid>,
 }
 
 /// How a subscriber wants to see publications. What is not named has the defaults: audio is heard, unless
@@ -352,6 +357,8 @@ pub enum Event {
         participant: ParticipantId,
         /// Why.
         reason: GoneReason,
+        /// What was seen of their way in; `None` where a fault has cost it.
+        trace: Option<Box<JoinTrace>>,
     },
 }
 
@@ -370,6 +377,9 @@ pub enum SfuError {
     /// The description can't be read or is not one that can be answered.
     #[error("the offer can't be answered: {0}")]
     BadOffer(String),
+    /// None of an m-line's codecs is forwarded here.
+    #[error("no codec in common")]
+    NoCommonCodec,
     /// The right to do it is missing.
     #[error("not allowed")]
     Forbidden,
@@ -415,6 +425,9 @@ pub trait SfuControl: Send + Sync {
 
     /// Mutes or unmutes.
     fn mute(&self, mute: Mute) -> Pending<()>;
+
+    /// What was seen of somebody's way in until now.
+    fn trace(&self, participant: ParticipantId) -> Pending<JoinTrace>;
 
     /// Says how media of a call's participants is and was. Of a room without a call there is nothing to say.
     fn inspect(&self, inspect: Inspect) -> Pending<RoomReport>;

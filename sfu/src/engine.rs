@@ -1,10 +1,12 @@
 //! The SFU in this process: commands go to the shard that owns the room, events come back.
 
 use crate::config::Config;
+use crate::control::trace::{JoinTrace, Probe, Reach, Told};
 use crate::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Rights,
     SfuControl, SfuError, SfuEvents,
 };
+use crate::core::ice::Credentials;
 use crate::inspect::{Inspect, RoomReport};
 use crate::net::poll::Waker;
 use crate::thread::{self, Door, Opened, Order, OrderQueue, Orders, Reply, ThreadSetup};
@@ -24,6 +26,8 @@ pub struct Engine {
     placement: Arc<Mutex<Placement>>,
     addresses: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
+    told: Vec<Told>,
+    probe: Credentials,
     door: Option<Door>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -71,6 +75,7 @@ impl Events {
                 room,
                 participant,
                 reason: GoneReason::Fault,
+                trace: None,
             };
             // It may be what the thread has ended of, and the others are to be told all the same.
             if catch_unwind(AssertUnwindSafe(|| self.outside.handle(gone))).is_err() {
@@ -129,6 +134,8 @@ impl Engine {
             placement,
             addresses: opened.udp,
             tcp: opened.tcp,
+            told: opened.told,
+            probe: opened.probe,
             door,
             threads: Mutex::new(threads),
         }))
@@ -144,6 +151,19 @@ impl Engine {
     #[must_use]
     pub fn tcp_addresses(&self) -> &[SocketAddr] {
         &self.tcp
+    }
+
+    /// How clients reach media. A check with the probe's credentials is answered at each of the addresses, without anybody
+    /// being in a call: it shows that the address is reached.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach {
+            told: self.told.clone(),
+            probe: Some(Probe {
+                ufrag: self.probe.ufrag().as_str().to_owned(),
+                password: self.probe.password().to_owned(),
+            }),
+        }
     }
 
     /// Takes a connection over that came to a shared listener and [begins as media
@@ -321,6 +341,11 @@ impl SfuControl for Engine {
     fn mute(&self, mute: Mute) -> Pending<()> {
         let shard = self.shard_of(mute.participant);
         self.send(shard, |reply| Order::Mute(mute, reply))
+    }
+
+    fn trace(&self, participant: ParticipantId) -> Pending<JoinTrace> {
+        let shard = self.shard_of(participant);
+        self.send(shard, |reply| Order::Trace(participant, reply))
     }
 
     fn inspect(&self, inspect: Inspect) -> Pending<RoomReport> {

@@ -8,6 +8,9 @@ pub(crate) mod record;
 pub(crate) mod ring;
 pub(crate) mod watch;
 
+pub use crate::control::trace::Protocol;
+
+use crate::control::trace::JoinTrace;
 use crate::control::{LimitedBy, ParticipantId, PublicationId, Source};
 use crate::unit::{Bitrate, Mid, Rid};
 use kaiwa_common::id::RoomId;
@@ -58,6 +61,8 @@ pub struct ParticipantReport {
     pub subscriptions: Vec<SubscriptionReport>,
     /// The oldest first, at most [`CHANGES_MAX`].
     pub changes: Vec<Change>,
+    /// What was seen of their way in.
+    pub trace: JoinTrace,
 }
 
 /// How a transport is.
@@ -69,26 +74,6 @@ pub enum MediaState {
     Connected,
     /// There are keys, but nothing was heard for some seconds.
     Interrupted,
-}
-
-/// Over what media goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// Datagrams.
-    Udp,
-    /// A connection (RFC 6544).
-    Tcp,
-}
-
-impl Protocol {
-    /// As in candidates.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        }
-    }
 }
 
 /// Between which addresses media goes.

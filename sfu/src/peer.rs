@@ -3,6 +3,7 @@
 pub(crate) mod inbound;
 pub(crate) mod outflow;
 pub(crate) mod slot;
+pub(crate) mod trace;
 pub(crate) mod transport;
 
 use crate::control::ParticipantId;

@@ -77,6 +77,8 @@ pub struct Setup {
     pub identity: Arc<Identity>,
     /// Where clients are told to send to.
     pub candidates: Vec<Candidate>,
+    /// Whoever checks with these is answered and nothing more: they show that a client reaches us.
+    pub probe: Option<Credentials>,
     /// When the clock said `started_ntp`.
     pub started: Instant,
     /// Our clock as reports have it.
@@ -117,6 +119,8 @@ pub struct Shard<S> {
     counts: Counts,
     /// Of participants, that nobody has taken yet.
     seconds: Vec<Second>,
+    /// The last frame was answered as a probe.
+    is_probed: bool,
     scratch: Scratch,
     next_id: u64,
     next_source: u32,
@@ -168,6 +172,7 @@ impl<S: Sink> Shard<S> {
             leaving: None,
             counts: Counts::default(),
             seconds: Vec::new(),
+            is_probed: false,
             scratch: Scratch::default(),
             next_id: 0,
             next_source: 0,

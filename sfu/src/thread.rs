@@ -16,6 +16,7 @@ pub(crate) use lobby::{Arrival, Door, LobbySetup};
 pub(crate) use orders::{OrderQueue, Orders, queue};
 pub(crate) use setup::{Opened, ThreadSetup};
 
+use crate::control::trace::JoinTrace;
 use crate::control::{
     Answer, Join, Mute, Offer, ParticipantId, Prefer, Rights, SfuError, SfuEvents,
 };
@@ -46,6 +47,7 @@ pub(crate) enum Order {
     Offer(Offer, Reply<Answer>),
     Prefer(Prefer, Reply<()>),
     Mute(Mute, Reply<()>),
+    Trace(ParticipantId, Reply<JoinTrace>),
     Inspect(Inspect, Reply<RoomReport>),
     /// A TCP connection says that it is a peer's of this shard.
     Connection(Arrival),
@@ -200,6 +202,10 @@ impl Thread {
             Order::Mute(mute, reply) => {
                 let muted = self.shard.handle_mute(now, mute);
                 self.answer(reply, muted);
+            }
+            Order::Trace(participant, reply) => {
+                let trace = self.shard.handle_trace(now, participant);
+                self.answer(reply, trace);
             }
             Order::Inspect(inspect, reply) => {
                 let report = self.shard.inspect(now, &inspect);

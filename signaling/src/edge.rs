@@ -9,7 +9,9 @@ pub mod guard;
 pub mod guest;
 pub mod listener;
 pub mod notifications;
+mod origin;
 mod problem;
+pub mod reports;
 pub mod stream;
 pub mod tls;
 pub mod upgrade;
@@ -96,6 +98,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
             "/api/v1/notifications",
             notifications::router(Arc::clone(&edge)),
         )
+        .merge(reports::router())
         .merge(whip::router())
         .merge(calls::router(Arc::clone(&edge)))
         .route("/api/{*rest}", any(not_found))

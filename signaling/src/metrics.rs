@@ -1,4 +1,4 @@
-//! What this crate counts, declared in one place. Labels are bounded: there are none but `reason`.
+//! What this crate counts, declared in one place. Labels are of closed sets.
 
 use metrics::{Counter, Gauge, Unit};
 
@@ -61,6 +61,11 @@ impl Metrics {
             "Commands of calls that were refused, by reason"
         );
         metrics::describe_counter!(
+            "kaiwa_call_joins_total",
+            Unit::Count,
+            "Joins of calls, by way in and by result: ok, or the named cause of their failure"
+        );
+        metrics::describe_counter!(
             "kaiwa_signaling_closed_total",
             Unit::Count,
             "Connections closed by the server, by reason"
@@ -113,6 +118,11 @@ impl Metrics {
     /// Counts a command of calls that was refused, by one of the reasons of the table of errors.
     pub fn call_refused(&self, reason: &'static str) {
         metrics::counter!("kaiwa_signaling_call_refused_total", "reason" => reason).increment(1);
+    }
+
+    /// Counts a join that came to its first end: media flows, or why it does not.
+    pub fn call_join(&self, way: &'static str, result: &'static str) {
+        metrics::counter!("kaiwa_call_joins_total", "way" => way, "result" => result).increment(1);
     }
 
     /// Counts a connection that the server closed.

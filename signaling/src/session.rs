@@ -16,6 +16,7 @@ pub mod wire;
 use self::core::outbox::{Reliable, SignalKey};
 use self::core::{LinkNo, SessionCore};
 use crate::call::service::Calls;
+use crate::call::whence::Origin;
 use crate::codec::Codec;
 use crate::hub::{Follow, Hub};
 use crate::metrics::Metrics;
@@ -121,6 +122,8 @@ pub struct Session {
     pub user: Arc<UserSlot>,
     codec: Codec,
     identity: Mutex<(Arc<Actor>, CallGrant)>,
+    /// Of its last connection.
+    origin: Mutex<Origin>,
     core: Mutex<Linked>,
     /// Sorted by room.
     follows: Mutex<Vec<(RoomId, Arc<Follow>)>>,
@@ -147,6 +150,17 @@ impl Session {
     #[must_use]
     pub fn identity(&self) -> (Arc<Actor>, CallGrant) {
         lock(&self.identity).clone()
+    }
+
+    /// From where its last connection came.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        *lock(&self.origin)
+    }
+
+    /// It has another connection, from there.
+    fn set_origin(&self, origin: Origin) {
+        *lock(&self.origin) = origin;
     }
 
     /// Another token took the place of the former.

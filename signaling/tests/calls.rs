@@ -10,6 +10,7 @@ use kaiwa_chat::ports::{Announce, Announcement, RingOutcome};
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CALL_EVENTS, CALL_OFFER_BURST, CALL_RING, CALL_SDP_BYTES, Limits};
 use kaiwa_common::token::{CallGrant, ServerRole};
+use kaiwa_sfu::control::trace::Reach;
 use kaiwa_sfu::control::{Connectivity, Event, GoneReason, ParticipantId, Quality, Speaker};
 use kaiwa_signaling::call::events::events;
 use kaiwa_signaling::call::service::{Calls, Parts};
@@ -34,6 +35,7 @@ fn with_announced_calls(
         let sfu = SfuDouble::new(events);
         double = Some(Arc::clone(&sfu));
         Some(Calls::start(Parts {
+            reach: Reach::default(),
             sfu,
             inbox,
             hub: Arc::clone(&parts.hub),

@@ -13,6 +13,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::Limits;
 use kaiwa_common::token::{Identity, ServerRole};
 use kaiwa_sfu::control::Source;
+use kaiwa_sfu::control::trace::Reach;
 use kaiwa_sfu::exchange::{Offered, Way};
 use kaiwa_signaling::call::events::events;
 use kaiwa_signaling::call::service::{Calls, Parts};
@@ -42,6 +43,7 @@ impl World {
             let sfu = SfuDouble::new(events);
             double = Some(Arc::clone(&sfu));
             Some(Calls::start(Parts {
+                reach: Reach::default(),
                 sfu,
                 inbox,
                 hub: Arc::clone(&parts.hub),
@@ -67,6 +69,7 @@ impl World {
         let now = (self.context.now)();
         let ttl = Duration::from_secs(60);
         Request {
+            whence: Arc::default(),
             identity: Identity::new(user, "Alice", ServerRole::Creator, now, ttl),
             room: self.room.clone(),
             purpose: Purpose::Publish {

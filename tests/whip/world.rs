@@ -200,6 +200,7 @@ impl Peer {
         media.accept(SfuAnswer {
             sdp: answer.body.clone(),
             tracks: vec![],
+            without_codec: vec![],
         });
         Self {
             token: token.to_owned(),

@@ -7,6 +7,7 @@ use crate::dtls::{Dtls, DtlsEvent, Identity, RtcDtls};
 use crate::net::address::Destination;
 use crate::net::socket::Local;
 use crate::packet::Outgoing;
+use crate::peer::trace::{Outcome, Recorder};
 use crate::shard::Sink;
 use crate::srtp::{Opener, Profile, Sealer};
 use crate::wire::sdp::Fingerprint;
@@ -75,6 +76,8 @@ pub(crate) struct Transport {
     /// shown by a check that it is wanted.
     opens: Option<Vec<Fingerprint>>,
     pub(crate) secure: Option<Secure>,
+    /// What was seen of the way in.
+    pub(crate) recorder: Recorder,
     /// Where media goes; follows what ICE has selected.
     selected: Option<(Local, Destination)>,
     since: Instant,
@@ -97,6 +100,7 @@ impl Transport {
             role: DtlsRole::Server,
             opens: None,
             secure: None,
+            recorder: Recorder::default(),
             selected: None,
             since: now,
             is_given_up: false,
@@ -121,6 +125,7 @@ impl Transport {
             DtlsRole::Client => self.opens = Some(peers),
         }
         self.since = now;
+        self.recorder.begin(now);
         self.is_stirred = true;
     }
 
@@ -202,11 +207,13 @@ impl Transport {
             // RFC 8489, section 9.1.3; without integrity, since the peer has shown none.
             let refusal = stun::Refusal::Unauthenticated;
             stun::write_error(answer, transaction, refusal, None);
+            self.recorder.check(now, from, Outcome::Refused, false);
             return;
         }
         if !message.unknown.types().is_empty() {
             let refusal = stun::Refusal::UnknownAttributes(message.unknown);
             stun::write_error(answer, transaction, refusal, Some(&key));
+            self.recorder.check(now, from, Outcome::Other, false);
             return;
         }
         let check = Check {
@@ -218,14 +225,19 @@ impl Transport {
             }),
             nominates: message.use_candidate,
         };
-        match ice.handle_check(now, from, &check) {
-            Verdict::Respond => stun::write_success(answer, transaction, from.remote, &key),
+        let outcome = match ice.handle_check(now, from, &check) {
+            Verdict::Respond => {
+                stun::write_success(answer, transaction, from.remote, &key);
+                Outcome::Answered
+            }
             Verdict::Refuse(_) => {
                 let refusal = stun::Refusal::RoleConflict;
                 stun::write_error(answer, transaction, refusal, Some(&key));
+                Outcome::Other
             }
-            Verdict::Ignore => {}
-        }
+            Verdict::Ignore => Outcome::Other,
+        };
+        self.recorder.check(now, from, outcome, check.nominates);
     }
 
     /// Takes a datagram of the handshake from an address that ICE has validated. False when nothing of
@@ -234,7 +246,11 @@ impl Transport {
         self.is_stirred = true;
         let is_valid = self.ice.as_ref().is_some_and(|ice| ice.is_valid(from));
         let dtls = self.dtls.as_mut().filter(|_| is_valid);
-        dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok())
+        let is_taken = dtls.is_some_and(|dtls| dtls.handle_datagram(now, datagram).is_ok());
+        if is_taken {
+            self.recorder.handshake_begun();
+        }
+        is_taken
     }
 
     /// Something authentic came from there.
@@ -365,10 +381,17 @@ impl Transport {
                     sealer: Sealer::new(own),
                     opener: Opener::new(peers),
                 });
+                self.recorder.connected();
                 Some(TransportEvent::Connected)
             }
-            DtlsEvent::Failed(_) => Some(TransportEvent::Failed),
-            DtlsEvent::Closed => Some(TransportEvent::Closed),
+            DtlsEvent::Failed(failure) => {
+                self.recorder.failed(&failure);
+                Some(TransportEvent::Failed)
+            }
+            DtlsEvent::Closed => {
+                self.recorder.closed();
+                Some(TransportEvent::Closed)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use super::faults::Leaving;
 use super::rooms::RoomState;
 use super::{Shard, Sink};
+use crate::control::trace::JoinTrace;
 use crate::control::{
     GoneReason, Join, Mute, ParticipantId, Prefer, PublicationId, Rights, SfuError,
 };
@@ -101,6 +102,20 @@ impl<S: Sink> Shard<S> {
         }
     }
 
+    /// What was seen of somebody's way in.
+    ///
+    /// # Errors
+    /// [`SfuError::NoSuchParticipant`].
+    pub fn handle_trace(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+    ) -> Result<JoinTrace, SfuError> {
+        let key = self.peer_of(participant)?;
+        let peer = self.peers.get(key).ok_or(SfuError::NoSuchParticipant)?;
+        Ok(peer.transport.recorder.trace(now))
+    }
+
     /// Rights that were taken away end what was published by them.
     fn end_forbidden(&mut self, now: Instant, participant: ParticipantId, rights: Rights) {
         let Some(&key) = self.by_participant.get(&participant) else {
@@ -167,6 +182,7 @@ impl<S: Sink> Shard<S> {
             room: room.core.id().clone(),
             participant,
             reason,
+            trace: Some(Box::new(peer.transport.recorder.trace(now))),
         });
         if peer.transport.is_unreached(now) {
             self.counts.never_connected += 1;

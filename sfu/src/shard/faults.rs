@@ -1,6 +1,7 @@
 //! What is left of a shard after a panic: the room that was worked on is given up, the others go on.
 
 use super::{Shard, Sink};
+use crate::control::trace::JoinTrace;
 use crate::control::{Event, GoneReason, ParticipantId};
 use crate::table::Key;
 use crate::track::Track;
@@ -12,6 +13,7 @@ pub(super) struct Leaving {
     pub(super) room: RoomId,
     pub(super) participant: ParticipantId,
     pub(super) reason: GoneReason,
+    pub(super) trace: Option<Box<JoinTrace>>,
 }
 
 impl From<Leaving> for Event {
@@ -20,6 +22,7 @@ impl From<Leaving> for Event {
             room: leaving.room,
             participant: leaving.participant,
             reason: leaving.reason,
+            trace: leaving.trace,
         }
     }
 }
@@ -110,6 +113,7 @@ impl<S: Sink> Shard<S> {
                     room: id,
                     participant,
                     reason: GoneReason::Fault,
+                    trace: None,
                 });
             }
         }

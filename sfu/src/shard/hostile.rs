@@ -61,6 +61,7 @@ impl Stand {
             identity: Arc::new(Identity::generate().expect("an identity")),
             candidates: Vec::new(),
             started: now,
+            probe: None,
             started_ntp: NtpTime(0),
             seed: [7; SEED_BYTES],
         };
@@ -538,6 +539,7 @@ fn who_is_still_there_when_their_removal_panics_is_told_of_once() {
         room: RoomId::parse("r_1").expect("an id"),
         participant: ParticipantId(1),
         reason: GoneReason::Left,
+        trace: None,
     });
     stand.shard.focus = Some(room);
     stand.shard.handle_panic(stand.now);

@@ -160,6 +160,7 @@ impl<S: Sink> Shard<S> {
                 .filter_map(|(_, slot)| self.subscription(peer.participant, peer, slot))
                 .collect(),
             changes: record.map(changes).unwrap_or_default(),
+            trace: peer.transport.recorder.trace(now),
         }
     }
 

@@ -5,8 +5,8 @@ use crate::control::{Answer, Offer, Publication, PublicationId, SfuError};
 use crate::core::allocate::Basis;
 use crate::core::forward::SourceKey;
 use crate::core::negotiate::{
-    Change, IceCredentials, Line, LocalParameters, MLine, Negotiated, Receiving, Rejection,
-    TransportChange,
+    Change, IceCredentials, Line, LocalParameters, MLine, NegotiateError, Negotiated, Receiving,
+    Rejection, TransportChange,
 };
 use crate::peer::Peer;
 use crate::peer::inbound::Carries;
@@ -16,6 +16,14 @@ use crate::track::{Subscriber, Track};
 use crate::unit::{MediaKind, Mid};
 use crate::wire::sdp::{self, Description, Password};
 use std::time::Instant;
+
+fn refusal(error: NegotiateError) -> SfuError {
+    if error == NegotiateError::NoCommonCodec {
+        SfuError::NoCommonCodec
+    } else {
+        SfuError::BadOffer(error.to_string())
+    }
+}
 
 impl<S: Sink> Shard<S> {
     /// Answers an offer.
@@ -39,7 +47,7 @@ impl<S: Sink> Shard<S> {
         let negotiated = peer
             .negotiator
             .handle_offer(&described, &local, &offer.tracks, rights)
-            .map_err(|e| SfuError::BadOffer(e.to_string()))?;
+            .map_err(refusal)?;
         match negotiated.transport {
             TransportChange::New => {
                 let peers = negotiated.remote.fingerprints.clone();
@@ -54,7 +62,10 @@ impl<S: Sink> Shard<S> {
         }
         let outcomes = self.apply_lines(now, key, offer, &negotiated);
         self.schedule(key, now);
+        let is_left = |line: &&MLine| line.line == Line::Rejected(Rejection::NoCommonCodec);
+        let left = negotiated.lines.iter().filter(is_left);
         Ok(Answer {
+            without_codec: left.filter_map(|line| line.mid).collect(),
             sdp: negotiated.answer,
             tracks: outcomes,
         })
@@ -128,6 +139,7 @@ impl<S: Sink> Shard<S> {
                     SfuError::Forbidden
                 }
                 Some(Line::Refused(refusal)) => SfuError::BadOffer(refusal.to_string()),
+                Some(Line::Rejected(Rejection::NoCommonCodec)) => SfuError::NoCommonCodec,
                 Some(Line::Rejected(rejection)) => SfuError::BadOffer(rejection.to_string()),
                 Some(Line::Inactive | Line::Sending(_)) => {
                     SfuError::BadOffer("the m-line does not send".to_owned())

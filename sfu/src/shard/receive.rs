@@ -7,7 +7,7 @@ use crate::net::socket::Local;
 use crate::peer::Peer;
 use crate::table::Key;
 use crate::wire::demux::Kind;
-use crate::wire::stun::{Class, Message, Method};
+use crate::wire::stun::{self, Class, IntegrityKey, Message, Method};
 use std::time::Instant;
 
 /// When a datagram is taken, and when it came.
@@ -33,8 +33,10 @@ impl<S: Sink> Shard<S> {
     /// Takes a frame that came over a TCP connection of this shard, whose it is or of nobody. Whether the connection is
     /// a peer's path then: it is from its first check on that is authentic.
     pub(crate) fn handle_frame(&mut self, now: Instant, path: Path, bytes: &mut [u8]) -> bool {
+        self.is_probed = false;
         self.take_datagram(When { now, came: now }, path, bytes, false);
-        self.by_path.contains_key(&path)
+        // A probe's ends by itself, once it has its answer.
+        self.is_probed || self.by_path.contains_key(&path)
     }
 
     /// Takes what other shards have left for this one.
@@ -124,7 +126,7 @@ impl<S: Sink> Shard<S> {
             return may_pass;
         }
         let Some(&key) = self.by_ufrag.get(&ufrag) else {
-            return false;
+            return self.take_probe(path, &message, ufrag);
         };
         if self.is_in_use(now, path, Some(key)) {
             return false;
@@ -137,6 +139,9 @@ impl<S: Sink> Shard<S> {
         peer.transport
             .handle_check(now, path, &message, ufrag, answer);
         let is_valid = peer.transport.is_valid(path);
+        if let Some(local) = peer.transport.recorder.unnamed(path) {
+            *local = self.sink.address(path.local);
+        }
         if !answer.is_empty() {
             let to = (path.local, Destination::from(path.remote));
             self.sink.send(&to, answer);
@@ -146,6 +151,28 @@ impl<S: Sink> Shard<S> {
             self.schedule(key, now);
         }
         is_valid
+    }
+
+    /// A check with the probe's credentials is answered, and nothing else comes of it.
+    fn take_probe(&mut self, path: Path, message: &Message<'_>, ufrag: Ufrag) -> bool {
+        let probe = self.setup.probe.as_ref();
+        let Some(probe) = probe.filter(|probe| probe.ufrag() == ufrag) else {
+            return false;
+        };
+        let key = IntegrityKey::new(probe.password());
+        if message.check_integrity(&key).is_err() {
+            return false;
+        }
+        let answer = &mut self.scratch.bytes;
+        answer.clear();
+        stun::write_success(answer, message.transaction, path.remote, &key);
+        let to = (path.local, Destination::from(path.remote));
+        self.sink.send(&to, answer);
+        if let Local::Tcp(stream) = path.local {
+            self.sink.close(stream);
+            self.is_probed = true;
+        }
+        true
     }
 
     /// Whether a peer (another one than this) is heard over a path: a check with a forged source would take it

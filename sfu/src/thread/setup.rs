@@ -5,6 +5,8 @@ use super::unreached::Unreached;
 use super::{Door, LobbySetup, OrderQueue, Thread, listeners};
 use crate::config::Config;
 use crate::control::SfuEvents;
+use crate::control::trace::{Protocol, Told};
+use crate::core::ice::Credentials;
 use crate::dtls::Identity;
 use crate::metrics::{Arrivals, Series};
 use crate::net::address::{Loopback, local_addresses};
@@ -39,6 +41,10 @@ pub(crate) struct Opened {
     /// Where media is received by UDP, and by TCP.
     pub(crate) udp: Vec<SocketAddr>,
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Where clients are told to send to.
+    pub(crate) told: Vec<Told>,
+    /// Whoever checks with these is answered.
+    pub(crate) probe: Credentials,
     /// Where TCP connections come in, unless it is off.
     pub(crate) lobby: Option<(LobbySetup, Door)>,
 }
@@ -56,8 +62,12 @@ impl Opened {
         let tcp = tcp.unwrap_or_default();
         let arrivals = Arrivals::new();
         let lobby = listeners.map(|listeners| LobbySetup::open(listeners.own, arrivals.clone()));
+        let candidates = candidates(config, &udp, &tcp);
+        let probe = new_probe()?;
         Ok(Self {
-            shards: ThreadSetup::open(config, sets, candidates(config, &udp, &tcp), &arrivals)?,
+            told: told(config, &udp, &tcp),
+            shards: ThreadSetup::open(config, sets, (candidates, &probe), &arrivals)?,
+            probe,
             udp,
             tcp,
             lobby: lobby.transpose()?,
@@ -74,7 +84,7 @@ impl ThreadSetup {
     fn open(
         config: &Config,
         mut sets: Vec<Vec<UdpSocket>>,
-        candidates: Vec<Candidate>,
+        (candidates, nobody): (Vec<Candidate>, &Credentials),
         arrivals: &Arrivals,
     ) -> io::Result<Vec<Self>> {
         let shards = shards(config);
@@ -109,6 +119,7 @@ impl ThreadSetup {
                 video_codecs: config.video_codecs,
                 identity: Arc::clone(&identity),
                 candidates: candidates.clone(),
+                probe: Some(nobody.clone()),
                 started: Instant::now(),
                 started_ntp: ntp_now(),
                 seed: seed()?,
@@ -171,6 +182,13 @@ fn seed() -> io::Result<[u8; SEED_BYTES]> {
     Ok(seed)
 }
 
+/// Credentials that nobody has by chance.
+fn new_probe() -> io::Result<Credentials> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(Credentials::from_random(&random))
+}
+
 /// Addresses to bind: those given, an unspecified one replaced by the host's of its family. Binding each
 /// one tells to which address a datagram came, which a browser expects the answer from.
 fn listen_addresses(config: &Config, wanted: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
@@ -228,6 +246,21 @@ fn candidates(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Ca
     let tcp = preferred(config, tcp, TCP_PREFERENCE_MAX);
     let tcp = tcp.map(|(address, preference)| Candidate::host_tcp_passive(address, preference));
     udp.chain(tcp).collect()
+}
+
+/// The same for people.
+fn told(config: &Config, udp: &[SocketAddr], tcp: &[SocketAddr]) -> Vec<Told> {
+    let of = |protocol, bound: &[SocketAddr], most| {
+        let addresses = preferred(config, bound, most);
+        let told = addresses.map(|(address, _)| Told {
+            protocol,
+            address,
+            is_bound: bound.contains(&address),
+        });
+        told.collect::<Vec<_>>()
+    };
+    let udp = of(Protocol::Udp, udp, u16::MAX);
+    [udp, of(Protocol::Tcp, tcp, TCP_PREFERENCE_MAX)].concat()
 }
 
 /// Where clients are sent of those that are bound, the most preferred first, with preferences that fall from `most` on.

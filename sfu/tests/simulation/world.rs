@@ -149,6 +149,7 @@ impl World {
             identity: Arc::clone(&IDENTITY),
             candidates: vec![Candidate::host(SERVER, 1)],
             started: base,
+            probe: None,
             started_ntp: NtpTime(1 << 60),
             seed: entropy,
         };

@@ -155,6 +155,18 @@ impl CallCore {
         }
     }
 
+    /// A session's participant, also one whom the SFU has not taken yet.
+    #[must_use]
+    pub fn participant_of(&self, session: SessionNo) -> Option<ParticipantId> {
+        self.seats.get(&session).copied()
+    }
+
+    /// Whether somebody is in a call.
+    #[must_use]
+    pub fn has(&self, participant: ParticipantId) -> bool {
+        self.rooms.contains_key(&participant)
+    }
+
     /// A room's call in three numbers; `None` when there is none.
     #[must_use]
     pub fn summary(&self, room: &RoomId) -> Option<Summary> {

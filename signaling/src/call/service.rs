@@ -4,6 +4,7 @@
 //! effects. So commands to the SFU are given in the order in which they were decided, and each session gets
 //! its pushes in that order, while nobody waits for a push to be written under the core's lock.
 
+use super::causes::Cause;
 use super::command::Command;
 use super::core::effect::{
     At, CallError, Caller, Effect, LookUp, Push, Reply, RingOutcome, RingState, Ringing, SessionNo,
@@ -12,6 +13,8 @@ use super::core::effect::{
 use super::core::rights::Standing;
 use super::core::{CallCore, CallTimes};
 use super::events::Inbox;
+use super::failures::{Asking, Failures, Report, Stage};
+use super::whence::{Way, Whence};
 use super::wire;
 use crate::codec::EncodedOnce;
 use crate::hub::{Hub, Notice};
@@ -32,7 +35,8 @@ use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::ServerRole;
 use kaiwa_proto::client::v1 as proto;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
-use kaiwa_sfu::control::{Event, Pending, Sfu, SfuError};
+use kaiwa_sfu::control::trace::{Probe, Reach};
+use kaiwa_sfu::control::{Connectivity, Event, Pending, Sfu, SfuError};
 use listen::Listener;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,6 +62,8 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub struct Parts {
     /// Carries the media.
     pub sfu: Sfu,
+    /// How clients reach it.
+    pub reach: Reach,
     /// What it tells.
     pub inbox: Inbox,
     /// Who follows what; it is told to hand member changes to these calls.
@@ -100,6 +106,8 @@ struct Shared {
     chat: Chat,
     announce: Option<Arc<dyn Announce>>,
     metrics: Metrics,
+    failures: Arc<Failures>,
+    probe: Option<Probe>,
     clock: fn() -> UnixMs,
     wake: mpsc::Sender<()>,
     next_ticket: AtomicU64,
@@ -107,11 +115,25 @@ struct Shared {
 
 struct State {
     core: CallCore,
-    replies: HashMap<Ticket, oneshot::Sender<Result<Reply, CallError>>>,
+    replies: HashMap<Ticket, Waiting>,
+    failures: Arc<Failures>,
     /// The sessions that ever joined a call, until they end.
     sessions: HashMap<SessionNo, Arc<Session>>,
     /// Those who came without a session, until they are gone.
-    listeners: HashMap<SessionNo, Arc<dyn Listener>>,
+    listeners: HashMap<SessionNo, Guest>,
+}
+
+/// Somebody who came without a session.
+struct Guest {
+    listener: Arc<dyn Listener>,
+    whence: Arc<Whence>,
+}
+
+/// A command that waits for its reply.
+struct Waiting {
+    reply: oneshot::Sender<Result<Reply, CallError>>,
+    /// One whose refusal is remembered: whose it is.
+    asking: Option<(SessionNo, Asking)>,
 }
 
 impl Calls {
@@ -122,8 +144,10 @@ impl Calls {
         // Participants' ids are never used again, not even after a restart: they begin where a
         // thousand a millisecond could not have come since 1970.
         let first = u64::try_from((parts.clock)().0).unwrap_or(0) << 10;
+        let failures = Failures::new(parts.reach.told, parts.metrics.clone(), parts.clock);
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
+                failures: Arc::clone(&failures),
                 core: CallCore::new(
                     first,
                     parts.limits.call_participants,
@@ -142,6 +166,8 @@ impl Calls {
             chat: parts.chat,
             announce: parts.announce,
             metrics: parts.metrics,
+            failures,
+            probe: parts.reach.probe,
             clock: parts.clock,
             wake,
             next_ticket: AtomicU64::new(1),
@@ -168,8 +194,16 @@ impl Calls {
             grant,
         };
         let is_join = matches!(command, Command::Join { .. });
+        let asking = asking(&caller, &command, || {
+            let origin = session.origin();
+            Arc::new(Whence {
+                way: Way::Socket,
+                origin,
+                agent: None,
+            })
+        });
         self.shared.step(|state, at| {
-            state.replies.insert(ticket, reply);
+            state.replies.insert(ticket, Waiting { reply, asking });
             if is_join {
                 // One that has ended in between has said so already, and would stay for ever.
                 if session.core().is_ended() {
@@ -187,6 +221,44 @@ impl Calls {
             }
             wire::reply(result)
         }
+    }
+
+    /// The joins that failed.
+    #[must_use]
+    pub fn failures(&self) -> &Arc<Failures> {
+        &self.shared.failures
+    }
+
+    /// What the SFU answers checks with that are nobody's, if it does.
+    #[must_use]
+    pub fn probe(&self) -> Option<&Probe> {
+        self.shared.probe.as_ref()
+    }
+
+    /// A client says what it saw of a join that failed or works badly; gives the cause, if anything is wrong by what
+    /// was seen here.
+    pub async fn report(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        report: Report,
+        whence: &Whence,
+    ) -> Option<Cause> {
+        let failures = &self.shared.failures;
+        if let Some(id) = failures.participant(room, user, report.participant) {
+            let trace = self.shared.sfu.trace(id);
+            let trace = tokio::time::timeout(CALL_SFU_ANSWER, trace).await;
+            // Before an answer there is nothing to be seen: at most what an offer was refused for.
+            if let Ok(Ok(trace)) = trace
+                && trace.is_answered
+            {
+                if trace.was_connected {
+                    return self.quality(room, id).await;
+                }
+                return failures.reported_now(id, trace, report, whence);
+            }
+        }
+        failures.reported(room, user, report)
     }
 
     /// Who is in a room's call, for somebody who may read the room.
@@ -255,9 +327,13 @@ impl Calls {
 
 impl State {
     fn answer(&mut self, ticket: Ticket, result: Result<Reply, CallError>) {
-        if let Some(reply) = self.replies.remove(&ticket) {
+        if let Some(waiting) = self.replies.remove(&ticket) {
+            if let Some((session, asking)) = &waiting.asking {
+                let participant = self.core.participant_of(*session);
+                self.failures.answered(asking, participant, &result);
+            }
             // Whoever asked may be gone.
-            let _ = reply.send(result);
+            let _ = waiting.reply.send(result);
         }
     }
 }
@@ -501,6 +577,55 @@ fn count(count: usize) -> f64 {
     count as f64
 }
 
+/// What is remembered of a command that is refused: a join's and an offer's refusals are.
+fn asking(
+    caller: &Caller,
+    command: &Command,
+    whence: impl FnOnce() -> Arc<Whence>,
+) -> Option<(SessionNo, Asking)> {
+    let (stage, room) = match command {
+        Command::Join { room, .. } => (Stage::Join, room),
+        Command::Offer { room, .. } => (Stage::Offer, room),
+        Command::Leave { .. }
+        | Command::Candidate { .. }
+        | Command::Prefer { .. }
+        | Command::Mute { .. }
+        | Command::Remove { .. }
+        | Command::Ring { .. }
+        | Command::Decline { .. } => return None,
+    };
+    let asking = Asking {
+        stage,
+        room: room.clone(),
+        user: caller.actor.user.id.clone(),
+        whence: whence(),
+    };
+    Some((caller.session, asking))
+}
+
+/// What of an event says how a join went.
+fn note(failures: &Failures, event: &Event) {
+    match event {
+        Event::Connectivity {
+            participant,
+            connectivity: Connectivity::Connected,
+            ..
+        } => failures.connected(*participant),
+        Event::Gone {
+            participant,
+            reason,
+            trace,
+            ..
+        } => failures.gone(*participant, *reason, trace.as_deref().cloned()),
+        Event::Connectivity { .. }
+        | Event::Published { .. }
+        | Event::Unpublished { .. }
+        | Event::Slots { .. }
+        | Event::Speakers { .. }
+        | Event::Quality { .. } => {}
+    }
+}
+
 /// Performs effects, takes the SFU's events and runs deadlines, until the calls are gone.
 async fn run(shared: Weak<Shared>, mut woken: mpsc::Receiver<()>, mut inbox: Inbox) {
     let mut events = Vec::new();
@@ -529,9 +654,12 @@ async fn turn(shared: &Arc<Shared>, events: &mut Vec<Event>, inbox: &Inbox) -> I
         let at = shared.at();
         let mut state = lock(&shared.state);
         for event in taken {
+            note(&shared.failures, &event);
             state.core.handle_event(event, at);
         }
         if has_lost {
+            let core = &state.core;
+            shared.failures.retain(|id| core.has(id));
             state.core.handle_events_lost(at);
         }
     });

@@ -9,7 +9,9 @@ use super::Edge;
 use super::address::Peer;
 use super::api::{bearer, throttle};
 use super::problem::Problem;
+use super::reports::wire::Failure;
 use crate::call::service::Calls;
+use crate::call::service::inspect::Scope;
 use crate::session::connect::actor;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
@@ -73,8 +75,16 @@ fn answer_calls(edge: &Edge, asker: &Actor) -> Answered<wire::Calls> {
         let refusal = Refusal::new(ErrorCode::Forbidden, text).with("needs", "admin");
         return Err(Problem(StatusCode::FORBIDDEN, refusal));
     }
-    let summaries = service(edge)?.summaries();
-    Ok(Json(wire::calls(edge.now(), summaries)))
+    let calls = service(edge)?;
+    let failed = calls.failures().all();
+    let failures = failed
+        .iter()
+        .map(|failure| Failure::new(failure, calls.failures().told(), true));
+    Ok(Json(wire::calls(
+        edge.now(),
+        calls.summaries(),
+        failures.collect(),
+    )))
 }
 
 async fn room(
@@ -90,7 +100,22 @@ async fn room(
     let room = RoomId::parse(&room).map_err(|_| not_yours())?;
     let scope = calls.scope(&asker, &room).await?;
     let inspected = calls.inspect(&room, &scope, after, seconds).await?;
-    Ok(Json(wire::room(&scope, inspected)))
+    let failed = calls.failed(&room, &scope);
+    let told = calls.failures().told();
+    let failures = failed.iter().map(|failure| {
+        let user = failure.user.as_ref();
+        let shows_addresses = match user {
+            Some(user) => scope.shows_addresses(user),
+            None => scope == Scope::Server,
+        };
+        Failure::new(failure, told, shows_addresses)
+    });
+    Ok(Json(wire::room(
+        &scope,
+        inspected,
+        told,
+        failures.collect(),
+    )))
 }
 
 fn service(edge: &Edge) -> Result<&Calls, Problem> {

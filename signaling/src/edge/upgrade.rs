@@ -3,7 +3,9 @@
 use super::Edge;
 use super::address::Peer;
 use super::api::{problem, throttle};
+use super::origin;
 use super::stream::EdgeStream;
+use crate::call::whence::{Way, Whence};
 use crate::codec::{Codec, SUBPROTOCOLS};
 use crate::session::driver;
 use crate::transport::websocket::handshake::{self, HandshakeError};
@@ -48,7 +50,8 @@ fn answer(edge: &Arc<Edge>, peer: Peer, request: &Request, upgrade: OnUpgrade) -
         Err(error) => return refuse(error),
     };
     edge.context.metrics.accepted.increment(1);
-    tokio::spawn(run(Arc::clone(edge), codec, upgrade));
+    let whence = origin::whence(Way::Socket, peer, request.extensions(), request.headers());
+    tokio::spawn(run(Arc::clone(edge), codec, upgrade, whence));
     handshake::response::<Body>(accept, Some(codec.subprotocol()))
 }
 
@@ -69,7 +72,7 @@ fn refuse(error: HandshakeError) -> Response {
     response
 }
 
-async fn run(edge: Arc<Edge>, codec: Codec, upgrade: OnUpgrade) {
+async fn run(edge: Arc<Edge>, codec: Codec, upgrade: OnUpgrade, whence: Whence) {
     let Ok(upgraded) = upgrade.await else { return };
     let Ok(parts) = upgraded.downcast::<TokioIo<EdgeStream>>() else {
         tracing::error!("an upgraded connection is not one of the listener's");
@@ -86,5 +89,5 @@ async fn run(edge: Arc<Edge>, codec: Codec, upgrade: OnUpgrade) {
     let context = Arc::clone(&edge.context);
     drop(edge);
     // In a box: the small task above would otherwise keep the size of everything it ever awaited.
-    Box::pin(driver::serve(socket, codec, context)).await;
+    Box::pin(driver::serve_from(socket, codec, context, whence)).await;
 }

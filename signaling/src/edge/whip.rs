@@ -8,20 +8,25 @@ mod request;
 use super::Edge;
 use super::address::Peer;
 use super::api::throttle;
-use crate::whip::core::{Change, Named};
+use super::origin;
+use crate::call::causes::Facts;
+use crate::call::core::effect::CallError;
+use crate::call::failures::Stage;
+use crate::call::whence::Whence;
+use crate::whip::core::{Change, Named, NoPlace};
 use crate::whip::service::{Changed, Refused, Request as Begin, Whip};
 use answer::{Answered, Problem};
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::any;
 use kaiwa_common::error::{ErrorCode, Refusal};
-use kaiwa_common::id::{RoomId, SessionId};
+use kaiwa_common::id::{RoomId, SessionId, UserId};
 use kaiwa_common::limits::WHIP_SDP_BYTES;
-use kaiwa_sfu::exchange::{self, Offered, Way};
+use kaiwa_sfu::exchange::{self, Offered, Unacceptable, Way};
 use kaiwa_sfu::wire::sdp::MAX_FRAGMENT_BYTES;
 use std::sync::Arc;
 
@@ -112,20 +117,36 @@ async fn session(
 async fn begin(edge: &Edge, way: Way, peer: Peer, room: &str, request: Request) -> Answered {
     throttle(edge, peer).map_err(Problem::Ready)?;
     let room = RoomId::parse(room).map_err(|_| Problem::no_room())?;
-    let identity = request::bearer(edge, &room, request.headers())?;
+    let whence = Arc::new(origin::whence(
+        way.into(),
+        peer,
+        request.extensions(),
+        request.headers(),
+    ));
+    let identity = request::bearer(edge, &room, request.headers());
+    if identity.is_err() {
+        note_token(edge, &room, request.headers(), &whence);
+    }
+    let identity = identity?;
     let whip = service(edge)?;
     let purpose = request::purpose(way, request.uri().query())?;
     request::content_type(request.headers(), SDP)?;
     let text = request::body(request, WHIP_SDP_BYTES).await?;
-    let offered = Offered::read(way, &text).map_err(Refused::from)?;
-    let begun = whip
-        .begin(Begin {
-            identity,
-            room: room.clone(),
-            purpose,
-            offered,
-        })
-        .await?;
+    let user = identity.user.clone();
+    let begun = match Offered::read(way, &text).map_err(Refused::from) {
+        Ok(offered) => {
+            let request = Begin {
+                identity,
+                room: room.clone(),
+                purpose,
+                offered,
+                whence: Arc::clone(&whence),
+            };
+            whip.begin(request).await
+        }
+        Err(refused) => Err(refused),
+    };
+    let begun = begun.inspect_err(|refused| note(edge, refused, (&room, user), &whence))?;
     Ok(answer::created(way, &room, begun))
 }
 
@@ -167,6 +188,43 @@ async fn of_session(
         _ => whip.find(named).map_err(Refused::from)?,
     }
     Ok(answer::status(StatusCode::OK))
+}
+
+/// The same of a token that is refused.
+fn note_token(edge: &Edge, room: &RoomId, headers: &HeaderMap, whence: &Arc<Whence>) {
+    let tokens = &edge.context.tokens;
+    let Some(token) = request::token(headers) else {
+        return;
+    };
+    if let (Err(error), Some(calls)) = (
+        tokens.verify_for_call(token, room, edge.now()),
+        &edge.context.calls,
+    ) {
+        let dated = tokens.dated(token);
+        let failures = calls.failures();
+        failures.token_refused(error, dated, Some(room), Arc::clone(whence));
+    }
+}
+
+/// A session that does not begin is remembered. What the call has refused is already.
+fn note(edge: &Edge, refused: &Refused, (room, user): (&RoomId, UserId), whence: &Arc<Whence>) {
+    let facts = match refused {
+        Refused::Call(_) | Refused::NotLive | Refused::NotChanged(_) => return,
+        // An m-line without a codec: noted with the answer that left it out.
+        Refused::Unacceptable(Unacceptable::Left(_)) => return,
+        Refused::NoPlace(NoPlace::TooSoon(_)) => return,
+        Refused::NoPlace(_) => Facts::Full(refused.to_string()),
+        Refused::Forbidden(_) => Facts::Forbidden(refused.to_string()),
+        Refused::Unacceptable(_) => Facts::Refused(CallError::BadOffer(refused.to_string())),
+    };
+    let is_offer = matches!(refused, Refused::Unacceptable(_));
+    let stage = if is_offer { Stage::Offer } else { Stage::Join };
+    if let Some(calls) = &edge.context.calls {
+        let of = (Some(room.clone()), Some(user));
+        calls
+            .failures()
+            .refused(facts, of, stage, Arc::clone(whence));
+    }
 }
 
 fn service(edge: &Edge) -> Result<&Whip, Problem> {

@@ -14,7 +14,7 @@ use kaiwa_common::id::{DeviceId, RoomId, SessionId};
 use kaiwa_common::limits::{CONNECT_ROOMS, PING_INTERVAL, RESUME};
 use kaiwa_common::position::Position;
 use kaiwa_common::time::UnixMs;
-use kaiwa_common::token::{CallGrant, Identity};
+use kaiwa_common::token::{CallGrant, Identity, TokenError};
 use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
 use std::ops::Not as _;
@@ -29,6 +29,8 @@ pub struct NotConnected {
     pub refusal: Refusal,
     /// How the connection ends; `None` lets the client try again.
     pub close: Option<CloseCode>,
+    /// What is wrong with the token, if it is that.
+    pub token: Option<TokenError>,
 }
 
 /// A connection that begins: its session, and what is left to be done before the reply.
@@ -57,6 +59,7 @@ pub fn begin(
         return Err(NotConnected {
             refusal,
             close: Some(CloseCode::Drain),
+            token: None,
         });
     }
     let wall = (context.now)();
@@ -74,11 +77,13 @@ pub fn begin(
             NotConnected {
                 refusal,
                 close: Some(close),
+                token: Some(error),
             }
         })?;
     let rooms = check(connect).map_err(|refusal| NotConnected {
         refusal,
         close: None,
+        token: None,
     })?;
     let token_until = now + identity.expires.since(wall);
     let expires = identity.expires;

@@ -5,6 +5,7 @@ use super::core::watch::{Progress, Watch};
 use super::core::{LinkNo, Transmit};
 use super::dispatch::{self, Dispatched, refused};
 use super::{Context, Session, wire as edge};
+use crate::call::whence::Whence;
 use crate::codec::{Codec, Malformed};
 use crate::metrics::Metrics;
 use crate::transport::{Connection, RecvError};
@@ -15,6 +16,7 @@ use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::limits::{
     CLOSE, CONNECT, MALFORMED, PAGE_BYTES, PING_HEADS, READS_IN_FLIGHT, WRITE_AHEAD,
 };
+use kaiwa_common::token::TokenError;
 use kaiwa_proto::client::v1 as wire;
 use kaiwa_proto::client::v1::client_message::Command;
 use kaiwa_proto::client::v1::reply::Result as ReplyResult;
@@ -32,8 +34,18 @@ const BUDGET: usize = 64;
 
 /// Serves a connection to its end. Its session may go on.
 pub async fn serve<C: Connection>(connection: C, codec: Codec, context: Arc<Context>) {
+    serve_from(connection, codec, context, Whence::default()).await;
+}
+
+/// The same of one of which it is known where it comes from.
+pub async fn serve_from<C: Connection>(
+    connection: C,
+    codec: Codec,
+    context: Arc<Context>,
+    whence: Whence,
+) {
     let _open = Open::count(&context.metrics);
-    let mut driver = Driver::new(connection, codec, context);
+    let mut driver = Driver::new(connection, codec, context, whence);
     let end = std::future::poll_fn(|cx| driver.poll_run(cx)).await;
     driver.finish(end).await;
 }
@@ -68,6 +80,7 @@ enum Phase {
         watch: Watch,
         until: Instant,
         closing: Option<CloseCode>,
+        whence: Box<Whence>,
     },
     /// With a session. The link is given up when this is dropped.
     Live(Live),
@@ -109,12 +122,13 @@ struct Driver<C> {
 }
 
 impl<C: Connection> Driver<C> {
-    fn new(connection: C, codec: Codec, context: Arc<Context>) -> Self {
+    fn new(connection: C, codec: Codec, context: Arc<Context>, whence: Whence) -> Self {
         let now = tokio::time::Instant::now();
         let phase = Phase::Greeting {
             watch: Watch::new(now.into_std()),
             until: (now + CONNECT).into_std(),
             closing: None,
+            whence: Box::new(whence),
         };
         Self {
             connection,
@@ -348,7 +362,14 @@ impl<C: Connection> Driver<C> {
         };
         match connect::begin(&self.context, self.codec, &connect, now) {
             Ok(begun) => self.begin(id, begun),
-            Err(NotConnected { refusal, close }) => {
+            Err(NotConnected {
+                refusal,
+                close,
+                token,
+            }) => {
+                if let Some(error) = token {
+                    self.note_refused(error, &connect.token);
+                }
                 self.reply_error(id, refusal);
                 match close {
                     Some(code) => self.close(code),
@@ -358,7 +379,19 @@ impl<C: Connection> Driver<C> {
         }
     }
 
+    /// A token that is refused is remembered, for whoever asks why somebody does not get in.
+    fn note_refused(&self, error: TokenError, token: &str) {
+        if let (Phase::Greeting { whence, .. }, Some(calls)) = (&self.phase, &self.context.calls) {
+            let dated = self.context.tokens.dated(token);
+            let whence = Arc::new(Whence::clone(whence));
+            calls.failures().token_refused(error, dated, None, whence);
+        }
+    }
+
     fn begin(&mut self, id: u32, begun: Begun) {
+        if let Phase::Greeting { whence, .. } = &self.phase {
+            begun.session.set_origin(whence.origin);
+        }
         begun
             .session
             .core()

@@ -111,6 +111,7 @@ impl Sessions {
             user: Arc::clone(&slot),
             codec,
             identity: Mutex::new((actor, grant)),
+            origin: Mutex::default(),
             core: Mutex::new(Linked::new(SessionCore::new(
                 codec,
                 token_until,

@@ -9,6 +9,7 @@ use crate::call::command::Command;
 use crate::call::core::effect::{CallError, Caller, Push, Reply, SessionNo, Signal};
 use crate::call::service::Calls;
 use crate::call::service::listen::Listener;
+use crate::call::whence::Whence;
 use crate::session::connect::actor;
 use crate::session::{Context, lock};
 use kaiwa_chat::error::ChatError;
@@ -53,6 +54,8 @@ pub struct Request {
     pub purpose: Purpose,
     /// With what.
     pub offered: Offered,
+    /// From where.
+    pub whence: Arc<Whence>,
 }
 
 /// A session that has begun.
@@ -149,6 +152,7 @@ impl Whip {
             room,
             purpose,
             offered,
+            whence,
         } = request;
         let way = purpose.way();
         let opening = Opening {
@@ -193,9 +197,11 @@ impl Whip {
             sources: tracks.iter().map(|track| track.source).collect(),
             viewer: Mutex::default(),
         });
-        let entered = shared
-            .calls
-            .enter(caller.clone(), room.clone(), Arc::clone(&place) as _);
+        let entered = shared.calls.enter(
+            caller.clone(),
+            room.clone(),
+            (Arc::clone(&place) as _, whence),
+        );
         let joined = entered.await?;
         purpose.check(joined.rights, &tracks)?;
         let answered = shared.offer(caller, &room, &offered, &tracks).await?;

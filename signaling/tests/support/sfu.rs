@@ -3,6 +3,7 @@
 
 use kaiwa_common::id::RoomId;
 use kaiwa_common::time::UnixMs;
+use kaiwa_sfu::control::trace::JoinTrace;
 use kaiwa_sfu::control::{
     Answer, Event, GoneReason, Join, Mute, Offer, ParticipantId, Pending, Prefer, Publication,
     PublicationId, Rights, SfuControl, SfuError, SfuEvents,
@@ -98,6 +99,7 @@ impl SfuDouble {
             room: inside.room,
             participant,
             reason,
+            trace: None,
         });
     }
 
@@ -133,7 +135,12 @@ impl SfuDouble {
         }
         state.next_publication = next;
         let sdp = "v=0\r\ns=answer\r\n".to_owned();
-        Ok((Answer { sdp, tracks }, events))
+        let answer = Answer {
+            sdp,
+            tracks,
+            without_codec: Vec::new(),
+        };
+        Ok((answer, events))
     }
 
     fn muted(&self, mute: Mute) -> Result<Event, SfuError> {
@@ -221,6 +228,13 @@ impl SfuControl for SfuDouble {
 
     fn mute(&self, mute: Mute) -> Pending<()> {
         now(self.muted(mute).map(|event| self.events.handle(event)))
+    }
+
+    fn trace(&self, participant: ParticipantId) -> Pending<JoinTrace> {
+        let state = self.state();
+        let inside = state.inside.get(&participant);
+        let trace = inside.map(|_| JoinTrace::default());
+        now(trace.ok_or(SfuError::NoSuchParticipant))
     }
 
     fn inspect(&self, _: Inspect) -> Pending<RoomReport> {

@@ -86,6 +86,7 @@ impl Person {
         self.media.accept(Answer {
             sdp: answer["sdp"].as_str().expect("a text").to_owned(),
             tracks: vec![],
+            without_codec: vec![],
         });
     }
 

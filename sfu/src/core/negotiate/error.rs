@@ -8,6 +8,9 @@ pub enum NegotiateError {
     /// No m-line is left that could be in use.
     #[error("no m-line can be accepted")]
     NothingAccepted,
+    /// The same, and what is offered has codecs, of which none is forwarded.
+    #[error("no codec in common")]
+    NoCommonCodec,
     /// The client is ICE-lite too: nobody would check anything (RFC 8445, section 6.1.1).
     #[error("both sides are ICE-lite")]
     BothLite,

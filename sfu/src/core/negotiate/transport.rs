@@ -1,7 +1,7 @@
 //! The one transport of a bundle: ICE credentials and certificates of both sides.
 
-use super::NegotiateError;
 use super::lines::{Decided, Scene};
+use super::{Line, NegotiateError, Rejection};
 use crate::unit::Mid;
 use crate::wire::sdp::{
     Candidate, Description, Fingerprint, Hash, Password, Setup, TransportAttributes, Ufrag,
@@ -144,7 +144,13 @@ fn check_bundle(offer: &Description, decided: &[Decided]) -> Result<usize, Negot
     let mut accepted = decided.iter().filter(|one| !one.mline.line.is_rejected());
     let has_any = accepted.clone().next().is_some();
     if !has_any {
-        return Err(NegotiateError::NothingAccepted);
+        let lacks_codec =
+            |one: &Decided| one.mline.line == Line::Rejected(Rejection::NoCommonCodec);
+        return Err(if decided.iter().any(lacks_codec) {
+            NegotiateError::NoCommonCodec
+        } else {
+            NegotiateError::NothingAccepted
+        });
     }
     let [group] = offer.bundles.as_slice() else {
         return Err(NegotiateError::BundleCount(offer.bundles.len()));

@@ -364,6 +364,9 @@ pub enum CallError {
     /// The description can't be answered.
     #[error("the offer can't be answered: {0}")]
     BadOffer(String),
+    /// None of the codecs of what is published is forwarded here.
+    #[error("the offer can't be answered: no codec in common")]
+    NoCommonCodec,
     /// Somebody who is to be rung is rung already, or in the call.
     #[error("{0} is rung already, or in the call")]
     AlreadyCalled(UserId),
@@ -404,6 +407,7 @@ impl From<SfuError> for CallError {
     fn from(error: SfuError) -> Self {
         match error {
             SfuError::BadOffer(rule) => Self::BadOffer(rule),
+            SfuError::NoCommonCodec => Self::NoCommonCodec,
             SfuError::Forbidden => Self::Forbidden("the right to publish this source"),
             SfuError::NoSuchParticipant => Self::NotInCall,
             SfuError::NoSuchPublication => Self::PublicationNotFound,
@@ -423,6 +427,7 @@ impl From<CallError> for Refusal {
             CallError::PublicationNotFound => of(ErrorCode::PublicationNotFound),
             CallError::Full { limit, .. } => of(ErrorCode::CallFull).with("limit", limit),
             CallError::BadOffer(rule) => of(ErrorCode::BadOffer).with("rule", rule),
+            CallError::NoCommonCodec => of(ErrorCode::BadOffer).with("rule", "no codec in common"),
             CallError::AlreadyCalled(user) => of(ErrorCode::AlreadyCalled).with("user", user),
             CallError::NotRingable(user) => of(ErrorCode::InvalidArgument)
                 .with("field", "users")

@@ -709,6 +709,7 @@ fn tracks_without_the_right_are_not_shown_to_the_sfu() {
     let answer = Answer {
         sdp: String::new(),
         tracks: Vec::new(),
+        without_codec: Vec::new(),
     };
     let id = offer.participant;
     bench
@@ -929,6 +930,7 @@ fn what_the_sfu_no_longer_has_is_gone_here_too() {
         room: room("r"),
         participant: alice,
         reason: GoneReason::HandshakeFailed,
+        trace: None,
     };
     bench.core.handle_event(gone.clone(), bench.at);
     bench.core.handle_event(gone, bench.at);

@@ -1,8 +1,10 @@
 //! Who may look into which call, and what they see.
 
 use super::Calls;
+use crate::call::causes::{self, Cause};
 use crate::call::core::effect::{Roster, Summary};
 use crate::call::core::rights::acting_role;
+use crate::call::failures::Failure;
 use crate::session::lock;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, Membership, Role};
@@ -10,7 +12,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::limits::{CALL_REPORTED, CALL_SFU_ANSWER};
 use kaiwa_common::token::ServerRole;
 use kaiwa_sfu::control::{ParticipantId, SfuError};
-use kaiwa_sfu::inspect::{Inspect, RoomReport};
+use kaiwa_sfu::inspect::{Inspect, RoomReport, SAMPLES_MAX};
 
 /// Whose part in a call somebody may look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +88,29 @@ impl Calls {
         } else {
             Scope::Own(user)
         })
+    }
+
+    /// What is wrong with somebody's media that is there, if anything is.
+    pub(super) async fn quality(&self, room: &RoomId, id: ParticipantId) -> Option<Cause> {
+        let inspect = Inspect {
+            room: room.clone(),
+            participants: vec![id],
+            seconds: SAMPLES_MAX,
+        };
+        let pending = self.shared.sfu.inspect(inspect);
+        let answer = tokio::time::timeout(CALL_SFU_ANSWER, pending).await;
+        let report = answer.ok()?.ok()?;
+        let of = report.participants.first()?;
+        causes::of_participant(of, report.at, self.failures().told())
+    }
+
+    /// The failed joins of a room, as far as the scope shows them, the newest first.
+    #[must_use]
+    pub fn failed(&self, room: &RoomId, scope: &Scope) -> Vec<Failure> {
+        match scope {
+            Scope::Server | Scope::Room(_) => self.failures().of_room(room),
+            Scope::Own(user) => self.failures().of_person(room, user),
+        }
     }
 
     /// Looks into a room's call: at those after a participant, as far as the scope shows them.

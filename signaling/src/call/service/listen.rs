@@ -1,11 +1,12 @@
 //! Those who come into a call without a connection of their own, such as WHIP's sessions: they command like
 //! everybody, and are told in types.
 
-use super::{Calls, Shared};
+use super::{Calls, Guest, Shared, Waiting, asking};
 use crate::call::command::Command;
 use crate::call::core::effect::{
     CallError, Caller, Joined, Push, Reply, Roster, SessionNo, Signal,
 };
+use crate::call::whence::Whence;
 use crate::session::lock;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::Actor;
@@ -39,7 +40,10 @@ impl Calls {
         let (reply, answer) = oneshot::channel();
         let ticket = self.shared.ticket();
         self.shared.step(|state, at| {
-            state.replies.insert(ticket, reply);
+            let guest = state.listeners.get(&caller.session);
+            let whence = guest.map(|guest| Arc::clone(&guest.whence));
+            let asking = asking(&caller, &command, || whence.unwrap_or_default());
+            state.replies.insert(ticket, Waiting { reply, asking });
             state.core.handle_command(caller, command, ticket, at);
         });
         let metrics = self.shared.metrics.clone();
@@ -61,11 +65,11 @@ impl Calls {
         &self,
         caller: Caller,
         room: RoomId,
-        listener: Arc<dyn Listener>,
+        (listener, whence): (Arc<dyn Listener>, Arc<Whence>),
     ) -> impl Future<Output = Result<Joined, CallError>> + Send + use<> {
         let no = caller.session;
         self.shared.step(|state, _| {
-            state.listeners.insert(no, listener);
+            state.listeners.insert(no, Guest { listener, whence });
         });
         let answer = self.ask(
             caller,
@@ -122,7 +126,7 @@ impl Shared {
                 return;
             }
             let known = to.iter().filter_map(|no| state.listeners.get(no));
-            known.cloned().collect()
+            known.map(|guest| Arc::clone(&guest.listener)).collect()
         };
         listening.iter().for_each(|listener| tell(&**listener));
     }

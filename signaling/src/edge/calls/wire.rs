@@ -1,9 +1,13 @@
 //! The call inspector's answers as JSON. docs/inspector.md is their specification.
 
+use super::super::reports::wire::{Cause, Failure, Pair, pairs};
+use crate::call::causes;
 use crate::call::core::effect::{Entry, Summary};
+use crate::call::failures::SeenPair;
 use crate::call::service::inspect::{Inspected, Scope};
 use kaiwa_common::id::RoomId;
 use kaiwa_common::time::UnixMs;
+use kaiwa_sfu::control::trace::Told;
 use kaiwa_sfu::control::{LimitedBy, ParticipantId, Source};
 use kaiwa_sfu::inspect::{
     self, Changed, LayerReport, MediaState, ParticipantReport, PublicationReport, SentLayer,
@@ -29,6 +33,7 @@ pub(super) struct RoomQuery {
 pub(super) struct Calls {
     now_ms: i64,
     calls: Vec<Call>,
+    failures: Vec<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,6 +52,7 @@ pub(super) struct Room {
     room: String,
     scope: &'static str,
     participants: Vec<Participant>,
+    failures: Vec<Failure>,
     /// There are more: ask for those after this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -63,10 +69,12 @@ struct Participant {
     protocol: Option<&'static str>,
     local: Option<String>,
     remote: Option<String>,
+    cause: Option<Cause>,
     samples: Vec<Sample>,
     publications: Vec<Publication>,
     subscriptions: Vec<Subscription>,
     changes: Vec<Change>,
+    pairs: Vec<Pair>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +107,7 @@ struct Publication {
     muted: bool,
     layers: Vec<Layer>,
     loss_now: f32,
+    cause: Option<Cause>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,7 +159,11 @@ struct Change {
 }
 
 /// Every call in three numbers.
-pub(super) fn calls(now: UnixMs, summaries: Vec<(RoomId, Summary)>) -> Calls {
+pub(super) fn calls(
+    now: UnixMs,
+    summaries: Vec<(RoomId, Summary)>,
+    failures: Vec<Failure>,
+) -> Calls {
     let calls = summaries.into_iter().map(|(room, summary)| Call {
         room: room.to_string(),
         started_ms: summary.started.0,
@@ -159,11 +172,17 @@ pub(super) fn calls(now: UnixMs, summaries: Vec<(RoomId, Summary)>) -> Calls {
     Calls {
         now_ms: now.0,
         calls: calls.collect(),
+        failures,
     }
 }
 
 /// One room's call, as far as the scope shows it.
-pub(super) fn room(scope: &Scope, inspected: Inspected) -> Room {
+pub(super) fn room(
+    scope: &Scope,
+    inspected: Inspected,
+    told: &[Told],
+    failures: Vec<Failure>,
+) -> Room {
     let Inspected {
         roster,
         participants,
@@ -180,6 +199,7 @@ pub(super) fn room(scope: &Scope, inspected: Inspected) -> Room {
         .iter()
         .map(|report| (report.participant, report))
         .collect();
+    let at = report.at;
     let next = participants.last().filter(|_| has_more);
     Room {
         now_ms: report.at.0,
@@ -189,13 +209,22 @@ pub(super) fn room(scope: &Scope, inspected: Inspected) -> Room {
             Scope::Own(_) => "own",
         },
         next: next.map(ToString::to_string),
+        failures,
         participants: participants
             .iter()
             .filter_map(|id| {
                 let entry = entries.get(id)?;
                 let shows_addresses = scope.shows_addresses(&entry.user.id);
                 let report = reports.get(id).copied();
-                Some(participant(entry, report, shows_addresses, &entries))
+                let mut told_of = participant(entry, report, shows_addresses, &entries);
+                if let Some(of) = report {
+                    told_of.cause = causes::of_participant(of, at, told)
+                        .as_ref()
+                        .map(Into::into);
+                    let seen = SeenPair::of(&of.trace, at);
+                    told_of.pairs = pairs(&seen, shows_addresses);
+                }
+                Some(told_of)
             })
             .collect(),
     }
@@ -232,13 +261,15 @@ fn participant(
             Some(MediaState::Connected) => "connected",
             Some(MediaState::Interrupted) => "interrupted",
         },
-        protocol: path.map(|path| path.protocol.name()),
+        protocol: path.map(|path| path.protocol.as_str()),
         local: shown.and_then(|path| path.local).map(|at| at.to_string()),
         remote: shown.map(|path| path.remote.to_string()),
+        cause: None,
         samples,
         publications,
         subscriptions,
         changes,
+        pairs: Vec::new(),
     }
 }
 
@@ -276,6 +307,7 @@ fn publication(report: &PublicationReport) -> Publication {
             .map(|layer| self::layer(layer, has_spatial))
             .collect(),
         loss_now: report.loss,
+        cause: causes::of_publication(report).as_ref().map(Into::into),
     }
 }
 
@@ -332,8 +364,8 @@ fn change(change: &inspect::Change) -> Change {
             ..of("freeze")
         },
         Changed::Protocol { from, to } => Change {
-            from: Some(from.name().to_owned()),
-            to: Some(to.name().to_owned()),
+            from: Some(from.as_str().to_owned()),
+            to: Some(to.as_str().to_owned()),
             ..of("protocol")
         },
         Changed::Interrupted => of("interrupted"),

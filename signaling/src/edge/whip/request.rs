@@ -20,19 +20,17 @@ use std::error::Error as _;
 /// Entity tags in one If-Match. More are refused.
 const TAGS: usize = 16;
 
-/// Whose token a request carries. The scheme's case does not count (RFC 9110, section 11.1).
+/// The token that a request carries. The scheme's case does not count (RFC 9110, section 11.1).
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Whose token a request carries.
 pub(super) fn bearer(edge: &Edge, room: &RoomId, headers: &HeaderMap) -> Result<Identity, Problem> {
-    let value = headers.get(header::AUTHORIZATION);
-    let value = value.and_then(|value| value.to_str().ok());
-    let token = value.and_then(|value| value.split_once(' '));
-    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = token else {
-        return Err(Problem::Unauthorized(None));
-    };
-    let verified = edge
-        .context
-        .tokens
-        .verify_for_call(token.trim(), room, edge.now());
+    let token = token(headers).ok_or(Problem::Unauthorized(None))?;
+    let verified = edge.context.tokens.verify_for_call(token, room, edge.now());
     verified.map_err(|error: TokenError| Problem::Unauthorized(Some(token_refusal(&error))))
 }
 

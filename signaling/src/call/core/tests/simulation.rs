@@ -296,6 +296,7 @@ impl Sfu {
             room,
             participant: id,
             reason,
+            trace: None,
         });
     }
 
@@ -335,7 +336,11 @@ impl Sfu {
             tracks.push((track.mid, Ok(publication.id)));
         }
         let sdp = String::new();
-        Ok(Answer { sdp, tracks })
+        Ok(Answer {
+            sdp,
+            tracks,
+            without_codec: Vec::new(),
+        })
     }
 
     fn mute(&mut self, mute: Mute) -> Result<(), SfuError> {
