@@ -4,7 +4,7 @@
 pub mod trace;
 
 use crate::core::negotiate::VideoCodecs;
-use crate::inspect::{Inspect, RoomReport};
+use crate::inspect::{Inspect, MediaSummary, RoomReport};
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;
@@ -359,6 +359,8 @@ pub enum Event {
         reason: GoneReason,
         /// What was seen of their way in; `None` where a fault has cost it.
         trace: Option<Box<JoinTrace>>,
+        /// How their media was; `None` where it was not noted.
+        media: Option<Box<MediaSummary>>,
     },
 }
 

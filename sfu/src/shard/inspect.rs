@@ -6,8 +6,8 @@ use crate::core::layers::Target;
 use crate::core::ring::{Choice, TEMPORAL_LAYERS};
 use crate::inspect::record::{Loss, Moment, Note, Noted, Record, Second};
 use crate::inspect::{
-    Change, Changed, Inspect, LayerReport, MediaState, ParticipantReport, PathReport, Protocol,
-    PublicationReport, RoomReport, Sample, SentLayer, SubscriptionReport,
+    Change, Changed, Inspect, LayerReport, MediaState, MediaSummary, ParticipantReport, PathReport,
+    Protocol, PublicationReport, RoomReport, Sample, SentLayer, SubscriptionReport,
 };
 use crate::metrics::Counts;
 use crate::net::socket::Local;
@@ -63,8 +63,12 @@ impl<S: Sink> Shard<S> {
         };
         let freezes = end_second(now, peer, tracks, &mut record);
         counts.freezes += u64::from(freezes);
-        count_limits(peer, counts);
-        let moment = moment(now, peer, tracks, freezes);
+        let limited = count_limits(peer, counts);
+        let moment = Moment {
+            freezes,
+            limited,
+            ..moment(now, peer, tracks)
+        };
         let second = record.take_second(now, &peer.tally(), &moment);
         if seconds.len() < SECONDS_MAX {
             seconds.push(second);
@@ -230,12 +234,22 @@ impl Peer {
     /// Media can flow from now on, and what is wanted can come.
     pub(crate) fn begin_record(&mut self, now: Instant) {
         let tally = self.tally();
+        let took = self.transport.waited(now);
         if let Some(record) = &mut self.record {
-            record.handle_connected(now, &tally);
+            record.handle_connected(now, &tally, took);
         }
         for slot in self.slots.iter_mut().flatten() {
             slot.watch.handle_connected(now);
         }
+    }
+
+    /// How their media was, if it was noted.
+    pub(crate) fn summary(&self) -> Option<Box<MediaSummary>> {
+        let record = self.record.as_ref()?;
+        Some(Box::new(MediaSummary {
+            protocol: self.protocol,
+            ..record.summary()
+        }))
     }
 
     /// A slot is to send another layer.
@@ -282,16 +296,20 @@ fn end_second(now: Instant, peer: &mut Peer, tracks: &Table<Track>, record: &mut
     freezes
 }
 
-/// Counts a second of each picture that its subscriber is sent less of than they want.
-fn count_limits(peer: &Peer, counts: &mut Counts) {
+/// Counts a second of each picture that its subscriber is sent less of than they want. Gives those that their path is
+/// too narrow for.
+fn count_limits(peer: &Peer, counts: &mut Counts) -> u8 {
+    let mut narrow = 0_u8;
     for (_, slot) in peer.slots() {
         if let (_, Some(by), _) = slot.watch.told() {
             counts.limited_s[by as usize] += 1;
+            narrow = narrow.saturating_add(u8::from(by == LimitedBy::Bandwidth));
         }
     }
+    narrow
 }
 
-fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>, freezes: u8) -> Moment {
+fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>) -> Moment {
     let is_heard = peer.transport.is_connected();
     let layers = || {
         let published = peer.tracks.iter();
@@ -313,8 +331,8 @@ fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>, freezes: u8) -> Mome
         rtt: peer.rtt.measured(),
         jitter: alive.map(|layer| layer.stream.jitter()).max(),
         out_jitter: carrying().filter_map(|(_, slot)| slot.jitter).max(),
-        freezes,
         queued: u16::try_from(peer.outflow.waiting()).unwrap_or(u16::MAX),
+        ..Moment::default()
     }
 }
 
