@@ -17,6 +17,8 @@ mod wait;
 
 #[path = "faults/joins.rs"]
 mod joins;
+#[path = "faults/media.rs"]
+mod media;
 #[path = "faults/person.rs"]
 mod person;
 #[path = "faults/tokens.rs"]

@@ -13,6 +13,9 @@ use std::time::Duration;
 const SECONDS: usize = 10;
 const SECONDS_AT_LEAST: usize = 4;
 
+/// Those after which a loss that goes on is none that less sending helps.
+const SECONDS_STILL: usize = 3;
+
 /// The share of packets from which on a loss is felt: sound conceals less, and repairs of pictures come in time.
 const LOSS: f32 = 0.03;
 
@@ -31,7 +34,7 @@ pub fn of_participant(report: &ParticipantReport, now: UnixMs, told: &[Told]) ->
     let mut publications = report.publications.iter();
     publications
         .find_map(of_publication)
-        .or_else(|| loss(report))
+        .or_else(|| loss(report, now))
         .or_else(|| starved(report, now))
         .or_else(|| by_tcp_alone(&report.trace, told))
 }
@@ -61,13 +64,11 @@ pub fn of_publication(report: &PublicationReport) -> Option<Cause> {
 }
 
 /// Packets are lost on one of a participant's two links.
-fn loss(report: &ParticipantReport) -> Option<Cause> {
+fn loss(report: &ParticipantReport, now: UnixMs) -> Option<Cause> {
     let up = persistent(&report.samples, |s| {
         (s.incoming > Bitrate(0)).then_some(s.in_loss)
     });
-    let down = persistent(&report.samples, |s| {
-        (s.outgoing > Bitrate(0)).then_some(s.out_loss)
-    });
+    let down = persistent(&report.samples, lost_down).filter(|_| !is_crowded(report, now));
     let (share, way) = match (up, down) {
         (Some(up), Some(down)) if down > up => (down, "from this server to them"),
         (Some(up), _) => (up, "from them to this server"),
@@ -79,6 +80,30 @@ fn loss(report: &ParticipantReport) -> Option<Cause> {
         format!("{:.0} % of the packets {way} are lost", share * 100.0),
         "look at that link: weak Wi-Fi, a saturated line, or a limit on UDP; a cable helps",
     ))
+}
+
+fn lost_down(sample: &Sample) -> Option<f32> {
+    (sample.outgoing > Bitrate(0)).then_some(sample.out_loss)
+}
+
+/// Packets were lost because more was sent than the path carries: less is sent since, and either it is too early to say
+/// whether that helps, or it does.
+fn is_crowded(report: &ParticipantReport, now: UnixMs) -> bool {
+    let limited = report
+        .subscriptions
+        .iter()
+        .filter(|subscription| subscription.limited_by == Some(LimitedBy::Bandwidth));
+    let latest = limited.map(|subscription| subscription.since).max();
+    latest.is_some_and(|since| {
+        let is_early = since.is_none_or(|since| now.since(since) < STARVED);
+        is_early || !is_lossy_still(&report.samples)
+    })
+}
+
+/// In each of the last seconds.
+fn is_lossy_still(samples: &[Sample]) -> bool {
+    let mut shares = samples.iter().rev().take(SECONDS_STILL).map(lost_down);
+    shares.all(|share| share.is_some_and(|share| share >= LOSS))
 }
 
 /// The mean share of the last seconds, when most of them are lossy.
@@ -120,3 +145,6 @@ fn starved(report: &ParticipantReport, now: UnixMs) -> Option<Cause> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;
