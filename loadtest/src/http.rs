@@ -13,10 +13,24 @@ use tokio::net::TcpStream;
 /// When there is no answer, or another one.
 pub async fn get(server: SocketAddr, path: &str) -> Result<String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
-    exchange(server, path, &request).await
+    exchange(server, path, &request, 200).await
 }
 
-async fn exchange(server: SocketAddr, path: &str, request: &str) -> Result<String> {
+/// Offers by WHIP or WHEP; gives the answer, if it is 201.
+///
+/// # Errors
+/// When there is no answer, or another one.
+pub async fn offer(server: SocketAddr, path: &str, token: &str, sdp: &str) -> Result<String> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n",
+        sdp.len()
+    );
+    exchange(server, path, &(head + sdp), 201).await
+}
+
+/// The body of the answer, if it has this status.
+async fn exchange(server: SocketAddr, path: &str, request: &str, wanted: u16) -> Result<String> {
     let mut tcp = TcpStream::connect(server).await?;
     tcp.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
@@ -24,7 +38,8 @@ async fn exchange(server: SocketAddr, path: &str, request: &str) -> Result<Strin
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").context("no HTTP answer")?;
     let status = head.lines().next().unwrap_or_default();
-    ensure!(status.contains(" 200"), "{path}: {status}");
+    let is_it = status.split(' ').nth(1) == Some(wanted.to_string().as_str());
+    ensure!(is_it, "{path}: {status}: {body}");
     let is_chunked = head.lines().any(|line| {
         line.to_ascii_lowercase()
             .starts_with("transfer-encoding: chunked")
@@ -61,7 +76,7 @@ pub async fn post(server: SocketAddr, path: &str, body: &Value) -> Result<Value>
         body.len()
     );
     Ok(serde_json::from_str(
-        &exchange(server, path, &(head + &body)).await?,
+        &exchange(server, path, &(head + &body), 200).await?,
     )?)
 }
 

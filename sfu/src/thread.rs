@@ -28,6 +28,7 @@ use crate::net::receive::ReceiveBatch;
 use crate::net::socket::LocalIndex;
 use crate::shard::{Path, Shard};
 use crate::sockets::Sockets;
+use connections::Rota;
 use mailboxes::Exchange;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -77,6 +78,7 @@ struct Thread {
     batch: ReceiveBatch,
     /// TCP connections that are ready in this turn.
     ready: Vec<ReadyStream>,
+    rota: Rota,
     exchange: Exchange,
     /// Datagrams and notes for which another shard's mailbox had no room.
     undelivered: u64,

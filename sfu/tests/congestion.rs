@@ -23,6 +23,10 @@ impl Span<'_> {
         self.0.iter().map(of).min().expect("samples")
     }
 
+    fn most(&self, of: impl Fn(&Sample) -> u64) -> u64 {
+        self.0.iter().map(of).max().expect("samples")
+    }
+
     fn p95(&self, of: impl Fn(&Sample) -> u64) -> u64 {
         let mut values: Vec<_> = self.0.iter().map(of).collect();
         values.sort_unstable();
@@ -140,6 +144,58 @@ fn a_tenth_of_random_loss_leaves_a_rate_that_can_be_used() {
         arrived
     });
     assert!(arrived >= 1_100, "{arrived}");
+}
+
+/// By TCP nothing is lost but what our own queue drops, and all that is behind waits.
+#[test]
+fn by_tcp_a_camera_settles_below_a_limit_and_returns_when_it_goes() {
+    let scenario = Scenario {
+        seconds: 60,
+        link: vec![(0, 2_500), (20, 600), (40, 2_500)],
+        is_tcp: true,
+        ..Scenario::default()
+    };
+    let settled = each_seed(&scenario, |seed, samples| {
+        let all = span(samples, 1, 60).least(|sample| sample.layers.into());
+        assert!(all >= 1, "seed {seed}: nothing is sent");
+        let fall = span(samples, 20, 40)
+            .seconds_until(|sample| sample.layers <= 2 && sample.late_ms < 300);
+        assert!(fall <= 15, "seed {seed}: settled after {fall} s");
+        let latest = span(samples, 20, 60).most(|sample| sample.late_ms);
+        assert!(latest < 1_200, "seed {seed}: {latest} ms late");
+        let limited = span(samples, 30, 40);
+        let arrived = limited.mean(|sample| sample.arrived_kbps);
+        assert!(
+            (150..=610).contains(&arrived),
+            "seed {seed}: {arrived} kbit/s"
+        );
+        assert!(limited.switches() <= 3, "seed {seed}");
+        let back = span(samples, 40, 60).seconds_until(|sample| sample.layers == 3);
+        assert!(back <= 12, "seed {seed}: back after {back} s");
+        fall
+    });
+    assert!(settled <= 6, "{settled}");
+}
+
+#[test]
+fn by_tcp_what_is_repeated_delays_and_does_not_starve() {
+    let scenario = Scenario {
+        seconds: 40,
+        loss: 0.01,
+        is_tcp: true,
+        ..Scenario::default()
+    };
+    let arrived = each_seed(&scenario, |seed, samples| {
+        let steady = span(samples, 10, 40);
+        let arrived = steady.mean(|sample| sample.arrived_kbps);
+        let least = steady.least(|sample| sample.layers.into());
+        let late = steady.p95(|sample| sample.late_ms);
+        assert!(arrived >= 300, "seed {seed}: {arrived} kbit/s");
+        assert!(least >= 1, "seed {seed}: nothing is sent");
+        assert!(late < 500, "seed {seed}: {late} ms late");
+        arrived
+    });
+    assert!(arrived >= 600, "{arrived}");
 }
 
 #[test]

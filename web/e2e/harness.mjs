@@ -1,6 +1,6 @@
 /** Starts the server and a browser, and ends both. Nothing sleeps: everything waits for a condition. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -89,6 +89,12 @@ export class Server {
   async end() {
     await this.kill();
     await rm(this.#data, { recursive: true, force: true });
+  }
+
+  /** A token for somebody with a role on the whole server, as whoever has the data folder makes it. */
+  tokenWith(role, user) {
+    const args = ['token', '--data', this.#data, '--role', role, '--sub', user];
+    return execFileSync(BIN, args, { encoding: 'utf8', env: { ...process.env, ...this.#env } }).trim();
   }
 
   /** The folder with all that it keeps. */
@@ -276,7 +282,9 @@ export async function library() {
     await vite.close();
   };
   const tokenOf = async (url, name) => (await lib.signIn(name, url)).token;
-  return { connect, close, tokenOf };
+  /** A module of the client library or its tests. */
+  const load = (path) => vite.ssrLoadModule(path);
+  return { connect, close, tokenOf, load };
 }
 
 /** Waits for a condition on a library client, by its changes. */

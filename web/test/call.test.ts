@@ -106,9 +106,9 @@ describe('joining', () => {
     const changes: string[] = [];
     alice.onChange((c) => changes.push(c.kind));
     await w.clock.advance(9_000);
-    expect(alice.call.status).toEqual({ kind: 'joining', room, slow: false });
+    expect(alice.call.status).toEqual({ kind: 'joining', room, slow: false, cause: null });
     await w.clock.advance(1_500);
-    expect(alice.call.status).toEqual({ kind: 'joining', room, slow: true });
+    expect(alice.call.status).toEqual({ kind: 'joining', room, slow: true, cause: null });
     expect(changes).toContain('call');
     await w.clock.advance(5_000);
     expect(alice.call.status, 'with another peer').toMatchObject({ slow: true });
@@ -432,7 +432,7 @@ describe('losing things', () => {
     w.server.calls.end(room, alice.call.participant, reason);
     await settle();
     if (what === 'ended') {
-      expect(alice.call.status).toEqual({ kind: 'ended', room, reason, error: null });
+      expect(alice.call.status).toEqual({ kind: 'ended', room, reason, error: null, cause: null });
       expect(w.peers.all).toHaveLength(1);
     } else {
       expect(w.peers.all).toHaveLength(2);

@@ -21,6 +21,7 @@ const disk = join(data, 'fake.bin');
 
 const vite = await createVite({ root, server: { middlewareMode: true, ws: false }, appType: 'custom', logLevel: 'error' });
 const { FakeServer } = await vite.ssrLoadModule('/test/fake-server.ts');
+const { callsFixture, fixture } = await vite.ssrLoadModule('/test/inspect-fixture.ts');
 const server = new FakeServer(() => Date.now());
 
 mkdirSync(data, { recursive: true });
@@ -41,7 +42,7 @@ const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const http = createServer(async (request, response) => {
-  const { pathname } = new URL(request.url, 'http://localhost');
+  const { pathname, searchParams } = new URL(request.url, 'http://localhost');
   const json = (status, body) => {
     response.writeHead(status, { 'Content-Type': 'application/json' });
     response.end(JSON.stringify(body));
@@ -65,6 +66,13 @@ const http = createServer(async (request, response) => {
     if (name === undefined) return json(401, { error: { code: 200, reason: 'token_invalid', message: 'unknown' } });
     const token = server.token(id, name);
     return json(200, { token, user: { id, name }, expires_ms: Number(token.split('.')[1]) });
+  }
+  // Made-up figures, to look at the inspector.
+  const inspected = /^\/api\/v1\/calls(?:\/([^/]+))?(\/reports)?$/.exec(pathname);
+  if (inspected) {
+    const [, room, isReport] = inspected;
+    if (isReport) return json(200, { cause: null });
+    return json(200, room ? fixture({ nowMs: Date.now(), room: decodeURIComponent(room), seconds: Number(searchParams.get('seconds') ?? 60) }) : callsFixture(Date.now()));
   }
   if (pathname === '/fake-rtc.js') {
     response.writeHead(200, { 'Content-Type': 'text/javascript' });

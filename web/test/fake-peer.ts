@@ -1,5 +1,6 @@
 /** A `Peer` without WebRTC: descriptions with mids and directions, transports that change when they are told to. */
 import type { MediaKind, OpenPeer, Peer, PeerSender, Transport } from '../src/client/call-negotiation.js';
+import type { PeerStates } from '../src/client/inspect-sight.js';
 import type { CallSource } from '../src/client/types.js';
 
 export const fakeTrack = (kind: MediaKind): MediaStreamTrack => ({ kind, enabled: true }) as MediaStreamTrack;
@@ -16,6 +17,8 @@ export class FakePeer implements Peer {
   readonly sources = new Map<CallSource, Line>();
   closed = false;
   offers = 0;
+  /** What `stats` gives. */
+  seen: RTCStatsReport | null = null;
   restarts = 0;
   #pending = false;
   readonly #handleTransport: (transport: Transport) => void;
@@ -62,8 +65,12 @@ export class FakePeer implements Peer {
     return this.lines.find((l) => l.mid === mid && l.direction === 'recvonly')?.track ?? null;
   }
 
-  async stats(): Promise<null> {
-    return null;
+  async stats(): Promise<RTCStatsReport | null> {
+    return this.seen;
+  }
+
+  states(): PeerStates {
+    return { ice: 'checking', dtls: 'new' };
   }
 
   close(): void {

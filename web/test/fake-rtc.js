@@ -100,6 +100,10 @@
       window.fakePeers.push(this);
     }
 
+    getTransceivers() {
+      return this.#all;
+    }
+
     addTransceiver(what, { direction }) {
       const track = typeof what === 'string' ? null : what;
       const transceiver = new Transceiver(track?.kind ?? what, track, direction);

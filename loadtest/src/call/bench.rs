@@ -3,6 +3,7 @@
 pub mod joins;
 pub mod options;
 pub mod watch;
+mod whip;
 
 pub use options::{Bursts, Options};
 

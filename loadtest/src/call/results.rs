@@ -157,6 +157,18 @@ pub struct Joins {
     pub files: (usize, usize),
     /// Its own gauges that did not come back: name, before, after.
     pub gauges: Vec<(String, f64, f64)>,
+    /// Beginning by WHIP; earlier results have none.
+    #[serde(default)]
+    pub whip: Option<Whip>,
+}
+
+/// How long it takes to begin by WHIP.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Whip {
+    /// Sessions that began, all in one call.
+    pub sessions: usize,
+    /// From a new TCP connection to the whole 201, in ms: median, and 99 of 100 are below.
+    pub post_ms: (f64, f64),
 }
 
 /// All of it.

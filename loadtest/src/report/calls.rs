@@ -249,6 +249,14 @@ fn put_joins(text: &mut String, joins: &Joins) -> std::fmt::Result {
         "| `call_join` to the first picture, median / p95 | {} |",
         pair(joins.first_picture_ms)
     )?;
+    if let Some(whip) = joins.whip {
+        let (median, p99) = whip.post_ms;
+        let row = format!(
+            "WHIP, `POST` to 201, median / p99 of {} in one call",
+            whip.sessions
+        );
+        writeln!(text, "| {row} | {median:.1} / {p99:.1} ms |")?;
+    }
     writeln!(
         text,
         "| {} joins and leaves | {:.1} s, {:.0} a second |",

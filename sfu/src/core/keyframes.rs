@@ -8,6 +8,7 @@
 //!                                   └── spacing over ┘   └────────────────────────┘
 //! ```
 
+use crate::unit::RtpTime;
 use std::time::{Duration, Instant};
 
 /// PLIs that are sent for a key frame that does not come. With the spacing doubling up to
@@ -124,6 +125,38 @@ impl KeyframeThrottle {
     }
 }
 
+/// How long after a round trip a subscriber may still be putting a key frame together, and how long what is lost of it
+/// takes to be asked for: browsers that wait for one ask again each 200 ms.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// The key frame that a subscriber was sent last. Who waits for one asks again and again while it is on its way. Behind a
+/// bottleneck, where it takes long, each answer would make the next one later still.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyframeUnderWay(Option<(RtpTime, Instant)>);
+
+impl KeyframeUnderWay {
+    /// One with this timestamp begins to be sent.
+    pub fn handle_begun(&mut self, now: Instant, time: RtpTime) {
+        self.0 = Some((time, now));
+    }
+
+    /// A packet leaves: of the key frame, if it has its timestamp.
+    pub fn handle_sent(&mut self, now: Instant, time: RtpTime) {
+        if let Some((of, left)) = &mut self.0
+            && *of == time
+        {
+            *left = now;
+        }
+    }
+
+    /// Whether a request for a key frame that comes now was made before this one could be there. Not so once
+    /// `rtt` and a little more have passed since its last packet left.
+    #[must_use]
+    pub fn is_under_way(&self, now: Instant, rtt: Duration) -> bool {
+        self.0.is_some_and(|(_, left)| now < left + rtt + GRACE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +175,19 @@ mod tests {
         }
         throttle.handle_keyframe();
         assert_eq!(throttle.next_due(), None);
+    }
+
+    #[test]
+    fn a_key_frame_is_under_way_until_a_round_trip_after_its_last_packet() {
+        let start = Instant::now();
+        let (rtt, time) = (Duration::from_millis(300), RtpTime(9_000));
+        let mut keyframe = KeyframeUnderWay::default();
+        assert!(!keyframe.is_under_way(start, rtt));
+        keyframe.handle_begun(start, time);
+        keyframe.handle_sent(at(start, 700), time);
+        keyframe.handle_sent(at(start, 1_000), RtpTime(12_000));
+        assert!(keyframe.is_under_way(at(start, 1_199), rtt));
+        assert!(!keyframe.is_under_way(at(start, 1_200), rtt));
     }
 
     #[test]

@@ -116,6 +116,12 @@ impl FrameQueue {
         self.begun.len() + self.control.bytes.len() + self.media.bytes.len()
     }
 
+    /// Bytes of media that wait, lengths included.
+    #[must_use]
+    pub fn media_bytes(&self) -> usize {
+        self.media.bytes.len()
+    }
+
     /// Media frames that were dropped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -127,6 +133,20 @@ impl FrameQueue {
     /// # Errors
     /// [`GivenUp::Overflow`].
     pub fn push(&mut self, now: Instant, class: FrameClass, framed: &[u8]) -> Result<(), GivenUp> {
+        self.push_within(now, class, framed, MEDIA_BYTES)
+    }
+
+    /// The same where so many bytes of media may wait: if it is the only one, a frame does all the same.
+    ///
+    /// # Errors
+    /// [`GivenUp::Overflow`].
+    pub fn push_within(
+        &mut self,
+        now: Instant,
+        class: FrameClass,
+        framed: &[u8],
+        media_bytes: usize,
+    ) -> Result<(), GivenUp> {
         if self.is_empty() {
             self.taken_at = now;
         }
@@ -136,7 +156,7 @@ impl FrameQueue {
             }
             FrameClass::Control => self.control.push(now, framed),
             FrameClass::Media => {
-                while self.media.bytes.len() + framed.len() > MEDIA_BYTES && self.drop_oldest() {}
+                while self.media.bytes.len() + framed.len() > media_bytes && self.drop_oldest() {}
                 self.media.push(now, framed);
             }
         }

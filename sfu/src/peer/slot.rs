@@ -3,6 +3,7 @@
 use crate::cache;
 use crate::control::LimitedBy;
 use crate::core::forward::{Forwarder, ForwarderConfig, SourceKey};
+use crate::core::keyframes::KeyframeUnderWay;
 use crate::core::negotiate::{Codec, ExtensionIds, Payload, Sending, payload_for};
 use crate::core::retransmit::SentHistory;
 use crate::inspect::watch::Watch;
@@ -52,6 +53,7 @@ pub(crate) struct SendSlot {
     carried: Option<Carried>,
     pub(crate) forwarder: Forwarder,
     pub(crate) history: SentHistory,
+    pub(crate) keyframe: KeyframeUnderWay,
     pub(crate) track: Option<Key<Track>>,
     /// Of the last report: 256ths of packets lost.
     pub(crate) fraction_lost: u8,
@@ -116,6 +118,7 @@ impl SendSlot {
             carried: None,
             forwarder: Forwarder::new(forwarder),
             history: SentHistory::new(now, u16::from_be_bytes([b, g]) & 0x7fff),
+            keyframe: KeyframeUnderWay::default(),
             track: None,
             fraction_lost: 0,
             jitter: None,

@@ -72,8 +72,9 @@ pub(crate) struct Transport {
     ice: Option<IceLite<Path>>,
     dtls: Option<RtcDtls>,
     role: DtlsRole,
-    /// The peer's certificates, where we open DTLS and have no path yet: a ClientHello goes to nobody who has not
-    /// shown by a check that it is wanted.
+    /// The peer's certificates, where we open DTLS and have no path yet: a ClientHello goes to nobody from whom no
+    /// check came. A check's address can be forged by whoever knows the peer's credentials; then some ten ClientHellos
+    /// go there in half a minute, once for the peer's life.
     opens: Option<Vec<Fingerprint>>,
     pub(crate) secure: Option<Secure>,
     /// What was seen of the way in.

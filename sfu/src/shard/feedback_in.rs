@@ -186,12 +186,15 @@ impl<S: Sink> Shard<S> {
             return;
         };
         peer.counted.keyframe_requests += 1;
+        let rtt = peer.rtt.get();
         let Some(Some(slot)) = peer.slots.get(at) else {
             return;
         };
         let mut wanted = KeyframesWanted::default();
         wanted.add(slot.forwarder.wanted_keyframe());
-        wanted.add(slot.forwarder.current_layer());
+        if !slot.keyframe.is_under_way(now, rtt) {
+            wanted.add(slot.forwarder.current_layer());
+        }
         let track = slot.track;
         if let Some(track) = track.and_then(|track| self.tracks.get_mut(track)) {
             wanted.apply(now, track);

@@ -4,6 +4,7 @@
 use super::{Shard, Sink};
 use crate::cache;
 use crate::core::forward::{Decision, Rewrite};
+use crate::core::keyframes::KeyframeUnderWay;
 use crate::core::pacer::{Class, Enqueued, Output};
 use crate::core::redundancy::{self, RedPlan};
 use crate::core::retransmit::Resend;
@@ -287,6 +288,9 @@ impl Peer {
             Decision::Fill(rewrite) => return self.fill(way, at, meta.level, &rewrite),
             Decision::Forward(rewrite) => rewrite,
         };
+        if meta.is_keyframe {
+            slot.keyframe.handle_begun(way.now, rewrite.time);
+        }
         let item = Queued {
             slot: at,
             source: track.source_key,
@@ -324,6 +328,7 @@ impl Peer {
         let Some(Some(slot)) = self.slots.get_mut(at) else {
             return;
         };
+        slot.keyframe = KeyframeUnderWay::default();
         let unsent = slot.forwarder.take_back();
         let mut overtaken = ArrayVec::<Rewrite, OVERTAKEN>::new();
         let mut look = |queued: &Queued| {
@@ -524,6 +529,7 @@ impl Peer {
             return;
         };
         let rewrite = &item.rewrite;
+        slot.keyframe.handle_sent(way.now, rewrite.time);
         let pictures = pictures(meta, rewrite);
         let descriptor = described(track, item, &mut slot.tells_targets);
         let sent_as = slot.sends_as(track, meta.pt);

@@ -214,3 +214,26 @@ fn there_are_so_many_and_no_more() {
     assert_eq!(stand.streams.len(), 0);
     drop(far);
 }
+
+#[test]
+fn where_all_that_may_waits_nobody_gets_more_and_reports_still_wait() {
+    let mut stand = Stand::new();
+    let (key, _far) = stand.connect();
+    let full = stand.fill(key);
+    let held = stand.streams.held;
+    assert!(held > 0);
+    stand.streams.held += HELD_MAX;
+    for number in full + 1..full + 100 {
+        assert!(stand.put(key, RTP, number) && stand.put(key, DTLS, number));
+        stand.flush();
+        let control = usize::try_from(number - full).unwrap() * (FRAME + 2);
+        if control > 40 * (FRAME + 2) {
+            break;
+        }
+        assert!(stand.streams.held <= HELD_MAX + held + control + FRAME + 2);
+    }
+    stand.streams.held -= HELD_MAX;
+    stand.streams.close(key);
+    stand.flush();
+    assert_eq!((stand.streams.held, stand.streams.len()), (0, 0));
+}

@@ -23,6 +23,8 @@ pub(super) struct Fresh {
 /// What there is to send at the end of a turn.
 pub(super) struct Turn<'a> {
     pub(super) now: Instant,
+    /// As much waits in all as may.
+    pub(super) is_full: bool,
     pub(super) arena: &'a [u8],
     pub(super) fresh: &'a [Fresh],
 }

@@ -163,6 +163,7 @@ impl ThreadSetup {
             poller: self.poller,
             batch: ReceiveBatch::new(),
             ready: Vec::new(),
+            rota: super::connections::Rota::default(),
             exchange: self.exchange,
             undelivered: 0,
             series,

@@ -16,6 +16,8 @@ pub(crate) struct Scenario {
     pub(crate) source: Source,
     /// From which second the link has how many kbit/s.
     pub(crate) link: Vec<(u64, u64)>,
+    /// By TCP: nothing is lost on the link, and what is behind something that was waits for it.
+    pub(crate) is_tcp: bool,
     /// What the link's queue holds, in ms at its rate; beyond that it drops.
     pub(crate) queue_ms: u64,
     pub(crate) delay_ms: u64,
@@ -35,6 +37,7 @@ impl Default for Scenario {
             seconds: 30,
             source: Source::Cameras(1),
             link: vec![(0, 2_500)],
+            is_tcp: false,
             queue_ms: 300,
             delay_ms: 25,
             jitter_ms: 2,
@@ -67,12 +70,14 @@ pub(crate) struct Sample {
     /// Changes of a spatial layer in this tenth.
     pub(crate) switches: u32,
     pub(crate) dropped: u32,
+    /// By TCP: the longest from when a packet was given to the connection to when it came.
+    pub(crate) late_ms: u64,
 }
 
 impl Sample {
     /// What [`Self::csv`] has.
     pub(crate) const HEAD: &str = "at_ms,link_kbps,estimate_kbps,acknowledged_kbps,allocated_kbps,sent_kbps,\
-                            arrived_kbps,probe_kbps,queue_ms,paced_ms,layers,switches,dropped";
+                            arrived_kbps,probe_kbps,queue_ms,paced_ms,layers,switches,dropped,late_ms";
 
     /// A line.
     pub(crate) fn csv(&self) -> String {
@@ -90,6 +95,7 @@ impl Sample {
             u64::from(self.layers),
             u64::from(self.switches),
             u64::from(self.dropped),
+            self.late_ms,
         ];
         columns.map(|column| column.to_string()).join(",")
     }

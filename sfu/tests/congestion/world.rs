@@ -2,6 +2,7 @@
 //! sources through a link with a rate, a queue, delay, jitter, loss and foreign traffic.
 
 mod scenario;
+mod tcp;
 
 pub(crate) use scenario::{Sample, Scenario, Source};
 
@@ -13,6 +14,7 @@ use kaiwa_sfu::core::pacer::{Class, Enqueued, Output, Pacer};
 use kaiwa_sfu::unit::Bitrate;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tcp::{Sent, Tcp};
 
 /// A frame of a camera, of an elastic source, a packet of sound, a feedback, a sample, in µs.
 const FRAME_US: u64 = 40_000;
@@ -47,9 +49,12 @@ pub(crate) struct World {
     /// By camera: what is sent, and whether a key frame is due.
     targets: Vec<(Target, bool)>,
     link_free_us: u64,
+    tcp: Option<Tcp>,
     cross_us: u64,
     sent: u64,
     arrivals: BTreeMap<u64, u64>,
+    /// Of what goes by TCP: when it was given to the connection.
+    sent_at: BTreeMap<u64, u64>,
     reported: u64,
     /// Feedback on its way back, by when it comes.
     feedback: Vec<(u64, Feedback, Vec<PacketResult>)>,
@@ -76,9 +81,11 @@ impl World {
             allocator: Allocator::new(config.start),
             targets: vec![(Target::Paused, false); cameras as usize],
             link_free_us: 0,
+            tcp: scenario.is_tcp.then(|| Tcp::new(start)),
             cross_us: 0,
             sent: 0,
             arrivals: BTreeMap::new(),
+            sent_at: BTreeMap::new(),
             reported: 0,
             feedback: Vec::new(),
             sample: Sample::default(),
@@ -140,6 +147,7 @@ impl World {
             Source::Elastic(_) => {}
         }
         self.drain();
+        self.stream();
         let next = self.pacer.poll_timeout();
         assert!(next.is_none_or(|due| due > now), "it does not spin");
         if self.now_us.is_multiple_of(FEEDBACK_US) {
@@ -157,6 +165,7 @@ impl World {
             let since = (self.now_us + FRAME_US - phase) % FRAME_US;
             next = next.min(self.now_us + FRAME_US - since);
         }
+        next = next.min(self.tcp.as_ref().and_then(Tcp::next_us).unwrap_or(next));
         let timeouts = [self.pacer.poll_timeout(), self.estimator.poll_timeout()];
         for due in timeouts.into_iter().flatten() {
             // A shell's timer has a millisecond.
@@ -299,8 +308,14 @@ impl World {
         let number = self.sent;
         self.sent += 1;
         self.sent_bytes[0] += u64::from(bytes);
+        if self.tcp.is_some() {
+            self.sent_at.insert(number, self.now_us);
+        }
         if cluster.is_some() {
             self.sent_bytes[2] += u64::from(bytes);
+        }
+        if let Some(tcp) = &mut self.tcp {
+            return tcp.push(now, number, bytes);
         }
         let Some(left_us) = self.queue(u64::from(bytes)) else {
             return;
@@ -312,6 +327,44 @@ impl World {
         self.sent_bytes[1] += u64::from(bytes);
         self.arrivals
             .insert(number, left_us + self.scenario.delay_ms * 1_000 + jitter_us);
+    }
+
+    /// What the connection has to send, if it is by TCP.
+    fn stream(&mut self) {
+        let Some(mut tcp) = self.tcp.take() else {
+            return;
+        };
+        let (now, now_us, delay_us) = (self.now(), self.now_us, self.scenario.delay_ms * 1_000);
+        let before = tcp.dropped();
+        let mut came = Vec::new();
+        let network = |bytes: usize| self.segment(bytes as u64);
+        tcp.poll((now, now_us, delay_us), network, |number, at_us| {
+            came.push((number, at_us))
+        });
+        self.sample.dropped += (tcp.dropped() - before) as u32;
+        for (number, at_us) in came {
+            let since_us = self.sent_at.remove(&number).unwrap_or(now_us);
+            self.sample.late_ms = self.sample.late_ms.max((at_us - since_us) / 1_000);
+            self.arrivals.insert(number, at_us);
+        }
+        self.tcp = Some(tcp);
+    }
+
+    /// A segment of TCP on the link: what is lost comes a round trip later, and takes its time there as well.
+    fn segment(&mut self, bytes: u64) -> Sent {
+        let delay_us = self.scenario.delay_ms * 1_000;
+        let left_us = self.queue(bytes);
+        let was_lost = left_us.is_none() || self.chance() < self.scenario.loss;
+        let left_us = left_us.unwrap_or_else(|| {
+            self.link_free_us += bytes * 8_000 / self.link_kbps();
+            self.link_free_us
+        });
+        self.sent_bytes[1] += bytes;
+        let again_us = if was_lost { 2 * delay_us } else { 0 };
+        Sent {
+            at_us: left_us + delay_us + again_us,
+            was_lost,
+        }
     }
 
     /// When a packet has left the link's queue; `None` when it was full.

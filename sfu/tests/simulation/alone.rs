@@ -181,6 +181,30 @@ fn what_waited_when_it_was_muted_does_not_leave() {
 }
 
 #[test]
+fn who_asks_for_a_key_frame_while_one_is_under_way_gets_no_second() {
+    let mut call = Call::new(Given::default(), |_| {});
+    call.sent_in(SETTLED_MS);
+    let asked = |call: &Call| call.world.shard.counts().keyframe_requests;
+    let ask = |call: &mut Call| {
+        let person = call.world.people.get_mut(&call.subscriber);
+        person.unwrap().client.wants_pli = true;
+    };
+    for round in 0..3 {
+        let before = asked(&call);
+        ask(&mut call);
+        while asked(&call) == before {
+            call.sent_in(1);
+        }
+        // It has come to the server, and is on its way further.
+        call.sent_in(100);
+        ask(&mut call);
+        call.sent_in(2_000);
+        assert_eq!(asked(&call), before + 1, "round {round}");
+    }
+    call.world.end(true);
+}
+
+#[test]
 fn another_address_is_another_path() {
     let mut call = Call::new(Given::default(), |_| {});
     call.sent_in(SETTLED_MS);

@@ -3,12 +3,13 @@
 //! A session ends by a DELETE, when its participant is out of the call (removed, no longer a member, media lost for
 //! too long, a fault), when it has no right left to what it is for, with its token, and when the server stops.
 
+mod place;
+
 use super::core::viewer::{Pick, Viewer};
 use super::core::{Change, Named, NoPlace, NotChanged, Opening, Restart, Table, Verdict};
 use crate::call::command::Command;
-use crate::call::core::effect::{CallError, Caller, Push, Reply, SessionNo, Signal};
+use crate::call::core::effect::{CallError, Caller, Reply, SessionNo};
 use crate::call::service::Calls;
-use crate::call::service::listen::Listener;
 use crate::call::whence::Whence;
 use crate::session::connect::actor;
 use crate::session::{Context, lock};
@@ -16,9 +17,10 @@ use kaiwa_chat::error::ChatError;
 use kaiwa_common::id::{RoomId, SessionId};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::token::Identity;
-use kaiwa_sfu::control::{Answer, Hears, Rights, Source, Track, Wish};
+use kaiwa_sfu::control::{Answer, Rights, Source, Track};
 use kaiwa_sfu::exchange::{Answered, Offered, Unacceptable, Way};
 use kaiwa_sfu::unit::{MediaKind, Mid};
+use place::Place;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
@@ -409,88 +411,6 @@ impl Purpose {
             Some(Source::Screen | Source::ScreenAudio) => "the right to publish a screen",
         };
         Err(Refused::Forbidden(needs))
-    }
-}
-
-/// A session's place in a call, as calls see it.
-struct Place {
-    shared: Weak<Shared>,
-    caller: Caller,
-    room: RoomId,
-    /// What an encoder publishes; a player nothing.
-    sources: Vec<Source>,
-    /// Of a player that has begun.
-    viewer: Mutex<Option<Viewer>>,
-}
-
-impl Place {
-    /// A player is shown what there is.
-    fn watch(&self, viewer: Viewer) {
-        let Some(shared) = self.shared.upgrade() else {
-            return;
-        };
-        let mut own = lock(&self.viewer);
-        let viewer = own.insert(viewer);
-        // Under the lock: what is told from now on is applied to it.
-        let wishes = viewer.handle_roster(&shared.calls.snapshot(&self.room));
-        let hears = viewer.hears();
-        // Also where nobody is yet: who hears one person alone hears nobody until then.
-        self.prefer(wishes.unwrap_or_default(), hears);
-    }
-
-    fn view(&self, input: impl FnOnce(&mut Viewer) -> Option<Vec<Wish>>) {
-        let mut viewer = lock(&self.viewer);
-        let wishes = viewer
-            .as_mut()
-            .and_then(|viewer| Some((input(viewer)?, viewer.hears())));
-        if let Some((wishes, hears)) = wishes {
-            self.prefer(wishes, hears);
-        }
-    }
-
-    fn prefer(&self, wishes: Vec<Wish>, hears: Hears) {
-        if let Some(shared) = self.shared.upgrade() {
-            let command = Command::Prefer {
-                room: self.room.clone(),
-                wishes,
-                hears,
-            };
-            // Nobody waits for it: what comes of it is what is sent.
-            drop(shared.calls.ask(self.caller.clone(), command));
-        }
-    }
-
-    /// Nothing of what the session is for is left to it.
-    fn is_useless(&self, rights: Rights) -> bool {
-        if self.sources.is_empty() {
-            return !rights.subscribe;
-        }
-        let mut sources = self.sources.iter();
-        !sources.any(|source| rights.may_publish(*source))
-    }
-}
-
-impl Listener for Place {
-    fn push(&self, push: &Push) {
-        let is_over = match push {
-            Push::Ended { .. } => true,
-            Push::Rights { rights, .. } => self.is_useless(*rights),
-            Push::Roster(roster) => {
-                self.view(|viewer| viewer.handle_roster(roster));
-                false
-            }
-            Push::Slots { .. } | Push::Ringing(_) => false,
-        };
-        if is_over && let Some(shared) = self.shared.upgrade() {
-            shared.end(self.caller.session);
-        }
-    }
-
-    fn signal(&self, signal: &Signal) {
-        match signal {
-            Signal::Speakers { active, .. } => self.view(|viewer| viewer.handle_active(*active)),
-            Signal::Quality { .. } => {}
-        }
     }
 }
 

@@ -4,7 +4,9 @@ import type { CallEndReason, CallRing, Kaiwa, RoomView } from '../client/index.j
 import { chosen } from './call-devices.js';
 import { answerCall, callInView, callRoom, callStatus, chatShown, isOn, leaveCall, narrow, preparing, toggleMicrophone } from './call-state.js';
 import { startRinging } from './call-sound.js';
+import { HealthLayer, inspecting } from './call-health.js';
 import { DockTile } from './call-view.js';
+import { useWhy } from './call-why.js';
 import { Prejoin } from './call-prejoin.js';
 import { CallSound } from './call-tile.js';
 import { explain } from './errors.js';
@@ -46,6 +48,7 @@ export function CallLayer({ kaiwa }: { kaiwa: Kaiwa }) {
       {prepared && <Prejoin key={prepared.info.room} kaiwa={kaiwa} room={prepared} />}
       <Ended kaiwa={kaiwa} />
       <Rings kaiwa={kaiwa} />
+      <HealthLayer kaiwa={kaiwa} />
     </>
   );
 }
@@ -94,6 +97,7 @@ const ENDS: Partial<Record<CallEndReason, Key>> = {
 /** Says why a call is over that somebody didn't leave. */
 function Ended({ kaiwa }: { kaiwa: Kaiwa }) {
   const status = callStatus.value;
+  const why = useWhy(status.kind === 'ended' ? status.cause : null);
   if (status.kind !== 'ended') return null;
   const key = ENDS[status.reason];
   // Refused joins are told by who asked for them; what remains is a rejoin that was refused.
@@ -103,10 +107,30 @@ function Ended({ kaiwa }: { kaiwa: Kaiwa }) {
   const close = () => kaiwa.call.dismiss();
   return (
     <Dialog title={room ? t('endTitleIn', { title: titleOf(kaiwa, room) }) : t('endTitle')} testid="call-ended" onClose={close}>
-      <p class="dialog-text" data-reason={status.reason}>
-        {text}
-      </p>
+      <div class="dialog-text" role="status" data-reason={status.reason} data-cause={status.cause?.kind}>
+        {why ? (
+          <>
+            <p>{why.text}</p>
+            <p>{why.remedy}</p>
+          </>
+        ) : (
+          <p>{text}</p>
+        )}
+      </div>
       <div class="dialog-actions">
+        {status.reason === 'failed' && room && (
+          <button
+            type="button"
+            class="button quiet"
+            data-testid="call-ended-health"
+            onClick={() => {
+              close();
+              inspecting.value = status.room;
+            }}
+          >
+            {t('callHealth')}
+          </button>
+        )}
         <button type="button" class="button quiet" onClick={close} data-testid="call-ended-ok">
           {t('close')}
         </button>

@@ -17,6 +17,7 @@ import {
   wholeWindow,
 } from './call-state.js';
 import { DeviceSelect, SpeakerSelect } from './call-prejoin.js';
+import { inspecting } from './call-health.js';
 import { Quality } from './call-tile.js';
 import { useShortcuts } from './call-view.js';
 import { explain } from './errors.js';
@@ -72,6 +73,7 @@ export function CallControls({ kaiwa, room, onMenu }: { kaiwa: Kaiwa; room: Room
   const count = kaiwa.call.participants().length;
   const layout = () => setSpeakerLayout(!speakerLayout.value);
   const chat = () => (chatShown.value = !chatShown.value);
+  const health = () => (inspecting.value = room.info.room);
   const share = canShareScreen() && may('screen');
   useShortcuts({
     m: () => may('microphone') && void toggleMicrophone(),
@@ -80,6 +82,7 @@ export function CallControls({ kaiwa, room, onMenu }: { kaiwa: Kaiwa; room: Room
     l: layout,
     c: chat,
     p: () => setDialog('people'),
+    h: health,
   });
   return (
     <div class="controls" role="toolbar" aria-label={t('controls')} data-testid="call-controls">
@@ -103,6 +106,7 @@ export function CallControls({ kaiwa, room, onMenu }: { kaiwa: Kaiwa; room: Room
       />
       <Control icon="people" label={t('callPeopleCount', { count })} badge={String(count)} shortcut="P" class="wide-only" testid="call-people" onClick={() => setDialog('people')} />
       <Control icon="chat" label={t(chatShown.value ? 'callChatHide' : 'callChat')} pressed={chatShown.value} tone={chatShown.value ? 'on' : ''} shortcut="C" testid="call-chat" onClick={chat} />
+      <Control icon="pulse" label={t('callHealth')} shortcut="H" class="wide-only" testid="call-health" onClick={health} />
       <Control icon="gear" label={t('callDevices')} class="wide-only" testid="call-devices" onClick={() => setDialog('devices')} />
       <Control
         icon={wholeWindow.value ? 'shrink' : 'expand'}
@@ -136,6 +140,18 @@ export function CallControls({ kaiwa, room, onMenu }: { kaiwa: Kaiwa; room: Room
             <button type="button" class="menu-item" onClick={() => setDialog('devices')}>
               <Icon name="gear" />
               {t('callDevices')}
+            </button>
+            <button
+              type="button"
+              class="menu-item"
+              data-testid="call-more-health"
+              onClick={() => {
+                setDialog(null);
+                health();
+              }}
+            >
+              <Icon name="pulse" />
+              {t('callHealth')}
             </button>
           </div>
         </Dialog>

@@ -4,7 +4,8 @@ import { CallControls } from './call-controls.js';
 import { GAP, gridOf, mainTile, tilesOf, type Size, type Tile } from './call-layout.js';
 import { callStatus, nameOf, pinned, ringee, soundBlocked, speakerLayout } from './call-state.js';
 import { CallTile, labelOf, PersonMenu } from './call-tile.js';
-import { t } from './i18n.js';
+import { useWhy } from './call-why.js';
+import { lang, t } from './i18n.js';
 import { Icon, IconButton } from './parts.js';
 import { titleOf } from './room-list.js';
 import { callTick, connection, levelsTick } from './state.js';
@@ -26,11 +27,12 @@ export function CallView({ kaiwa, room }: { kaiwa: Kaiwa; room: RoomView }) {
 /** What is not as it should be, or what one waits for. */
 function CallBanner({ kaiwa, alone }: { kaiwa: Kaiwa; alone: boolean }) {
   const status = callStatus.value;
-  const text = bannerText(kaiwa, status, alone);
+  const why = useWhy(status.kind === 'joining' && status.slow ? status.cause : null);
+  const text = why ? [why.text, why.remedy, t('callStillTrying')].join(lang.value === 'ja' ? '' : ' ') : bannerText(kaiwa, status, alone);
   const waiting = status.kind === 'joining' || status.kind === 'reconnecting' || kaiwa.call.outgoing !== null;
   return (
     <div class={`call-banner ${status.kind} ${text ? '' : 'empty'}`}>
-      <p role="status" data-testid="call-status" data-status={status.kind}>
+      <p role="status" data-testid="call-status" data-status={status.kind} data-cause={why && status.kind === 'joining' ? status.cause?.kind : undefined}>
         {text && waiting && <span class="spinner" aria-hidden="true" />}
         {text || <span class="visually-hidden">{t('callConnected')}</span>}
       </p>

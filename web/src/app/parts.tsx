@@ -50,6 +50,7 @@ const ICONS = {
   share: 'M14 5l6 5.5-6 5.5v-3.4c-5 0-8 1.4-10 4.4.6-5 3.6-8.6 10-9V5Z',
   soundOff: 'M4 9.5v5h3.5l5 4v-13l-5 4H4ZM16.5 9.8l4.4 4.4M20.9 9.8l-4.4 4.4',
   up: 'M12 19V6M6 11.5L12 5.5l6 6',
+  pulse: 'M3 12.5h4l2.5-7 4.5 13 2.5-6H21',
   horn: 'M4 10v4h3l8 5V5l-8 5H4Zm14-1c1.3 1.6 1.3 4.4 0 6',
 } as const;
 
@@ -118,12 +119,13 @@ interface DialogProps {
   testid: string;
   /** For what needs room. */
   wide?: boolean;
+  class?: string;
   onClose: () => void;
   children: ComponentChildren;
 }
 
 /** A modal dialog; the browser keeps the focus in it and gives it back afterwards. */
-export function Dialog({ title, testid, wide = false, onClose, children }: DialogProps) {
+export function Dialog({ title, testid, wide = false, class: extra = '', onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const opener = useRef(document.activeElement as HTMLElement | null);
   // A layout effect: it is undone at once, and not after others have taken the focus.
@@ -141,7 +143,7 @@ export function Dialog({ title, testid, wide = false, onClose, children }: Dialo
   return (
     <dialog
       ref={ref}
-      class={`dialog ${wide ? 'wide' : ''}`}
+      class={`dialog ${wide ? 'wide' : ''} ${extra}`}
       aria-labelledby={`${testid}-title`}
       data-testid={testid}
       onCancel={(e) => {

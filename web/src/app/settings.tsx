@@ -2,6 +2,7 @@ import { signal } from '@preact/signals';
 import { useState } from 'preact/hooks';
 import { lang, setLang, t, type Lang } from './i18n.js';
 import { Choice, Confirm, Dialog, Icon } from './parts.js';
+import { inspecting, isAdmin } from './call-health.js';
 import { clips, uploadsTick } from './clip-state.js';
 import { auth, client, keep, kept, roomsTick, signOut } from './state.js';
 
@@ -80,6 +81,20 @@ export function SettingsDialog({ onClose, onNotifications }: { onClose: () => vo
         <Icon name="bell" />
         {t('notifications')}
       </button>
+      {isAdmin() && (
+        <button
+          type="button"
+          class="button quiet"
+          data-testid="open-calls-health"
+          onClick={() => {
+            onClose();
+            inspecting.value = '';
+          }}
+        >
+          <Icon name="pulse" />
+          {t('callsHealth')}
+        </button>
+      )}
       <div class="dialog-actions">
         <button
           type="button"

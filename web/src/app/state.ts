@@ -3,6 +3,7 @@ import { computed, signal, type Signal } from '@preact/signals';
 import { IndexedDbStore, Kaiwa, KaiwaError, MemoryStore, refreshToken, type CallNotice, type Change, type SignedIn, type Store } from '../client/index.js';
 import { showBadge, unmutedUnread } from './badge.js';
 import { t } from './i18n.js';
+import type { CallInspector } from '../client/inspect.js';
 import { beginClips, clips, clipTick, endClips, giveUpClips, pauseClips } from './clip-state.js';
 import { EMPTY, setTray } from './clip-tray.js';
 import { goTo, keep, kept, openRoom } from './kept.js';
@@ -157,6 +158,9 @@ async function getToken({ fresh }: { fresh: boolean }): Promise<string | null> {
   }
 }
 
+/** Of who is signed in. Its code comes with the first call that is looked at, or that fails. */
+export const inspector = async (): Promise<CallInspector> => new (await import('../client/inspect.js')).CallInspector({ getToken });
+
 /** Makes the client for who is signed in. */
 export function begin(): void {
   const signedIn = auth.value;
@@ -172,6 +176,7 @@ export function begin(): void {
     codec,
     clockOffsetMs: Number(kept('kaiwa.clock') ?? 0) || 0,
     isVisible: isLooking(),
+    reportCall: async (room, sighting) => (await inspector()).report(room, sighting),
   });
   kaiwa.onChange((change) => handleChange(kaiwa, change));
   client.value = kaiwa;

@@ -1,6 +1,7 @@
 /** What calls need of the client around them, and what they tell it. */
 import type { CallNotice } from './call-view.js';
 import type { OpenPeer } from './call-negotiation.js';
+import type { CallCause, CallSighting } from './inspect-types.js';
 import type { Clock } from './ports.js';
 import { KaiwaError, type CallCommand, type Result, type User } from './types.js';
 
@@ -22,6 +23,8 @@ export interface CallHost {
   me(): User;
   /** The server's clock minus the local one. */
   clockOffsetMs(): number;
+  /** Tells the server what could not be connected; gives the cause, null where it can't say. Never throws. */
+  report(room: string, sighting: CallSighting): Promise<CallCause | null>;
   ask(command: CallCommand, policy: 'once' | 'repeat'): Promise<Exclude<Result, { kind: 'error' }>>;
   changed(change: CallChange): void;
   /** Tells the listeners soon. */

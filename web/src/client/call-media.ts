@@ -123,9 +123,14 @@ export class Media {
     this.#recovery.handleNetworkChanged();
   }
 
-  close(): void {
+  /** Nothing more is asked or tried; the peer stays as it is. */
+  stop(): void {
     this.#negotiation.close();
     this.#recovery.close();
+  }
+
+  close(): void {
+    this.stop();
     this.peer.close();
   }
 

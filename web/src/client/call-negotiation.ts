@@ -5,6 +5,7 @@
  * The client always offers and the server always answers, so there is no glare. One offer is on its way at a time; what
  * is wanted meanwhile goes into the next one.
  */
+import type { PeerStates } from './inspect-sight.js';
 import type { Clock } from './ports.js';
 import { KaiwaError, type CallAnswer, type CallSource, type CallTrack } from './types.js';
 
@@ -35,6 +36,8 @@ export interface Peer {
   /** What arrives on a receiving m-line. */
   track(mid: string): MediaStreamTrack | null;
   stats(): Promise<RTCStatsReport | null>;
+  /** How far it came, in the browser's words. */
+  states(): PeerStates;
   close(): void;
 }
 

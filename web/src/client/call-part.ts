@@ -2,6 +2,7 @@
 import type { Media } from './call-media.js';
 import { Roster } from './call-roster.js';
 import type { Locals } from './call-locals.js';
+import type { CallCause } from './inspect-types.js';
 import type { CallParticipantView, CallPublicationView } from './call-view.js';
 import type { CallJoined, CallParticipant, CallPublication, CallRights, CallRoster, CallSource, User } from './types.js';
 
@@ -19,6 +20,8 @@ export interface Part {
   everConnected: boolean;
   /** It takes unusually long to connect for the first time. */
   slow: boolean;
+  /** Why it did not connect so far, as the server sees it. */
+  cause: CallCause | null;
   /** There was no connection to join again over. */
   mustJoin: boolean;
   joining: boolean;
@@ -44,6 +47,7 @@ export function newPart(room: string): Part {
     old: null,
     everConnected: false,
     slow: false,
+    cause: null,
     mustJoin: false,
     joining: true,
     early: [],

@@ -1,5 +1,6 @@
 /** `Peer` on the browser's RTCPeerConnection. */
 import type { MediaKind, OpenPeer, Peer, PeerSender, Transport } from './call-negotiation.js';
+import type { PeerStates } from './inspect-sight.js';
 import type { CallSource } from './types.js';
 
 /** The browser's, or none: then calls say so when they are asked for. */
@@ -64,6 +65,12 @@ class BrowserPeer implements Peer {
 
   stats(): Promise<RTCStatsReport | null> {
     return this.#pc.getStats().catch(() => null);
+  }
+
+  states(): PeerStates {
+    // All is bundled over one transport.
+    const [first] = this.#pc.getTransceivers();
+    return { ice: this.#pc.iceConnectionState, dtls: first?.sender.transport?.state ?? '' };
   }
 
   close(): void {

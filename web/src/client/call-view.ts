@@ -1,4 +1,5 @@
 /** What an app sees of calls. */
+import type { CallCause } from './inspect-types.js';
 import type { CallPublication, CallQuality, CallSource, KaiwaError, User } from './types.js';
 
 export type CallEndReason =
@@ -18,13 +19,13 @@ export type CallEndReason =
 
 export type CallStatus =
   | { kind: 'idle' }
-  /** `slow`: for ten seconds already; something may be in the way. */
-  | { kind: 'joining'; room: string; slow: boolean }
+  /** `slow`: for ten seconds already; something may be in the way, and `cause` is what, where the server can say. */
+  | { kind: 'joining'; room: string; slow: boolean; cause: CallCause | null }
   | { kind: 'connected'; room: string }
   /** Nothing gets through at present; it is being worked on. */
   | { kind: 'reconnecting'; room: string }
-  /** Until the next join or `dismiss`. */
-  | { kind: 'ended'; room: string; reason: CallEndReason; error: KaiwaError | null };
+  /** Until the next join or `dismiss`. `cause` of `failed`: may come a moment later. */
+  | { kind: 'ended'; room: string; reason: CallEndReason; error: KaiwaError | null; cause: CallCause | null };
 
 export interface CallPublicationView extends CallPublication {
   /** What arrives, or one's own; null while there is no slot for it. */

@@ -17,6 +17,7 @@ import { Preferences } from './call-preferences.js';
 import { Rings } from './call-rings.js';
 import { CallsGoingOn, type CallIn, type RosterChange } from './call-roster.js';
 import { Speakers } from './call-speakers.js';
+import { askWhy } from './call-why.js';
 import type { CallEndReason, CallJoinOptions, CallNotice, CallOutgoing, CallParticipantView, CallRing, CallStatus } from './call-view.js';
 import {
   KaiwaError,
@@ -57,6 +58,8 @@ export class Calls {
   readonly #speakers = new Speakers();
   #part: Part | null = null;
   #ended: Extract<CallStatus, { kind: 'ended' }> | null = null;
+  /** The part that failed, as long as its end is told: the server may yet say why. */
+  #endedPart: Part | null = null;
   /** A room whose call was left without a connection to say so. */
   #leaveLater = '';
   #supported = true;
@@ -85,7 +88,7 @@ export class Calls {
   get status(): CallStatus {
     const part = this.#part;
     if (!part) return this.#ended ?? { kind: 'idle' };
-    if (!part.everConnected) return { kind: 'joining', room: part.room, slow: part.slow };
+    if (!part.everConnected) return { kind: 'joining', room: part.room, slow: part.slow, cause: part.cause };
     const through = part.media?.transport === 'connected' || part.old?.media.transport === 'connected';
     return { kind: through ? 'connected' : 'reconnecting', room: part.room };
   }
@@ -155,7 +158,7 @@ export class Calls {
     if (this.#part?.room === room) return;
     if (this.#part) await this.leave();
     if (!this.#host.openPeer) throw new KaiwaError({ code: 0, reason: 'calls_unsupported', message: 'no WebRTC here' });
-    this.#ended = null;
+    this.#forgetEnd();
     this.#leaveLater = '';
     this.#locals.reset();
     for (const [source, track] of [['microphone', microphone], ['camera', camera]] as const) {
@@ -169,6 +172,7 @@ export class Calls {
       if (this.#part !== part || part.everConnected) return;
       part.slow = true;
       this.#changed();
+      if (part.media) void this.#askWhy(part, part.media);
     });
     try {
       const joined = await this.#askJoin(room);
@@ -185,7 +189,7 @@ export class Calls {
     const part = this.#part;
     if (!part) return;
     this.#close();
-    this.#ended = null;
+    this.#forgetEnd();
     this.#changed();
     if (!this.#host.live()) {
       this.#leaveLater = part.room;
@@ -196,7 +200,7 @@ export class Calls {
 
   /** Forgets how the last call ended. */
   dismiss(): void {
-    this.#ended = null;
+    this.#forgetEnd();
     this.#changed();
   }
 
@@ -442,6 +446,7 @@ export class Calls {
         if (media.transport === 'interrupted' || media.transport === 'failed') this.#host.wake();
         if (media.transport === 'connected') {
           part.everConnected = true;
+          part.cause = null;
           part.old?.media.close();
           part.old = null;
           lasted ??= this.#host.clock.after(LASTED_MS, current(() => {
@@ -478,8 +483,13 @@ export class Calls {
 
   /** The peer is of no use any more: another one, as another participant. */
   #rebuild(part: Part, { leave }: { leave: boolean }): void {
-    part.media?.close();
+    const { media } = part;
     part.media = null;
+    if (media?.transport === 'connected') media.close();
+    else if (media) {
+      media.stop();
+      void this.#askWhy(part, media, () => media.close());
+    }
     part.rejoins += 1;
     if (part.rejoins > (part.everConnected ? REJOINS_MAX : FIRST_REJOINS_MAX)) return this.#end('failed');
     part.mustJoin = true;
@@ -491,6 +501,16 @@ export class Calls {
     this.#host.clock.after(wait, () => {
       if (this.#part === part && part.mustJoin && this.#host.live()) void this.#rejoin(part, { sameSession: true });
     });
+  }
+
+  /** What the server says becomes part of the status, or of how the call ended by then. */
+  async #askWhy(part: Part, media: Media, handleRead = () => {}): Promise<void> {
+    const { room, participant } = part;
+    const cause = await askWhy({ host: this.#host, room, participant, media, handleRead });
+    if (!cause || part.media?.transport === 'connected') return;
+    part.cause = cause;
+    if (this.#ended && this.#endedPart === part) this.#ended = { ...this.#ended, cause };
+    if (this.#part === part || this.#endedPart === part) this.#changed();
   }
 
   async #rejoin(part: Part, { sameSession }: { sameSession: boolean }): Promise<void> {
@@ -522,10 +542,15 @@ export class Calls {
   }
 
   #end(reason: CallEndReason, error: KaiwaError | null = null): void {
-    const room = this.#part?.room ?? '';
+    const part = this.#part;
     this.#close();
-    this.#ended = { kind: 'ended', room, reason, error };
+    this.#endedPart = reason === 'failed' ? part : null;
+    this.#ended = { kind: 'ended', room: part?.room ?? '', reason, error, cause: this.#endedPart?.cause ?? null };
     this.#changed();
+  }
+
+  #forgetEnd(): void {
+    this.#ended = this.#endedPart = null;
   }
 
   #close(): void {

@@ -5,6 +5,7 @@ import type { OpenPeer } from './call-negotiation.js';
 import type { CallIn } from './call-roster.js';
 import type { CodecName } from './codec.js';
 import type { ClipView } from './clip-types.js';
+import type { CallCause, CallSighting } from './inspect-types.js';
 import { Connection, type GetToken } from './connection.js';
 import { Notifications } from './notify.js';
 import { commandOf, Outbox, type Write, type WriteOp } from './outbox.js';
@@ -53,6 +54,8 @@ export interface KaiwaOptions {
   isVisible?: boolean;
   /** For calls; the browser's RTCPeerConnection unless given. */
   openPeer?: OpenPeer;
+  /** Tells the server what a call could not connect by (`CallInspector.report`), so that it can name the cause. */
+  reportCall?: (room: string, sighting: CallSighting) => Promise<CallCause | null>;
 }
 
 export type Change =
@@ -189,6 +192,7 @@ export class Kaiwa {
       wake: () => this.#connection.wake(),
       me: () => this.me,
       clockOffsetMs: () => this.#clockOffset,
+      report: async (room, sighting) => (await options.reportCall?.(room, sighting).catch(() => null)) ?? null,
       ask: (command, policy) => (policy === 'once' ? this.#askNow(command, policy) : this.#requests.ask(command, policy)),
       changed: (change) => this.#changed(change),
       // Later, so that nobody is told in the middle of a frame.

@@ -31,12 +31,14 @@ async function post(url: string, headers: Record<string, string>, body: string |
   return { token: answer.token, user: { id: answer.user.id, name: answer.user.name ?? '' }, expiresMs: Number(answer.expires_ms) };
 }
 
-async function errorOf(response: Response): Promise<KaiwaError> {
+/** What the server refused with. */
+export async function errorOf(response: Response): Promise<KaiwaError> {
   const temporary = response.status >= 500 || response.status === 429;
+  const retryMs = (Number(response.headers.get('retry-after')) || 0) * 1_000;
   try {
     const { error } = (await response.json()) as { error: { code: number; reason: string; message: string } };
-    return new KaiwaError({ ...error, temporary });
+    return new KaiwaError({ ...error, temporary, retryMs });
   } catch {
-    return new KaiwaError({ code: 0, reason: `http_${response.status}`, message: response.statusText, temporary });
+    return new KaiwaError({ code: 0, reason: `http_${response.status}`, message: response.statusText, temporary, retryMs });
   }
 }

@@ -13,6 +13,8 @@ export type { Calls, CallChange } from './call.js';
 export * from './call-view.js';
 export type { CallIn } from './call-roster.js';
 export type { OpenPeer, Peer } from './call-negotiation.js';
+// `CallInspector` is in './inspect.js' by itself: an app loads it when somebody looks at a call's health.
+export * from './inspect-types.js';
 export * from './clip-types.js';
 export { ClipsApi, newUuid, type ClipsApiOptions, type Fetch } from './clip-api.js';
 export { ClipUploads, type UploadsOptions } from './clip-uploads.js';

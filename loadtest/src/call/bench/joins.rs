@@ -27,6 +27,9 @@ pub struct JoinPlan {
     /// How many of them at a time.
     #[arg(long, default_value_t = 20)]
     pub at_once: usize,
+    /// Sessions by WHIP; a call has at most 100 who publish.
+    #[arg(long, default_value_t = 100)]
+    pub whip: usize,
 }
 
 impl Default for JoinPlan {
@@ -35,6 +38,7 @@ impl Default for JoinPlan {
             timed: 50,
             storm: 1_000,
             at_once: 20,
+            whip: 100,
         }
     }
 }
@@ -51,7 +55,7 @@ impl Bench {
     /// # Errors
     /// When the server fails, or refuses somebody.
     pub async fn joins(&self, calls: &mut Calls, plan: JoinPlan) -> Result<()> {
-        let people = plan.timed + 2 * plan.storm + 4;
+        let people = plan.timed + 2 * plan.storm + plan.whip + 4;
         let started = KaiwaPlan {
             core: Some(self.options.core),
             is_paced: true,
@@ -86,6 +90,8 @@ impl Bench {
         let storm_s = began.elapsed().as_secs_f64();
         tokio::time::sleep(REST).await;
         let after = Footprint::of(&kaiwa).await?;
+        kaiwa.clear().await?;
+        let whip = self.whip(&mut kaiwa, plan.whip).await?;
         kaiwa.end(&self.stage).await?;
         let joins = Joins {
             first_packet_ms: (percentile(&mut packets, 50), percentile(&mut packets, 95)),
@@ -97,6 +103,7 @@ impl Bench {
             threads: (before.threads, after.threads),
             files: (before.files, after.files),
             gauges: before.changes(&after),
+            whip: Some(whip),
         };
         print::progress(format_args!("{} {joins:?}", Kind::Kaiwa.name()));
         calls.joins = Some(joins);
@@ -197,7 +204,7 @@ impl Footprint {
 }
 
 /// The value below which so many of a hundred are; 0 of none.
-fn percentile(values: &mut [f64], percent: usize) -> f64 {
+pub(super) fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
     values.get(at).copied().unwrap_or(0.0)
