@@ -1,11 +1,13 @@
 //! Clients that mean no good, or are broken: each gets its answer, nobody else notices, and nothing is left.
 
 use crate::http::exposes;
+use crate::support::PATIENCE;
 use crate::support::http::{exchange, request};
 use crate::support::server::own;
 use crate::world::{Peer, SDP, World, encoder, fragment, player, until_seen, with_media};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Instant;
 
 #[tokio::test]
 async fn what_is_another_persons_is_not_there_whoever_knows_its_url_and_its_tag() {
@@ -141,16 +143,42 @@ async fn one_persons_sessions_are_bounded_in_number_and_rate() {
     assert_eq!(world.roster().await.len(), 16);
     // Somebody else is not bounded by it.
     let other = world.member("other").await;
-    assert_eq!(
-        world.post(&path, &other, &encoder().sdp()).await.status,
-        201
-    );
+    let others = world.post(&path, &other, &encoder().sdp()).await;
+    assert_eq!(others.status, 201);
     for location in &begun {
         let line = format!("DELETE {location}");
         assert_eq!(world.ask(&line, &token, &[], "").await.status, 200);
     }
     assert_eq!(world.roster().await.len(), 1);
+    let line = format!("DELETE {}", others.header("Location").unwrap());
+    assert_eq!(world.ask(&line, &other, &[], "").await.status, 200);
+    nothing_is_left(&world).await;
 }
+
+/// The server counts nobody any more, neither where sessions are nor where media is, which is told a little later.
+async fn nothing_is_left(world: &World) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answer = request(world.server().address, "GET /metrics", &[], "").await;
+        let left: Vec<&str> = answer
+            .body
+            .lines()
+            .filter(|line| LEFT.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0"))
+            .collect();
+        assert!(answer.body.contains(LEFT[0]), "{}", answer.body);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < until, "{left:?}");
+    }
+}
+
+/// Gauges of what sessions hold.
+const LEFT: [&str; 3] = [
+    "kaiwa_signaling_whip_sessions",
+    "kaiwa_signaling_call_participants",
+    "kaiwa_sfu_participants",
+];
 
 #[tokio::test]
 async fn requests_to_one_session_are_bounded() {

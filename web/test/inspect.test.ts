@@ -158,12 +158,21 @@ describe('a call that does not connect', () => {
 
   it('ends all the same where the server can’t be asked or the browser gives no statistics', async () => {
     const { w, alice, said } = await blocked(null);
-    for (const peer of w.peers.all) peer.stats = () => new Promise(() => {});
+    w.peers.last.stats = () => new Promise(() => {});
     await w.clock.advance(31_000);
     expect(alice.call.status).toMatchObject({ kind: 'ended', reason: 'failed', cause: null });
     await w.clock.advance(1_100);
     expect(said).toHaveLength(3);
     expect(w.peers.all.every((p) => p.closed)).toBe(true);
+  });
+
+  it('is given up all the same by a browser that says nothing of its states', async () => {
+    const { w, alice, said } = await blocked(MEDIA_BLOCKED);
+    w.peers.last.states = () => {
+      throw new TypeError('not a function');
+    };
+    await w.clock.advance(15_500);
+    expect([w.peers.all.length, w.peers.all[0]!.closed, said.length, alice.call.status.kind]).toEqual([2, true, 0, 'joining']);
   });
 
   it('has no cause any more once it is connected', async () => {

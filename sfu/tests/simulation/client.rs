@@ -78,6 +78,8 @@ pub(crate) struct Client {
     version: u32,
     remote: Option<(String, String)>,
     dtls: Option<RtcDtls>,
+    /// Waits for the server to open DTLS.
+    is_passive: bool,
     pub(crate) sealer: Option<Sealer>,
     pub(crate) opener: Option<Opener>,
     pub(crate) connected_ms: Option<u64>,
@@ -128,6 +130,7 @@ impl Client {
             version: 1,
             remote: None,
             dtls: None,
+            is_passive: id % 4 == 3,
             sealer: None,
             opener: None,
             connected_ms: None,
@@ -170,6 +173,9 @@ impl Client {
             version: self.version,
         };
         let mut sdp = sdp::offer(&who, &self.lines);
+        if self.is_passive {
+            sdp = sdp.replace("a=setup:actpass", "a=setup:passive");
+        }
         if !self.is_fed_back {
             let lines = sdp.split_inclusive("\r\n");
             sdp = lines.filter(|line| !line.contains("transport")).collect();
@@ -213,7 +219,11 @@ impl Client {
                 transport.fingerprints.clone()
             };
             let profiles = [Profile::AeadAes128Gcm];
-            self.dtls = Some(RtcDtls::client(&IDENTITY, fingerprints, &profiles, now).unwrap());
+            self.dtls = Some(if self.is_passive {
+                RtcDtls::server(&IDENTITY, fingerprints, now)
+            } else {
+                RtcDtls::client(&IDENTITY, fingerprints, &profiles, now).unwrap()
+            });
         }
         self.check_ms = ms;
     }
@@ -339,8 +349,13 @@ impl Client {
             self.out.push(datagram);
         }
         if let Some(DtlsEvent::Connected { keys, .. }) = dtls.poll_event() {
-            self.sealer = Some(Sealer::new(&keys.client));
-            self.opener = Some(Opener::new(&keys.server));
+            let (own, servers) = if self.is_passive {
+                (&keys.server, &keys.client)
+            } else {
+                (&keys.client, &keys.server)
+            };
+            self.sealer = Some(Sealer::new(own));
+            self.opener = Some(Opener::new(servers));
             self.connected_ms = Some(ms);
         }
     }
