@@ -5,7 +5,9 @@ use super::{Cause, Kind};
 use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::trace::Told;
 use kaiwa_sfu::control::{LimitedBy, Source};
-use kaiwa_sfu::inspect::{ParticipantReport, PublicationReport, Sample, SubscriptionReport};
+use kaiwa_sfu::inspect::{
+    Changed, ParticipantReport, PublicationReport, Sample, SubscriptionReport,
+};
 use kaiwa_sfu::unit::Bitrate;
 use std::time::Duration;
 
@@ -24,6 +26,9 @@ const LOSSY_TENTHS: usize = 7;
 
 /// A picture that is not sent for so long is missed.
 const STARVED: Duration = Duration::from_secs(3);
+
+/// What was so short a time ago still shows in the seconds that are looked at.
+const LATELY: Duration = Duration::from_secs(10);
 
 /// Requests that a publisher has left without a key frame: with their spacing they have taken two seconds.
 const UNANSWERED: u32 = 4;
@@ -86,17 +91,28 @@ fn lost_down(sample: &Sample) -> Option<f32> {
     (sample.outgoing > Bitrate(0)).then_some(sample.out_loss)
 }
 
-/// Packets were lost because more was sent than the path carries: less is sent since, and either it is too early to say
-/// whether that helps, or it does.
+/// Packets are lost because more is sent than the path carries: less is sent since, and it is too early to say whether that
+/// helps, or it does, or it is still more. That a probe of a narrow path is lost says nothing of the link.
 fn is_crowded(report: &ParticipantReport, now: UnixMs) -> bool {
-    let limited = report
+    let mut limited = report
         .subscriptions
         .iter()
         .filter(|subscription| subscription.limited_by == Some(LimitedBy::Bandwidth));
-    let latest = limited.map(|subscription| subscription.since).max();
-    latest.is_some_and(|since| {
-        let is_early = since.is_none_or(|since| now.since(since) < STARVED);
-        is_early || !is_lossy_still(&report.samples)
+    let is_limited = limited.any(|subscription| {
+        let is_early = subscription
+            .since
+            .is_none_or(|since| now.since(since) < STARVED);
+        subscription.layer.is_none() || is_early || !is_lossy_still(&report.samples)
+    });
+    is_limited || was_starved(report, now)
+}
+
+/// A picture did not fit, a moment ago.
+fn was_starved(report: &ParticipantReport, now: UnixMs) -> bool {
+    report.changes.iter().any(|change| {
+        let is_late = now.since(change.at) < LATELY;
+        let why = Some(LimitedBy::Bandwidth);
+        is_late && matches!(change.what, Changed::Layer { to: None, why: of, .. } if of == why)
     })
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use kaiwa_sfu::control::trace::{Handshake, JoinTrace};
 use kaiwa_sfu::control::{ParticipantId, PublicationId};
-use kaiwa_sfu::inspect::{LayerReport, MediaState};
+use kaiwa_sfu::inspect::{Change, LayerReport, MediaState};
 use kaiwa_sfu::unit::Mid;
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -96,9 +96,31 @@ fn a_path_that_is_too_narrow_is_starved_and_no_loss() {
     assert_eq!(kind(&narrow), None, "it is too early to say");
     narrow.subscriptions = vec![limited(None, 4)];
     assert_eq!(kind(&narrow), Some("starved"));
+    // Probes of it are lost.
+    let mut probed = narrow.clone();
+    probed.samples = vec![sample(0.0, 0.1); 10];
+    assert_eq!(kind(&probed), Some("starved"));
+    // It fits again, for now.
+    probed.subscriptions = vec![SubscriptionReport {
+        limited_by: None,
+        ..limited(Some(0), 1)
+    }];
+    let gone = |ago_s: i64| Change {
+        at: UnixMs(NOW.0 - ago_s * 1000),
+        what: Changed::Layer {
+            mid: None,
+            from: None,
+            to: None,
+            why: Some(LimitedBy::Bandwidth),
+        },
+    };
+    probed.changes = vec![gone(5)];
+    assert_eq!(kind(&probed), None);
+    probed.changes = vec![gone(20)];
+    assert_eq!(kind(&probed), Some("loss"));
     // Less is sent, and as much is lost: it is the link.
-    let mut lossy = narrow.clone();
-    lossy.samples = vec![sample(0.0, 0.1); 10];
+    let mut lossy = report(vec![sample(0.0, 0.1); 10]);
+    lossy.subscriptions = vec![limited(Some(0), 60)];
     assert_eq!(kind(&lossy), Some("loss"));
     // A lower layer than wanted is what layers are for.
     let mut lower = report(vec![sample(0.0, 0.0); 10]);
