@@ -21,6 +21,8 @@ mod joins;
 mod media;
 #[path = "faults/person.rs"]
 mod person;
+#[path = "faults/requests.rs"]
+mod requests;
 #[path = "faults/tokens.rs"]
 mod tokens;
 #[path = "faults/wall.rs"]

@@ -315,7 +315,8 @@ pub const CALL_FAILURES_ROOM: usize = 50;
 /// Failed joins that are remembered of the whole node, a megabyte. At the bound the oldest is forgotten.
 pub const CALL_FAILURES: usize = 500;
 
-/// Those among them of nobody known, such as tokens of others' making, so that they don't push out the rest.
+/// Those among them of nobody known, such as tokens of others' making, and of no room, such as tokens that have expired,
+/// so that they don't push out the rest.
 pub const CALL_FAILURES_UNKNOWN: usize = 100;
 
 /// How long a failed join is remembered.

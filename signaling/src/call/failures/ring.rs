@@ -18,17 +18,17 @@ impl Ring {
     pub(super) fn push(&mut self, failure: Failure) {
         let now = failure.at;
         self.failures.retain(|known| is_kept(known, now));
-        // Of nobody known: of whichever room, so that strangers push out nobody else's.
-        let is_unknown = failure.user.is_none();
-        let bound = match &failure.room {
-            _ if is_unknown => CALL_FAILURES_UNKNOWN,
-            None => CALL_FAILURES,
-            Some(_) => CALL_FAILURES_ROOM,
+        // Of nobody known, of whichever room, and of no room: so that strangers and tokens that have expired push out
+        // nobody else's.
+        let is_apart = |failure: &Failure| failure.user.is_none() || failure.room.is_none();
+        let (room, is_unknown) = (failure.room.clone(), is_apart(&failure));
+        let bound = if is_unknown {
+            CALL_FAILURES_UNKNOWN
+        } else {
+            CALL_FAILURES_ROOM
         };
-        let room = failure.room.clone();
-        let is_alike = |other: &Failure| {
-            other.user.is_none() == is_unknown && (is_unknown || other.room == room)
-        };
+        let is_alike =
+            |other: &Failure| is_apart(other) == is_unknown && (is_unknown || other.room == room);
         let alike = self.failures.iter().filter(|other| is_alike(other)).count();
         if alike >= bound
             && let Some(oldest) = self.failures.iter().position(is_alike)
