@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use kaiwa_chat::relay::RelayStatus;
 use kaiwa_chat::relay::announcer::AnnouncerStats;
 use kaiwa_platform::sqlite::StatsSnapshot;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
@@ -31,7 +31,12 @@ pub(crate) fn start_logs(log: &Log) -> anyhow::Result<()> {
 
 /// Begins to count.
 pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new()
+    let mut builder = PrometheusBuilder::new();
+    let histograms = kaiwa_sfu::metrics::HISTOGRAMS.into_iter();
+    for (name, buckets) in histograms.chain([kaiwa_signaling::metrics::JOIN]) {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
+    }
+    builder
         .install_recorder()
         .context("metrics can't be counted")
 }

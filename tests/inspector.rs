@@ -15,6 +15,8 @@ mod wait;
 #[path = "whip/world.rs"]
 mod world;
 
+#[path = "inspector/metrics.rs"]
+mod metrics;
 #[path = "inspector/requests.rs"]
 mod requests;
 #[path = "inspector/samples.rs"]

@@ -3,6 +3,7 @@
 //! No I/O, no tasks, no wire types. Time and randomness are arguments, except in the constructors
 //! named `generate`.
 
+pub mod address;
 pub mod id;
 pub mod position;
 pub mod redact;

@@ -315,9 +315,13 @@ pub const CALL_FAILURES_ROOM: usize = 50;
 /// Failed joins that are remembered of the whole node, a megabyte. At the bound the oldest is forgotten.
 pub const CALL_FAILURES: usize = 500;
 
-/// Those among them of nobody known, such as tokens of others' making, and of no room, such as tokens that have expired,
-/// so that they don't push out the rest.
+/// Those among them of nobody known, such as tokens of others' making, and as many of no room, so that neither push out
+/// the rest.
 pub const CALL_FAILURES_UNKNOWN: usize = 100;
+
+/// Those among them of one person, whichever rooms they name, or of nobody known from one address: at the bound their own
+/// oldest is forgotten. It takes fifty people to push out everybody else's.
+pub const CALL_FAILURES_PERSON: usize = 10;
 
 /// How long a failed join is remembered.
 pub const CALL_FAILURE_KEPT: Duration = Duration::from_secs(3600);

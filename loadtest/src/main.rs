@@ -122,6 +122,18 @@ enum Call {
         #[arg(long, default_value_t = 100)]
         subscribers: usize,
     },
+    /// One publisher to many, without the server's call inspector and with it in turns.
+    Inspector {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        bursts: Bursts,
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        subscribers: usize,
+    },
     /// Several publishers to everybody.
     Meeting {
         #[command(flatten)]
@@ -310,6 +322,7 @@ impl Call {
         match self {
             Self::Fanout { options, .. }
             | Self::Tcp { options, .. }
+            | Self::Inspector { options, .. }
             | Self::Meeting { options, .. }
             | Self::Audio { options, .. }
             | Self::Trace { options, .. }
@@ -345,6 +358,17 @@ async fn call(what: Call) -> Result<()> {
             let mut calls = bench.calls();
             bench.tcp(&mut calls, subscribers, bursts).await?;
             save(&common, "calls-tcp", &calls)
+        }
+        Call::Inspector {
+            common,
+            options,
+            bursts,
+            subscribers,
+        } => {
+            let bench = bench(&common, options)?;
+            let mut calls = bench.calls();
+            bench.inspector(&mut calls, subscribers, bursts).await?;
+            save(&common, "calls-inspector", &calls)
         }
         Call::Meeting {
             common,
@@ -423,6 +447,7 @@ async fn all_calls(bench: &Bench, trace: Option<&Path>) -> Result<Calls> {
         bench.fanout(&mut calls, &[100], bursts).await?;
     }
     bench.tcp(&mut calls, 100, Bursts::default()).await?;
+    bench.inspector(&mut calls, 100, Bursts::default()).await?;
     bench.trace(&mut calls, 100, read_trace(trace)?).await?;
     bench
         .meeting(&mut calls, (10, 100), Bursts::meeting())

@@ -4,7 +4,7 @@
 pub mod trace;
 
 use crate::core::negotiate::VideoCodecs;
-use crate::inspect::{Inspect, RoomReport};
+use crate::inspect::{Inspect, MediaSummary, RoomReport};
 use crate::unit::{MediaKind, Mid};
 use kaiwa_common::id::RoomId;
 use std::fmt;
@@ -216,6 +216,22 @@ pub enum LimitedBy {
     Codec,
 }
 
+impl LimitedBy {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bandwidth, Self::Publisher, Self::Muted, Self::Codec];
+
+    /// Its word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bandwidth => "bandwidth",
+            Self::Publisher => "publisher",
+            Self::Muted => "muted",
+            Self::Codec => "codec",
+        }
+    }
+}
+
 /// How well media gets through, as people are shown it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quality {
@@ -227,6 +243,22 @@ pub enum Quality {
     Fair,
     /// As it should be.
     Good,
+}
+
+impl Quality {
+    /// All, the worst first.
+    pub const ALL: [Self; 4] = [Self::Lost, Self::Poor, Self::Fair, Self::Good];
+
+    /// Its word, for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Poor => "poor",
+            Self::Fair => "fair",
+            Self::Good => "good",
+        }
+    }
 }
 
 /// Whether a participant's transport works.
@@ -327,6 +359,8 @@ pub enum Event {
         reason: GoneReason,
         /// What was seen of their way in; `None` where a fault has cost it.
         trace: Option<Box<JoinTrace>>,
+        /// How their media was; `None` where it was not noted.
+        media: Option<Box<MediaSummary>>,
     },
 }
 

@@ -76,6 +76,7 @@ impl Events {
                 participant,
                 reason: GoneReason::Fault,
                 trace: None,
+                media: None,
             };
             // It may be what the thread has ended of, and the others are to be told all the same.
             if catch_unwind(AssertUnwindSafe(|| self.outside.handle(gone))).is_err() {

@@ -125,6 +125,25 @@ pub struct Sample {
     pub dropped: u16,
 }
 
+/// Somebody's media from its beginning to its end. Of those times in which seconds were kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MediaSummary {
+    /// Over what it went last; `None` before there was a path.
+    pub protocol: Option<Protocol>,
+    /// From the answer to their first offer until it got through; `None` when it never did.
+    pub connected_after: Option<Duration>,
+    /// The worst second of their link to us: packets that did not come at first, in ten-thousandths.
+    pub worst_in_loss: u16,
+    /// The worst second of our link to them, likewise.
+    pub worst_out_loss: u16,
+    /// The longest round trip of a second.
+    pub worst_rtt: Option<Duration>,
+    /// Pictures of theirs that froze.
+    pub freezes: u32,
+    /// Seconds of pictures that their path was too narrow for.
+    pub limited_s: u32,
+}
+
 /// What somebody publishes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublicationReport {

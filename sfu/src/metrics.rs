@@ -1,6 +1,13 @@
 //! What is counted, declared in one place. The media path adds to plain integers; a shard publishes
 //! them once a second.
 
+mod media;
+
+pub use media::HISTOGRAMS;
+use media::MediaSeries;
+
+use crate::control::{LimitedBy, Quality};
+use crate::inspect::record::Second;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 /// What the rules of one shard count.
@@ -18,6 +25,11 @@ pub struct Counts {
     pub keyframe_requests: u64,
     /// Participants who left or were given up after they had waited in vain for media to get through once.
     pub never_connected: u64,
+    /// Pictures that froze for somebody who watched them.
+    pub freezes: u64,
+    /// Seconds of pictures that somebody was sent less of than they wanted, by
+    /// [`LimitedBy::ALL`](crate::control::LimitedBy::ALL).
+    pub limited_s: [u64; LimitedBy::ALL.len()],
     /// Panics; each ended a room.
     pub panics: u64,
 }
@@ -119,6 +131,7 @@ pub(crate) struct Series {
     peers: Gauge,
     rooms: Gauge,
     tcp: TcpSeries,
+    media: MediaSeries,
 }
 
 /// Those of its TCP connections.
@@ -183,6 +196,7 @@ pub fn describe() {
     describe_gauge!("kaiwa_sfu_participants", "Participants of calls");
     describe_gauge!("kaiwa_sfu_rooms", "Calls");
     describe_tcp();
+    media::describe();
 }
 
 fn describe_tcp() {
@@ -241,6 +255,7 @@ impl Series {
             peers: gauge!("kaiwa_sfu_participants", "shard" => shard.clone()),
             rooms: gauge!("kaiwa_sfu_rooms", "shard" => shard.clone()),
             tcp: TcpSeries::new(&shard),
+            media: MediaSeries::new(&shard),
         }
     }
 
@@ -253,6 +268,16 @@ impl Series {
         tcp.dropped.absolute(counters.dropped);
         tcp.stalled.absolute(counters.stalled);
         tcp.connections.set(as_gauge(connections));
+    }
+
+    /// Shows how media was since the last time: each participant's seconds, and how many have which quality.
+    pub(crate) fn publish_media(
+        &self,
+        counts: &Counts,
+        seconds: impl Iterator<Item = Second>,
+        qualities: [usize; Quality::ALL.len()],
+    ) {
+        self.media.publish(counts, seconds, qualities);
     }
 
     /// Makes the series what was counted.
@@ -290,6 +315,7 @@ impl TcpSeries {
     }
 }
 
+/// For a gauge.
 fn as_gauge(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -300,6 +326,7 @@ impl Drop for Series {
         self.peers.set(0.0);
         self.rooms.set(0.0);
         self.tcp.connections.set(0.0);
+        self.media.end();
     }
 }
 
@@ -347,8 +374,9 @@ mod tests {
         let series = metrics::with_local_recorder(&gauges, || Series::new(0));
         series.publish(&Counts::default(), &Traffic::default(), 3, 2);
         series.publish_tcp(&StreamCounters::default(), 1);
-        assert_eq!(gauges.values(), [3.0, 2.0, 1.0]);
+        series.publish_media(&Counts::default(), std::iter::empty(), [4, 5, 6, 7]);
+        assert_eq!(gauges.values(), [3.0, 2.0, 1.0, 4.0, 5.0, 6.0, 7.0]);
         drop(series);
-        assert_eq!(gauges.values(), [0.0; 3]);
+        assert_eq!(gauges.values(), [0.0; 7]);
     }
 }

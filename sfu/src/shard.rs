@@ -41,6 +41,7 @@ use crate::core::ice::{Credentials, Ufrag};
 use crate::core::negotiate::VideoCodecs;
 use crate::dtls::Identity;
 use crate::entropy::Entropy;
+use crate::inspect::record::Second;
 use crate::metrics::Counts;
 use crate::peer::Peer;
 use crate::table::{Key, Table};
@@ -116,6 +117,8 @@ pub struct Shard<S> {
     /// Who is being removed, and was not told of yet.
     leaving: Option<Leaving>,
     counts: Counts,
+    /// Of participants, that nobody has taken yet.
+    seconds: Vec<Second>,
     /// The last frame was answered as a probe.
     is_probed: bool,
     scratch: Scratch,
@@ -168,6 +171,7 @@ impl<S: Sink> Shard<S> {
             focus: None,
             leaving: None,
             counts: Counts::default(),
+            seconds: Vec::new(),
             is_probed: false,
             scratch: Scratch::default(),
             next_id: 0,

@@ -112,6 +112,11 @@ impl<T> Table<T> {
             .filter(|_| row.generation == key.generation)
     }
 
+    /// All values, in the order of their places.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().filter_map(|row| row.value.as_deref())
+    }
+
     /// All keys, in the order of their places.
     pub(crate) fn keys(&self) -> Vec<Key<T>> {
         let rows = (0_u32..).zip(&self.rows);

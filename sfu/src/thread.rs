@@ -296,8 +296,11 @@ impl Thread {
         self.series.publish_tcp(&tcp.0, tcp.1);
         self.tell_unreached();
         let census = self.shard.census();
+        let (counts, qualities) = (*self.shard.counts(), self.shard.qualities());
         self.series
-            .publish(self.shard.counts(), &traffic, census.peers, census.rooms);
+            .publish(&counts, &traffic, census.peers, census.rooms);
+        self.series
+            .publish_media(&counts, self.shard.take_seconds(), qualities);
     }
 
     fn tell_unreached(&mut self) {

@@ -2,7 +2,7 @@
 //!
 //! [`core`] has the rules, without I/O. [`service`] performs what it says: it commands the SFU, looks
 //! rights up in chat, and pushes to sessions. [`events`] takes what media threads tell. [`failures`] remembers joins that failed, and
-//! [`causes`] names why; [`whence`] is how somebody reaches us. [`command`] is
+//! [`causes`] names why; [`whence`] is how somebody reaches us; `journal` notes who came and went. [`command`] is
 //! what a client may ask, once it is checked, and [`wire`] what it is told.
 
 pub mod command;
@@ -14,5 +14,6 @@ pub mod failures;
 pub mod whence;
 
 pub mod events;
+mod journal;
 pub mod service;
 pub mod wire;

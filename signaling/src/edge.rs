@@ -10,6 +10,7 @@ pub mod guest;
 pub mod listener;
 pub mod notifications;
 mod origin;
+mod path;
 mod problem;
 pub mod reports;
 pub mod stream;

@@ -1,6 +1,13 @@
 //! What this crate counts, declared in one place. Labels are of closed sets.
 
-use metrics::{Counter, Gauge, Unit};
+use crate::call::whence::Way;
+use metrics::{Counter, Gauge, Histogram, Unit};
+
+/// The histogram of joins and its buckets in seconds: below 2 s people don't notice, after 15 s they give up.
+pub const JOIN: (&str, &[f64]) = (
+    "kaiwa_call_join_seconds",
+    &[0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 45.0],
+);
 
 /// Handles that cost one addition.
 #[derive(Clone)]
@@ -25,8 +32,10 @@ pub struct Metrics {
     pub fanout_lost: Counter,
     /// Calls that go on.
     pub calls: Gauge,
-    /// Participants of calls.
-    pub call_participants: Gauge,
+    /// Participants of calls, by [`Way::ALL`].
+    pub call_participants: [Gauge; Way::ALL.len()],
+    /// From the SFU's taking somebody to media that gets through, in seconds.
+    pub call_join_seconds: Histogram,
     /// People who were rung.
     pub call_rings: Counter,
     /// Events of the SFU that found the queue full.
@@ -35,6 +44,18 @@ pub struct Metrics {
     pub whip_sessions: Gauge,
     /// Those that began.
     pub whip_begun: Counter,
+}
+
+fn call_participants() -> [Gauge; Way::ALL.len()] {
+    let name = "kaiwa_call_participants";
+    metrics::describe_gauge!(name, Unit::Count, "People in calls, by how they came");
+    Way::ALL.map(|way| metrics::gauge!(name, "way" => way.as_str()))
+}
+
+fn call_join_seconds() -> Histogram {
+    let text = "From the SFU's taking somebody to media that gets through";
+    metrics::describe_histogram!(JOIN.0, Unit::Seconds, text);
+    metrics::histogram!(JOIN.0)
 }
 
 impl Default for Metrics {
@@ -97,8 +118,9 @@ impl Metrics {
                 "kaiwa_signaling_deliveries_total",
                 "Events handed to sessions",
             ),
-            calls: gauge("kaiwa_signaling_calls", "Calls that go on"),
-            call_participants: gauge("kaiwa_signaling_call_participants", "Participants of calls"),
+            calls: gauge("kaiwa_calls", "Calls that go on"),
+            call_participants: call_participants(),
+            call_join_seconds: call_join_seconds(),
             call_rings: counter("kaiwa_signaling_call_rings_total", "People who were rung"),
             call_events_lost: counter(
                 "kaiwa_signaling_call_events_lost_total",

@@ -38,7 +38,7 @@ async fn who_may_see_nothing_learns_nothing() {
     let refused = get(&world, &path(&world), &stranger).await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.json()["error"]["reason"], "forbidden");
-    for unknown in ["r_none", "not+a+room", "%00"] {
+    for unknown in ["r_none", "not+a+room", "%00", "%ff"] {
         let answer = get(&world, &format!("/api/v1/calls/{unknown}"), &stranger).await;
         assert_eq!(
             (answer.status, &answer.body),

@@ -259,6 +259,12 @@ impl Server {
         soon("the server's end", ended).await
     }
 
+    /// What it has logged so far.
+    pub(crate) fn logged(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.clone()
+    }
+
     /// What it has logged up to its end, which this is.
     pub(crate) fn stop_and_read_log(&mut self) -> String {
         let _ = self.child.kill();

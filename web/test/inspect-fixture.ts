@@ -7,6 +7,8 @@ export interface FixtureOptions {
   scope?: 'all' | 'own';
   /** Of each, at most 60. */
   seconds?: number;
+  /** More people like Chie, without a problem. */
+  more?: number;
 }
 
 const NAMES: Record<string, string> = { aiko: 'Aiko', ben: 'Ben', chie: 'Chie', dmitri: 'Dmitri' };
@@ -189,7 +191,8 @@ export const failures = (room: string) => [
 /** As `GET /api/v1/calls/{room}` answers. */
 export function fixture(options: FixtureOptions): object {
   const { nowMs, room = 'r1', scope = 'all' } = options;
-  const all = participants(options);
+  const four = participants(options);
+  const all = [...Array.from({ length: options.more ?? 0 }, (_, i) => ({ ...four[2], id: `p_more${i}`, user: `guest-${i}`, name: `Guest ${i}` })), ...four];
   return { nowMs, room, scope, participants: scope === 'all' ? all : all.slice(0, 1), failures: scope === 'all' ? failures(room) : failures(room).slice(0, 0) };
 }
 

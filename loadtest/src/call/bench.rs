@@ -4,6 +4,7 @@ pub mod joins;
 pub mod options;
 pub mod watch;
 mod whip;
+mod work;
 
 pub use options::{Bursts, Options};
 
@@ -19,17 +20,22 @@ use super::source::{AudioPlan, Loudness, Trace, VideoPlan};
 use super::stage::{Stage, Wishes};
 use super::witness::{self, Witness};
 use crate::chat::Setup;
+use crate::chat::stats::Spread;
 use crate::print;
 use crate::proc;
 use anyhow::{Context as _, Result, ensure};
 use std::sync::Arc;
 use std::time::Duration;
+use work::{How, Work};
 
 /// What a size of pictures is asked for: more than any layer has.
 const LARGE: (u32, u32) = (1_280, 720);
 
 /// A voice of the audio room speaks so long.
 const TURN: Duration = Duration::from_secs(3);
+
+/// Seconds that Kaiwa keeps by itself.
+const KEPT_S: u8 = 60;
 
 /// A measurement.
 #[derive(Debug)]
@@ -39,86 +45,6 @@ pub struct Bench {
     /// The size.
     pub options: Options,
     stage: Stage,
-}
-
-/// The loads.
-#[derive(Debug, Clone)]
-enum Work {
-    /// One publishes to so many.
-    Fanout {
-        subscribers: usize,
-        bursts: Bursts,
-        by_tcp: bool,
-    },
-    /// The same with a trace.
-    Trace {
-        subscribers: usize,
-        trace: Arc<Trace>,
-    },
-    /// So many of so many publish.
-    Meeting {
-        publishers: usize,
-        people: usize,
-        bursts: Bursts,
-    },
-    /// So many of so many speak in turns, and so many are heard at once.
-    Audio {
-        speakers: usize,
-        people: usize,
-        voices: usize,
-    },
-}
-
-impl Work {
-    fn scenario(&self) -> Scenario {
-        match self {
-            Self::Fanout { by_tcp: true, .. } => Scenario::Tcp,
-            Self::Fanout { bursts, .. } if bursts.codec != Coding::Vp8 => Scenario::Codec,
-            Self::Fanout { .. } => Scenario::Fanout,
-            Self::Trace { .. } => Scenario::Trace,
-            Self::Meeting { .. } => Scenario::Meeting,
-            Self::Audio { .. } => Scenario::Audio,
-        }
-    }
-
-    fn people(&self) -> (usize, usize) {
-        match *self {
-            Self::Fanout { subscribers, .. } | Self::Trace { subscribers, .. } => (1, subscribers),
-            Self::Meeting {
-                publishers, people, ..
-            } => (publishers, people),
-            Self::Audio {
-                speakers, people, ..
-            } => (speakers, people),
-        }
-    }
-
-    fn words(&self) -> String {
-        let bursts = |b: &Bursts| {
-            let Bursts {
-                pps,
-                bytes,
-                burst,
-                codec,
-            } = b;
-            let codec = match codec {
-                Coding::Vp8 => "",
-                Coding::H264 => ", H.264",
-                Coding::Vp9 => ", VP9 in three spatial layers",
-            };
-            format!("{pps} packets/s of {bytes} B in bursts of {burst}{codec}")
-        };
-        match self {
-            Self::Fanout { bursts: b, .. } => bursts(b),
-            Self::Trace { trace, .. } => trace.origin.clone(),
-            Self::Meeting { bursts: b, .. } => format!("{} each", bursts(b)),
-            Self::Audio { voices, .. } => format!("50 packets/s each, the loudest {voices} heard"),
-        }
-    }
-
-    fn case(&self, server: Kind) -> Case {
-        Case::new(self.scenario(), server, self.people(), self.words())
-    }
 }
 
 impl Bench {
@@ -157,7 +83,7 @@ impl Bench {
             let work = Work::Fanout {
                 subscribers,
                 bursts,
-                by_tcp: false,
+                how: How::Plain,
             };
             cases.push((work.clone(), work.case(Kind::Kaiwa)));
             if self.options.floor.is_some() && is_vp8 {
@@ -181,28 +107,61 @@ impl Bench {
     /// # Errors
     /// When the server fails.
     pub async fn tcp(&self, calls: &mut Calls, subscribers: usize, bursts: Bursts) -> Result<()> {
-        let work = |by_tcp| Work::Fanout {
-            subscribers,
-            bursts,
-            by_tcp,
-        };
-        let mut cases = [false, true].map(|by_tcp| {
-            let work = work(by_tcp);
-            let case = work.case(Kind::Kaiwa);
-            (work, case)
-        });
-        for round in 0..self.options.rounds {
-            for (work, case) in &mut cases {
-                self.add(case, work, round).await?;
-            }
-        }
+        let hows = [How::Plain, How::Tcp];
+        let cases = self.by_turns(hows, subscribers, bursts).await?;
         // The one by UDP may be there already, among those of other sizes.
         let is_there = calls
             .case(Scenario::Fanout, Kind::Kaiwa, subscribers)
             .is_some();
         let cases = cases.into_iter().skip(usize::from(is_there));
-        calls.cases.extend(cases.map(|(_, case)| case));
+        calls.cases.extend(cases);
         Ok(())
+    }
+
+    /// One publisher to many, without the server's call inspector and with it in turns. Gives how much more CPU it is
+    /// with it, of each round.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn inspector(
+        &self,
+        calls: &mut Calls,
+        subscribers: usize,
+        bursts: Bursts,
+    ) -> Result<Spread> {
+        let hows = [How::Kept(0), How::Kept(KEPT_S)];
+        let [off, on] = self.by_turns(hows, subscribers, bursts).await?;
+        let ratio = on.ratio(&off);
+        print::progress(format_args!(
+            "the inspector on takes {ratio} times the CPU of the inspector off"
+        ));
+        calls.cases.extend([off, on]);
+        Ok(ratio)
+    }
+
+    /// One publisher to many in two ways, round by round; every other round the second goes first.
+    async fn by_turns(
+        &self,
+        hows: [How; 2],
+        subscribers: usize,
+        bursts: Bursts,
+    ) -> Result<[Case; 2]> {
+        let mut cases = hows.map(|how| {
+            let work = Work::Fanout {
+                subscribers,
+                bursts,
+                how,
+            };
+            let case = work.case(Kind::Kaiwa);
+            (work, case)
+        });
+        for round in 0..self.options.rounds {
+            for turn in 0..cases.len() {
+                let (work, case) = &mut cases[(turn + round) % 2];
+                self.add(case, work, round).await?;
+            }
+        }
+        Ok(cases.map(|(_, case)| case))
     }
 
     /// Ten publishers to a hundred, or as many as wanted.
@@ -320,10 +279,18 @@ impl Bench {
         let (publishers, subscribers) = work.people();
         Ok(match server {
             Kind::Kaiwa => {
+                let mut variables = self.options.variables.clone();
+                if let Work::Fanout {
+                    how: How::Kept(seconds),
+                    ..
+                } = work
+                {
+                    variables.push(format!("KAIWA_CALLS__INSPECT_S={seconds}"));
+                }
                 let plan = KaiwaPlan {
                     core: Some(self.options.core),
                     is_paced: matches!(work, Work::Trace { .. }),
-                    variables: self.options.variables.clone(),
+                    variables,
                 };
                 let people = publishers + subscribers + 1;
                 Host::Kaiwa(Box::new(Kaiwa::start(&self.setup, &plan, people).await?))
@@ -381,9 +348,9 @@ impl Bench {
         let mut cast = Cast::default();
         let base = self.base();
         match work {
-            Work::Fanout { bursts, by_tcp, .. } => {
+            Work::Fanout { bursts, how, .. } => {
                 let base = Plan {
-                    by_tcp: *by_tcp,
+                    by_tcp: *how == How::Tcp,
                     coding: bursts.codec,
                     ..base
                 };

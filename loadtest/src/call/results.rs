@@ -17,6 +17,10 @@ pub enum Scenario {
     Codec,
     /// The same, everybody by TCP.
     Tcp,
+    /// The same, and the server keeps nothing for its call inspector.
+    Uninspected,
+    /// The same, and it keeps what it does by itself, beside the one before.
+    Inspected,
     /// One publisher's recorded frames to many, paced.
     Trace,
     /// Several publishers to all.
@@ -33,6 +37,8 @@ impl Scenario {
             Self::Fanout => "fan-out",
             Self::Codec => "fan-out, other codec",
             Self::Tcp => "fan-out by TCP",
+            Self::Uninspected => "fan-out, inspector off",
+            Self::Inspected => "fan-out, inspector on",
             Self::Trace => "trace, paced",
             Self::Meeting => "meeting",
             Self::Audio => "audio room",

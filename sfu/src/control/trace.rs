@@ -118,7 +118,8 @@ pub struct JoinTrace {
     pub is_answered: bool,
     /// How long ago; zero before.
     pub waited: Duration,
-    /// In the order in which they were first checked, at most [`MAX_PAIRS`]. Those beyond are counted in `more_checks`.
+    /// In the order in which they were first checked, at most [`MAX_PAIRS`]: beyond that one that works takes the place
+    /// of one that does not, and checks on the others are counted in `more_checks`.
     pub pairs: Vec<Pair>,
     /// Checks on pairs for which there was no place.
     pub more_checks: u32,

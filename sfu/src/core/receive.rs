@@ -7,6 +7,9 @@
 mod arrival;
 mod choices;
 mod dependencies;
+mod feedback;
+mod layers;
+mod life;
 mod meter;
 mod stats;
 
@@ -17,28 +20,13 @@ use super::nack::NackGenerator;
 use super::report::SenderLine;
 use super::ring::{Choice, Coding, Layered, Meta, PayloadRing, RingError};
 use crate::control::Source;
-use crate::unit::{Bitrate, ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo, Ssrc};
+use crate::unit::{ClockRate, ExtSeqNo, NtpTime, RtpTime, SeqNo};
 use crate::wire::dependency_descriptor::Active;
-use crate::wire::rtcp::ReportBlock;
 use choices::ChoiceMeter;
 use dependencies::{Dependencies, Way};
 use meter::RateMeter;
 use stats::ReceptionStats;
-use std::time::{Duration, Instant};
-
-/// A layer of a camera without packets for so long is dead: fifteen frames of a slow one are missing.
-/// Subscribers are then better off with another layer.
-const CAMERA_DEAD_AFTER: Duration = Duration::from_secs(1);
-
-/// A screen that does not change may be sent once a second only.
-const SCREEN_DEAD_AFTER: Duration = Duration::from_millis(2_500);
-
-/// Sound may pause for 400 ms (Opus DTX), and longer when a sender leaves silence out entirely.
-const AUDIO_DEAD_AFTER: Duration = Duration::from_secs(5);
-
-/// A layer of which nothing came for so long gives its memory back, up to 1 MB. One that comes back sooner,
-/// as after a dip of its publisher's path, need not take it anew.
-const RELEASED_AFTER: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// A jump ahead by more than this is believed when a second packet follows it (RFC 3550, appendix A.1,
 /// `MAX_DROPOUT`).
@@ -255,117 +243,6 @@ impl ReceiveStream {
         self.stats.as_ref().map(ReceptionStats::highest)
     }
 
-    /// Adds to `out` what the publisher is to be asked for now.
-    pub fn poll_nacks(&mut self, now: Instant, rtt: Duration, out: &mut Vec<SeqNo>) {
-        if let Some(nack) = &mut self.nack {
-            nack.poll(now, rtt, out);
-        }
-    }
-
-    /// When [`Self::poll_nacks`] has something to do next.
-    #[must_use]
-    pub fn next_due(&self, rtt: Duration) -> Option<Instant> {
-        self.nack.as_ref().and_then(|nack| nack.next_due(rtt))
-    }
-
-    /// Whether so much was lost that only a key frame helps; asked once.
-    pub fn take_wants_keyframe(&mut self) -> bool {
-        self.nack
-            .as_mut()
-            .is_some_and(NackGenerator::take_wants_keyframe)
-    }
-
-    /// The report block about this stream, which is `ssrc`; `None` before its first packet. The
-    /// fraction lost is counted from one call to the next.
-    pub fn reception_report(&mut self, now: Instant, ssrc: Ssrc) -> Option<ReportBlock> {
-        let mut values = self.stats.as_mut()?.report(ssrc);
-        if let Some((line, at)) = self.line {
-            values.last_sr = line.ntp.middle();
-            values.delay_since_last_sr = short_span(now.saturating_duration_since(at));
-        }
-        Some(values)
-    }
-
-    /// Packets that were expected between the last two reports, and those of them that did not come at first.
-    #[must_use]
-    pub fn interval(&self) -> (u64, u64) {
-        self.stats.as_ref().map_or((0, 0), ReceptionStats::interval)
-    }
-
-    /// Jitter of arrivals as a span.
-    #[must_use]
-    pub fn jitter(&self) -> Duration {
-        let ticks = self.stats.as_ref().map_or(0, ReceptionStats::jitter);
-        Duration::from_secs(u64::from(ticks)) / self.config.clock.0.max(1)
-    }
-
-    /// Bits per second of the last second, of the temporal layers up to this one, repairs included.
-    #[must_use]
-    pub fn bitrate(&self, now: Instant, temporal: u8) -> Bitrate {
-        self.rates.bitrate(now, temporal)
-    }
-
-    /// Whether [`Self::bitrate`] can be relied on: it has come for a second without a long pause. What has
-    /// just begun is on its way to its rate, and shows only some of its temporal layers.
-    #[must_use]
-    pub fn is_steady(&self, now: Instant) -> bool {
-        self.rates.is_steady(now)
-    }
-
-    /// The highest spatial layer within the stream that was seen in the last second.
-    #[must_use]
-    pub fn highest_spatial(&self, now: Instant) -> u8 {
-        let choices = self.choices.as_ref();
-        let seen = choices.map_or(0, |choices| choices.highest_spatial(now));
-        // What is not made any more is known at once.
-        let made = self.dependencies.as_ref();
-        made.map_or(seen, |known| seen.min(known.highest_spatial()))
-    }
-
-    /// Bits per second of the last two, of what is part of a choice, repairs included. As [`Self::bitrate`]
-    /// where there is one spatial layer.
-    #[must_use]
-    pub fn choice_bitrate(&self, now: Instant, choice: Choice) -> Bitrate {
-        match &self.choices {
-            Some(choices) if choices.highest_spatial(now) > 0 => choices.bitrate(now, choice),
-            Some(_) | None => self.bitrate(now, choice.temporal),
-        }
-    }
-
-    /// Pictures of the last second.
-    #[must_use]
-    pub fn frame_rate(&self, now: Instant) -> u32 {
-        self.rates.frames(now)
-    }
-
-    /// The highest temporal layer that was seen in the last second.
-    #[must_use]
-    pub fn highest_temporal(&self, now: Instant) -> u8 {
-        self.rates.highest_temporal(now)
-    }
-
-    /// The size of its pictures, as the last key frame said.
-    #[must_use]
-    pub fn resolution(&self) -> Option<Resolution> {
-        self.resolution
-    }
-
-    /// The size of a spatial layer's pictures. Where no descriptor says it, each has half the size of the next, as
-    /// in all of W3C's scalability modes but the rare ones that end in `h`.
-    #[must_use]
-    pub fn layer_resolution(&self, now: Instant, spatial: u8) -> Resolution {
-        let said = self.dependencies.as_ref().map(|known| known.size(spatial));
-        if let Some(said) = said.filter(|size| *size != Resolution::default()) {
-            return said;
-        }
-        let whole = self.resolution.unwrap_or_default();
-        let halvings = self.highest_spatial(now).saturating_sub(spatial);
-        Resolution {
-            width: whole.width >> halvings,
-            height: whole.height >> halvings,
-        }
-    }
-
     /// When its last key frame began to arrive.
     #[must_use]
     pub fn keyframe_at(&self) -> Option<Instant> {
@@ -376,34 +253,6 @@ impl ReceiveStream {
     #[must_use]
     pub fn media_at(&self) -> Option<Instant> {
         self.media_at
-    }
-
-    /// Media came of late. Padding does not count.
-    #[must_use]
-    pub fn is_alive(&self, now: Instant) -> bool {
-        let dead_after = match self.config.source {
-            Source::Camera => CAMERA_DEAD_AFTER,
-            Source::Screen => SCREEN_DEAD_AFTER,
-            Source::Microphone | Source::ScreenAudio => AUDIO_DEAD_AFTER,
-        };
-        self.media_at
-            .is_some_and(|at| now.saturating_duration_since(at) < dead_after)
-    }
-
-    /// Gives the memory of a layer back that has ended or rests: nothing came for [`RELEASED_AFTER`]. What
-    /// comes next is kept anew, and what is missing until then is not asked for. To be called now and then.
-    pub fn release_if_idle(&mut self, now: Instant) {
-        let is_idle = self
-            .kept_at
-            .is_some_and(|at| now.saturating_duration_since(at) >= RELEASED_AFTER);
-        if !is_idle {
-            return;
-        }
-        self.kept_at = None;
-        self.ring.clear();
-        if let Some(nack) = &mut self.nack {
-            nack.clear();
-        }
     }
 
     /// Packets that came by repair, ever.
@@ -536,12 +385,6 @@ impl ReceiveStream {
         let (line, _) = self.line?;
         Some(line.captured(time, self.config.clock))
     }
-}
-
-/// In units of 2^-16 s; the greatest value beyond 18 hours.
-fn short_span(span: Duration) -> u32 {
-    let units = (span.as_micros() << 16) / 1_000_000;
-    u32::try_from(units).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What is kept of one participant: a ring of seconds and one of changes, in compact integers.
 
 use super::ring::Ring;
-use super::{CHANGES_MAX, Protocol, SentLayer};
+use super::{CHANGES_MAX, MediaSummary, Protocol, SentLayer};
 use crate::control::LimitedBy;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ pub(crate) struct Moment {
     pub(crate) jitter: Option<Duration>,
     pub(crate) out_jitter: Option<Duration>,
     pub(crate) freezes: u8,
+    /// Pictures that their path is too narrow for.
+    pub(crate) limited: u8,
     pub(crate) queued: u16,
 }
 
@@ -49,6 +51,11 @@ impl Loss {
     pub(crate) fn of(lost: u64, all: u64) -> Self {
         let share = (lost.min(all) * 10_000).checked_div(all).unwrap_or(0);
         Self(u16::try_from(share).unwrap_or(10_000))
+    }
+
+    /// In ten-thousandths.
+    pub(crate) fn parts(self) -> u16 {
+        self.0
     }
 
     /// 0–1.
@@ -153,6 +160,7 @@ pub(crate) struct Record {
     /// Up to here seconds were taken.
     taken_at: Instant,
     taken: Tally,
+    summary: MediaSummary,
     seconds: Ring<Second>,
     changes: Ring<Noted>,
 }
@@ -164,14 +172,21 @@ impl Record {
             began: now,
             taken_at: now,
             taken: Tally::default(),
+            summary: MediaSummary::default(),
             seconds: Ring::new(usize::from(seconds.min(super::SAMPLES_MAX))),
             changes: Ring::new(usize::from(CHANGES_MAX)),
         })
     }
 
-    /// Media can flow from now on: rates are counted from here.
-    pub(crate) fn handle_connected(&mut self, now: Instant, tally: &Tally) {
+    /// Media can flow from now on, so long after the offer's answer: rates are counted from here.
+    pub(crate) fn handle_connected(&mut self, now: Instant, tally: &Tally, took: Duration) {
         (self.taken_at, self.taken) = (now, *tally);
+        self.summary.connected_after.get_or_insert(took);
+    }
+
+    /// All of it, so far.
+    pub(crate) fn summary(&self) -> MediaSummary {
+        self.summary
     }
 
     /// A second ends.
@@ -204,7 +219,17 @@ impl Record {
             keyframes_sent: tiny(tally.keyframes_sent - before.keyframes_sent),
         };
         self.seconds.push(second);
+        self.sum_up(&second, moment);
         second
+    }
+
+    fn sum_up(&mut self, second: &Second, moment: &Moment) {
+        let summary = &mut self.summary;
+        summary.worst_in_loss = summary.worst_in_loss.max(second.in_loss.parts());
+        summary.worst_out_loss = summary.worst_out_loss.max(second.out_loss.parts());
+        summary.worst_rtt = summary.worst_rtt.max(second.rtt());
+        summary.freezes = summary.freezes.saturating_add(moment.freezes.into());
+        summary.limited_s = summary.limited_s.saturating_add(moment.limited.into());
     }
 
     /// Something changed.
@@ -270,7 +295,7 @@ mod tests {
             received_bytes: 5_000,
             ..Tally::default()
         };
-        record.handle_connected(at(300), &tally);
+        record.handle_connected(at(300), &tally, Duration::from_millis(300));
         tally.received_bytes += 125_000;
         tally.sent_bytes += 250_000;
         (tally.told, tally.lost) = (200, 3);
@@ -292,6 +317,10 @@ mod tests {
         assert_eq!((second.in_kbps, second.out_kbps), (2_000, 0));
         assert!((second.out_loss.share() - 0.5).abs() < 1e-6);
         assert_eq!(second.nacks, 0);
+        let summary = record.summary();
+        assert_eq!(summary.connected_after, Some(Duration::from_millis(300)));
+        assert_eq!((summary.worst_in_loss, summary.worst_out_loss), (0, 5_000));
+        assert_eq!(summary.worst_rtt, Some(Duration::from_micros(41_200)));
     }
 
     #[test]

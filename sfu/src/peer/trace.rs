@@ -53,7 +53,7 @@ impl Recorder {
     /// A check came over a path.
     pub(crate) fn check(&mut self, now: Instant, path: Path, outcome: Outcome, nominates: bool) {
         let at = self.seen.iter().position(|seen| seen.path == path);
-        if at.is_none() && self.seen.len() >= MAX_PAIRS {
+        if at.is_none() && !self.has_room(outcome) {
             self.more_checks = self.more_checks.saturating_add(1);
             return;
         }
@@ -83,6 +83,21 @@ impl Recorder {
             Outcome::Refused => seen.refused = seen.refused.saturating_add(1),
             Outcome::Other => {}
         }
+    }
+
+    /// Whether another path can be taken down. One that works takes the place of the last that does not.
+    fn has_room(&mut self, outcome: Outcome) -> bool {
+        if self.seen.len() < MAX_PAIRS {
+            return true;
+        }
+        let is_idle = |seen: &Seen| seen.answered == 0;
+        let idle = self.seen.iter().rposition(is_idle);
+        let Some(idle) = idle.filter(|_| outcome == Outcome::Answered) else {
+            return false;
+        };
+        let forgotten = self.seen.remove(idle);
+        self.more_checks = self.more_checks.saturating_add(forgotten.checks);
+        true
     }
 
     /// Our end of a path whose address is not known yet.
@@ -200,6 +215,23 @@ mod tests {
         let trace = recorder.trace(start);
         assert_eq!(trace.pairs.len(), MAX_PAIRS);
         assert_eq!(trace.more_checks, 84);
+    }
+
+    #[test]
+    fn a_pair_that_works_is_seen_after_however_many_that_do_not() {
+        let start = Instant::now();
+        let mut recorder = Recorder::default();
+        for port in 1..=100 {
+            recorder.check(start, path(port), Outcome::Refused, false);
+        }
+        for port in 201..=202 {
+            recorder.check(start, path(port), Outcome::Answered, true);
+        }
+        let trace = recorder.trace(start);
+        assert_eq!(trace.pairs.len(), MAX_PAIRS);
+        let works = trace.pairs.iter().filter(|pair| pair.answered == 1);
+        assert_eq!(works.count(), 2);
+        assert_eq!(trace.more_checks, 84 + 2);
     }
 
     #[test]

@@ -148,10 +148,14 @@ impl Transport {
         self.secure.is_some() && self.is_interrupted
     }
 
+    /// How long it is since the first offer was answered.
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
     /// An offer was answered, and there was time enough, but there never were keys.
     pub(crate) fn is_unreached(&self, now: Instant) -> bool {
-        let waited = now.saturating_duration_since(self.since);
-        self.ice.is_some() && self.secure.is_none() && waited >= UNREACHED
+        self.ice.is_some() && self.secure.is_none() && self.waited(now) >= UNREACHED
     }
 
     /// Where media goes.

@@ -183,6 +183,7 @@ impl<S: Sink> Shard<S> {
             participant,
             reason,
             trace: Some(Box::new(peer.transport.recorder.trace(now))),
+            media: peer.summary(),
         });
         if peer.transport.is_unreached(now) {
             self.counts.never_connected += 1;

@@ -3,6 +3,7 @@
 use super::{Shard, Sink};
 use crate::control::trace::JoinTrace;
 use crate::control::{Event, GoneReason, ParticipantId};
+use crate::inspect::MediaSummary;
 use crate::table::Key;
 use crate::track::Track;
 use kaiwa_common::id::RoomId;
@@ -14,6 +15,7 @@ pub(super) struct Leaving {
     pub(super) participant: ParticipantId,
     pub(super) reason: GoneReason,
     pub(super) trace: Option<Box<JoinTrace>>,
+    pub(super) media: Option<Box<MediaSummary>>,
 }
 
 impl From<Leaving> for Event {
@@ -23,6 +25,7 @@ impl From<Leaving> for Event {
             participant: leaving.participant,
             reason: leaving.reason,
             trace: leaving.trace,
+            media: leaving.media,
         }
     }
 }
@@ -114,6 +117,7 @@ impl<S: Sink> Shard<S> {
                     participant,
                     reason: GoneReason::Fault,
                     trace: None,
+                    media: None,
                 });
             }
         }

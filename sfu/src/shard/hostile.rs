@@ -540,6 +540,7 @@ fn who_is_still_there_when_their_removal_panics_is_told_of_once() {
         participant: ParticipantId(1),
         reason: GoneReason::Left,
         trace: None,
+        media: None,
     });
     stand.shard.focus = Some(room);
     stand.shard.handle_panic(stand.now);

@@ -1,14 +1,15 @@
 //! What is noted of peers for who inspects their call, and what of it is told.
 
 use super::{Shard, Sink};
-use crate::control::ParticipantId;
+use crate::control::{LimitedBy, ParticipantId, Quality};
 use crate::core::layers::Target;
 use crate::core::ring::{Choice, TEMPORAL_LAYERS};
 use crate::inspect::record::{Loss, Moment, Note, Noted, Record, Second};
 use crate::inspect::{
-    Change, Changed, Inspect, LayerReport, MediaState, ParticipantReport, PathReport, Protocol,
-    PublicationReport, RoomReport, Sample, SentLayer, SubscriptionReport,
+    Change, Changed, Inspect, LayerReport, MediaState, MediaSummary, ParticipantReport, PathReport,
+    Protocol, PublicationReport, RoomReport, Sample, SentLayer, SubscriptionReport,
 };
+use crate::metrics::Counts;
 use crate::net::socket::Local;
 use crate::peer::Peer;
 use crate::peer::slot::SendSlot;
@@ -20,12 +21,11 @@ use kaiwa_common::limits::CALL_REPORTED;
 use kaiwa_common::time::UnixMs;
 use std::time::Instant;
 
+/// Seconds that wait to be taken: as many as a shard has participants at most. Nobody misses others.
+const SECONDS_MAX: usize = 4_096;
+
 /// What a slot is to send from now on, in place of what, and what stands against more.
-pub(super) type LayerChange = (
-    Option<Target>,
-    Option<Target>,
-    Option<crate::control::LimitedBy>,
-);
+pub(super) type LayerChange = (Option<Target>, Option<Target>, Option<LimitedBy>);
 
 impl<S: Sink> Shard<S> {
     /// Says how participants of a call are. Of who is not in it nothing is said, nor of more than
@@ -48,7 +48,13 @@ impl<S: Sink> Shard<S> {
 
     /// A second of a peer ends: what was counted in it is kept.
     pub(super) fn sample(&mut self, now: Instant, key: Key<Peer>) {
-        let Self { peers, tracks, .. } = self;
+        let Self {
+            peers,
+            tracks,
+            counts,
+            seconds,
+            ..
+        } = self;
         let Some(peer) = peers.get_mut(key) else {
             return;
         };
@@ -56,9 +62,34 @@ impl<S: Sink> Shard<S> {
             return;
         };
         let freezes = end_second(now, peer, tracks, &mut record);
-        let moment = moment(now, peer, tracks, freezes);
-        record.take_second(now, &peer.tally(), &moment);
+        counts.freezes += u64::from(freezes);
+        let limited = count_limits(peer, counts);
+        let moment = Moment {
+            freezes,
+            limited,
+            ..moment(now, peer, tracks)
+        };
+        let second = record.take_second(now, &peer.tally(), &moment);
+        if seconds.len() < SECONDS_MAX {
+            seconds.push(second);
+        }
         peer.record = Some(record);
+    }
+
+    /// The seconds of participants that have ended since the last time.
+    pub(crate) fn take_seconds(&mut self) -> impl Iterator<Item = Second> {
+        self.seconds.drain(..)
+    }
+
+    /// How many participants have which quality, by [`Quality::ALL`]; those who are connecting are not among them.
+    pub(crate) fn qualities(&self) -> [usize; Quality::ALL.len()] {
+        let mut qualities = [0; Quality::ALL.len()];
+        for peer in self.peers.values() {
+            if peer.transport.secure.is_some() {
+                qualities[peer.meter.get() as usize] += 1;
+            }
+        }
+        qualities
     }
 
     /// Something happened to a peer.
@@ -203,12 +234,22 @@ impl Peer {
     /// Media can flow from now on, and what is wanted can come.
     pub(crate) fn begin_record(&mut self, now: Instant) {
         let tally = self.tally();
+        let took = self.transport.waited(now);
         if let Some(record) = &mut self.record {
-            record.handle_connected(now, &tally);
+            record.handle_connected(now, &tally, took);
         }
         for slot in self.slots.iter_mut().flatten() {
             slot.watch.handle_connected(now);
         }
+    }
+
+    /// How their media was, if it was noted.
+    pub(crate) fn summary(&self) -> Option<Box<MediaSummary>> {
+        let record = self.record.as_ref()?;
+        Some(Box::new(MediaSummary {
+            protocol: self.protocol,
+            ..record.summary()
+        }))
     }
 
     /// A slot is to send another layer.
@@ -255,7 +296,20 @@ fn end_second(now: Instant, peer: &mut Peer, tracks: &Table<Track>, record: &mut
     freezes
 }
 
-fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>, freezes: u8) -> Moment {
+/// Counts a second of each picture that its subscriber is sent less of than they want. Gives those that their path is
+/// too narrow for.
+fn count_limits(peer: &Peer, counts: &mut Counts) -> u8 {
+    let mut narrow = 0_u8;
+    for (_, slot) in peer.slots() {
+        if let (_, Some(by), _) = slot.watch.told() {
+            counts.limited_s[by as usize] += 1;
+            narrow = narrow.saturating_add(u8::from(by == LimitedBy::Bandwidth));
+        }
+    }
+    narrow
+}
+
+fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>) -> Moment {
     let is_heard = peer.transport.is_connected();
     let layers = || {
         let published = peer.tracks.iter();
@@ -277,8 +331,8 @@ fn moment(now: Instant, peer: &Peer, tracks: &Table<Track>, freezes: u8) -> Mome
         rtt: peer.rtt.measured(),
         jitter: alive.map(|layer| layer.stream.jitter()).max(),
         out_jitter: carrying().filter_map(|(_, slot)| slot.jitter).max(),
-        freezes,
         queued: u16::try_from(peer.outflow.waiting()).unwrap_or(u16::MAX),
+        ..Moment::default()
     }
 }
 

@@ -9,9 +9,10 @@ use crate::net::tcp;
 use crate::shard::shard_of;
 use crate::wire::framing::LENGTH_BYTES;
 use crate::wire::stun::{Class, Message, Method};
+use kaiwa_common::address::subscriber;
 use kaiwa_common::limits::{MEDIA_TCP_FIRST_BYTES, MEDIA_TCP_INBOX};
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -287,18 +288,6 @@ fn whose(bytes: &[u8], shards: usize) -> Said {
     }
 }
 
-/// One IPv6 subscriber has a whole /64 (RFC 6177): its addresses count as one.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) if v6.is_loopback() => IpAddr::V6(v6),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,15 +319,6 @@ mod tests {
         assert_eq!(whose(&bytes, 3), Said::For(shard));
         let more = [&bytes[..], &[0, 9, 1]].concat();
         assert_eq!(whose(&more, 3), Said::For(shard));
-    }
-
-    #[test]
-    fn a_whole_subnet_of_ipv6_is_one_subscriber() {
-        let of = |text: &str| subscriber(text.parse().unwrap());
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 
     #[test]

@@ -177,11 +177,12 @@ fn of_token(error: TokenError, dated: Option<&Dated>, at: UnixMs, hint: Hint) ->
     }
     let since = dated.map(|dated| at.since(dated.expires));
     // Good by the client's clock: it has no reason to get another.
-    let skew = hint.skew_ms.filter(|skew| -skew > millis(TOKEN_LEEWAY));
-    if let (Some(since), Some(skew)) = (since, skew)
-        && millis(since) < -skew
+    let behind = hint.skew_ms.filter(|skew| *skew < 0).map(i64::unsigned_abs);
+    let behind = behind.map(Duration::from_millis);
+    if let (Some(since), Some(behind)) = (since, behind.filter(|behind| *behind > TOKEN_LEEWAY))
+        && since < behind
     {
-        let by = whole(Duration::from_millis(skew.unsigned_abs()));
+        let by = whole(behind);
         return Cause::new(
             Kind::ClockOff,
             format!(
@@ -277,8 +278,4 @@ fn whole(duration: Duration) -> String {
         seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
         seconds => format!("{} days", seconds / 86_400),
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,7 @@
 //! and not when something changes, so that what waits is bounded by the size of a call.
 
 pub mod effect;
+pub mod noted;
 pub mod rights;
 
 mod commands;
@@ -18,6 +19,7 @@ mod ring;
 mod state;
 mod telling;
 
+use crate::call::whence::Way;
 use effect::{
     At, CallError, Effect, EndReason, Push, Reply, RingState, Ringing, Roster, SessionNo,
     SfuCommand, Summary, Ticket,
@@ -27,6 +29,7 @@ use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{CallGrant, ServerRole};
 use kaiwa_sfu::control::{ParticipantId, SfuError};
+use noted::Left;
 use rights::Powers;
 use ring::Rings;
 use state::{Call, Participant, Phase, Rates};
@@ -77,8 +80,8 @@ enum Asked {
 pub struct Stats {
     /// Calls.
     pub calls: usize,
-    /// Participants of all calls, those included whom the SFU has not taken yet.
-    pub participants: usize,
+    /// Participants of all calls by [`Way::ALL`], those included whom the SFU has not taken yet.
+    pub participants: [usize; Way::ALL.len()],
 }
 
 /// How long what takes its time in a call may take.
@@ -110,6 +113,10 @@ pub struct CallCore {
     notices: BTreeMap<RoomId, Notice>,
     timers: BTreeSet<(Instant, Timer)>,
     effects: VecDeque<Effect>,
+    /// Those who have left, and of whom the SFU has yet to say how their media was.
+    leaving: BTreeMap<ParticipantId, Box<Left>>,
+    /// Participants by the door they came by.
+    ways: [usize; Way::ALL.len()],
 }
 
 impl CallCore {
@@ -132,6 +139,8 @@ impl CallCore {
             notices: BTreeMap::new(),
             timers: BTreeSet::new(),
             effects: VecDeque::new(),
+            leaving: BTreeMap::new(),
+            ways: [0; Way::ALL.len()],
         }
     }
 
@@ -151,7 +160,7 @@ impl CallCore {
     pub fn stats(&self) -> Stats {
         Stats {
             calls: self.calls.len(),
-            participants: self.rooms.len(),
+            participants: self.ways,
         }
     }
 
@@ -342,6 +351,10 @@ impl CallCore {
         };
         let call = self.calls.get_mut(&room).expect("a participant's call");
         let gone = call.remove(id, reason).expect("a call's participant");
+        self.ways[gone.way as usize] -= 1;
+        if gone.is_present() {
+            self.note_left((&room, id), &gone, reason, at);
+        }
         self.seats.remove(&gone.session);
         if let Some(until) = gone.away {
             self.timers.remove(&(until, Timer::Away(id)));

@@ -151,7 +151,10 @@ impl Failures {
         if let Some(user) = dated.as_ref().map(|dated| &dated.user) {
             let mut state = lock(&self.state);
             let found = state.ring.latest(at, |failure| {
-                failure.stage == Stage::Token && failure.user.as_ref() == Some(user)
+                // Of whichever token of theirs: another one may be wrong otherwise.
+                let is_alike =
+                    matches!(failure.facts, Facts::Token { error: of, .. } if of == error);
+                is_alike && failure.user.as_ref() == Some(user)
             });
             if let Some(failure) = found {
                 return self.refine(failure, report, at);
@@ -435,7 +438,7 @@ impl Failures {
                 way = failure.whence.way.as_str(),
                 stage = failure.stage.as_str(),
                 kind = failure.cause.kind.as_str(),
-                room = ?failure.room,
+                room = failure.room.as_ref().map(tracing::field::display),
                 participant = failure.participant.map(tracing::field::display),
                 "call.failure"
             );

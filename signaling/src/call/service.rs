@@ -14,6 +14,7 @@ use super::core::rights::Standing;
 use super::core::{CallCore, CallTimes};
 use super::events::Inbox;
 use super::failures::{Asking, Failures, Report, Stage};
+use super::journal;
 use super::whence::{Way, Whence};
 use super::wire;
 use crate::codec::EncodedOnce;
@@ -192,6 +193,7 @@ impl Calls {
             session: no,
             actor: Actor::clone(&actor),
             grant,
+            way: Way::Socket,
         };
         let is_join = matches!(command, Command::Join { .. });
         let asking = asking(&caller, &command, || {
@@ -367,9 +369,14 @@ impl Shared {
             .collect();
         let stats = state.core.stats();
         self.metrics.calls.set(count(stats.calls));
-        self.metrics
+        for (series, participants) in self
+            .metrics
             .call_participants
-            .set(count(stats.participants));
+            .iter()
+            .zip(stats.participants)
+        {
+            series.set(count(participants));
+        }
         (effects, state.core.poll_timeout())
     }
 
@@ -377,6 +384,7 @@ impl Shared {
         match effect {
             Effect::LookUp { ticket, what } => self.look_up(ticket, what),
             Effect::Sfu(command) => self.command(command),
+            Effect::Note(noted) => journal::note(&self.metrics, &noted),
             Effect::Reply { ticket, result } => lock(&self.state).answer(ticket, result),
             Effect::Push { to, push } => {
                 self.listeners(&to, |listener| listener.push(&push));
@@ -450,7 +458,11 @@ impl Shared {
                     core.handle_rights_set(id, result, at);
                 });
             }
-            SfuCommand::Leave(id) => self.await_answer(self.sfu.leave(id), |_, _, _| {}),
+            SfuCommand::Leave(id) => {
+                self.await_answer(self.sfu.leave(id), move |core, result, _| {
+                    core.handle_leave_taken(id, result.is_ok());
+                });
+            }
             SfuCommand::Offer {
                 ticket,
                 offer,

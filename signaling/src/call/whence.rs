@@ -17,6 +17,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Socket, Self::Whip, Self::Whep];
+
     /// The word for programs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -4,8 +4,9 @@ use crate::session::core::bucket::TokenBucket;
 use axum::http::HeaderMap;
 use dashmap::DashMap;
 use ipnet::IpNet;
+use kaiwa_common::address::subscriber;
 use kaiwa_common::limits::Limits;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -185,18 +186,6 @@ impl Addresses {
     #[must_use]
     pub fn open(&self) -> u32 {
         self.total.load(Ordering::Relaxed)
-    }
-}
-
-/// One IPv6 subscriber has a whole /64 (RFC 6177): its addresses count as one.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) if v6.is_loopback() => IpAddr::V6(v6),
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 

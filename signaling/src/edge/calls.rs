@@ -8,13 +8,14 @@ mod wire;
 use super::Edge;
 use super::address::Peer;
 use super::api::{bearer, throttle};
+use super::path::{InPath, named};
 use super::problem::Problem;
 use super::reports::wire::Failure;
 use crate::call::service::Calls;
 use crate::call::service::inspect::Scope;
 use crate::session::connect::actor;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -90,14 +91,14 @@ fn answer_calls(edge: &Edge, asker: &Actor) -> Answered<wire::Calls> {
 async fn room(
     State(edge): State<Arc<Edge>>,
     Extension(asker): Extension<Actor>,
-    Path(room): Path<String>,
+    path: InPath<String>,
     query: Result<Query<wire::RoomQuery>, QueryRejection>,
 ) -> Answered<wire::Room> {
     let Query(query) = query?;
     let seconds = seconds(query.seconds)?;
     let after = query.after.as_deref().map(participant).transpose()?;
     let calls = service(&edge)?;
-    let room = RoomId::parse(&room).map_err(|_| not_yours())?;
+    let room = RoomId::parse(&named(path)).map_err(|_| not_yours())?;
     let scope = calls.scope(&asker, &room).await?;
     let inspected = calls.inspect(&room, &scope, after, seconds).await?;
     let failed = calls.failed(&room, &scope);

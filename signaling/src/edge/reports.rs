@@ -10,11 +10,12 @@ use super::Edge;
 use super::address::Peer;
 use super::api::{bearer, not_found, problem, throttle};
 use super::origin;
+use super::path::{InPath, named};
 use crate::call::failures::Report;
 use crate::call::service::Calls;
 use crate::call::whence::{Way, Whence};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Extension, Path, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -57,11 +58,11 @@ fn answer_probe(edge: &Edge, peer: Peer, headers: &HeaderMap) -> Result<Response
 async fn take(
     State(edge): State<Arc<Edge>>,
     Extension(peer): Extension<Peer>,
-    Path(room): Path<String>,
+    path: InPath<String>,
     parts: http::request::Parts,
     body: Result<Json<wire::Report>, JsonRejection>,
 ) -> Response {
-    let mut response = match answer(&edge, peer, &room, &parts, body).await {
+    let mut response = match answer(&edge, peer, &named(path), &parts, body).await {
         Ok(response) => response,
         Err(refused) => *refused,
     };

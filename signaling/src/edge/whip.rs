@@ -9,6 +9,7 @@ use super::Edge;
 use super::address::Peer;
 use super::api::throttle;
 use super::origin;
+use super::path::{InPath, named};
 use crate::call::causes::Facts;
 use crate::call::core::effect::CallError;
 use crate::call::failures::Stage;
@@ -17,8 +18,7 @@ use crate::whip::core::{Change, Named, NoPlace};
 use crate::whip::service::{Changed, Refused, Request as Begin, Whip};
 use answer::{Answered, Problem};
 use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
@@ -59,13 +59,6 @@ pub(super) fn router() -> Router<Arc<Edge>> {
     Router::new()
         .nest("/whip", of(Way::In))
         .nest("/whep", of(Way::Out))
-}
-
-/// What a path names. One that is no text names nothing that there is.
-type InPath<T> = Result<Path<T>, PathRejection>;
-
-fn named<T: Default>(path: InPath<T>) -> T {
-    path.map_or_else(|_| T::default(), |Path(named)| named)
 }
 
 async fn endpoint(

@@ -190,6 +190,7 @@ impl Whip {
             session: no,
             actor,
             grant,
+            way: way.into(),
         };
         let tracks = purpose.tracks(&offered);
         let place = Arc::new(Place {
@@ -345,6 +346,7 @@ impl Shared {
             session: restart.no,
             actor,
             grant,
+            way: named.way.into(),
         };
         let command = Command::Offer {
             room: named.room.clone(),

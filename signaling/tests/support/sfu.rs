@@ -100,6 +100,7 @@ impl SfuDouble {
             participant,
             reason,
             trace: None,
+            media: None,
         });
     }
 

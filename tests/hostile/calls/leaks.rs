@@ -26,8 +26,8 @@ const GROWTH: u64 = 4 * 1024 * 1024;
 const LEVELS: [&str; 4] = [
     "kaiwa_sfu_participants",
     "kaiwa_sfu_rooms",
-    "kaiwa_signaling_calls",
-    "kaiwa_signaling_call_participants",
+    "kaiwa_calls",
+    "kaiwa_call_participants",
 ];
 
 /// Comes, connects, is heard by the server, and goes: by leaving, by a goodbye of the transport, or by

@@ -107,6 +107,17 @@ test('asks each second while it is in sight, for no more than is new, and not at
   await me.context.close();
 });
 
+test('a large call is a list of a hundred, of whom nobody with a problem is left out', async () => {
+  const me = await open(({ searchParams }) => ({ json: fixtures.fixture({ nowMs: Date.now(), room: garden, seconds: Number(searchParams.get('seconds')), more: 150 }) }));
+  await inspect(me);
+  assert.equal(await me.id('inspect-item').count(), 100);
+  for (const user of ['ben', 'dmitri']) assert.equal(await me.page.locator(`[data-testid="inspect-item"][data-user="${user}"]`).count(), 1, user);
+  assert.match(await me.id('inspect-panes').innerText(), /And 54 more, without a problem/);
+  const elements = await me.page.evaluate(() => document.querySelectorAll('.inspect *').length);
+  assert.ok(elements < 2_000, `${elements} elements`);
+  await me.context.close();
+});
+
 test('a report for others has everything but tokens', async () => {
   const token = 'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhaWtvIn0.c2lnbmF0dXJl';
   const me = await open((url) => {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::core::ring::Format;
+use crate::unit::Ssrc;
 use proptest::prelude::*;
+use std::time::Duration;
 
 const RTT: Duration = Duration::from_millis(50);
 

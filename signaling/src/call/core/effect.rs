@@ -1,5 +1,7 @@
 //! What goes into the core and what comes out of it, besides commands and the SFU's events.
 
+use super::noted::Noted;
+use crate::call::whence::Way;
 use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::{Actor, User};
 use kaiwa_common::error::{ErrorCode, Refusal};
@@ -39,6 +41,8 @@ pub struct Caller {
     pub actor: Actor,
     /// What their token lets them do in calls.
     pub grant: CallGrant,
+    /// By which door they come.
+    pub way: Way,
 }
 
 /// What the shell has to do, in this order.
@@ -83,6 +87,8 @@ pub enum Effect {
         /// What.
         signal: Signal,
     },
+    /// Note what came or went.
+    Note(Noted),
     /// Tell whoever follows the room that its call began, changed its size or ended.
     Notice {
         /// Which room.

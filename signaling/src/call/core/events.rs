@@ -39,14 +39,19 @@ impl CallCore {
             Event::Gone {
                 participant,
                 reason,
+                media,
                 ..
-            } => self.forget(participant, reason.into(), at),
+            } => {
+                self.forget(participant, reason.into(), at);
+                self.settle_left(participant, media);
+            }
         }
     }
 
     /// Events were lost: what is known of each call is told whole. (What they would have changed is
     /// learned with the next event about it, or from the SFU's answer to the participant's next command.)
     pub fn handle_events_lost(&mut self, at: At) {
+        self.settle_all_left();
         let rooms: Vec<RoomId> = self.calls.keys().cloned().collect();
         for room in rooms {
             self.calls.get_mut(&room).expect("just seen").tell_whole();
@@ -150,6 +155,9 @@ impl CallCore {
         if participant.is_media_lost != is_lost {
             participant.is_media_lost = is_lost;
             self.changed(room, id, at.now);
+        }
+        if !is_lost {
+            self.note_connected(room, id, at);
         }
     }
 }

@@ -155,9 +155,11 @@ impl CallCore {
             rights,
             video_codecs: call.video_codecs,
         };
+        let way = participant.way;
         call.participants.insert(id, participant);
         self.seats.insert(session, id);
         self.rooms.insert(id, room);
+        self.ways[way as usize] += 1;
         self.effects.push_back(Effect::Sfu(SfuCommand::Join(join)));
     }
 
@@ -205,12 +207,15 @@ impl CallCore {
             return self.forget(id, EndReason::Failed, at);
         }
         participant.joined = at.wall;
+        participant.entered = at.now;
+        let way = participant.way;
         let user = participant.actor.user.clone();
         let session = participant.session;
         if call.summary().count == 0 {
             call.started = at.wall;
         }
         call.came(id);
+        self.note_joined(&room, id, way);
         for ticket in tickets {
             self.reply_joined(&room, id, ticket);
         }
@@ -316,6 +321,7 @@ fn participant(joining: Joining, standing: Standing, away: Duration, at: At) -> 
         session,
         actor,
         grant,
+        way,
     } = joining.caller;
     Participant {
         session,
@@ -323,7 +329,10 @@ fn participant(joining: Joining, standing: Standing, away: Duration, at: At) -> 
         actor,
         grant,
         standing,
+        way,
         joined: at.wall,
+        entered: at.now,
+        was_connected: false,
         phase: Phase::Entering(joining.tickets),
         away: (!joining.is_attached).then(|| at.now + away),
         was_away: false,

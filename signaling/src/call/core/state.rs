@@ -2,6 +2,7 @@
 
 use super::effect::{EndReason, Entry, Roster, SessionNo, Summary, Ticket};
 use super::rights::{Powers, Standing};
+use crate::call::whence::Way;
 use crate::session::core::bucket::TokenBucket;
 use kaiwa_chat::model::{Actor, Role};
 use kaiwa_common::id::{RoomId, UserId};
@@ -39,7 +40,13 @@ pub(super) struct Participant {
     pub(super) grant: CallGrant,
     pub(super) standing: Standing,
     pub(super) powers: Powers,
+    /// By which door they came.
+    pub(super) way: Way,
     pub(super) joined: UnixMs,
+    /// When the SFU had taken them.
+    pub(super) entered: Instant,
+    /// Media got through once.
+    pub(super) was_connected: bool,
     pub(super) phase: Phase,
     /// Their session has no connection; they leave at this time.
     pub(super) away: Option<Instant>,

@@ -1,6 +1,7 @@
 //! Rules of calls one by one; a seeded simulation of all of them together.
 
 use super::effect::{CallError, Caller, LookUp, RingOutcome};
+use super::noted::{Left, Noted};
 use super::rights::Standing;
 use super::*;
 use crate::call::command::Command;
@@ -16,10 +17,11 @@ use kaiwa_common::position::{Epoch, Position, Seq};
 use kaiwa_common::redact::Redacted;
 use kaiwa_common::time::UnixMs;
 use kaiwa_sfu::control::{
-    Answer, Event, GoneReason, Hears, Publication, PublicationId, Quality, Rights, SfuError, Slot,
-    Source, Track, Wanted, Wish,
+    Answer, Connectivity, Event, GoneReason, Hears, Publication, PublicationId, Quality, Rights,
+    SfuError, Slot, Source, Track, Wanted, Wish,
 };
 use kaiwa_sfu::core::negotiate::{VideoCodec, VideoCodecs};
+use kaiwa_sfu::inspect::MediaSummary;
 use kaiwa_sfu::unit::Mid;
 
 mod rings;
@@ -94,6 +96,7 @@ struct Bench {
     questions: Vec<(Ticket, LookUp)>,
     notices: Vec<(Summary, Vec<SessionNo>)>,
     signals: Vec<(Vec<SessionNo>, effect::Signal)>,
+    notes: Vec<Noted>,
 }
 
 impl Bench {
@@ -112,6 +115,7 @@ impl Bench {
             questions: Vec::new(),
             notices: Vec::new(),
             signals: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -125,6 +129,7 @@ impl Bench {
                 role: ServerRole::Creator,
             },
             grant: CallGrant::ALL,
+            way: Way::Socket,
         };
         self.core.handle_command(caller, command, ticket, self.at);
         self.gather();
@@ -146,6 +151,7 @@ impl Bench {
                     self.user_pushes.push((user, except, push));
                 }
                 Effect::Signal { to, signal } => self.signals.push((to, signal)),
+                Effect::Note(noted) => self.notes.push(noted),
                 Effect::Notice {
                     summary, except, ..
                 } => self.notices.push((summary, except)),
@@ -472,7 +478,7 @@ fn joining_another_call_leaves_the_first_and_one_that_is_refused_does_not() {
         bench.core.stats(),
         Stats {
             calls: 1,
-            participants: 1
+            participants: [1, 0, 0]
         }
     );
 }
@@ -921,6 +927,98 @@ fn a_moderator_mutes_and_removes_below_and_never_unmutes() {
     bench.join(3, "member");
 }
 
+fn gone(participant: ParticipantId, media: Option<MediaSummary>) -> Event {
+    Event::Gone {
+        room: room("r"),
+        participant,
+        reason: GoneReason::Left,
+        trace: None,
+        media: media.map(Box::new),
+    }
+}
+
+fn noted_left(bench: &mut Bench) -> Vec<Left> {
+    let notes = std::mem::take(&mut bench.notes).into_iter();
+    let left = notes.filter_map(|noted| match noted {
+        Noted::Left(left) => Some(*left),
+        Noted::Joined { .. } | Noted::Connected(_) => None,
+    });
+    left.collect()
+}
+
+#[test]
+fn comings_and_goings_are_noted_once_each_with_how_media_was() {
+    let mut bench = Bench::new();
+    let alice = bench.join(1, "alice");
+    assert_eq!(
+        bench.notes,
+        [Noted::Joined {
+            room: room("r"),
+            participant: alice,
+            way: Way::Socket
+        }]
+    );
+    bench.wait(Duration::from_millis(700));
+    let connected = |connectivity| Event::Connectivity {
+        room: room("r"),
+        participant: alice,
+        connectivity,
+    };
+    for connectivity in [
+        Connectivity::Connected,
+        Connectivity::Interrupted,
+        Connectivity::Connected,
+    ] {
+        bench.core.handle_event(connected(connectivity), bench.at);
+    }
+    bench.gather();
+    let took = Noted::Connected(Duration::from_millis(700));
+    assert_eq!(bench.notes[1..], [took]);
+    bench.wait(Duration::from_secs(9));
+    let ticket = bench.command(1, "alice", Command::Leave { room: room("r") });
+    bench.done(ticket);
+    assert_eq!(noted_left(&mut bench), [], "the SFU has to say how it was");
+    let media = MediaSummary {
+        freezes: 2,
+        ..MediaSummary::default()
+    };
+    bench.core.handle_event(gone(alice, Some(media)), bench.at);
+    bench.core.handle_event(gone(alice, Some(media)), bench.at);
+    bench.gather();
+    let [left] = noted_left(&mut bench).try_into().expect("once");
+    assert_eq!((left.participant, left.reason), (alice, EndReason::Left));
+    assert_eq!(left.lasted, Duration::from_millis(9_700));
+    assert_eq!(left.media, Some(Box::new(media)));
+}
+
+#[test]
+fn who_leaves_is_noted_also_when_the_sfu_says_nothing_of_it() {
+    let mut bench = Bench::new();
+    let [alice, bob, carol] =
+        [(1, "alice"), (2, "bob"), (3, "carol")].map(|(session, name)| bench.join(session, name));
+    for session in [1, 2] {
+        bench
+            .core
+            .handle_session_ended(SessionNo(session), bench.at);
+    }
+    bench.core.handle_leave_taken(alice, false);
+    bench.core.handle_leave_taken(bob, true);
+    bench.gather();
+    let left = noted_left(&mut bench);
+    assert_eq!(left.len(), 1, "the SFU may still say how bob's was");
+    assert_eq!((left[0].participant, &left[0].media), (alice, &None));
+    bench.core.handle_events_lost(bench.at);
+    bench.gather();
+    let [left] = noted_left(&mut bench).try_into().expect("one");
+    assert_eq!(left.participant, bob);
+    assert!(bench.core.leaving.is_empty());
+    // Whom the SFU gives up by itself.
+    bench.core.handle_event(gone(carol, None), bench.at);
+    bench.gather();
+    let [left] = noted_left(&mut bench).try_into().expect("one");
+    assert_eq!((left.participant, left.reason), (carol, EndReason::Server));
+}
+
 #[test]
 fn what_the_sfu_no_longer_has_is_gone_here_too() {
     let mut bench = Bench::new();
@@ -931,6 +1029,7 @@ fn what_the_sfu_no_longer_has_is_gone_here_too() {
         participant: alice,
         reason: GoneReason::HandshakeFailed,
         trace: None,
+        media: None,
     };
     bench.core.handle_event(gone.clone(), bench.at);
     bench.core.handle_event(gone, bench.at);

@@ -1,9 +1,10 @@
 //! The failed joins that are remembered, the oldest first.
 
 use super::Failure;
+use kaiwa_common::address::subscriber;
 use kaiwa_common::limits::{
-    CALL_FAILURE_KEPT, CALL_FAILURE_REPORTED, CALL_FAILURES, CALL_FAILURES_ROOM,
-    CALL_FAILURES_UNKNOWN,
+    CALL_FAILURE_KEPT, CALL_FAILURE_REPORTED, CALL_FAILURES, CALL_FAILURES_PERSON,
+    CALL_FAILURES_ROOM, CALL_FAILURES_UNKNOWN,
 };
 use kaiwa_common::time::UnixMs;
 use std::collections::VecDeque;
@@ -14,31 +15,28 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Remembers one; the oldest give way.
+    /// Remembers one; the oldest give way: those of the same person, then of the same kind, then of the node.
     pub(super) fn push(&mut self, failure: Failure) {
         let now = failure.at;
         self.failures.retain(|known| is_kept(known, now));
-        // Of nobody known, of whichever room, and of no room: so that strangers and tokens that have expired push out
-        // nobody else's.
-        let is_apart = |failure: &Failure| failure.user.is_none() || failure.room.is_none();
-        let (room, is_unknown) = (failure.room.clone(), is_apart(&failure));
-        let bound = if is_unknown {
-            CALL_FAILURES_UNKNOWN
-        } else {
-            CALL_FAILURES_ROOM
+        self.make_room(CALL_FAILURES_PERSON, |known| is_of_one(known, &failure));
+        let bound = match (&failure.user, &failure.room) {
+            (Some(_), Some(_)) => CALL_FAILURES_ROOM,
+            (None, _) | (_, None) => CALL_FAILURES_UNKNOWN,
         };
-        let is_alike =
-            |other: &Failure| is_apart(other) == is_unknown && (is_unknown || other.room == room);
-        let alike = self.failures.iter().filter(|other| is_alike(other)).count();
+        self.make_room(bound, |known| is_of_one_kind(known, &failure));
+        self.make_room(CALL_FAILURES, |_| true);
+        self.failures.push_back(failure);
+    }
+
+    /// Forgets the oldest of these if there are as many as may be.
+    fn make_room(&mut self, bound: usize, is_alike: impl Fn(&Failure) -> bool) {
+        let alike = self.failures.iter().filter(|known| is_alike(known)).count();
         if alike >= bound
             && let Some(oldest) = self.failures.iter().position(is_alike)
         {
             self.failures.remove(oldest);
         }
-        if self.failures.len() >= CALL_FAILURES {
-            self.failures.pop_front();
-        }
-        self.failures.push_back(failure);
     }
 
     /// These, the newest first.
@@ -62,6 +60,21 @@ impl Ring {
     /// Forgets these.
     pub(super) fn forget(&mut self, is_wanted: impl Fn(&Failure) -> bool) {
         self.failures.retain(|failure| !is_wanted(failure));
+    }
+}
+
+/// Of one person; of nobody known, from one address.
+fn is_of_one(known: &Failure, other: &Failure) -> bool {
+    let address = |failure: &Failure| failure.whence.origin.client.map(subscriber);
+    known.user == other.user && (known.user.is_some() || address(known) == address(other))
+}
+
+/// Of nobody known, of whichever room, so that strangers push out nobody else's; else of one room, or of none.
+fn is_of_one_kind(known: &Failure, other: &Failure) -> bool {
+    match (&known.user, &other.user) {
+        (None, None) => true,
+        (Some(_), Some(_)) => known.room == other.room,
+        (None, Some(_)) | (Some(_), None) => false,
     }
 }
 

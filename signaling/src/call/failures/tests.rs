@@ -1,8 +1,10 @@
 use super::*;
+use crate::call::whence::Origin;
 use kaiwa_common::limits::{
-    CALL_FAILURE_KEPT, CALL_FAILURE_REPORTED, CALL_FAILURES, CALL_FAILURES_ROOM,
-    CALL_FAILURES_UNKNOWN,
+    CALL_FAILURE_KEPT, CALL_FAILURE_REPORTED, CALL_FAILURES, CALL_FAILURES_PERSON,
+    CALL_FAILURES_ROOM, CALL_FAILURES_UNKNOWN,
 };
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 fn fixed() -> UnixMs {
@@ -66,25 +68,84 @@ fn kinds(failures: &[Failure]) -> Vec<&'static str> {
     kinds.collect()
 }
 
+const INVALID: TokenError = TokenError::Invalid("its signature does not match");
+
+/// From an address of its own.
+fn from(no: usize) -> Arc<Whence> {
+    let client = Ipv6Addr::from_bits(u128::try_from(no).expect("a number") << 64);
+    let origin = Origin {
+        client: Some(client.into()),
+        ..Origin::default()
+    };
+    Arc::new(Whence {
+        origin,
+        ..Whence::default()
+    })
+}
+
+fn dated(name: &str) -> Option<Dated> {
+    Some(Dated {
+        user: user(name),
+        starts: None,
+        expires: UnixMs(1_700_000_000_000),
+    })
+}
+
 #[test]
 fn rooms_and_strangers_push_out_only_their_own() {
     let failures = failures();
     refuse(&failures, "quiet", "alice");
-    for _ in 0..2 * CALL_FAILURES_ROOM {
-        refuse(&failures, "r", "bob");
+    for no in 0..2 * CALL_FAILURES_ROOM {
+        refuse(&failures, "r", &format!("bob_{no}"));
     }
-    let invalid = TokenError::Invalid("its signature does not match");
-    for _ in 0..2 * CALL_FAILURES_UNKNOWN {
-        failures.token_refused(invalid, None, Some(&room("quiet")), whence());
+    for no in 0..2 * CALL_FAILURES_UNKNOWN {
+        failures.token_refused(INVALID, None, Some(&room("quiet")), from(no));
+        let expired = dated(&format!("carol_{no}"));
+        failures.token_refused(TokenError::Expired, expired, None, whence());
     }
     assert_eq!(failures.of_room(&room("r")).len(), CALL_FAILURES_ROOM);
     assert_eq!(failures.of_person(&room("quiet"), &user("alice")).len(), 1);
-    let expected = CALL_FAILURES_ROOM + CALL_FAILURES_UNKNOWN + 1;
+    let expected = CALL_FAILURES_ROOM + 2 * CALL_FAILURES_UNKNOWN + 1;
     assert_eq!(failures.all().len(), expected);
     for no in 0..2 * CALL_FAILURES {
-        refuse(&failures, &format!("room_{no}"), "carol");
+        refuse(&failures, &format!("room_{no}"), &format!("dave_{no}"));
     }
     assert_eq!(failures.all().len(), CALL_FAILURES);
+}
+
+#[test]
+fn one_person_and_one_address_push_out_only_their_own() {
+    let failures = failures();
+    refuse(&failures, "r", "alice");
+    failures.token_refused(INVALID, None, Some(&room("r")), from(1));
+    for no in 0..2 * CALL_FAILURES {
+        // Rooms are named by whoever asks, whether there are such or not.
+        refuse(&failures, &format!("room_{no}"), "mallory");
+        refuse(&failures, "r", "mallory");
+        failures.token_refused(TokenError::Expired, dated("mallory"), None, whence());
+        failures.token_refused(INVALID, None, None, from(2));
+    }
+    assert_eq!(failures.of_person(&room("r"), &user("alice")).len(), 1);
+    let encoder = |failure: &&Failure| failure.user.is_none() && failure.room.is_some();
+    assert_eq!(failures.all().iter().filter(encoder).count(), 1);
+    assert_eq!(failures.all().len(), 2 + 2 * CALL_FAILURES_PERSON);
+}
+
+#[test]
+fn a_report_of_a_token_is_told_what_is_wrong_with_that_token() {
+    let failures = failures();
+    failures.token_refused(INVALID, dated("alice"), None, whence());
+    let report = || Report {
+        clock: Some(UnixMs(i64::MIN)),
+        ..Report::default()
+    };
+    for _ in 0..2 {
+        let cause =
+            failures.token_reported(TokenError::Expired, dated("alice"), report(), whence());
+        let kind = cause.map(|cause| cause.kind);
+        assert_eq!(kind, Some(Kind::ClockOff), "by so odd a clock");
+    }
+    assert_eq!(kinds(&failures.all()), ["clock_off", "token_invalid"]);
 }
 
 #[test]

@@ -337,7 +337,7 @@ fn subscription(
         layer: report.layer,
         wanted_width: report.wanted.0,
         wanted_height: report.wanted.1,
-        limited_by: report.limited_by.map(limited_by),
+        limited_by: report.limited_by.map(LimitedBy::name),
         since_ms: report.since.map(|at| at.0),
         fps: report.fps,
         freeze_now: report.is_frozen,
@@ -355,12 +355,12 @@ fn change(change: &inspect::Change) -> Change {
             mid: mid.map(|mid| mid.to_string()),
             from: Some(sent_layer(from)),
             to: Some(sent_layer(to)),
-            why: why.map(limited_by),
+            why: why.map(LimitedBy::name),
             ..of("layer")
         },
         Changed::Freeze { mid, why } => Change {
             mid: mid.map(|mid| mid.to_string()),
-            why: why.map(limited_by),
+            why: why.map(LimitedBy::name),
             ..of("freeze")
         },
         Changed::Protocol { from, to } => Change {
@@ -379,15 +379,6 @@ fn sent_layer(sent: Option<SentLayer>) -> String {
         || "none".to_owned(),
         |sent| format!("{}/{}", sent.layer, sent.temporal),
     )
-}
-
-fn limited_by(limit: LimitedBy) -> &'static str {
-    match limit {
-        LimitedBy::Bandwidth => "bandwidth",
-        LimitedBy::Publisher => "publisher",
-        LimitedBy::Muted => "muted",
-        LimitedBy::Codec => "codec",
-    }
 }
 
 fn source(source: Source) -> &'static str {

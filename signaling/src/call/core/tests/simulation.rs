@@ -297,6 +297,7 @@ impl Sfu {
             participant: id,
             reason,
             trace: None,
+            media: None,
         });
     }
 
@@ -411,6 +412,8 @@ struct World {
     replies: Vec<(Ticket, Result<Reply, CallError>)>,
     awaited: BTreeMap<Ticket, usize>,
     unanswered: BTreeSet<Ticket>,
+    /// Who joined and did not leave yet, as it is noted.
+    noted: BTreeSet<ParticipantId>,
     /// What a follower of each room knows: version and count; and when it was told last.
     followed: BTreeMap<RoomId, (u64, u32, Instant)>,
     phones: BTreeMap<(UserId, RoomId), UnixMs>,
@@ -447,6 +450,7 @@ impl World {
             replies: Vec::new(),
             awaited: BTreeMap::new(),
             unanswered: BTreeSet::new(),
+            noted: BTreeSet::new(),
             followed: BTreeMap::new(),
             phones: BTreeMap::new(),
             seen: Seen::default(),
@@ -506,6 +510,7 @@ impl World {
                 role: server_role(device.person),
             },
             grant: device.grant,
+            way: Way::Socket,
         };
         self.unanswered.insert(ticket);
         self.awaited.insert(ticket, n);
@@ -786,8 +791,25 @@ impl World {
                 Effect::Push { to, push } => self.push(&to, &push),
                 Effect::PushUser { user, push, .. } => self.ring_told(user, push),
                 Effect::Signal { to, .. } => assert!(!to.is_empty()),
+                Effect::Note(noted) => self.noted(noted),
                 Effect::Notice { room, summary, .. } => self.notice(room, summary),
             }
+        }
+    }
+
+    /// Each joins once and leaves once.
+    fn noted(&mut self, noted: Noted) {
+        match noted {
+            Noted::Joined { participant, .. } => {
+                assert!(self.noted.insert(participant), "joined twice");
+            }
+            Noted::Left(left) => {
+                assert!(
+                    self.noted.remove(&left.participant),
+                    "left, and was not there"
+                );
+            }
+            Noted::Connected(_) => {}
         }
     }
 
@@ -931,11 +953,15 @@ impl World {
         self.rest();
         self.wait(Duration::from_secs(120));
         assert!(self.sfu.participants.is_empty(), "every join has its leave");
+        assert!(
+            self.noted.is_empty(),
+            "every join that is noted has its leave"
+        );
         assert!(self.phones.is_empty());
         let core = &self.core;
         assert_eq!(core.stats(), Stats::default());
         assert!(core.seats.is_empty() && core.joinings.is_empty() && core.asked.is_empty());
-        assert!(core.rates.is_empty());
+        assert!(core.rates.is_empty() && core.leaving.is_empty());
         assert!(core.rings.is_empty() && core.removed.is_empty() && core.notices.is_empty());
         assert!(core.timers.is_empty(), "{:?}", core.timers);
     }
