@@ -6,6 +6,7 @@
     reason = "this is the printing module"
 )]
 
+mod doctor;
 mod http;
 mod notifications;
 mod queues;
@@ -14,6 +15,7 @@ use crate::config::{Config, Options};
 use crate::data::DataDir;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use doctor::DoctorArgs;
 use kaiwa_common::id::{RoomId, UserId};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Identity, ServerRole};
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Config,
     /// Looks after the notifications of a running server.
     Notifications(NotificationsArgs),
+    /// Looks whether the server can be reached as clients reach it, and says what to do where it can't.
+    Doctor(DoctorArgs),
     /// Makes the queues at Amazon that the settings name.
     Queues(QueuesArgs),
 }
@@ -164,13 +168,24 @@ pub(crate) fn queues(config: &Config, args: &QueuesArgs) -> anyhow::Result<()> {
     print_answer(queues::run(config, args))
 }
 
+/// Looks whether the server can be reached, and prints what was found; whether nothing fails.
+pub(crate) fn doctor(config: &Config, args: &DoctorArgs) -> anyhow::Result<bool> {
+    let (text, is_well) = awaited(doctor::run(config, args))?;
+    print!("{text}");
+    Ok(is_well)
+}
+
 fn print_answer(answer: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
+    print!("{}", awaited(answer)?);
+    Ok(())
+}
+
+fn awaited<T>(answer: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime can't start")?;
-    print!("{}", runtime.block_on(answer)?);
-    Ok(())
+    runtime.block_on(answer)
 }
 
 /// Prints tokens, one a line.

@@ -41,6 +41,11 @@ fn main() -> ExitCode {
         cli::Command::Config => cli::print_config(&config),
         cli::Command::Notifications(args) => cli::notifications(&config, &args),
         cli::Command::Queues(args) => cli::queues(&config, &args),
+        cli::Command::Doctor(args) => match cli::doctor(&config, &args) {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

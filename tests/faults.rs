@@ -17,8 +17,12 @@ mod wait;
 
 #[path = "faults/joins.rs"]
 mod joins;
+#[path = "faults/media.rs"]
+mod media;
 #[path = "faults/person.rs"]
 mod person;
+#[path = "faults/requests.rs"]
+mod requests;
 #[path = "faults/tokens.rs"]
 mod tokens;
 #[path = "faults/wall.rs"]

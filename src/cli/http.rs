@@ -223,7 +223,11 @@ fn refusal(status: u16, bytes: &[u8]) -> CallError {
 }
 
 /// The token of whoever asks: as given, or made with the data folder's secret for a server on this machine.
-fn token(config: &Config, wanted: &Wanted, host: &str) -> anyhow::Result<Secret<String>> {
+pub(super) fn token(
+    config: &Config,
+    wanted: &Wanted,
+    host: &str,
+) -> anyhow::Result<Secret<String>> {
     if let Some(path) = &wanted.token_file {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("the token {} can't be read", path.display()))?;
@@ -261,7 +265,7 @@ fn header_text(token: &str, from: &str) -> anyhow::Result<Secret<String>> {
 }
 
 /// Where the server of these settings listens.
-fn own_url(config: &Config) -> String {
+pub(super) fn own_url(config: &Config) -> String {
     let scheme = if config.has_tls() { "https" } else { "http" };
     let listen = config.http.listen;
     let host = match listen.ip() {

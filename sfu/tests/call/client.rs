@@ -120,6 +120,8 @@ pub(crate) struct Client {
     /// Changes what is offered.
     rewrite: Option<fn(String) -> String>,
     arrivals: Vec<Arrival>,
+    /// The last transport-wide number that feedback was given of.
+    told: Option<u16>,
     fed_back: Instant,
     feedbacks: u8,
     epoch: Instant,
@@ -156,6 +158,7 @@ impl Client {
             is_blind: false,
             rewrite: None,
             arrivals: Vec::new(),
+            told: None,
             fed_back: Instant::now(),
             feedbacks: 0,
             epoch: Instant::now(),
@@ -444,6 +447,21 @@ impl Client {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let newest = arrivals[arrivals.len() - 1].transport_seq;
         arrivals.sort_by_key(|a| u16::MAX - newest.wrapping_add(100).wrapping_sub(a.transport_seq));
+        // What was lost since the last feedback comes before the first that arrived.
+        if let (Some(told), Some(first)) = (self.told, arrivals.first()) {
+            let missing = first.transport_seq.wrapping_sub(told).wrapping_sub(1);
+            let lost = (1..=missing.min(500)).map(|no| Arrival {
+                transport_seq: first.transport_seq.wrapping_sub(no),
+                at_us: None,
+            });
+            let lost: Vec<Arrival> = if missing < 0x8000 {
+                lost.collect()
+            } else {
+                vec![]
+            };
+            arrivals.splice(0..0, lost.into_iter().rev());
+        }
+        self.told = Some(newest);
         let mut rest = arrivals.as_slice();
         while !rest.is_empty() {
             let mut out = Vec::new();

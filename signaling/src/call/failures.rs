@@ -188,8 +188,11 @@ impl Failures {
         whence: Arc<Whence>,
     ) -> Option<Cause> {
         let cause = of_join(&facts, &self.told, Hint::default())?;
-        self.metrics
-            .call_join(whence.way.as_str(), cause.kind.as_str());
+        // A connection is no join: nobody has asked for a call yet.
+        if room.is_some() {
+            let way = whence.way.as_str();
+            self.metrics.call_join(way, cause.kind.as_str());
+        }
         self.remember(Failure {
             at: (self.clock)(),
             room,
@@ -428,15 +431,18 @@ impl Failures {
     }
 
     fn remember(&self, failure: Failure) {
-        tracing::info!(
-            target: "kaiwa::call",
-            way = failure.whence.way.as_str(),
-            stage = failure.stage.as_str(),
-            kind = failure.cause.kind.as_str(),
-            room = failure.room.as_ref().map(tracing::field::display),
-            participant = failure.participant.map(tracing::field::display),
-            "call.failure"
-        );
+        // Tokens are guessed and expire: that is no news.
+        if failure.stage != Stage::Token {
+            tracing::info!(
+                target: "kaiwa::call",
+                way = failure.whence.way.as_str(),
+                stage = failure.stage.as_str(),
+                kind = failure.cause.kind.as_str(),
+                room = failure.room.as_ref().map(tracing::field::display),
+                participant = failure.participant.map(tracing::field::display),
+                "call.failure"
+            );
+        }
         lock(&self.state).ring.push(failure);
     }
 }

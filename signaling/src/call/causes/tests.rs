@@ -317,6 +317,17 @@ fn refusals_have_the_cause_that_their_owner_can_act_on() {
 }
 
 #[test]
+fn the_document_has_every_kind_and_no_other() {
+    let document = include_str!("../../../../docs/inspector.md");
+    let table = document.split("## Causes").nth(1).expect("the section");
+    let table = table.split("\n## ").next().expect("it ends");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let all: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(listed, all);
+}
+
+#[test]
 fn every_cause_says_what_is_wrong_and_what_to_do() {
     let mut words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
     words.sort_unstable();
