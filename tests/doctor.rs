@@ -150,6 +150,34 @@ async fn a_certificate_that_others_do_not_trust_is_found_and_no_token_is_told_th
     assert!(strange.of("media UDP").is_empty());
 }
 
+/// Stands between, and leads whoever comes later to somebody else.
+#[tokio::test]
+async fn whoever_shows_another_certificate_to_the_request_with_the_token_is_not_told_it() {
+    let [server, other] = [(); 2].map(|()| own(|spec| with_media(spec).arg("--tls-self-signed")));
+    let listener = TcpListener::bind("localhost:0").await.unwrap();
+    let url = format!(
+        "https://localhost:{}",
+        listener.local_addr().unwrap().port()
+    );
+    let ports = [server.port(), server.port(), other.port()];
+    let relay = tokio::spawn(async move {
+        // What is public, the upgrade, and the token.
+        for port in ports {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut upstream = TcpStream::connect(("localhost", port)).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+        }
+    });
+    let said = doctor(server.data(), &["--url", &url]).await;
+    relay.await.unwrap();
+    assert_eq!(said.statuses("TLS"), ["OK"], "{}", said.text);
+    let [(status, text)] = said.of("token")[..] else {
+        panic!("{}", said.text);
+    };
+    assert_eq!(status, "FAIL");
+    assert!(text.contains("certificate"), "{text}");
+}
+
 /// Stands before a server, and changes what passes.
 async fn before(
     server: std::net::SocketAddr,

@@ -159,7 +159,7 @@ async fn media(config: &Config, args: &DoctorArgs, site: &Site) -> Result<Probe,
         return Err(Finding::warn("media", text, "use https://"));
     }
     match token(config, &wanted, &site.host) {
-        Ok(token) => Probe::get(site, &token).await,
+        Ok(token) => Probe::get(site, &token, &authorities(config, args)).await,
         Err(error) => Err(Finding::warn(
             "media",
             "not tried: that needs a token",

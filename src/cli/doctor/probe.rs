@@ -10,6 +10,7 @@ use kaiwa_sfu::wire::stun::{
 };
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -17,6 +18,9 @@ use tokio::net::{TcpStream, UdpSocket};
 /// Tries by UDP, and how long each waits.
 const TRIES: u8 = 5;
 const TRY: Duration = Duration::from_millis(400);
+
+/// Addresses that are tried: a server that names more is none of ours, or would have its visitors look at others.
+const CANDIDATES: usize = 32;
 
 /// To a TCP connection and its answer.
 const TCP: Duration = Duration::from_secs(4);
@@ -34,12 +38,17 @@ impl Probe {
     ///
     /// # Errors
     /// A finding that says why there is none.
-    pub(super) async fn get(site: &Site, token: &Secret<String>) -> Result<Self, Finding> {
+    pub(super) async fn get(
+        site: &Site,
+        token: &Secret<String>,
+        authorities: &[PathBuf],
+    ) -> Result<Self, Finding> {
         let check = "token";
         let headers = format!("Authorization: Bearer {}\r\n", token.expose());
         let ask = Ask {
             line: "GET /api/v1/call-probe",
             headers: &headers,
+            trusts: Some(authorities),
             is_upgrade: false,
         };
         let (answer, _) = site
@@ -82,10 +91,13 @@ impl Probe {
     }
 
     fn addresses(&self) -> impl Iterator<Item = (bool, SocketAddr)> {
-        self.candidates.iter().filter_map(|candidate| {
-            let (over, at) = candidate.split_once(' ')?;
-            Some((over == "tcp", at.parse().ok()?))
-        })
+        self.candidates
+            .iter()
+            .take(CANDIDATES)
+            .filter_map(|candidate| {
+                let (over, at) = candidate.split_once(' ')?;
+                Some((over == "tcp", at.parse().ok()?))
+            })
     }
 
     /// Tries each of them. `is_here`: this machine is the server's.

@@ -54,6 +54,9 @@ impl Answer {
 pub(super) struct Ask<'a> {
     pub(super) line: &'a str,
     pub(super) headers: &'a str,
+    /// It holds a secret: it is sent only to who shows a certificate that is good by the public roots and these files, on
+    /// the same connection.
+    pub(super) trusts: Option<&'a [PathBuf]>,
     /// The answer's head is enough: what follows has no end.
     pub(super) is_upgrade: bool,
 }
@@ -133,7 +136,12 @@ impl Site {
         let tls = connector.connect(name, tcp).await;
         let tls = tls.map_err(|error| format!("TLS: {error}"))?;
         let shown = tls.get_ref().1.peer_certificates().unwrap_or_default();
-        let shown = shown.iter().map(|one| one.clone().into_owned()).collect();
+        let shown: Vec<_> = shown.iter().map(|one| one.clone().into_owned()).collect();
+        if let Some(files) = ask.trusts {
+            let roots = roots(files).map_err(|error| format!("{error:#}"))?;
+            verify(roots, &shown, &self.host, UnixTime::now())
+                .map_err(|error| format!("the certificate is not good any more: {error}"))?;
+        }
         Ok((talk(tls, &request, ask.is_upgrade).await?, shown))
     }
 }
@@ -212,8 +220,8 @@ pub(super) fn verify(
         .map(|_| ())
 }
 
-/// Takes whatever certificate is shown: it is what is looked at. Nothing secret is told to a server whose certificate
-/// was not [verified](verify).
+/// Takes whatever certificate is shown: it is what is looked at. Nothing secret is told on a connection whose certificate
+/// was not [verified](verify); see [`Ask::trusts`].
 fn looking() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(Looking(Arc::clone(&provider)));

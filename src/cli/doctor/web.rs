@@ -28,6 +28,7 @@ pub(super) async fn look(site: &Site, authorities: &[PathBuf]) -> Looked {
     let ask = Ask {
         line: "GET /api/v1/info",
         headers: "Accept: application/json\r\n",
+        trusts: None,
         is_upgrade: false,
     };
     let (answer, shown) = match site.ask(ask).await {
@@ -179,6 +180,14 @@ fn httpdate(text: &str) -> Option<Duration> {
         .split(':')
         .map(|part| part.parse::<u64>().ok());
     let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    let is_real = (1970..=9999).contains(&year)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    if !is_real {
+        return None;
+    }
     // Days of the civil calendar, with years that begin in March.
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -199,6 +208,7 @@ async fn websocket(site: &Site) -> Finding {
         line: "GET /ws",
         headers: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: kaiwa.v1+json\r\n",
+        trusts: None,
         is_upgrade: true,
     };
     let remedy = "a proxy in between has to pass Upgrade and Connection on (nginx: proxy_http_version 1.1 and both \
@@ -243,6 +253,10 @@ mod tests {
             "yesterday",
             "Sun, 06 Nov",
             "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 00 Mar 0000 00:00:00 GMT",
+            "Sun, 06 Jan 0 08:49:37 GMT",
+            "Sun, 06 Nov 18446744073709551615 08:49:37 GMT",
+            "Sun, 06 Nov 1994 18446744073709551615:49:37 GMT",
         ] {
             assert_eq!(at(wrong), None, "{wrong}");
         }
