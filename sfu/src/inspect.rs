@@ -191,6 +191,8 @@ pub struct SubscriptionReport {
     pub publisher: ParticipantId,
     /// Of pictures: the layer that is sent, 0 the smallest; `None` while nothing is sent.
     pub layer: Option<u8>,
+    /// The one that is to be sent, from its next key frame on; `None` where none fits or is wanted.
+    pub target: Option<SentLayer>,
     /// The size in which it is wanted, in pixels of the device; 0 for sound.
     pub wanted: (u16, u16),
     /// Of pictures: why less is sent than is wanted.

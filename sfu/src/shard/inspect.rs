@@ -219,6 +219,7 @@ impl<S: Sink> Shard<S> {
             publication: track.id,
             publisher,
             layer,
+            target: slot.forwarder.target().map(sent),
             wanted: wish
                 .filter(|wish| is_video && !wish.is_paused)
                 .map_or((0, 0), |wish| (wish.width, wish.height)),

@@ -288,6 +288,7 @@ fn a_publisher_without_key_frames_shows() {
     let picture = call.picture(newcomer);
     assert!(picture.is_frozen, "{picture:?}");
     assert_eq!((picture.layer, picture.fps), (None, 0));
+    assert!(picture.target.is_some(), "it waits: {picture:?}");
     assert_eq!(freezes(&call.last(newcomer, 4)), 1);
     let after = call.report(call.publisher).publications[0].layers[0];
     assert_eq!(after.keyframe_at, before.keyframe_at);

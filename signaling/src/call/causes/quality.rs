@@ -102,7 +102,7 @@ fn is_crowded(report: &ParticipantReport, now: UnixMs) -> bool {
         let is_early = subscription
             .since
             .is_none_or(|since| now.since(since) < STARVED);
-        subscription.layer.is_none() || is_early || !is_lossy_still(&report.samples)
+        subscription.target.is_none() || is_early || !is_lossy_still(&report.samples)
     });
     is_limited || was_starved(report, now)
 }
@@ -141,7 +141,7 @@ fn starved(report: &ParticipantReport, now: UnixMs) -> Option<Cause> {
     let is_missed = |subscription: &&SubscriptionReport| {
         let since = subscription.since.map(|since| now.since(since));
         subscription.limited_by == Some(LimitedBy::Bandwidth)
-            && subscription.layer.is_none()
+            && subscription.target.is_none()
             && since.is_some_and(|since| since >= STARVED)
     };
     let missed = report.subscriptions.iter().filter(is_missed).count();

@@ -1,7 +1,7 @@
 use super::*;
 use kaiwa_sfu::control::trace::{Handshake, JoinTrace};
 use kaiwa_sfu::control::{ParticipantId, PublicationId};
-use kaiwa_sfu::inspect::{Change, LayerReport, MediaState};
+use kaiwa_sfu::inspect::{Change, LayerReport, MediaState, SentLayer};
 use kaiwa_sfu::unit::Mid;
 
 const NOW: UnixMs = UnixMs(1_800_000_000_000);
@@ -51,6 +51,7 @@ fn limited(layer: Option<u8>, since_s: i64) -> SubscriptionReport {
         publication: PublicationId(1),
         publisher: ParticipantId(2),
         layer,
+        target: layer.map(|layer| SentLayer { layer, temporal: 2 }),
         wanted: (640, 360),
         limited_by: Some(LimitedBy::Bandwidth),
         since: Some(UnixMs(NOW.0 - since_s * 1000)),
@@ -86,6 +87,16 @@ fn a_loss_is_named_when_it_lasts_and_with_its_way() {
         "{}",
         down.text
     );
+}
+
+#[test]
+fn who_waits_for_a_key_frame_is_not_starved() {
+    let mut waits = report(vec![sample(0.0, 0.0); 10]);
+    waits.subscriptions = vec![SubscriptionReport {
+        layer: None,
+        ..limited(Some(0), 4)
+    }];
+    assert_eq!(kind(&waits), None);
 }
 
 #[test]
