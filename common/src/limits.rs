@@ -309,10 +309,11 @@ pub const CALL_MUTE_BURST: u32 = 20;
 pub const CALL_REMOVED: Duration = Duration::from_secs(10);
 
 /// Failed joins that are remembered of one room. At the bound the room's oldest is forgotten: more than these nobody
-/// reads, and each is two kilobytes at most.
+/// reads. Each is a kilobyte, and 24 with a client's report of [`CALL_REPORT_BYTES`].
 pub const CALL_FAILURES_ROOM: usize = 50;
 
-/// Failed joins that are remembered of the whole node, a megabyte. At the bound the oldest is forgotten.
+/// Failed joins that are remembered of the whole node: half a megabyte, 12 with as many of the largest reports. At the
+/// bound the oldest is forgotten.
 pub const CALL_FAILURES: usize = 500;
 
 /// Those among them of nobody known, such as tokens of others' making, and as many of no room, so that neither push out
