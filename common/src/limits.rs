@@ -345,9 +345,16 @@ pub const CALL_REPORTS_PER_S: u32 = 1;
 /// Reports at once before the rate counts.
 pub const CALL_REPORT_BURST: u32 = 10;
 
-/// People whose reports are counted at once. At the bound those who owe nothing are forgotten, and a new one is
+/// Questions to the call inspector per second that one person who is no administrator may ask for long: the app asks once
+/// a second, and in five pages of the largest call. Faster ones are refused (`rate_limited`).
+pub const CALL_LOOKS_PER_S: u32 = 10;
+
+/// Questions at once before the rate counts.
+pub const CALL_LOOK_BURST: u32 = 50;
+
+/// People whose reports, or whose questions, are counted at once. At the bound those who owe nothing are forgotten, and a new one is
 /// refused when all owe.
-pub const CALL_REPORTERS: usize = 10_000;
+pub const CALL_ASKERS: usize = 10_000;
 
 /// What is kept of a client's own name (`User-Agent`), in bytes: enough for a browser's version.
 pub const CALL_AGENT_BYTES: usize = 120;

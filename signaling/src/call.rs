@@ -11,6 +11,7 @@ pub mod core;
 
 pub mod causes;
 pub mod failures;
+pub mod people;
 pub mod whence;
 
 pub mod events;

@@ -63,3 +63,19 @@ async fn a_server_without_calls_says_so() {
         assert_eq!(answer.json()["error"]["reason"], json!("calls_off"));
     }
 }
+
+#[tokio::test]
+async fn one_persons_questions_are_counted_and_an_administrators_are_not() {
+    let world = World::new().await;
+    let path = path(&world);
+    let mut statuses = Vec::new();
+    let token = world.token("carol");
+    for _ in 0..60 {
+        statuses.push(get(&world, &path, &token).await.status);
+    }
+    assert!(statuses.starts_with(&[403; 50]), "{statuses:?}");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    for _ in 0..60 {
+        assert_eq!(get(&world, &path, &admin(&world)).await.status, 200);
+    }
+}

@@ -140,6 +140,12 @@ impl JoinTrace {
         pairs.any(|pair| pair.protocol == protocol && pair.answered > 0)
     }
 
+    /// Whether an authentic check came at all.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.pairs.iter().any(|pair| pair.answered > 0)
+    }
+
     /// Whether any check came over this, authentic or not.
     #[must_use]
     pub fn has_checks(&self, protocol: Protocol) -> bool {

@@ -142,6 +142,8 @@ pub struct Hint {
     pub skew_ms: Option<i64>,
     /// Its ICE found a pair that works.
     pub is_ice_connected: bool,
+    /// Its ICE has given up.
+    pub has_ice_failed: bool,
 }
 
 /// The cause of a failed join; `None` where nothing is wrong, or nothing that would be a failure.

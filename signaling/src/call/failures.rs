@@ -19,12 +19,12 @@ pub use model::{ClientPair, Failure, Report, SeenPair, Stage};
 
 use super::causes::{Cause, Facts, Hint, Kind, of_join};
 use super::core::effect::{CallError, Reply};
+use super::people::PeopleRates;
 use super::whence::Whence;
 use crate::metrics::Metrics;
-use crate::session::core::bucket::TokenBucket;
 use crate::session::lock;
 use kaiwa_common::id::{RoomId, UserId};
-use kaiwa_common::limits::{CALL_REPORT_BURST, CALL_REPORTERS, CALL_REPORTS_PER_S};
+use kaiwa_common::limits::{CALL_REPORT_BURST, CALL_REPORTS_PER_S};
 use kaiwa_common::time::UnixMs;
 use kaiwa_common::token::{Dated, TokenError};
 use kaiwa_sfu::control::trace::{JoinTrace, Told};
@@ -51,11 +51,20 @@ struct Joined {
     is_counted: bool,
 }
 
-#[derive(Default)]
 struct State {
     ring: Ring,
     joins: HashMap<ParticipantId, Joined>,
-    reporters: HashMap<UserId, TokenBucket>,
+    reporters: PeopleRates,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            ring: Ring::default(),
+            joins: HashMap::new(),
+            reporters: PeopleRates::new(CALL_REPORTS_PER_S, CALL_REPORT_BURST),
+        }
+    }
 }
 
 /// The failed joins of a node.
@@ -112,17 +121,7 @@ impl Failures {
     /// # Errors
     /// How long to wait.
     pub fn take_report(&self, user: &UserId, now: Instant) -> Result<(), Duration> {
-        let reporters = &mut lock(&self.state).reporters;
-        if !reporters.contains_key(user) && reporters.len() >= CALL_REPORTERS {
-            reporters.retain(|_, bucket| !bucket.is_full(now));
-            if reporters.len() >= CALL_REPORTERS {
-                return Err(Duration::from_secs(1));
-            }
-        }
-        let bucket = reporters.entry(user.clone());
-        bucket
-            .or_insert_with(|| TokenBucket::new(CALL_REPORTS_PER_S, CALL_REPORT_BURST, now))
-            .take(now)
+        lock(&self.state).reporters.take(user, now)
     }
 
     /// A token was refused, perhaps of a room's encoder or player. Gives the cause.
@@ -342,7 +341,10 @@ impl Failures {
     ) -> Option<Cause> {
         let joined = lock(&self.state).joins.get(&participant).map(|joined| {
             let mut known = Whence::clone(&joined.whence);
-            known.origin.reached = known.origin.reached.or(whence.origin.reached);
+            if known.origin.reached.is_none() {
+                known.origin.reached = whence.origin.reached;
+                known.origin.is_named = whence.origin.is_named;
+            }
             known.agent = known.agent.or_else(|| whence.agent.clone());
             Joined {
                 room: joined.room.clone(),

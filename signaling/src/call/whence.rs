@@ -47,6 +47,8 @@ pub struct Origin {
     pub client: Option<IpAddr>,
     /// Our address as the person uses it. Not known behind a proxy or NAT, unless they name it.
     pub reached: Option<IpAddr>,
+    /// They named it. Else it is what their connection came to, which may be an address that only a container has.
+    pub is_named: bool,
 }
 
 /// What a request says of its way.
@@ -74,9 +76,12 @@ impl Origin {
         let named = named.filter(|ip| !request.is_forwarded || is_public(*ip));
         let is_behind_nat = is_public(client) && !is_public(local);
         let seen = (!request.is_forwarded && !is_behind_nat).then_some(local);
+        let is_address = |ip: &IpAddr| !ip.is_unspecified();
+        let named = named.filter(is_address);
         Self {
             client: Some(client),
-            reached: named.or(seen).filter(|ip| !ip.is_unspecified()),
+            reached: named.or(seen.filter(is_address)),
+            is_named: named.is_some(),
         }
     }
 }

@@ -11,9 +11,11 @@ use super::api::{bearer, throttle};
 use super::path::{InPath, named};
 use super::problem::Problem;
 use super::reports::wire::Failure;
+use crate::call::people::PeopleRates;
 use crate::call::service::Calls;
 use crate::call::service::inspect::Scope;
 use crate::session::connect::actor;
+use crate::session::lock;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -25,10 +27,12 @@ use kaiwa_chat::error::ChatError;
 use kaiwa_chat::model::Actor;
 use kaiwa_common::error::{ErrorCode, Refusal};
 use kaiwa_common::id::RoomId;
+use kaiwa_common::limits::{CALL_LOOK_BURST, CALL_LOOKS_PER_S};
 use kaiwa_common::token::ServerRole;
 use kaiwa_sfu::control::{ParticipantId, SfuError};
 use kaiwa_sfu::inspect::SAMPLES_MAX;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 type Answered<T> = Result<Json<T>, Problem>;
 
@@ -37,26 +41,55 @@ pub(super) fn router(edge: Arc<Edge>) -> Router<Arc<Edge>> {
     Router::new()
         .route("/api/v1/calls", get(calls))
         .route("/api/v1/calls/{room}", get(room))
-        .route_layer(from_fn_with_state(edge, known))
+        .route_layer(from_fn_with_state(Arc::new(Door::new(edge)), known))
+}
+
+/// Who is let in, and how often.
+struct Door {
+    edge: Arc<Edge>,
+    looks: Mutex<PeopleRates>,
+}
+
+impl Door {
+    fn new(edge: Arc<Edge>) -> Self {
+        let looks = Mutex::new(PeopleRates::new(CALL_LOOKS_PER_S, CALL_LOOK_BURST));
+        Self { edge, looks }
+    }
+
+    fn admit(&self, request: &Request) -> Result<Actor, Problem> {
+        let identity = bearer(&self.edge, request.headers())
+            .map_err(|refusal| Problem(StatusCode::UNAUTHORIZED, refusal))?;
+        let asker = actor(identity).0;
+        // Each look is work of the thread that carries the call.
+        if asker.role != ServerRole::Admin {
+            let taken = lock(&self.looks).take(&asker.user.id, Instant::now());
+            taken.map_err(|wait| {
+                let text = "too many questions about calls: ask once a second";
+                let refusal = Refusal::new(ErrorCode::RateLimited, text).retry_after(wait);
+                Problem(StatusCode::TOO_MANY_REQUESTS, refusal)
+            })?;
+        }
+        Ok(asker)
+    }
 }
 
 /// Lets those through who have a token.
 async fn known(
-    State(edge): State<Arc<Edge>>,
+    State(door): State<Arc<Door>>,
     Extension(peer): Extension<Peer>,
     mut request: Request,
     next: Next,
 ) -> Response {
     // Guessing tokens is slow.
-    if let Err(refused) = throttle(&edge, peer) {
+    if let Err(refused) = throttle(&door.edge, peer) {
         return *refused;
     }
-    let mut response = match bearer(&edge, request.headers()) {
-        Ok(identity) => {
-            request.extensions_mut().insert(actor(identity).0);
+    let mut response = match door.admit(&request) {
+        Ok(asker) => {
+            request.extensions_mut().insert(asker);
             next.run(request).await
         }
-        Err(refusal) => Problem(StatusCode::UNAUTHORIZED, refusal).into_response(),
+        Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// network.
 const EARLY: Duration = Duration::from_secs(5);
 
+/// From an answer to the first check, for whoever can connect at all: before that, that nothing came says nothing.
+const FIRST_CHECK: Duration = Duration::from_secs(1);
+
 /// After so long in the call by TCP, checks by UDP would have come: clients begin with those.
 const UDP_BY_THEN: Duration = Duration::from_secs(2);
 
@@ -27,7 +30,12 @@ pub(super) fn of_media(
     if trace.was_connected {
         return was_connected(trace, end, told);
     }
-    if let Handshake::Failed(failure) = trace.handshake {
+    let is_answered = trace.is_reached();
+    // A handshake that nobody could begin runs out of time as well.
+    let ran_out = trace.handshake == Handshake::Failed(HandshakeFailure::TimedOut);
+    if let Handshake::Failed(failure) = trace.handshake
+        && (is_answered || !ran_out)
+    {
         return Some(handshake(failure));
     }
     if end == Some(GoneReason::Left) && trace.waited < EARLY {
@@ -41,10 +49,10 @@ pub(super) fn of_media(
         return Some(Cause::new(Kind::BadOffer, text, remedy));
     }
     if trace.pairs.is_empty() {
-        return Some(nothing_came(origin, told));
+        let is_early = end.is_none() && !hint.has_ice_failed && trace.waited < FIRST_CHECK;
+        return (!is_early).then(|| nothing_came(origin, told));
     }
-    let answered = trace.pairs.iter().any(|pair| pair.answered > 0);
-    if !answered && trace.pairs.iter().any(|pair| pair.refused > 0) {
+    if !is_answered && trace.pairs.iter().any(|pair| pair.refused > 0) {
         return Some(credentials(trace));
     }
     Some(half_open(trace, hint))
@@ -90,7 +98,7 @@ fn nothing_came(origin: Origin, told: &[Told]) -> Cause {
     let wrong = |why: String| Cause::new(Kind::WrongAddress, why, remedy);
     if let Some(reached) = origin
         .reached
-        .filter(|reached| is_elsewhere(*reached, told))
+        .filter(|reached| is_elsewhere(*reached, origin.is_named, told))
     {
         return wrong(format!(
             "nothing came to {addresses}, which the person was told, while they reach this server at {reached}"
@@ -126,7 +134,7 @@ fn nothing_came(origin: Origin, told: &[Told]) -> Cause {
 }
 
 /// Whether somebody reaches us at an address that is not told, while others of its family are.
-fn is_elsewhere(reached: IpAddr, told: &[Told]) -> bool {
+fn is_elsewhere(reached: IpAddr, is_named: bool, told: &[Told]) -> bool {
     let mut family = told
         .iter()
         .filter(|told| told.address.is_ipv4() == reached.is_ipv4())
@@ -134,8 +142,14 @@ fn is_elsewhere(reached: IpAddr, told: &[Told]) -> bool {
     if family.peek().is_none() {
         return false;
     }
-    // Who is at this machine reaches all of its addresses.
-    family.all(|told| told.address.ip() != reached && !(reached.is_loopback() && told.is_bound))
+    family.all(|told| {
+        let ip = told.address.ip();
+        // Who is at this machine reaches all of its addresses.
+        let is_near = reached.is_loopback() && told.is_bound;
+        // What an operator names for a container or a private network behind NAT is not what connections come to.
+        let is_behind = !is_named && !told.is_bound && !is_public(reached) && !is_public(ip);
+        ip != reached && !is_near && !(is_behind && !reached.is_loopback())
+    })
 }
 
 fn credentials(trace: &JoinTrace) -> Cause {

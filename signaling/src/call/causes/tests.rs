@@ -32,6 +32,7 @@ fn from(client: &str, reached: Option<&str>) -> Origin {
     Origin {
         client: Some(ip(client)),
         reached: reached.map(ip),
+        is_named: false,
     }
 }
 
@@ -80,6 +81,20 @@ fn an_address_that_is_not_the_persons_way_to_us_is_told_from_a_block() {
         (
             from("127.0.0.1", Some("127.0.0.1")),
             told(&[public]),
+            "wrong_address",
+        ),
+        // A container's own address, and the one that its operator named for it.
+        (
+            from("192.168.1.7", Some("172.17.0.2")),
+            told(&[lan]),
+            "media_blocked",
+        ),
+        (
+            Origin {
+                is_named: true,
+                ..from("192.168.1.7", Some("192.168.1.3"))
+            },
+            told(&[lan]),
             "wrong_address",
         ),
         // Told the one that they use, or others of this machine that they reach all the same.
@@ -143,6 +158,23 @@ fn how_far_media_came_names_what_stopped_it() {
     for (trace, end, expected) in [
         (nothing(), Some(NeverConnected), Some("media_blocked")),
         (nothing(), Some(Left), Some("media_blocked")),
+        // The handshake's own time runs out, whether anybody could begin it or not.
+        (
+            JoinTrace {
+                handshake: Handshake::Failed(HandshakeFailure::TimedOut),
+                ..nothing()
+            },
+            Some(HandshakeFailed),
+            Some("media_blocked"),
+        ),
+        (
+            JoinTrace {
+                handshake: Handshake::Failed(HandshakeFailure::TimedOut),
+                ..checked(udp(0, 4))
+            },
+            Some(HandshakeFailed),
+            Some("ice_credentials"),
+        ),
         (checked(udp(0, 4)), None, Some("ice_credentials")),
         (checked(udp(2, 4)), None, Some("media_blocked")),
         (dtls(Handshake::Begun), None, Some("handshake_failed")),
@@ -212,6 +244,23 @@ fn what_the_client_saw_tells_a_path_without_dtls_from_one_without_answers() {
         kind(&facts, &told(&["198.51.100.4:1"]), hint),
         Some("handshake_failed")
     );
+}
+
+#[test]
+fn that_nothing_came_is_no_cause_before_anything_could_unless_the_client_has_given_up() {
+    let early = JoinTrace {
+        waited: Duration::from_millis(300),
+        ..nothing()
+    };
+    let told = told(&["198.51.100.4:1"]);
+    let of = |trace: JoinTrace, hint| kind(&media(trace, None, Origin::default()), &told, hint);
+    let given_up = Hint {
+        has_ice_failed: true,
+        ..Hint::default()
+    };
+    assert_eq!(of(early.clone(), Hint::default()), None);
+    assert_eq!(of(early, given_up), Some("media_blocked"));
+    assert_eq!(of(nothing(), Hint::default()), Some("media_blocked"));
 }
 
 #[test]

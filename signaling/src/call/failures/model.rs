@@ -32,7 +32,9 @@ impl Stage {
     pub fn of(trace: &JoinTrace) -> Self {
         match trace.handshake {
             _ if trace.was_connected => Self::Media,
+            // DTLS' own time runs out, whether anybody could begin it or not.
             Handshake::Awaited => Self::Ice,
+            _ if !trace.is_reached() => Self::Ice,
             Handshake::Begun | Handshake::Failed(_) | Handshake::Closed | Handshake::Done => {
                 Self::Dtls
             }
@@ -83,6 +85,8 @@ pub struct Report {
     pub clock: Option<UnixMs>,
     /// Its ICE found a pair that works.
     pub is_ice_connected: bool,
+    /// Its ICE has given up.
+    pub has_ice_failed: bool,
     /// What it tried.
     pub pairs: Vec<ClientPair>,
 }
@@ -92,6 +96,7 @@ impl Report {
         Hint {
             skew_ms: self.clock.map(|clock| clock.0.saturating_sub(now.0)),
             is_ice_connected: self.is_ice_connected,
+            has_ice_failed: self.has_ice_failed,
         }
     }
 }

@@ -219,6 +219,7 @@ impl TryFrom<Report> for failures::Report {
             participant: named.map(id).transpose()?,
             clock: report.client_ms.map(UnixMs),
             is_ice_connected: matches!(ice_state.as_str(), "connected" | "completed"),
+            has_ice_failed: ice_state == "failed",
             pairs: report
                 .pairs
                 .into_iter()
