@@ -125,8 +125,11 @@ impl Recorder {
         self.handshake = Handshake::Closed;
     }
 
-    /// DTLS failed.
+    /// DTLS failed. Whose time is over before anything of it came has not failed in it: what came before says more.
     pub(crate) fn failed(&mut self, failure: &DtlsFailure) {
+        if self.handshake == Handshake::Awaited && matches!(failure, DtlsFailure::TimedOut) {
+            return;
+        }
         self.handshake = Handshake::Failed(match failure {
             DtlsFailure::FingerprintMismatch => HandshakeFailure::FingerprintMismatch,
             DtlsFailure::NoCertificate => HandshakeFailure::NoCertificate,
@@ -232,6 +235,17 @@ mod tests {
         let works = trace.pairs.iter().filter(|pair| pair.answered == 1);
         assert_eq!(works.count(), 2);
         assert_eq!(trace.more_checks, 84 + 2);
+    }
+
+    #[test]
+    fn a_handshake_of_which_nothing_came_is_awaited_whatever_its_timer_says() {
+        let mut recorder = Recorder::default();
+        recorder.failed(&DtlsFailure::TimedOut);
+        assert_eq!(recorder.trace(Instant::now()).handshake, Handshake::Awaited);
+        recorder.handshake_begun();
+        recorder.failed(&DtlsFailure::TimedOut);
+        let timed_out = Handshake::Failed(HandshakeFailure::TimedOut);
+        assert_eq!(recorder.trace(Instant::now()).handshake, timed_out);
     }
 
     #[test]
