@@ -108,7 +108,7 @@ async fn with_tcp_blocked_too_the_network_is_named() {
     let tried = TcpStream::connect_timeout(&tcp, Duration::from_millis(300));
     assert!(tried.is_err(), "the wall stands");
     named(
-        &alice.report(&scene.server, "checking").await,
+        &alice.report(&scene.server, "failed").await,
         "media_blocked",
     );
 }
