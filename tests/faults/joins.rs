@@ -50,7 +50,7 @@ async fn an_address_that_is_advertised_and_is_not_this_servers_is_named() {
     let scene = Scene::on(server(|spec| spec.arg("--advertise").arg("127.0.0.9"))).await;
     let mut alice = Person::join(&scene, "alice").await;
     alice.offer().await;
-    let cause = alice.report(&scene.server, "checking").await;
+    let cause = alice.report(&scene.server, "failed").await;
     named(&cause, "wrong_address");
     let text = cause["text"].as_str().unwrap();
     assert!(

@@ -147,8 +147,9 @@ fn is_elsewhere(reached: IpAddr, is_named: bool, told: &[Told]) -> bool {
         // Who is at this machine reaches all of its addresses.
         let is_near = reached.is_loopback() && told.is_bound;
         // What an operator names for a container or a private network behind NAT is not what connections come to.
-        let is_behind = !is_named && !told.is_bound && !is_public(reached) && !is_public(ip);
-        ip != reached && !is_near && !(is_behind && !reached.is_loopback())
+        let is_inner = !is_public(reached) && !reached.is_loopback();
+        let is_behind = !is_named && !told.is_bound && is_inner && !is_public(ip);
+        ip != reached && !is_near && !is_behind
     })
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::call::failures::Stage;
 use kaiwa_common::id::UserId;
 use kaiwa_sfu::control::trace::{Handshake, HandshakeFailure, Pair};
 use std::net::SocketAddr;
@@ -158,23 +159,6 @@ fn how_far_media_came_names_what_stopped_it() {
     for (trace, end, expected) in [
         (nothing(), Some(NeverConnected), Some("media_blocked")),
         (nothing(), Some(Left), Some("media_blocked")),
-        // The handshake's own time runs out, whether anybody could begin it or not.
-        (
-            JoinTrace {
-                handshake: Handshake::Failed(HandshakeFailure::TimedOut),
-                ..nothing()
-            },
-            Some(HandshakeFailed),
-            Some("media_blocked"),
-        ),
-        (
-            JoinTrace {
-                handshake: Handshake::Failed(HandshakeFailure::TimedOut),
-                ..checked(udp(0, 4))
-            },
-            Some(HandshakeFailed),
-            Some("ice_credentials"),
-        ),
         (checked(udp(0, 4)), None, Some("ice_credentials")),
         (checked(udp(2, 4)), None, Some("media_blocked")),
         (dtls(Handshake::Begun), None, Some("handshake_failed")),
@@ -244,6 +228,27 @@ fn what_the_client_saw_tells_a_path_without_dtls_from_one_without_answers() {
         kind(&facts, &told(&["198.51.100.4:1"]), hint),
         Some("handshake_failed")
     );
+}
+
+#[test]
+fn a_handshake_that_nobody_could_begin_runs_out_of_time_and_is_no_cause() {
+    let ran_out = |pairs| JoinTrace {
+        handshake: Handshake::Failed(HandshakeFailure::TimedOut),
+        pairs,
+        ..nothing()
+    };
+    let told = told(&["198.51.100.4:1"]);
+    for (pairs, stage, expected) in [
+        (vec![], "ice", "media_blocked"),
+        (vec![pair(Protocol::Udp, 0, 4)], "ice", "ice_credentials"),
+        (vec![pair(Protocol::Udp, 3, 0)], "dtls", "handshake_failed"),
+    ] {
+        let trace = ran_out(pairs);
+        assert_eq!(Stage::of(&trace).as_str(), stage, "{trace:?}");
+        let end = Some(GoneReason::HandshakeFailed);
+        let facts = media(trace, end, Origin::default());
+        assert_eq!(kind(&facts, &told, Hint::default()), Some(expected));
+    }
 }
 
 #[test]
