@@ -88,8 +88,9 @@ const PACKETS: u16 = 200;
 /// be 14 KB more.
 const SUBSCRIBER_BYTES: usize = 21 * 1_024;
 
-/// What each further slot may cost in which nothing was sent; 64 of it are for the inspector.
-const SLOT_BYTES: usize = 1_344;
+/// What each further slot may cost in which nothing was sent; 64 of it are for the inspector, and as many for the key
+/// frame that is on its way and for decode targets.
+const SLOT_BYTES: usize = 1_440;
 
 #[derive(Default)]
 struct Published(Mutex<Option<PublicationId>>);
