@@ -164,8 +164,8 @@ test('a call that does not connect says why and what to do, as soon as the serve
     return { json: { cause } };
   };
   for (const [locale, slow, ended, named] of [
-    ['en-GB', /A firewall may block UDP\. Still trying/, /A firewall may block UDP; try another network/, /an address for calls that can’t be reached.*Tell whoever runs this server/s],
-    ['ja-JP', /UDP を遮断している可能性/, /UDP を遮断している可能性/, /到達できません.*サーバーの管理者に/s],
+    ['en-GB', /A firewall may block its sound and pictures\. Still trying/, /A firewall may block its sound and pictures; try another network/, /an address for calls that can’t be reached.*Tell whoever runs this server/s],
+    ['ja-JP', /音声と映像を遮断している可能性/, /音声と映像を遮断している可能性/, /到達できません.*サーバーの管理者に/s],
   ]) {
     const phone = locale === 'ja-JP';
     const me = await visit(answer, phone ? { locale, viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 } : { locale });
