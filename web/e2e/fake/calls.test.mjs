@@ -176,6 +176,8 @@ test('goes on in the dock, and over a lost session', async () => {
   const before = await seen('aiko', (p) => p !== undefined, 'the participant');
   await order({ refuse: true, cut: true });
   await seen('aiko', (p) => p !== undefined && p.id !== before.id && p.publications.length === 2, 'the new participant');
+  // Of the new peer, whatever was shown of the one before.
+  await page.waitForFunction(() => window.fakePeers.at(-1).connectionState === 'connected');
   await status(me, 'connected');
   assert.equal(await page.evaluate(() => window.fakePeers.length), 2);
   await order({ refuse: false });
